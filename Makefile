@@ -1,0 +1,123 @@
+# One command each to show, test, check and measure. Every target sets up what it needs: a virtual
+# environment per interpreter under .venv/X.Y, marked by stamp files, so a second run is quick.
+#
+# VERSION is set by the targets below when they call make again; set PYTHONS to choose.
+
+PYTHONS ?=
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_ROOT_USER_ACTION = ignore
+
+VENV = .venv/$(VERSION)
+BIN = $(CURDIR)/$(VENV)/bin
+# A preset of core/, built by the CMake and the ninja of the virtual environment.
+IN_CORE = cd core && PATH="$(BIN):$$PATH"
+C_FILES = $(wildcard core/*/*.[ch] src/blockpool/*.h)
+# Directories too: their time changes when a file disappears.
+SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
+	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
+
+.PHONY: help demo test check format bench core-test clean fresh
+.PRECIOUS: .venv/%/.made .venv/%/.build .venv/%/.package .venv/%/.test .venv/%/.lint .venv/%/.bench
+
+help:
+	@echo "make demo        a tour of blockpool in the terminal (DEMO_ARGS=...)"
+	@echo "make test        C tests, then pytest on every Python 3.11, 3.12, 3.13 found"
+	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
+	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
+	@echo "make check       formats, linters, types, C warnings"
+	@echo "make format      put Python and C files into the house's format"
+	@echo "make bench       measure"
+	@echo "make clean       remove everything that these made"
+
+demo test check format bench core-test: fresh
+
+demo bench check format core-test:
+	@version=$$(tools/preflight.sh first $(PYTHONS)) && $(MAKE) do-$@ VERSION=$$version
+
+test:
+	@tools/run-tests.sh $(PYTHONS)
+
+clean:
+	rm -rf .venv build core/build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A virtual environment does not survive being moved, nor the end of its interpreter.
+fresh:
+	@[ ! -e .venv ] || [ "$$(cat .venv/.where 2>/dev/null)" = "$(CURDIR)" ] \
+		|| rm -rf .venv build core/build
+	@mkdir -p .venv && echo "$(CURDIR)" >.venv/.where
+	@for venv in .venv/*/; do \
+		[ ! -d "$$venv" ] || "$$venv/bin/python" -c '' 2>/dev/null || rm -rf "$$venv"; \
+	done
+
+# ---- what needs a VERSION --------------------------------------------------------------------
+
+.PHONY: do-demo do-bench do-check do-format do-core-test do-core-release do-core-asan do-core-tsan
+
+do-demo: $(VENV)/.package
+	@$(VENV)/bin/python -m blockpool demo $(DEMO_ARGS)
+
+do-bench: $(VENV)/.package $(VENV)/.bench
+	$(IN_CORE) cmake --preset release
+	$(IN_CORE) cmake --build --preset release --target bench
+	@for bench in core/build/release/bin/*; do \
+		[ ! -x "$$bench" ] || { echo "== $$bench" && "$$bench"; } || exit 1; done
+	@for bench in benchmarks/[!_]*.py; do \
+		[ ! -e "$$bench" ] || { echo "== $$bench" && $(VENV)/bin/python "$$bench"; } || exit 1; done
+
+do-check: $(VENV)/.lint $(VENV)/.build
+	$(VENV)/bin/python -m ruff format --check
+	$(VENV)/bin/python -m ruff check
+	$(VENV)/bin/python -m mypy src $(wildcard tests/typing/*.py)
+	PATH="$(BIN):$$PATH" cython-lint $(wildcard src/blockpool/*.pyx src/blockpool/*.pxd src/blockpool/*.pxi)
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(IN_CORE) cmake --preset debug
+	$(IN_CORE) cmake --build --preset debug --target all bench
+
+do-format: $(VENV)/.lint
+	$(VENV)/bin/python -m ruff format
+	$(VENV)/bin/python -m ruff check --fix
+	$(BIN)/clang-format -i $(C_FILES)
+
+do-core-test: do-core-release do-core-asan do-core-tsan
+
+do-core-release do-core-asan do-core-tsan: do-core-%: $(VENV)/.build
+	$(IN_CORE) cmake --preset $*
+	$(IN_CORE) cmake --build --preset $*
+	$(IN_CORE) ctest --preset $*
+
+# ---- virtual environments --------------------------------------------------------------------
+
+.venv/%/.made:
+	rm -rf .venv/$* build/$*
+	@python=$$(tools/preflight.sh path $*) && echo "$$python -m venv .venv/$*" \
+		&& "$$python" -m venv .venv/$*
+	.venv/$*/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+# .build, .test and .lint are the groups of those names in pyproject.toml. (One rule for all three
+# would not do: make takes several patterns in one rule for the results of one run.)
+INSTALL_GROUP = .venv/$*/bin/python -m pip install --quiet --group $(patsubst .%,%,$(notdir $@)) \
+	&& touch $@
+
+.venv/%/.build: .venv/%/.made pyproject.toml
+	$(INSTALL_GROUP)
+
+.venv/%/.test: .venv/%/.made pyproject.toml
+	$(INSTALL_GROUP)
+
+.venv/%/.lint: .venv/%/.made pyproject.toml
+	$(INSTALL_GROUP)
+
+.venv/%/.bench: .venv/%/.package
+	.venv/$*/bin/python -m pip install --quiet "numpy>=1.26" "rich>=13"
+	@touch $@
+
+# Not editable: what is tested and shown is what would be installed. The build folder stays.
+.venv/%/.package: .venv/%/.build $(SOURCES)
+	.venv/$*/bin/python -m pip install --quiet --no-build-isolation \
+		--config-settings=build-dir=build/$* ".[cli]"
+	@touch $@

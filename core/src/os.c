@@ -1,0 +1,193 @@
+/* os.c: see os.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define HUGE_PAGE ((size_t)2 << 20)
+
+size_t os_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+/* What a mapping of `bytes` takes without its guard pages. */
+static size_t whole_pages(size_t bytes) { return (bytes + os_page_size() - 1) / os_page_size() * os_page_size(); }
+
+int os_map_private(size_t bytes, bool huge, void **memory) {
+    size_t page = os_page_size(), slack = huge && bytes >= HUGE_PAGE ? HUGE_PAGE : 0;
+    if (bytes == 0 || bytes > (size_t)PTRDIFF_MAX - 3 * page - slack) {
+        return -ENOMEM;
+    }
+    size_t rounded = whole_pages(bytes), whole = rounded + 2 * page + slack;
+    char *at = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) {
+        return -errno;
+    }
+    if (slack) { /* cut it so that what follows the guard page starts on a huge page */
+        size_t before = (HUGE_PAGE - (uintptr_t)(at + page) % HUGE_PAGE) % HUGE_PAGE;
+        if (before) {
+            munmap(at, before);
+        }
+        if (slack - before) {
+            munmap(at + before + rounded + 2 * page, slack - before);
+        }
+        at += before;
+    }
+    if (mprotect(at + page, rounded, PROT_READ | PROT_WRITE) != 0) {
+        int error = errno;
+        munmap(at, rounded + 2 * page);
+        return -error;
+    }
+    if (slack) {
+        madvise(at + page, rounded, MADV_HUGEPAGE); /* refused: ordinary pages, and os_residency says so */
+    }
+    *memory = at + page;
+    return 0;
+}
+
+void os_unmap(void *memory, size_t bytes) {
+    munmap((char *)memory - os_page_size(), whole_pages(bytes) + 2 * os_page_size());
+}
+
+int os_prefault(void *memory, size_t bytes) {
+    size_t page = os_page_size();
+    while (madvise(memory, whole_pages(bytes), MADV_POPULATE_WRITE) != 0) {
+        if (errno == EINTR || errno == EAGAIN) {
+            continue;
+        }
+        if (errno != EINVAL) {
+            return -errno;
+        }
+        for (size_t at = 0; at < bytes; at += page) { /* an older kernel: write to each page what it holds */
+            volatile char *byte = (char *)memory + at;
+            *byte = *byte;
+        }
+        break;
+    }
+    return 0;
+}
+
+int os_residency(const void *memory, size_t bytes, struct os_residency *residency) {
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    if (!maps) {
+        return -errno;
+    }
+    uintptr_t first = (uintptr_t)memory, end = first + bytes, from = 0, to = 0;
+    char line[512];
+    residency->resident_bytes = residency->huge_bytes = 0;
+    while (fgets(line, sizeof line, maps)) {
+        uintptr_t a, b;
+        uint64_t kib;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &a, &b) == 2) {
+            from = a > first ? a : first;
+            to = b < end ? b : end;
+        } else if (from < to && sscanf(line, "Rss: %" SCNu64 " kB", &kib) == 1) {
+            residency->resident_bytes += kib * 1024;
+        } else if (from < to && sscanf(line, "AnonHugePages: %" SCNu64 " kB", &kib) == 1) {
+            residency->huge_bytes += kib * 1024;
+        }
+    }
+    fclose(maps);
+    return 0;
+}
+
+/* Reads one number, or what `after` precedes on its line, from a file of the kernel; `otherwise` if it cannot. */
+static uint64_t read_number(const char *path, const char *after, uint64_t otherwise) {
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        return otherwise;
+    }
+    char line[256];
+    uint64_t number = otherwise;
+    while (fgets(line, sizeof line, file)) {
+        if (strncmp(line, after, strlen(after)) == 0) {
+            char *start = line + strlen(after), *end = start;
+            uint64_t value = strtoull(start, &end, 10);
+            if (end != start) { /* "max" is no number */
+                number = value;
+            }
+            break;
+        }
+    }
+    fclose(file);
+    return number;
+}
+
+void os_memory(struct os_memory *memory) {
+    memory->total = (read_number("/proc/meminfo", "MemTotal:", UINT64_MAX >> 12) +
+                     read_number("/proc/meminfo", "SwapTotal:", 0)) *
+                    1024;
+    memory->available = read_number("/proc/meminfo", "MemAvailable:", memory->total / 1024) * 1024;
+    FILE *own = fopen("/proc/self/cgroup", "re");
+    if (!own) {
+        return;
+    }
+    char line[PATH_MAX], path[PATH_MAX + 64];
+    while (fgets(line, sizeof line, own)) {
+        if (strncmp(line, "0::/", 4) != 0) {
+            continue; /* cgroup v1 */
+        }
+        char *group = line + 3;
+        group[strcspn(group, "\n")] = 0;
+        for (;;) { /* this group and each above it */
+            snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", group);
+            uint64_t limit = read_number(path, "", UINT64_MAX);
+            if (limit != UINT64_MAX) {
+                snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.current", group);
+                uint64_t used = read_number(path, "", 0), left = limit > used ? limit - used : 0;
+                memory->total = limit < memory->total ? limit : memory->total;
+                memory->available = left < memory->available ? left : memory->available;
+            }
+            char *slash = strrchr(group, '/');
+            if (!slash || group[1] == 0) {
+                break;
+            }
+            slash[slash == group] = 0;
+        }
+    }
+    fclose(own);
+}
+
+void os_wait(atomic_half *word, uint32_t expected, double seconds) {
+    struct timespec limit;
+    limit.tv_sec = (time_t)seconds;
+    limit.tv_nsec = (long)((seconds - (double)limit.tv_sec) * 1e9);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &limit, NULL, 0);
+}
+
+void os_wake_all(atomic_half *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
+
+double os_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void os_yield(void) { sched_yield(); }
+
+#ifndef BLOCKPOOL_EXPLORE
+_Thread_local uint32_t os_thread_number_kept;
+
+uint32_t os_thread_number_first(void) {
+    static atomic_half last;
+    do { /* zero means none yet: skip it when the count wraps */
+        os_thread_number_kept = half_fetch_add_seq(&last, 1) + 1;
+    } while (os_thread_number_kept == 0);
+    return os_thread_number_kept;
+}
+#endif

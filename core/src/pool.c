@@ -1,0 +1,193 @@
+/* pool.c: see pool.h. */
+#include "pool.h"
+
+#define ALL UINT64_MAX
+#define CHECK_LOOKS 3
+
+/* Bytes of the second bitmap: no summaries, else as the first. */
+static size_t continuation_bytes(uint64_t blocks) {
+    return (size_t)((blocks + BITMAP_CHUNK_BITS - 1) / BITMAP_CHUNK_BITS * (BITMAP_CHUNK_BITS / 8));
+}
+
+size_t pool_metadata_bytes(uint64_t blocks) { return bitmap_bytes(blocks) + continuation_bytes(blocks); }
+
+void pool_view(struct pool *pool, void *metadata, void *data, uint64_t block_size, uint64_t blocks) {
+    pool->continuations = metadata;
+    pool->data = data;
+    pool->block_size = block_size;
+    pool->blocks = blocks;
+    half_store_seq(&pool->waiting, 0);
+    half_store_seq(&pool->sequence, 0);
+    bitmap_view(&pool->bitmap, (char *)metadata + continuation_bytes(blocks), blocks, true);
+}
+
+/* Sets or clears the marks of first + 1 .. first + n - 1, a word at a time in ascending order. */
+static void continuations_change(struct pool *pool, uint64_t first, uint64_t n, bool set) {
+    for (uint64_t at = first + 1, end = first + n; at < end;) {
+        uint64_t here = 64 - at % 64 < end - at ? 64 - at % 64 : end - at, mask = ALL >> (64 - here) << at % 64;
+        atomic_word *word = &pool->continuations[at / 64];
+        (void)(set ? fetch_or_seq(word, mask) : fetch_and_seq(word, ~mask));
+        at += here;
+    }
+}
+
+/* Clears the marks of first + 1 .. first + n - 1 when this call finds all of them set in the first word that holds some;
+ * else it changes nothing. So of several who free one run at once, one clears all of them and the others none. */
+static bool continuations_win(struct pool *pool, uint64_t first, uint64_t n) {
+    uint64_t at = first + 1, here = 64 - at % 64 < n - 1 ? 64 - at % 64 : n - 1, mask = ALL >> (64 - here) << at % 64;
+    atomic_word *word = &pool->continuations[at / 64];
+    uint64_t old = load_seq(word);
+    do {
+        if ((old & mask) != mask) {
+            return false;
+        }
+    } while (!compare_exchange_seq(word, &old, old & ~mask));
+    continuations_change(pool, first + here, n - here, false);
+    return true;
+}
+
+static bool continues(const struct pool *pool, uint64_t index) {
+    return load_seq(&pool->continuations[index / 64]) >> index % 64 & 1;
+}
+
+/* Blocks of the run that begins at `first`: itself and the continuations that follow. */
+static uint64_t run_length(const struct pool *pool, uint64_t first) {
+    for (uint64_t at = first + 1; at < pool->blocks;) {
+        uint64_t ends = ~load_seq(&pool->continuations[at / 64]) >> at % 64;
+        if (ends) {
+            uint64_t end = at + (unsigned)__builtin_ctzll(ends);
+            return (end < pool->blocks ? end : pool->blocks) - first;
+        }
+        at = (at / 64 + 1) * 64;
+    }
+    return pool->blocks - first;
+}
+
+uint64_t pool_allocate_run(struct pool *pool, uint64_t n) {
+    uint64_t first = bitmap_claim_run(&pool->bitmap, n);
+    if (first != BITMAP_NONE && n > 1) {
+        continuations_change(pool, first, n, true);
+    }
+    return first;
+}
+
+bool pool_allocate_many(struct pool *pool, uint64_t n, uint64_t *out) {
+    return bitmap_claim_many(&pool->bitmap, n, out);
+}
+
+uint64_t pool_release_long(struct pool *pool, uint64_t first, uint64_t n) {
+    continuations_change(pool, first, n, false);
+    return bitmap_release_range(&pool->bitmap, first, n);
+}
+
+enum pool_status pool_free(struct pool *pool, uint64_t first) {
+    if (first >= pool->blocks) {
+        return POOL_OUTSIDE;
+    }
+    if (!bitmap_test(&pool->bitmap, first)) {
+        return POOL_NOT_ALLOCATED;
+    }
+    if (continues(pool, first)) {
+        return POOL_INNER;
+    }
+    uint64_t n = run_length(pool, first);
+    if (n > 1 && !continuations_win(pool, first, n)) {
+        return POOL_NOT_ALLOCATED;
+    }
+    uint64_t released = bitmap_release_range(&pool->bitmap, first, n);
+    if (half_load_seq(&pool->waiting)) {
+        pool_wake(pool);
+    }
+    return released == n ? POOL_OK : POOL_NOT_ALLOCATED;
+}
+
+enum pool_status pool_free_address(struct pool *pool, const void *address) {
+    uintptr_t at = (uintptr_t)address, start = (uintptr_t)pool->data;
+    if (at < start || (at - start) / pool->block_size >= pool->blocks) {
+        return POOL_OUTSIDE;
+    }
+    return (at - start) % pool->block_size ? POOL_UNALIGNED : pool_free(pool, (at - start) / pool->block_size);
+}
+
+bool pool_next_run(const struct pool *pool, uint64_t from, uint64_t *first, uint64_t *n) {
+    for (uint64_t at = from; at < pool->blocks;) {
+        uint64_t word = at / 64;
+        uint64_t heads = load_seq(&pool->bitmap.words[word]) & ~load_seq(&pool->continuations[word]);
+        heads &= ALL << at % 64;
+        if (heads) {
+            *first = word * 64 + (unsigned)__builtin_ctzll(heads);
+            if (*first >= pool->blocks) {
+                return false;
+            }
+            *n = run_length(pool, *first);
+            return true;
+        }
+        at = (word + 1) * 64;
+    }
+    return false;
+}
+
+void pool_wait_enter(struct pool *pool) { half_fetch_add_seq(&pool->waiting, 1); }
+
+uint32_t pool_wait_sequence(const struct pool *pool) { return half_load_seq(&pool->sequence); }
+
+void pool_wait_sleep(struct pool *pool, uint32_t sequence, double seconds) {
+    os_wait(&pool->sequence, sequence, seconds);
+}
+
+void pool_wait_leave(struct pool *pool) { half_fetch_add_seq(&pool->waiting, UINT32_MAX); }
+
+void pool_wait_forget(struct pool *pool) { half_store_seq(&pool->waiting, 0); }
+
+void pool_wake(struct pool *pool) {
+    half_fetch_add_seq(&pool->sequence, 1);
+    os_wake_all(&pool->sequence);
+}
+
+static void report(struct pool_fault *faults, uint64_t most, uint64_t *count, enum pool_fault_kind kind, uint64_t at) {
+    if (*count < most) {
+        faults[*count] = (struct pool_fault){kind, at};
+    }
+    ++*count;
+}
+
+/* The bits of a word that continue a run wrongly: by the word itself, or by the block before. Read again while they may be a
+ * run on its way in or out. */
+static void wrong_continuations(const struct pool *pool, uint64_t word, uint64_t *not_allocated, uint64_t *lost) {
+    *not_allocated = *lost = ALL;
+    for (int looks = 0; looks < CHECK_LOOKS && (*not_allocated | *lost); looks++) {
+        if (looks) {
+            os_yield();
+        }
+        uint64_t before = word ? load_seq(&pool->bitmap.words[word - 1]) >> 63 : 0;
+        uint64_t marks = load_seq(&pool->continuations[word]), taken = load_seq(&pool->bitmap.words[word]);
+        *not_allocated &= marks & ~taken;
+        *lost &= marks & ~(taken << 1 | before);
+    }
+}
+
+uint64_t pool_check(struct pool *pool, struct pool_fault *faults, uint64_t most) {
+    uint64_t count = 0, words = pool->bitmap.chunk_count * BITMAP_CHUNK_WORDS;
+    for (uint64_t w = 0; w < words; w++) {
+        uint64_t inside = w * 64 >= pool->blocks          ? 0
+                          : pool->blocks - w * 64 >= 64 ? ALL
+                                                          : ~(ALL << pool->blocks % 64);
+        uint64_t not_allocated, lost;
+        wrong_continuations(pool, w, &not_allocated, &lost);
+        uint64_t past = ~inside & (~load_seq(&pool->bitmap.words[w]) | load_seq(&pool->continuations[w]));
+        not_allocated &= inside;
+        lost &= inside;
+        for (uint64_t bad = not_allocated | lost | past; bad; bad &= bad - 1) {
+            uint64_t bit = bad & -bad, at = w * 64 + (unsigned)__builtin_ctzll(bad);
+            enum pool_fault_kind kind = past & bit            ? POOL_FAULT_PAST_END
+                                        : not_allocated & bit ? POOL_FAULT_CONTINUATION_FREE
+                                                              : POOL_FAULT_CONTINUATION_LOST;
+            report(faults, most, &count, kind, at);
+        }
+    }
+    uint64_t summary = bitmap_summary_fault(&pool->bitmap);
+    if (summary != BITMAP_NONE) {
+        report(faults, most, &count, POOL_FAULT_SUMMARY, summary);
+    }
+    return count;
+}

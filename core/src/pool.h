@@ -1,0 +1,119 @@
+/* pool.h: a private pool: memory cut into blocks of one size, allocated singly, in runs, or many at once.
+ *
+ * A bitmap (bitmap.h) says which blocks are allocated. A second one marks *continuations*: the blocks of a run after its
+ * first. Together they tell where every run begins and ends, so a run can be freed by its first block alone, an
+ * inner block is recognised, and single blocks never write the second bitmap:
+ *
+ *     allocated  continuation
+ *         0           0        free
+ *         1           0        a single block, or the first of a run
+ *         1           1        a further block of the run before it
+ *         0           1        never, not even for a moment
+ *
+ * The last line holds because an owner marks continuations after it claimed the bits and clears them before it
+ * releases the bits.
+ *
+ * WAITING. A waiter counts itself in `waiting`, then reads `sequence`, then searches, then sleeps while `sequence` is what
+ * it read. A releaser clears the bits, then looks at `waiting`, and if somebody waits adds to `sequence` and wakes all. Of
+ * "count, then search" and "clear, then look" one sees the other, as all four are sequentially consistent.
+ *
+ * The caller supplies all memory. struct pool is a view, private to the process. Every function may be called from any
+ * thread at any time, pool_view excepted.
+ */
+#ifndef BLOCKPOOL_POOL_H
+#define BLOCKPOOL_POOL_H
+
+#include "bitmap.h"
+
+enum pool_status {
+    POOL_OK,
+    POOL_NOT_ALLOCATED, /* the block is free: freed before, or never allocated */
+    POOL_INNER,         /* the block lies inside a run, which is freed by its first block */
+    POOL_OUTSIDE,       /* no block of this pool */
+    POOL_UNALIGNED,     /* an address that is inside a block, not at its start */
+};
+
+struct pool {
+    struct bitmap bitmap;
+    atomic_word *continuations;
+    unsigned char *data;
+    uint64_t block_size;
+    uint64_t blocks;
+    atomic_half waiting;
+    atomic_half sequence;
+};
+
+/* Bytes of metadata for `blocks`, a multiple of 64: some 2.13 bits a block; 1 <= blocks <= BITMAP_MOST. */
+size_t pool_metadata_bytes(uint64_t blocks);
+
+/* Makes *pool a pool of `blocks` free blocks of `block_size` bytes at `data`, with its metadata at `metadata`,
+ * which is aligned to 64 and zeroed. */
+void pool_view(struct pool *pool, void *metadata, void *data, uint64_t block_size, uint64_t blocks);
+
+/* Allocates one block and returns its index; BITMAP_NONE when none is free. */
+static inline uint64_t pool_allocate(struct pool *pool) { return bitmap_claim(&pool->bitmap); }
+
+/* Allocates a run of n adjacent blocks and returns the index of its first; BITMAP_NONE when there is no such run. */
+uint64_t pool_allocate_run(struct pool *pool, uint64_t n);
+
+/* Allocates n single blocks, all or nothing, and writes their indices to out. */
+bool pool_allocate_many(struct pool *pool, uint64_t n, uint64_t *out);
+
+/* Gives back a run of n blocks; for its owner alone, who knows n. Returns how many were allocated until now: n, unless the
+ * caller was not the owner. */
+static inline uint64_t pool_release(struct pool *pool, uint64_t first, uint64_t n);
+
+/* Frees the run that begins at block `first`, whatever its length. Finds a double free and an inner block, even when
+ * two threads free at once; not one that comes after the block was allocated again. */
+enum pool_status pool_free(struct pool *pool, uint64_t first) __attribute__((warn_unused_result));
+
+/* The same by the address of the run's first byte. */
+enum pool_status pool_free_address(struct pool *pool, const void *address) __attribute__((warn_unused_result));
+
+/* The next allocated run that begins at `from` or after it; false when there is none. */
+bool pool_next_run(const struct pool *pool, uint64_t from, uint64_t *first, uint64_t *n);
+
+/* Address of a block. */
+static inline void *pool_address(const struct pool *pool, uint64_t index) {
+    return pool->data + index * pool->block_size;
+}
+
+/* A waiter's steps, in this order: enter; repeat { sequence; try to allocate; sleep }; leave. */
+void pool_wait_enter(struct pool *pool);
+uint32_t pool_wait_sequence(const struct pool *pool);
+void pool_wait_sleep(struct pool *pool, uint32_t sequence, double seconds);
+void pool_wait_leave(struct pool *pool);
+
+/* Forgets all waiters: for a forked child, in which none of them exists. */
+void pool_wait_forget(struct pool *pool);
+
+enum pool_fault_kind {
+    POOL_FAULT_CONTINUATION_FREE, /* block `index` continues a run, but is not allocated */
+    POOL_FAULT_CONTINUATION_LOST, /* block `index` continues a run, but the block before it is not allocated */
+    POOL_FAULT_PAST_END,          /* bit `index`, past the last block, is not as it was made */
+    POOL_FAULT_SUMMARY,           /* summary `index` promises less room than there is */
+};
+
+struct pool_fault {
+    enum pool_fault_kind kind;
+    uint64_t index;
+};
+
+/* Audits the pool: writes the first `most` faults to `faults` and returns how many there are. With other threads at work, a
+ * fault of the first two kinds is reported only if it stays. */
+uint64_t pool_check(struct pool *pool, struct pool_fault *faults, uint64_t most);
+
+/* --- what follows is here to be inlined --- */
+
+uint64_t pool_release_long(struct pool *pool, uint64_t first, uint64_t n);
+void pool_wake(struct pool *pool);
+
+static inline uint64_t pool_release(struct pool *pool, uint64_t first, uint64_t n) {
+    uint64_t released = n == 1 ? bitmap_release(&pool->bitmap, first) : pool_release_long(pool, first, n);
+    if (__builtin_expect(half_load_seq(&pool->waiting) != 0, 0)) {
+        pool_wake(pool);
+    }
+    return released;
+}
+
+#endif

@@ -1,0 +1,566 @@
+# cython: language_level=3, binding=False, boundscheck=False, wraparound=False
+# cython: embedsignature=True, embedsignature.format=clinic
+"""IndexPool: the bitmap without memory, for programs that hand out integers."""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_CheckBuffer,
+    PyObject_GetBuffer,
+)
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdlib cimport free as c_free, malloc
+
+from blockpool._engine cimport (
+    BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, batch, batch_add, batch_bytes, batch_first, batch_missing,
+    batch_release, batch_status, batch_view, bitmap, bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed,
+    bitmap_claim_run, bitmap_count, bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test, bitmap_view,
+    os_map_private, os_memory, os_memory_t, os_unmap,
+)
+
+import operator
+
+from blockpool.errors import DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
+
+cdef extern from "Python.h":
+    bint PyLong_CheckExact(object o)
+    long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
+
+# Up to this many indices, a call needs no memory but its stack.
+cdef enum: FEW = 1024
+# A batch numbers its words in 31 bits.
+cdef uint64_t MOST_AT_ONCE = (1 << 31) - 1
+# Beyond this many, a call leaves the GIL.
+cdef uint64_t MANY = 4096
+
+
+@cython.final
+@cython.internal
+@cython.no_gc
+cdef class _Words:
+    """The memory of an index pool, and the exporter of its bitmap."""
+
+    cdef bitmap *bits           # at the start of its own mapping, followed by the words
+    cdef size_t nbytes
+
+    def __init__(self):
+        raise TypeError("the bitmap comes from IndexPool.bitmap")
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        if self.bits == NULL:
+            raise BufferError("this object has no memory")
+        PyBuffer_FillInfo(view, self, self.bits.words, (self.bits.bits + 63) // 64 * 8, True, flags)
+
+    def __dealloc__(self):
+        if self.bits != NULL:
+            os_unmap(self.bits, self.nbytes)
+
+
+@cython.final
+cdef class IndexPool:
+    """IndexPool(capacity)
+--
+
+    Hands out the integers 0 to capacity - 1, singly, many at once, or as ranges, and takes them back.
+
+    It is the bitmap of a `Pool` without memory behind it, for page tables, cache slots, ids. A second free of an index that is
+    not allocated is an error, and so is one twice in a batch; one that was handed out again meanwhile cannot be told from
+    its new owner's. Memory: some 1.13 bits an index.
+
+    Parameters
+    ----------
+    capacity : int
+        How many indices, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the capacity is no whole number, or less than 1.
+    PoolExhausted
+        If this machine has not enough memory for the bitmap.
+
+    Notes
+    -----
+    All methods may be called from any thread. Every method that changes several indices is all or nothing.
+
+    Examples
+    --------
+    >>> ids = IndexPool(100)
+    >>> ids.allocate(), ids.allocate_many(3), ids.allocate_run(2)
+    (0, [1, 2, 3], range(4, 6))
+    >>> ids.free(0)
+    >>> 0 in ids, 1 in ids, len(ids)
+    (False, True, 5)
+    """
+
+    cdef object __weakref__
+    cdef _Words words
+    cdef bitmap *bits
+    # Statistics, written with the GIL held; no invariant rests on them.
+    cdef uint64_t allocations, frees, failures, in_use, peak
+
+    def __cinit__(self, capacity):
+        cdef void *memory = NULL
+        cdef size_t head = (sizeof(bitmap) + 63) // 64 * 64
+        cdef os_memory_t machine
+        try:
+            count = operator.index(capacity)
+        except TypeError:
+            raise TypeError(f"capacity must be an int, not {type(capacity).__name__} {capacity!r:.60}") from None
+        if count < 1:
+            raise ValueError(f"capacity must be at least 1, not {count}")
+        os_memory(&machine)
+        if count > BITMAP_MOST or bitmap_bytes(count) > machine.total:
+            raise PoolExhausted(
+                f"asked for {count} indices, whose bitmap takes {count // 7} bytes; there are {machine.total} "
+                "in this machine or allowed to this process; ask for fewer"
+            )
+        cdef size_t nbytes = head + bitmap_bytes(count)
+        if os_map_private(nbytes, False, &memory):
+            raise PoolExhausted(f"no memory for a bitmap of {count} indices: {nbytes} bytes; ask for fewer")
+        self.words = _Words.__new__(_Words)
+        self.words.bits = self.bits = <bitmap *>memory
+        self.words.nbytes = nbytes
+        bitmap_view(self.bits, <char *>memory + head, count, True)
+
+    @property
+    def capacity(self):
+        """How many indices there are, allocated or not."""
+        return self.bits.bits
+
+    @property
+    def bitmap(self):
+        """A read-only memoryview of the bitmap: unsigned 64-bit words, index i in bit i % 64 of word i // 64, 1 = allocated.
+
+        It shows changes as they happen. Bits past the capacity are 1.
+        """
+        return memoryview(self.words).cast("Q")
+
+    def allocate(self):
+        """Allocate one index.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        PoolExhausted
+            If none is free.
+        """
+        cdef uint64_t index = bitmap_claim(self.bits)
+        if index == BITMAP_NONE:
+            raise self.exhausted(1, False)
+        self.count_allocation(1)
+        return index
+
+    def free(self, index, /):
+        """Free one index.
+
+        Raises
+        ------
+        DoubleFree
+            If it is not allocated.
+        InvalidBlock
+            If it is not from 0 to capacity - 1.
+        TypeError
+            If it is not an int.
+        """
+        cdef uint64_t bit = self.as_index(index)
+        if not bitmap_test(self.bits, bit) or not bitmap_release(self.bits, bit):
+            raise not_allocated(bit)
+        self.count_free(1)
+
+    def allocate_many(self, count, /, *, packed=False):
+        """Allocate `count` indices, all or nothing.
+
+        Parameters
+        ----------
+        count : int
+            How many, at least 1.
+        packed : bool
+            Take as few runs of adjacent indices as the free ones allow, the longest first. Takes longer, when they are scattered.
+
+        Returns
+        -------
+        list of int
+
+        Raises
+        ------
+        PoolExhausted
+            If fewer are free; none was allocated.
+        TypeError, ValueError
+            If `count` is no whole number, or less than 1.
+        """
+        cdef uint64_t n = self.as_count(count, False), i
+        cdef uint64_t few[FEW]
+        cdef uint64_t *indices = scratch(few, n)
+        try:
+            self.obtain(n, packed, indices)
+            found = [indices[i] for i in range(n)]
+            self.count_allocation(n)
+            return found
+        finally:
+            give_up(few, indices)
+
+    def allocate_into(self, buffer, /, *, packed=False):
+        """Fill a buffer with newly allocated indices, all or nothing.
+
+        Parameters
+        ----------
+        buffer
+            A writable, contiguous buffer of 32-bit or 64-bit integers: array.array("i"), numpy.empty(n, "int32"), …
+            As many indices are allocated as it has items.
+        packed : bool
+            As for `allocate_many`.
+
+        Raises
+        ------
+        PoolExhausted
+            If fewer are free; none was allocated, and the buffer is as it was.
+        TypeError, ValueError
+            If the buffer is none, or of another type; read-only, strided or empty; or 32 bits are not enough.
+        """
+        cdef Py_buffer view
+        cdef uint64_t few[FEW]
+        cdef uint64_t *indices = NULL
+        cdef uint64_t n, i
+        cdef size_t width = integers(buffer, &view, True)
+        try:
+            n = view.len // width
+            if n == 0:
+                raise ValueError("the buffer is empty: there is nothing to allocate into it")
+            if width == 4 and self.bits.bits > (<uint64_t>1 << 31):
+                raise ValueError(
+                    f"a pool of {self.bits.bits} indices needs 64-bit integers; the buffer's have 32 bits"
+                )
+            if n > self.bits.bits:
+                raise self.exhausted(n, False)
+            indices = scratch(few, n)
+            self.obtain(n, packed, indices)
+            if width == 4:
+                for i in range(n):
+                    (<int32_t *>view.buf)[i] = <int32_t>indices[i]
+            else:
+                for i in range(n):
+                    (<int64_t *>view.buf)[i] = <int64_t>indices[i]
+            self.count_allocation(n)
+        finally:
+            give_up(few, indices)
+            PyBuffer_Release(&view)
+
+    def allocate_run(self, count, /):
+        """Allocate `count` adjacent indices.
+
+        Returns
+        -------
+        range
+
+        Raises
+        ------
+        PoolExhausted
+            If there is no such run.
+        TypeError, ValueError
+            If `count` is no whole number, or less than 1.
+        """
+        cdef uint64_t n = self.as_count(count, True)
+        cdef uint64_t first
+        with nogil:
+            first = bitmap_claim_run(self.bits, n)
+        if first == BITMAP_NONE:
+            raise self.exhausted(n, True)
+        self.count_allocation(n)
+        return range(first, first + n)
+
+    def free_many(self, indices, /):
+        """Free indices, all or nothing.
+
+        Parameters
+        ----------
+        indices : list or range of int, or a contiguous buffer of 32-bit or 64-bit integers
+            In any order. A list or range may be empty.
+
+        Raises
+        ------
+        DoubleFree
+            If one is not allocated, or is there twice. None was freed. (Unless another thread freed some of them after this
+            call had found them allocated; the error then names those, and the others are freed.)
+        InvalidBlock
+            If one is not from 0 to capacity - 1. None was freed.
+        TypeError, ValueError
+            If they are something else, not integers, a strided or empty buffer. None was freed.
+        """
+        cdef Py_buffer view
+        cdef size_t width
+        if isinstance(indices, range):
+            self.free_range(indices)
+        elif isinstance(indices, (list, tuple)):
+            self.free_items(list(indices))
+        elif PyObject_CheckBuffer(indices):
+            width = integers(indices, &view, False)
+            try:
+                self.free_buffer(&view, width)
+            finally:
+                PyBuffer_Release(&view)
+        else:
+            raise TypeError(
+                f"indices must be a list, a range, or a buffer of integers, not {type(indices).__name__}; list(…) makes one"
+            )
+
+    def stats(self):
+        """Return the state of the pool.
+
+        Returns
+        -------
+        IndexStats
+        """
+        from blockpool.stats import IndexStats, fragmentation
+
+        cdef uint64_t allocated, longest
+        with nogil:
+            allocated = bitmap_count(self.bits)
+            longest = bitmap_longest_free(self.bits)
+        free = self.bits.bits - allocated
+        return IndexStats(
+            capacity=self.bits.bits,
+            allocated=allocated,
+            free=free,
+            peak=self.peak,
+            largest_free_run=longest,
+            fragmentation=fragmentation(free, longest),
+            allocations=self.allocations,
+            frees=self.frees,
+            failures=self.failures,
+        )
+
+    def check(self):
+        """Audit the pool's bookkeeping.
+
+        Returns
+        -------
+        int
+            How many indices are allocated.
+
+        Raises
+        ------
+        PoolCorrupt
+            If the bookkeeping contradicts itself; the message says what is wrong and where.
+        """
+        cdef uint64_t summary, last, allocated
+        with nogil:
+            summary = bitmap_summary_fault(self.bits)
+            allocated = bitmap_count(self.bits)
+        last = (<uint64_t *>self.bits.words)[(self.bits.bits - 1) // 64]
+        if self.bits.bits % 64 and ~last >> self.bits.bits % 64:
+            raise PoolCorrupt(
+                f"a bit past the last index, {self.bits.bits - 1}, was cleared: something wrote over the bitmap; make a new pool"
+            )
+        if summary != BITMAP_NONE:
+            raise PoolCorrupt(
+                f"summary {summary} promises less room than there is: something wrote over it; make a new pool"
+            )
+        return allocated
+
+    def __contains__(self, index):
+        try:
+            value = operator.index(index)
+        except TypeError:
+            return False
+        return 0 <= value < self.bits.bits and bitmap_test(self.bits, value)
+
+    def __len__(self):
+        return bitmap_count(self.bits)
+
+    def __repr__(self):
+        return f"<blockpool.IndexPool {bitmap_count(self.bits)} of {self.bits.bits} allocated>"
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("an IndexPool cannot be pickled or copied: each copy would hand out the same indices")
+
+    cdef uint64_t as_index(self, index) except? 0xFFFFFFFFFFFFFFFF:
+        cdef int overflow = 0
+        cdef long long value
+        if not PyLong_CheckExact(index):
+            try:
+                index = operator.index(index)
+            except TypeError:
+                raise TypeError(f"an index must be an int, not {type(index).__name__} {index!r:.60}") from None
+        value = PyLong_AsLongLongAndOverflow(index, &overflow)
+        if overflow or value < 0 or <uint64_t>value >= self.bits.bits:
+            raise InvalidBlock(f"no index {index!r:.60} here; they are 0 to {self.bits.bits - 1}")
+        return value
+
+    cdef uint64_t as_count(self, count, bint adjacent) except 0:
+        try:
+            n = operator.index(count)
+        except TypeError:
+            raise TypeError(f"count must be an int, not {type(count).__name__} {count!r:.60}") from None
+        if n < 1:
+            raise ValueError(f"count must be at least 1, not {n}")
+        if n > self.bits.bits:
+            raise self.exhausted(n, adjacent)
+        return n
+
+    cdef int obtain(self, uint64_t n, bint packed, uint64_t *out) except -1:
+        cdef bint done
+        if n > MANY:
+            with nogil:
+                done = claim(self.bits, n, packed, out)
+        else:
+            done = claim(self.bits, n, packed, out)
+        if not done:
+            raise self.exhausted(n, False)
+        return 0
+
+    cdef exhausted(self, n, bint adjacent):
+        """Count a failure, and return its error."""
+        self.failures += 1
+        asked = "1 index" if n == 1 else f"{n} adjacent indices" if adjacent else f"{n} indices"
+        if n > self.bits.bits:
+            return PoolExhausted(f"asked for {asked}; the pool has only {self.bits.bits}; make it larger")
+        return PoolExhausted(
+            f"asked for {asked}; {self.bits.bits - bitmap_count(self.bits)} of {self.bits.bits} free, "
+            f"longest run {bitmap_longest_free(self.bits)}; free some, ask for fewer, or make the pool larger"
+        )
+
+    cdef inline void count_allocation(self, uint64_t n) noexcept:
+        self.allocations += n
+        self.in_use += n
+        if self.in_use > self.peak:
+            self.peak = self.in_use
+
+    cdef inline void count_free(self, uint64_t n) noexcept:
+        self.frees += n
+        self.in_use -= n
+
+    cdef int free_range(self, indices) except -1:
+        cdef uint64_t n = len(indices), i, bit, step
+        if n == 0:
+            return 0
+        bit = self.as_index(indices[0])
+        self.as_index(indices[n - 1])
+        step = <uint64_t><int64_t>indices.step if n > 1 else 0
+        cdef uint64_t few[FEW]
+        cdef batch gathered
+        cdef void *memory = begin(&gathered, few, n, self.bits.bits)
+        try:
+            for i in range(n):
+                batch_add(&gathered, bit)  # inside, and no two alike, as the ends are inside
+                bit += step
+            return self.free_gathered(&gathered)
+        finally:
+            give_up(few, memory)
+
+    cdef int free_items(self, list items) except -1:
+        cdef uint64_t few[FEW]
+        cdef batch gathered
+        cdef uint64_t n = PyList_GET_SIZE(items), i, bit
+        cdef batch_status status
+        cdef void *memory = begin(&gathered, few, n, self.bits.bits)
+        try:
+            for i in range(n):
+                bit = self.as_index(<object>PyList_GET_ITEM(items, i))
+                status = batch_add(&gathered, bit)
+                if status != BATCH_OK:
+                    raise refused(status, bit, self.bits.bits)
+            return self.free_gathered(&gathered)
+        finally:
+            give_up(few, memory)
+
+    cdef int free_buffer(self, Py_buffer *view, size_t width) except -1:
+        cdef uint64_t few[FEW]
+        cdef batch gathered
+        cdef uint64_t n = view.len // width, i, bit = 0
+        if n == 0:
+            raise ValueError("the buffer is empty: there is nothing to free")
+        cdef batch_status status = BATCH_OK
+        cdef void *memory = begin(&gathered, few, n, self.bits.bits)
+        try:
+            # a negative index becomes one far too large
+            if width == 4:
+                for i in range(n):
+                    bit = <uint64_t><int64_t>(<int32_t *>view.buf)[i]
+                    status = batch_add(&gathered, bit)
+                    if status != BATCH_OK:
+                        raise refused(status, bit, self.bits.bits)
+            else:
+                for i in range(n):
+                    bit = <uint64_t>(<int64_t *>view.buf)[i]
+                    status = batch_add(&gathered, bit)
+                    if status != BATCH_OK:
+                        raise refused(status, bit, self.bits.bits)
+            return self.free_gathered(&gathered)
+        finally:
+            give_up(few, memory)
+
+    cdef int free_gathered(self, batch *gathered) except -1:
+        cdef uint64_t missing = batch_missing(gathered, self.bits)
+        if missing != BITMAP_NONE:
+            raise not_allocated(missing)
+        self.count_free(batch_release(gathered, self.bits))
+        missing = batch_first(gathered)
+        if missing != BITMAP_NONE:
+            raise DoubleFree(
+                f"index {missing} was freed by another thread during this call, which freed all the others it was given; "
+                "two threads own it, or think they do"
+            )
+        return 0
+
+
+cdef inline bint claim(bitmap *bits, uint64_t n, bint packed, uint64_t *out) noexcept nogil:
+    return bitmap_claim_packed(bits, n, out) if packed else bitmap_claim_many(bits, n, out)
+
+
+cdef inline uint64_t *scratch(uint64_t *few, uint64_t n) except NULL:
+    """Room for n numbers: the caller's own if that is enough."""
+    cdef uint64_t *room = few if n <= FEW else <uint64_t *>malloc(n * sizeof(uint64_t))
+    if room == NULL:
+        raise MemoryError(f"no memory for a list of {n} indices")
+    return room
+
+
+cdef inline void give_up(uint64_t *few, void *room) noexcept:
+    """End the use of what `scratch` or `begin` gave."""
+    if room != few:
+        c_free(room)
+
+
+cdef inline void *begin(batch *gathered, uint64_t *few, uint64_t n, uint64_t bits) except NULL:
+    """An empty batch for n indices; returns its memory."""
+    if n > MOST_AT_ONCE:
+        raise ValueError(f"{n} indices are too many at once; free at most {MOST_AT_ONCE} in one call")
+    cdef size_t nbytes = batch_bytes(n)
+    cdef void *room = few if nbytes <= FEW * sizeof(uint64_t) else malloc(nbytes)
+    if room == NULL:
+        raise MemoryError(f"no memory to gather {n} indices: {nbytes} bytes")
+    batch_view(gathered, room, n, bits)
+    return room
+
+
+cdef size_t integers(buffer, Py_buffer *view, bint writable) except 0:
+    """Open a contiguous buffer of 32-bit or 64-bit integers; return their size in bytes."""
+    if not PyObject_CheckBuffer(buffer):
+        raise TypeError(
+            f"expected a buffer of 32-bit or 64-bit integers (array.array('i'), numpy int32), not {type(buffer).__name__}"
+        )
+    flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if writable else 0)
+    try:
+        PyObject_GetBuffer(buffer, view, flags)
+    except (BufferError, ValueError) as error:
+        raise ValueError(f"the buffer must be {'writable and ' if writable else ''}contiguous: {error}") from None
+    form = (<bytes>view.format if view.format != NULL else b"B").lstrip(b"@=<")
+    if form not in (b"i", b"l", b"q", b"I", b"L", b"Q", b"n", b"N") or view.itemsize not in (4, 8):
+        PyBuffer_Release(view)
+        raise TypeError(f"the buffer must be of 32-bit or 64-bit integers, not of format {form.decode()!r}")
+    return view.itemsize
+
+
+cdef refused(batch_status status, uint64_t bit, uint64_t capacity):
+    if status == BATCH_DUPLICATE:
+        return DoubleFree(f"index {bit} is there twice; nothing was freed; give each index once")
+    return InvalidBlock(f"no index {<int64_t>bit} here; they are 0 to {capacity - 1}; nothing was freed")
+
+
+cdef not_allocated(uint64_t bit):
+    return DoubleFree(f"index {bit} is not allocated: freed before, or never allocated; nothing was changed")

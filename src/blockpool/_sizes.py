@@ -1,0 +1,54 @@
+"""Sizes: whole numbers of bytes, or strings such as ``"4KiB"``."""
+
+from __future__ import annotations
+
+import operator
+
+TYPE_CHECKING = False  # as in blockpool/__init__.py
+if TYPE_CHECKING:
+    from typing import SupportsIndex
+
+_UNITS = {"": 1, "B": 1}
+for _power, _letter in enumerate("KMGT", start=1):
+    _UNITS[_letter + "B"] = 1000**_power
+    _UNITS[_letter + "IB"] = 1024**_power
+
+_LARGEST = 2**62
+
+
+def parse_size(size: str | SupportsIndex, what: str) -> int:
+    """Return the size in bytes, from 1 to 2**62.
+
+    Parameters
+    ----------
+    size
+        A whole number of bytes, or a string: a whole decimal number and one of the units B, kB, KiB, MB, MiB,
+        GB, GiB, TB, TiB in any case, with or without spaces between. ``kB`` is 1000 bytes, ``KiB`` 1024.
+    what
+        How messages call it.
+
+    Raises
+    ------
+    TypeError
+        If it is neither, a float for instance.
+    ValueError
+        If it is zero, negative, larger than 2**62, or a string that is not a size.
+    """
+    if isinstance(size, str):
+        number = size.strip().rstrip("BbIiKkMmGgTt ")
+        unit = size.strip()[len(number) :].strip().upper()
+        if not (number.isascii() and number.isdecimal() and len(number) <= 20 and unit in _UNITS):
+            raise ValueError(f"{what} {size!r:.60} is no size; write a whole number and a unit, such as '4KiB' or '1 MB'")
+        value = int(number) * _UNITS[unit]
+    else:
+        try:
+            value = operator.index(size)
+        except TypeError:
+            raise TypeError(
+                f"{what} must be an int or a string such as '4KiB', not {type(size).__name__} {size!r:.60}"
+            ) from None
+    if value < 1:
+        raise ValueError(f"{what} must be at least 1, not {size!r:.60}")
+    if value > _LARGEST:
+        raise ValueError(f"{what} {size!r:.60} is more than 2**62")
+    return value

@@ -1,0 +1,49 @@
+"""The exceptions of blockpool: one family, each also of the built-in kind that fits it.
+
+All can be pickled, and each message gives the values it is about and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BlockInUse",
+    "BlockPoolError",
+    "DoubleFree",
+    "InvalidBlock",
+    "PoolClosed",
+    "PoolCorrupt",
+    "PoolExhausted",
+]
+
+
+class BlockPoolError(Exception):
+    """The base of every error that is particular to blockpool."""
+
+
+class PoolExhausted(BlockPoolError, MemoryError):
+    """There is no room: in the pool for a block or run, or in the machine for a pool."""
+
+
+class InvalidBlock(BlockPoolError, ValueError):
+    """The block is not one that can be used: released, freed, or never allocated."""
+
+
+class DoubleFree(InvalidBlock):
+    """The block was freed before."""
+
+
+class BlockInUse(BlockPoolError, BufferError):
+    """The block cannot be freed now: a view, another Block, or somebody else still uses it. Nothing was changed."""
+
+
+class PoolClosed(BlockPoolError, ValueError):
+    """The pool was closed; blocks and views that it gave stay valid, but it gives no more."""
+
+
+class PoolCorrupt(BlockPoolError):
+    """The bookkeeping of the pool contradicts itself: something wrote over it."""
+
+
+for _error in [globals()[_name] for _name in __all__]:
+    _error.__module__ = "blockpool"
+del _error

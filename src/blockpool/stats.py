@@ -1,0 +1,148 @@
+"""What a pool tells about itself, as frozen dataclasses of plain numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Audit", "IndexStats", "PoolStats", "Residency", "Run"]
+
+
+def fragmentation(free: int, largest_free_run: int) -> float:
+    """Return the share of what is free that is outside the largest free run; 0 when nothing is free."""
+    # the two are counted one after the other, so the run may be the larger
+    return 1 - min(largest_free_run, free) / free if free else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStats:
+    """The state of a pool, from `Pool.stats`.
+
+    `allocated`, `free`, `largest_free_run` and what follows from them are counted from the bitmap when asked. With
+    other threads at work meanwhile they are of no single moment.
+
+    Attributes
+    ----------
+    blocks, block_size : int
+        Geometry: how many blocks, of how many bytes each.
+    allocated, free : int
+        Blocks allocated and free.
+    peak : int
+        The high-water mark: the most blocks that were allocated at once.
+    largest_free_run : int
+        Blocks in the longest run of adjacent free blocks: the largest `blocks=` that would succeed now.
+    fragmentation : float
+        The share of the free blocks outside the largest free run: 0 when all free blocks are adjacent (or there
+        are none), near 1 when they are scattered.
+    requested_bytes, allocated_bytes : int
+        Bytes that were asked for by what is allocated now, and bytes of the blocks that serve it.
+    utilization : float
+        requested_bytes / allocated_bytes; 1 when nothing is allocated.
+    allocations, frees, failures : int
+        Since the pool was made: runs allocated, runs that came back, and requests that found no room.
+    tickets : int
+        References in flight between processes.
+    oldest_ticket : float or None
+        Seconds since the newest ticket of the run whose newest ticket is oldest; None without tickets.
+    processes : int
+        Processes attached; 1 for a private pool.
+    """
+
+    blocks: int
+    block_size: int
+    allocated: int
+    free: int
+    peak: int
+    largest_free_run: int
+    fragmentation: float
+    requested_bytes: int
+    allocated_bytes: int
+    utilization: float
+    allocations: int
+    frees: int
+    failures: int
+    tickets: int
+    oldest_ticket: float | None
+    processes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStats:
+    """The state of an index pool, from `IndexPool.stats`.
+
+    Attributes
+    ----------
+    capacity : int
+        How many indices there are.
+    allocated, free, peak, largest_free_run, fragmentation
+        As in `PoolStats`, of indices.
+    allocations, frees : int
+        Since the pool was made: indices allocated, and indices freed.
+    failures : int
+        Calls that found no room.
+    """
+
+    capacity: int
+    allocated: int
+    free: int
+    peak: int
+    largest_free_run: int
+    fragmentation: float
+    allocations: int
+    frees: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One live run, from `Pool.runs`.
+
+    Attributes
+    ----------
+    index : int
+        Its first block.
+    blocks : int
+        Its length in blocks.
+    nbytes : int
+        Its length in bytes. Whole blocks, unless the pool knows what was asked for.
+    holders : tuple of int
+        Process ids of the processes that hold it.
+    tickets : int
+        References in flight.
+    """
+
+    index: int
+    blocks: int
+    nbytes: int
+    holders: tuple[int, ...]
+    tickets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What `Pool.check` looked at and found in order.
+
+    Attributes
+    ----------
+    blocks, allocated, runs : int
+        Blocks audited; of these allocated; and the runs they form.
+    """
+
+    blocks: int
+    allocated: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residency:
+    """What the kernel gave a pool, from `Pool.residency`.
+
+    Attributes
+    ----------
+    resident_bytes : int
+        Bytes of the pool that are backed by memory now.
+    huge_page_bytes : int
+        Of these, bytes backed by huge pages.
+    """
+
+    resident_bytes: int
+    huge_page_bytes: int

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The C tests, then pytest with each Python found (or asked for: run-tests.sh 3.11 3.12).
+# Goes on after a failure, ends with one line per version, and fails if any of them failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+lines=$(tools/preflight.sh versions "$@")
+summary=() failed=0
+make=${MAKE:-make}
+eval "pytest_args=(${PYTEST_ARGS:-})" # quoted as in a shell: PYTEST_ARGS="-k 'run and not view'"
+note() { summary+=("$(printf '%-13s %s' "$1" "$2")"); }
+
+first=${lines%% *}
+"$make" do-core-release VERSION="$first"
+logs=build/logs
+mkdir -p "$logs"
+while read -r version patch _ <&3; do
+    name="Python $version.$patch"
+    echo "== $name"
+    if ! "$make" ".venv/$version/.package" ".venv/$version/.test"; then
+        note "$name" "did not build"
+        failed=1
+        continue
+    fi
+    color=no
+    [ -t 1 ] && color=yes
+    log="$logs/pytest-$version.txt"
+    if ! ".venv/$version/bin/python" -m pytest --color="$color" "${pytest_args[@]}" </dev/null |
+        tee "$log"; then
+        failed=1
+    fi
+    counts=$(tail -n 1 "$log" | sed 's/\x1b\[[0-9;]*m//g; s/^=* //; s/ =*$//')
+    note "$name" "${counts:-pytest did not run}"
+done 3<<<"$lines"
+
+echo
+printf '%s\n' "${summary[@]}"
+exit "$failed"
