@@ -166,11 +166,12 @@ static uint64_t scan(const struct bitmap *bitmap, uint64_t from, uint64_t end, u
     return BITMAP_NONE;
 }
 
-/* bitmap_find without the way round: from the chunk `from` to the last one. */
-static uint64_t find_forward(struct bitmap *bitmap, uint64_t from, uint64_t n) {
+/* bitmap_find without the way round: a run that begins in the chunk `from` or later, and before the chunk `until`. */
+static uint64_t find_forward(struct bitmap *bitmap, uint64_t from, uint64_t until, uint64_t n) {
     uint64_t run = 0;            /* free bits directly before the chunk, as far as the summaries know */
     uint64_t walked = ALL;       /* the group whose chunks are being walked from its first */
-    for (uint64_t c = from; c < bitmap->chunk_count;) {
+    uint64_t c = from;
+    while (c < bitmap->chunk_count && c * BITMAP_CHUNK_BITS < until * BITMAP_CHUNK_BITS + run) {
         if (c % BITMAP_GROUP_CHUNKS == 0) {
             uint64_t group = c / BITMAP_GROUP_CHUNKS, summary = group_summary(bitmap, group);
             if (run + summary_prefix(summary) < n && summary_longest(summary) < n) {
@@ -197,12 +198,15 @@ static uint64_t find_forward(struct bitmap *bitmap, uint64_t from, uint64_t n) {
             refresh_group(bitmap, walked); /* so did this one */
         }
     }
+    if (c % BITMAP_GROUP_CHUNKS && walked == c / BITMAP_GROUP_CHUNKS && c < bitmap->chunk_count) {
+        refresh_group(bitmap, walked); /* left in its middle: the part from `until` on was searched before */
+    }
     return BITMAP_NONE;
 }
 
 uint64_t bitmap_find(struct bitmap *bitmap, uint64_t from, uint64_t n) {
-    uint64_t at = find_forward(bitmap, from, n);
-    return at == BITMAP_NONE && from ? find_forward(bitmap, 0, n) : at;
+    uint64_t at = find_forward(bitmap, from, bitmap->chunk_count, n);
+    return at == BITMAP_NONE && from ? find_forward(bitmap, 0, from, n) : at;
 }
 
 /* Where a run of n is: by advice, and if that knows of none, by the words. */

@@ -9,35 +9,40 @@
 
 from __future__ import annotations
 
-from blockpool._core import Block, Pool
+from blockpool._core import TRACEMALLOC_DOMAIN, Block, Pool
 from blockpool._index import IndexPool
 from blockpool.errors import (
     BlockInUse,
+    BlockOverrun,
     BlockPoolError,
     DoubleFree,
     InvalidBlock,
     PoolClosed,
     PoolCorrupt,
     PoolExhausted,
+    WriteAfterFree,
 )
 
 TYPE_CHECKING = False  # the one of typing costs more to import than all of blockpool
 if TYPE_CHECKING:
     from typing import Any
 
-    from blockpool.stats import Audit, IndexStats, PoolStats, Residency, Run
+    from blockpool.stats import Audit, IndexStats, Outstanding, PoolStats, Residency, Run
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "TRACEMALLOC_DOMAIN",
     "Audit",
     "Block",
     "BlockInUse",
+    "BlockOverrun",
     "BlockPoolError",
     "DoubleFree",
     "IndexPool",
     "IndexStats",
     "InvalidBlock",
+    "Outstanding",
     "Pool",
     "PoolClosed",
     "PoolCorrupt",
@@ -45,12 +50,13 @@ __all__ = [
     "PoolStats",
     "Residency",
     "Run",
+    "WriteAfterFree",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # dataclasses take longer to import than all the rest
-    if name in {"Audit", "IndexStats", "PoolStats", "Residency", "Run"}:
+    if name in {"Audit", "IndexStats", "Outstanding", "PoolStats", "Residency", "Run"}:
         from blockpool import stats
 
         return getattr(stats, name)

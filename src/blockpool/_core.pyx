@@ -13,6 +13,9 @@ _Lease, which is the exporter of every view. From then on the run goes back when
 gone, and «is it in use?» is the reference count of the lease. Exports are not counted: numpy.ndarray(buffer=…)
 releases its export at once and keeps only a reference to the exporter.
 
+In debug mode a block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug) when the run
+comes back. So the hot calls need not know of it.
+
 The memory is unmapped with the _Mapping, when neither Pool nor Block nor lease refers to it.
 """
 
@@ -41,6 +44,7 @@ from blockpool._engine cimport (
 import gc
 import operator
 import os
+import sys
 import weakref
 
 from blockpool._sizes import parse_size
@@ -48,6 +52,11 @@ from blockpool.errors import BlockInUse, DoubleFree, InvalidBlock, PoolClosed, P
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
+    object PyMemoryView_FromMemory(char *memory, Py_ssize_t size, int flags)
+    enum: PyBUF_WRITE
+    # Public, but not declared by the header that Python.h includes in every version.
+    int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size)
+    int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t address)
 
 
 # Waiting threads wake this often to let Ctrl-C in.
@@ -59,6 +68,10 @@ cdef uint64_t LARGE_POOL = 1 << 16
 cdef enum: FAULTS = 16
 # The page size is the best alignment that the start of a mapping promises.
 cdef enum: BEST_ALIGNMENT = 4096
+
+# The domain of pool memory in tracemalloc: "pool" in ASCII.
+TRACEMALLOC_DOMAIN = 0x706F6F6C
+cdef enum: DOMAIN = 0x706F6F6C
 
 # «No timeout given», recognised without a comparison.
 cdef object ZERO = 0
@@ -89,6 +102,7 @@ cdef class _Mapping:
     cdef bint borrowed          # the memory is the caller's
     cdef Py_buffer lender
     cdef object pool_ref        # a weak reference to the Pool
+    cdef object guard           # of debug mode; None without
     cdef size_t alignment
     cdef bint closed
     # Statistics, written with the GIL held; no invariant rests on them.
@@ -146,18 +160,51 @@ cdef class _Lease:
         return f"<memory of blockpool block {self.index}>"
 
     def __dealloc__(self):
-        if self.mapping is not None and self.parent is None:
+        if self.mapping is None or self.parent is not None:
+            return
+        if self.mapping.guard is None:
             give_back(self.mapping, self.index, self.blocks, self.nbytes)
+        else:
+            give_back_guarded(self)
+
+
+cdef int give_back_guarded(_Lease lease) except -1:
+    """What give_back does, in debug mode: the run rests first. The lease has none from then on."""
+    cdef _Mapping m = lease.mapping
+    lease.mapping = None
+    PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>pool_address(m.core, lease.index))
+    m.frees += 1
+    m.requested -= lease.nbytes
+    m.in_use -= lease.blocks
+    error = m.guard.take_back(lease.index)
+    release_rested(m, False)
+    if error is not None:
+        raise error
+    return 0
+
+
+cdef bint release_rested(_Mapping m, bint everything) except -1:
+    """Let the pool have what rested long enough, or everything; say whether there was any."""
+    rested = m.guard.rested(everything=everything)
+    for index, blocks in rested:
+        pool_release(m.core, index, blocks)
+    return len(rested) > 0
 
 
 cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, uint64_t index, uint64_t blocks, uint64_t nbytes):
     cdef _Lease lease = _Lease.__new__(_Lease)
+    set_lease(lease, mapping, parent, index, blocks, nbytes)
+    return lease
+
+
+cdef inline void set_lease(
+    _Lease lease, _Mapping mapping, _Lease parent, uint64_t index, uint64_t blocks, uint64_t nbytes
+) noexcept:
     lease.mapping = mapping
     lease.parent = parent
     lease.index = index
     lease.blocks = blocks
     lease.nbytes = nbytes
-    return lease
 
 
 @cython.final
@@ -284,9 +331,9 @@ cdef class Block:
             users = Py_REFCNT(<PyObject *>self.lease) - 1
             if self.lease.parent is not None:
                 users += Py_REFCNT(<PyObject *>self.lease.parent) - 1
-            if users == 0:
-                self.lease = None
         state_end_free(&self.state, users == 0)
+        if users == 0 and self.lease is not None:
+            self.drop()
         if users:
             raise BlockInUse(
                 f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: views of its memory (memoryviews, "
@@ -371,36 +418,64 @@ cdef class Block:
                 self.lease = new_lease(self.mapping, None, self.index, self.blocks, self.nbytes)
         return self.lease
 
-    cdef inline void end_use(self) noexcept:
-        if state_release(&self.state):
-            self.drop()
+    cdef inline int end_use(self) except -1:
+        return self.drop() if state_release(&self.state) else 0
 
-    cdef inline void drop(self) noexcept:
-        if self.lease is None:
+    cdef inline int drop(self) except -1:
+        """End this object's part in the run."""
+        cdef _Lease lease = self.lease
+        if lease is None:
             give_back(self.mapping, self.index, self.blocks, self.nbytes)
-        else:
-            self.lease = None
+            return 0
+        self.lease = None
+        if self.mapping.guard is None:
+            return 0
+        # In debug mode the run comes back here, where that can raise, and not when `lease` goes.
+        if lease.parent is not None and Py_REFCNT(<PyObject *>lease) == 1:
+            lease.mapping = None  # a twin's own lease has no run; go on with the one that has
+            lease = lease.parent
+        return give_back_guarded(lease) if lease.parent is None and Py_REFCNT(<PyObject *>lease) == 1 else 0
 
 
-cdef inline Block new_block(_Mapping mapping, uint64_t index, uint64_t blocks, uint64_t nbytes):
-    cdef Block block = Block.__new__(Block)
+cdef inline void open_block(Block block, _Mapping mapping, uint64_t index, uint64_t blocks, uint64_t nbytes) noexcept:
+    """Make the block the owner of a run that was claimed."""
     block.mapping = mapping
     block.index = index
     block.blocks = blocks
     block.nbytes = nbytes
     state_open(&block.state)
     count_allocation(mapping, blocks, nbytes)
-    return block
+
+
+cdef Block hand_out(_Mapping m, uint64_t index, uint64_t blocks, uint64_t nbytes):
+    """A Block of a run that was claimed; if it cannot be made, the run goes back."""
+    cdef Block block
+    cdef _Lease lease
+    try:
+        block = Block.__new__(Block)
+        if m.guard is not None:
+            lease = _Lease.__new__(_Lease)
+            m.guard.issue(index, blocks, nbytes)
+            set_lease(lease, m, None, index, blocks, nbytes)
+            block.lease = lease
+            PyTraceMalloc_Track(DOMAIN, <uintptr_t>pool_address(m.core, index), nbytes)
+        open_block(block, m, index, blocks, nbytes)
+        return block
+    except:
+        pool_release(m.core, index, blocks)
+        raise
 
 
 cdef int adopt(Pool owner, _Mapping mapping) except -1:
     owner.mapping = mapping
+    owner.quick = mapping if mapping.guard is None else None
+    owner.guard = mapping.guard
     mapping.pool_ref = PyWeakref_NewRef(owner, None)
     return 0
 
 
 cdef class Pool:
-    """Pool(block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False)
+    """Pool(block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None)
 --
 
     A contiguous piece of memory, cut into blocks of one size, private to this process.
@@ -419,6 +494,11 @@ cdef class Pool:
         their first use.
     huge_pages : bool
         Ask the kernel for huge pages; `residency` tells what it gave.
+    debug : bool, optional
+        Look for misuse at some cost: memory is filled with patterns, slack after `nbytes` is checked at free, freed memory at
+        reuse and at close, freed runs rest before they are used again, and every allocation remembers its stack
+        (`outstanding`) and is known to `tracemalloc`, in the domain `TRACEMALLOC_DOMAIN`. Default: as ``python -X dev`` or
+        the environment variable ``BLOCKPOOL_DEBUG`` say.
 
     Raises
     ------
@@ -443,9 +523,11 @@ cdef class Pool:
     """
 
     cdef object __weakref__
-    cdef _Mapping mapping
+    cdef _Mapping mapping       # None once closed
+    cdef _Mapping quick         # the same, but None in debug mode
+    cdef object guard           # of debug mode, and outlives the closing
 
-    def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False):
+    def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None):
         if self.mapping is not None:
             raise ValueError("this Pool is open already; make a new one")
         cdef _Mapping m = _Mapping.__new__(_Mapping)
@@ -464,6 +546,12 @@ cdef class Pool:
             blocks = borrow(m, buffer, size, blocks)
         m.alignment = alignment_of(<uintptr_t>m.data, size)
         view(m, size, blocks)
+        if debug is None:
+            debug = debug_wanted()
+        if debug:
+            from blockpool._debug import Guard
+
+            m.guard = Guard(PyMemoryView_FromMemory(<char *>m.data, m.nbytes, PyBUF_WRITE), size)
         adopt(self, m)
 
     @property
@@ -502,6 +590,11 @@ cdef class Pool:
         return self.opened().alignment
 
     @property
+    def debug(self):
+        """Whether the pool is in debug mode."""
+        return self.guard is not None
+
+    @property
     def closed(self):
         """Whether `close` was called."""
         return self.mapping is None
@@ -532,12 +625,15 @@ cdef class Pool:
         TypeError, ValueError
             If an argument is of the wrong kind or out of range.
         """
-        cdef _Mapping m = self.mapping
+        cdef _Mapping m = self.quick
+        cdef Block block
         cdef uint64_t index
         if blocks is None and nbytes is None and timeout is ZERO and m is not None:
+            block = Block.__new__(Block)  # first, so that no failure comes after the claim
             index = pool_allocate(m.core)
             if index != BITMAP_NONE:
-                return new_block(m, index, 1, m.core.block_size)
+                open_block(block, m, index, 1, m.core.block_size)
+                return block
         return self.allocate_run(blocks, nbytes, timeout)
 
     def allocate_many(self, count, *, timeout=0):
@@ -570,7 +666,18 @@ cdef class Pool:
             raise MemoryError(f"no memory for a list of {n} blocks")
         try:
             self.obtain(m, n, True, deadline, indices)
-            return [new_block(m, indices[i], 1, m.core.block_size) for i in range(n)]
+            found = []
+            i = 0
+            try:
+                while i < n:
+                    i += 1  # hand_out answers for this one from here on
+                    found.append(hand_out(m, indices[i - 1], 1, m.core.block_size))
+            except:
+                while i < n:
+                    pool_release(m.core, indices[i], 1)
+                    i += 1
+                raise
+            return found
         finally:
             c_free(indices)
 
@@ -588,6 +695,8 @@ cdef class Pool:
         with nogil:
             allocated = bitmap_count(&m.core.bitmap)
             longest = bitmap_longest_free(&m.core.bitmap)
+        if m.guard is not None:
+            allocated -= <uint64_t>m.guard.resting_blocks
         free = m.core.blocks - allocated
         allocated_bytes = allocated * m.core.block_size
         return PoolStats(
@@ -623,6 +732,8 @@ cdef class Pool:
         cdef uint64_t first = 0, n = 0, at = 0
         cdef list found = []
         holders = (os.getpid(),)
+        if m.guard is not None:
+            return [Run(run.index, run.blocks, run.nbytes, holders, 0) for run in m.guard.outstanding()]
         while pool_next_run(m.core, at, &first, &n):
             found.append(Run(first, n, n * m.core.block_size, holders, 0))
             at = first + n
@@ -660,6 +771,9 @@ cdef class Pool:
                 f"{count} fault{'s' if count > 1 else ''} in the bookkeeping: {'; '.join(found)}. "
                 "Something wrote over it, through a wild pointer perhaps; save what you can, and make a new pool"
             )
+        if m.guard is not None:
+            allocated -= <uint64_t>m.guard.resting_blocks
+            runs -= <uint64_t>m.guard.resting_runs
         return Audit(blocks=m.core.blocks, allocated=allocated, runs=runs)
 
     def residency(self):
@@ -684,11 +798,36 @@ cdef class Pool:
     def close(self):
         """Close the pool: it allocates no more. Closing again does nothing.
 
-        Blocks and views stay valid; the memory is unmapped when the last is gone.
+        Blocks and views stay valid; the memory is unmapped when the last is gone. In debug mode, what is still
+        allocated is reported to the logger ``blockpool``, with the stacks of the allocations (and see `outstanding`).
+
+        Raises
+        ------
+        WriteAfterFree
+            In debug mode, if somebody wrote to a freed block. The pool is closed all the same.
         """
-        if self.mapping is not None:
-            self.mapping.closed = True
-            self.mapping = None
+        cdef _Mapping m = self.mapping
+        if m is not None:
+            m.closed = True
+            self.mapping = self.quick = None
+            if m.guard is not None:
+                m.guard.close()
+
+    def outstanding(self):
+        """Return what is allocated, with the stacks of the allocations; also after `close`.
+
+        Returns
+        -------
+        list of Outstanding
+
+        Raises
+        ------
+        ValueError
+            If the pool is not in debug mode.
+        """
+        if self.guard is None:
+            raise ValueError("the pool keeps no stacks; make it with debug=True, or run python -X dev")
+        return self.guard.outstanding()
 
     def __enter__(self):
         self.opened()
@@ -730,7 +869,7 @@ cdef class Pool:
             raise self.exhausted(m, blocks, True)
         cdef uint64_t index = 0
         self.obtain(m, blocks, False, deadline, &index)
-        return new_block(m, index, blocks, nbytes)
+        return hand_out(m, index, blocks, nbytes)
 
     cdef int obtain(self, _Mapping m, uint64_t n, bint many, double deadline, uint64_t *out) except -1:
         """Claim n blocks, adjacent unless `many`, before the deadline; or raise."""
@@ -738,7 +877,11 @@ cdef class Pool:
         cdef double left
         if attempt(m, n, many, out):
             return 0
+        if m.guard is not None and release_rested(m, True) and attempt(m, n, many, out):
+            return 0
         gc.collect()
+        if m.guard is not None:
+            release_rested(m, True)
         if attempt(m, n, many, out):
             return 0
         if deadline > 0:
@@ -774,6 +917,15 @@ cdef class Pool:
             f"asked for {asked}; {free} of {m.core.blocks} free, longest run {longest}; "
             "free some, ask for fewer, wait for them (timeout=), or make the pool larger"
         )
+
+
+cdef bint debug_wanted() except -1:
+    """Whether the program as a whole runs in debug mode."""
+    if not (sys.flags.dev_mode or "BLOCKPOOL_DEBUG" in os.environ):
+        return False
+    from blockpool._debug import wanted
+
+    return wanted()
 
 
 cdef inline bint attempt(_Mapping m, uint64_t n, bint many, uint64_t *out):

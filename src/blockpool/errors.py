@@ -7,12 +7,14 @@ from __future__ import annotations
 
 __all__ = [
     "BlockInUse",
+    "BlockOverrun",
     "BlockPoolError",
     "DoubleFree",
     "InvalidBlock",
     "PoolClosed",
     "PoolCorrupt",
     "PoolExhausted",
+    "WriteAfterFree",
 ]
 
 
@@ -42,6 +44,14 @@ class PoolClosed(BlockPoolError, ValueError):
 
 class PoolCorrupt(BlockPoolError):
     """The bookkeeping of the pool contradicts itself: something wrote over it."""
+
+
+class BlockOverrun(BlockPoolError):
+    """Debug mode: somebody wrote past the bytes that were asked for. The block was freed all the same."""
+
+
+class WriteAfterFree(BlockPoolError):
+    """Debug mode: somebody wrote to a block after it was freed."""
 
 
 for _error in [globals()[_name] for _name in __all__]:

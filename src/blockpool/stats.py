@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Audit", "IndexStats", "PoolStats", "Residency", "Run"]
+__all__ = ["Audit", "IndexStats", "Outstanding", "PoolStats", "Residency", "Run"]
 
 
 def fragmentation(free: int, largest_free_run: int) -> float:
@@ -130,6 +130,26 @@ class Audit:
     blocks: int
     allocated: int
     runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """A run that is allocated, from `Pool.outstanding` of a pool in debug mode.
+
+    Attributes
+    ----------
+    index, blocks : int
+        Its first block, and its length.
+    nbytes : int
+        Bytes that were asked for.
+    stack : str
+        Where it was allocated, as a traceback prints it.
+    """
+
+    index: int
+    blocks: int
+    nbytes: int
+    stack: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,202 @@
+"""The debug mode of a pool: patterns in its memory, stacks of its callers, and a rest before reuse.
+
+A `Guard` watches one pool. What it finds becomes `BlockOverrun` (somebody wrote past the `nbytes` he asked for) or
+`WriteAfterFree`, each with the stack of the allocation and of the free.
+
+What a byte of the pool holds, in the manner of CPython's own debug allocator:
+
+* ``0xCD`` allocated, not written yet
+* ``0xFD`` canary: the slack between `nbytes` and the end of the run's last block
+* ``0xDD`` freed
+
+Freed runs rest in a quarantine, oldest out first, so that a write through an old address meets ``0xDD``, and not the
+next owner's data. When the pool would be exhausted, the quarantine is emptied.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections import deque
+
+from blockpool.errors import BlockOverrun, WriteAfterFree
+from blockpool.stats import Outstanding
+
+CLEAN, CANARY, DEAD = b"\xcd", b"\xfd", b"\xdd"
+
+_FRAMES = 16  # of a stack are kept
+_SHARE = 8  # one block in so many may rest
+
+_log = logging.getLogger("blockpool")
+_log.addHandler(logging.NullHandler())
+
+
+def wanted() -> bool:
+    """Return whether the whole program runs in debug mode: ``python -X dev``, or BLOCKPOOL_DEBUG set and not 0."""
+    return sys.flags.dev_mode or os.environ.get("BLOCKPOOL_DEBUG", "0") not in ("", "0")
+
+
+class _Run:
+    """A run that is allocated, or was: who asked for it, and who freed it."""
+
+    __slots__ = ("allocated_at", "blocks", "freed_at", "index", "nbytes")
+
+    def __init__(self, index: int, blocks: int, nbytes: int, allocated_at: traceback.StackSummary) -> None:
+        self.index = index
+        self.blocks = blocks
+        self.nbytes = nbytes
+        self.allocated_at = allocated_at
+        self.freed_at: traceback.StackSummary | None = None
+
+    def __str__(self) -> str:
+        if self.blocks == 1:
+            return f"block {self.index}"
+        return f"the run of {self.blocks} blocks at {self.index}"
+
+    def story(self) -> str:
+        """Return both stacks, as far as they are known."""
+        freed = "" if self.freed_at is None else f"freed at\n{_text(self.freed_at)}"
+        return f"allocated at\n{_text(self.allocated_at)}{freed}"
+
+
+class Guard:
+    """Watches the runs of one pool. All methods may be called from any thread, and from destructors.
+
+    Parameters
+    ----------
+    memory : memoryview
+        All of the pool's blocks. The guard must not outlive them.
+    block_size : int
+        Bytes of a block.
+    """
+
+    def __init__(self, memory: memoryview, block_size: int) -> None:
+        self._memory = memory
+        self._block_size = block_size
+        self._lock = threading.RLock()  # reentrant: a destructor may come at any point
+        self._live: dict[int, _Run] = {}  # by first block
+        self._freed: dict[int, _Run] = {}  # by each block: the run it was part of when it was last freed
+        self._resting: deque[_Run] = deque()
+        self._most_resting = max(1, len(memory) // block_size // _SHARE)
+        self.resting_blocks = 0
+
+    @property
+    def resting_runs(self) -> int:
+        """How many runs rest in quarantine: freed, but not to be had yet."""
+        return len(self._resting)
+
+    def rests(self, index: int) -> bool:
+        """Return whether the run that begins at the block is in quarantine."""
+        with self._lock:
+            return index not in self._live
+
+    def issue(self, index: int, blocks: int, nbytes: int) -> None:
+        """Prepare a run for its new owner.
+
+        Raises
+        ------
+        WriteAfterFree
+            If somebody wrote to it after it was last freed. It is then as if just freed.
+        """
+        with self._lock:
+            for block in range(index, index + blocks):
+                run = self._freed.get(block)
+                if run is not None:
+                    self._require_dead(block, run)
+            for block in range(index, index + blocks):
+                self._freed.pop(block, None)
+            start, end = index * self._block_size, (index + blocks) * self._block_size
+            self._fill(start, start + nbytes, CLEAN)
+            self._fill(start + nbytes, end, CANARY)
+            self._live[index] = _Run(index, blocks, nbytes, _stack())
+
+    def take_back(self, index: int) -> BlockOverrun | None:
+        """Take a run back from its owner and let it rest; return what is wrong with its canary, if anything is."""
+        with self._lock:
+            run = self._live.pop(index)
+            run.freed_at = _stack()
+            start, end = index * self._block_size, (index + run.blocks) * self._block_size
+            wrong = self._first_other(start + run.nbytes, end, CANARY)
+            error = None
+            if wrong is not None:
+                error = BlockOverrun(
+                    f"{run}: somebody wrote past the {run.nbytes} bytes that were asked for, at byte "
+                    f"{wrong - start} (there is {self._memory[wrong]:#04x}, and was {CANARY[0]:#04x}); {run.story()}"
+                )
+            self._fill(start, end, DEAD)
+            for block in range(index, index + run.blocks):
+                self._freed[block] = run
+            self._resting.append(run)
+            self.resting_blocks += run.blocks
+            return error
+
+    def rested(self, *, everything: bool = False) -> list[tuple[int, int]]:
+        """Take out of quarantine what rested long enough, or everything; return (index, blocks) of each run."""
+        out = []
+        with self._lock:
+            while self._resting and (everything or self.resting_blocks > self._most_resting):
+                run = self._resting.popleft()
+                self.resting_blocks -= run.blocks
+                out.append((run.index, run.blocks))
+        return out
+
+    def outstanding(self) -> list[Outstanding]:
+        """Return what is allocated, in the order of addresses."""
+        with self._lock:
+            runs = sorted(self._live.values(), key=lambda run: run.index)
+        return [Outstanding(run.index, run.blocks, run.nbytes, _text(run.allocated_at)) for run in runs]
+
+    def close(self) -> None:
+        """Report what is still allocated, to the log, and look for late writes.
+
+        Raises
+        ------
+        WriteAfterFree
+            If somebody wrote to a freed block.
+        """
+        for run in self.outstanding():
+            _log.warning(
+                "pool closed with block %d still allocated (blocks=%d, nbytes=%d); allocated at\n%s",
+                run.index,
+                run.blocks,
+                run.nbytes,
+                run.stack,
+            )
+        with self._lock:
+            for block, run in self._freed.items():
+                self._require_dead(block, run)
+
+    def _require_dead(self, block: int, run: _Run) -> None:
+        start = block * self._block_size
+        wrong = self._first_other(start, start + self._block_size, DEAD)
+        if wrong is not None:
+            found = self._memory[wrong]
+            self._fill(start, start + self._block_size, DEAD)
+            raise WriteAfterFree(
+                f"{run}: somebody wrote to it after it was freed, at byte {wrong - run.index * self._block_size} "
+                f"(there was {found:#04x}, and should be {DEAD[0]:#04x}); {run.story()}"
+            )
+
+    def _fill(self, start: int, end: int, pattern: bytes) -> None:
+        self._memory[start:end] = pattern * (end - start)
+
+    def _first_other(self, start: int, end: int, pattern: bytes) -> int | None:
+        """Return where the first byte is that is not of the pattern."""
+        found = bytes(self._memory[start:end])
+        same = len(found) - len(found.lstrip(pattern))
+        return None if same == len(found) else start + same
+
+
+def _stack() -> traceback.StackSummary:
+    """Return the stack of whoever called into the pool."""
+    frame = sys._getframe(2)  # noqa: SLF001 - the two frames of this module are no news
+    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=_FRAMES, lookup_lines=False)
+    stack.reverse()
+    return stack
+
+
+def _text(stack: traceback.StackSummary) -> str:
+    return "".join(stack.format())
