@@ -875,32 +875,37 @@ cdef class Pool:
         """Claim n blocks, adjacent unless `many`, before the deadline; or raise."""
         cdef uint32_t sequence
         cdef double left
+        cdef bint collected = False, undisturbed = False
         if attempt(m, n, many, out):
             return 0
         if m.guard is not None and release_rested(m, True) and attempt(m, n, many, out):
             return 0
-        gc.collect()
-        if m.guard is not None:
-            release_rested(m, True)
-        if attempt(m, n, many, out):
-            return 0
-        if deadline > 0:
-            waited.add(m)
-            pool_wait_enter(m.core)
-            try:
-                while True:
-                    sequence = pool_wait_sequence(m.core)
-                    if attempt(m, n, many, out):
-                        return 0
-                    left = deadline - os_now()
-                    if left <= 0:
-                        break
-                    with nogil:
-                        pool_wait_sleep(m.core, sequence, min(left, SLICE))
-                    PyErr_CheckSignals()
-                    self.opened()
-            finally:
-                pool_wait_leave(m.core)
+        if deadline == 0:
+            collect(m)
+            if attempt(m, n, many, out):
+                return 0
+            raise self.exhausted(m, n, not many)
+        waited.add(m)
+        pool_wait_enter(m.core)
+        try:
+            while True:
+                sequence = pool_wait_sequence(m.core)
+                if attempt(m, n, many, out):
+                    return 0
+                left = deadline - os_now()
+                if not collected and (undisturbed or left <= 0):  # nobody frees anything: is it in cycles?
+                    collected = True
+                    collect(m)
+                    continue
+                if left <= 0:
+                    break
+                with nogil:
+                    pool_wait_sleep(m.core, sequence, min(left, SLICE))
+                undisturbed = pool_wait_sequence(m.core) == sequence
+                PyErr_CheckSignals()
+                self.opened()
+        finally:
+            pool_wait_leave(m.core)
         raise self.exhausted(m, n, not many)
 
     cdef exhausted(self, _Mapping m, n, bint adjacent):
@@ -926,6 +931,14 @@ cdef bint debug_wanted() except -1:
     from blockpool._debug import wanted
 
     return wanted()
+
+
+cdef int collect(_Mapping m) except -1:
+    """Have Python free what nobody can reach."""
+    gc.collect()
+    if m.guard is not None:
+        release_rested(m, True)
+    return 0
 
 
 cdef inline bint attempt(_Mapping m, uint64_t n, bint many, uint64_t *out):

@@ -1,0 +1,51 @@
+"""How values look in reports."""
+
+from __future__ import annotations
+
+import os
+
+from rich import box
+from rich.table import Table
+
+__all__ = ["count", "in_bytes", "printable", "table"]
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def in_bytes(nbytes: int) -> str:
+    """Write a size with the unit that suits it.
+
+    >>> in_bytes(24), in_bytes(65536), in_bytes(100_000_000)
+    ('24 B', '64 KiB', '95.4 MiB')
+    """
+    power = min(max(nbytes.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
+    value = nbytes / (1 << 10 * power)
+    return f"{value:.{0 if value.is_integer() else 1}f} {_UNITS[power]}"
+
+
+def count(number: int, thing: str) -> str:
+    """Write a number of things.
+
+    >>> count(1, "file"), count(2000, "file")
+    ('1 file', '2,000 files')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def printable(path: str) -> str:
+    r"""Write a path, or a sentence with one, so that every terminal can show it.
+
+    >>> printable("a b\n\udcff")
+    'a b\\n\\xff'
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def table(*headings: str) -> Table:
+    """Return a table without rows; a heading that begins with ``>`` is for numbers, aligned to the right."""
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        right = heading.startswith(">")
+        grid.add_column(heading[1:] if right else heading, justify="right" if right else "left")
+    return grid
