@@ -4,7 +4,7 @@
  * where the exploration harness (core/explore) can stand: built with BLOCKPOOL_EXPLORE, each access first
  * calls explore_step(), where the harness may let another logical thread run, or stop this one for ever.
  *
- * `seq` is sequentially consistent, `relaxed` promises atomicity alone. A read-modify-write returns the old value.
+ * `seq` is sequentially consistent, `release` publishes what was written before, `relaxed` promises atomicity alone. A read-modify-write returns the old value.
  */
 #ifndef BLOCKPOOL_ATOMIC_H
 #define BLOCKPOOL_ATOMIC_H
@@ -35,6 +35,11 @@ static inline uint64_t load_seq(const atomic_word *word) {
 static inline void store_relaxed(atomic_word *word, uint64_t value) {
     explore_step();
     atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static inline void store_release(atomic_word *word, uint64_t value) {
+    explore_step();
+    atomic_store_explicit(word, value, memory_order_release);
 }
 
 static inline uint64_t fetch_or_seq(atomic_word *word, uint64_t bits) {

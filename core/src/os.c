@@ -163,14 +163,24 @@ void os_memory(struct os_memory *memory) {
     fclose(own);
 }
 
-void os_wait(atomic_half *word, uint32_t expected, double seconds) {
+static void futex_wait(atomic_half *word, int operation, uint32_t expected, double seconds) {
     struct timespec limit;
     limit.tv_sec = (time_t)seconds;
     limit.tv_nsec = (long)((seconds - (double)limit.tv_sec) * 1e9);
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &limit, NULL, 0);
+    syscall(SYS_futex, word, operation, expected, &limit, NULL, 0);
+}
+
+void os_wait(atomic_half *word, uint32_t expected, double seconds) {
+    futex_wait(word, FUTEX_WAIT_PRIVATE, expected, seconds);
+}
+
+void os_wait_shared(atomic_half *word, uint32_t expected, double seconds) {
+    futex_wait(word, FUTEX_WAIT, expected, seconds);
 }
 
 void os_wake_all(atomic_half *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
+
+void os_wake_all_shared(atomic_half *word) { syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); }
 
 double os_now(void) {
     struct timespec now;

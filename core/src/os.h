@@ -49,6 +49,10 @@ void os_wait(atomic_half *word, uint32_t expected, double seconds);
 /* Wakes all that sleep on *word in this process. */
 void os_wake_all(atomic_half *word);
 
+/* The same two for a word that several processes map. */
+void os_wait_shared(atomic_half *word, uint32_t expected, double seconds);
+void os_wake_all_shared(atomic_half *word);
+
 /* Seconds on the monotonic clock. */
 double os_now(void);
 

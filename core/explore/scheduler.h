@@ -1,0 +1,63 @@
+/* scheduler.h: runs every interleaving of a few logical threads, up to a bound; knows nothing of bitmaps.
+ *
+ * A logical thread is a coroutine with a stack of its own; all of them share one real thread. It may be
+ * switched away from at each explore_step(), that is, before each atomic access. The search goes
+ * depth first: a schedule is the list of its decisions, and the next schedule is run from the start
+ * with the longest prefix of that list that leaves something untried.
+ */
+#ifndef BLOCKPOOL_SCHEDULER_H
+#define BLOCKPOOL_SCHEDULER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define EXPLORE_THREADS 3u
+#define EXPLORE_UNBOUNDED 1000u
+
+struct exploration {
+    unsigned threads;
+    void (*set_up)(void);          /* makes the state anew, before each schedule */
+    void (*body)(unsigned thread); /* what logical thread 0, 1, … does */
+    void (*check)(void);           /* looks at the state after each schedule */
+    unsigned bound;                /* preemptions in one schedule */
+    unsigned stops;                /* threads that may be stopped for ever in one schedule */
+};
+
+struct explored {
+    uint64_t schedules;
+    uint64_t steps;       /* atomic accesses in all schedules */
+    uint64_t longest;     /* atomic accesses of the longest */
+    bool exhaustive;      /* the bound was never in the way */
+    bool failed;          /* the last schedule broke something: */
+    char message[256];    /* what */
+    char decisions[4096]; /* and how: "0*7 1*3 0! 1*5" is seven accesses of thread 0, three of
+                             thread 1, thread 0 stopped for ever, … */
+};
+
+/* Explores until all is done or a schedule fails. */
+void explore(const struct exploration *what, struct explored *result);
+
+/* --- for threads and checks --- */
+
+/* Says what is broken. The first word counts; a thread that says so does not go on. */
+void explore_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The number of the logical thread that runs now. */
+unsigned explore_thread(void);
+
+/* Whether the thread was stopped for ever, and before which of its atomic accesses (1, 2, …). */
+bool explore_stopped(unsigned thread, unsigned *step);
+
+/* --- what the code under test calls, by way of stand-ins --- */
+
+/* Before an atomic access: a switch from here costs one of the bound. */
+void explore_step(void);
+
+/* The thread has nothing better to do: going to the next thread is free, anything else costs one. */
+void explore_yield(void);
+
+/* Sleeps until explore_wake of the same place. When all that are left sleep, the schedule fails. */
+void explore_sleep(const void *place);
+void explore_wake(const void *place);
+
+#endif

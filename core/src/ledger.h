@@ -1,0 +1,148 @@
+/* ledger.h: who holds each run of a shared pool: one 64-bit word per block, and pure functions on that word.
+ *
+ *     bits 61-63  state
+ *     FREE        the whole word is zero
+ *     TAIL        bits 0-23: distance to the head of the run, 1 or more
+ *     OPENING     bits 0-47: the one slot that is making the run
+ *     LIVE        bits 0-47: holders, a bit for each slot with at least one reference; bits 48-60: tickets, references in flight
+ *     CLOSING     bits 0-47: the one slot that is freeing the run
+ *
+ *     FREE ──▶ OPENING{me} ──▶ LIVE{holders, tickets} ──▶ CLOSING{last} ──▶ FREE
+ *
+ * Holders and tickets are in one word, so every step (hold, drop, share, take a ticket) is one compare-and-swap from a value to
+ * what one of these functions makes of it, and there is no moment at which a count and its owner disagree. Whoever takes
+ * both to nothing finds CLOSING{himself} in the value he is about to store, and has to free the run.
+ *
+ * Words may come from a damaged segment: a function that does not apply to a word returns LEDGER_REFUSED, never nonsense.
+ *
+ * A run's record is two more words, meaningful at its head: generation and length, and what was asked for and when the last
+ * ticket was made.
+ */
+#ifndef BLOCKPOOL_LEDGER_H
+#define BLOCKPOOL_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LEDGER_SLOTS 48u     /* holder bits */
+#define LEDGER_MOST_TICKETS 8191u
+#define LEDGER_MOST_BLOCKS (UINT64_C(1) << 24)
+
+#define LEDGER_FREE UINT64_C(0)
+#define LEDGER_HOLDERS ((UINT64_C(1) << 48) - 1)
+#define LEDGER_TICKET (UINT64_C(1) << 48)
+
+/* What no word is. */
+#define LEDGER_REFUSED UINT64_MAX
+
+enum ledger_state { LEDGER_IS_FREE, LEDGER_IS_TAIL, LEDGER_IS_OPENING, LEDGER_IS_LIVE, LEDGER_IS_CLOSING };
+
+static inline uint64_t ledger_state(uint64_t word) { return word >> 61; }
+static inline uint64_t ledger_holders(uint64_t word) { return word & LEDGER_HOLDERS; }
+static inline uint64_t ledger_tickets(uint64_t word) { return word >> 48 & LEDGER_MOST_TICKETS; }
+static inline uint64_t ledger_distance(uint64_t word) { return word & (LEDGER_MOST_BLOCKS - 1); }
+static inline uint64_t ledger_slot_bit(unsigned slot) { return UINT64_C(1) << slot; }
+
+static inline uint64_t ledger_make(enum ledger_state state, uint64_t holders, uint64_t tickets) {
+    return (uint64_t)state << 61 | tickets << 48 | holders;
+}
+
+static inline uint64_t ledger_opening(unsigned slot) { return ledger_make(LEDGER_IS_OPENING, ledger_slot_bit(slot), 0); }
+static inline uint64_t ledger_live(unsigned slot) { return ledger_make(LEDGER_IS_LIVE, ledger_slot_bit(slot), 0); }
+static inline uint64_t ledger_closing(unsigned slot) { return ledger_make(LEDGER_IS_CLOSING, ledger_slot_bit(slot), 0); }
+static inline uint64_t ledger_tail(uint64_t distance) { return (uint64_t)LEDGER_IS_TAIL << 61 | distance; }
+
+static inline bool ledger_is_live(uint64_t word) { return ledger_state(word) == LEDGER_IS_LIVE; }
+
+static inline bool ledger_is_held(uint64_t word, unsigned slot) {
+    return ledger_is_live(word) && word & ledger_slot_bit(slot);
+}
+
+/* Whether the word begins a run, in whatever state. */
+static inline bool ledger_is_head(uint64_t word) {
+    return ledger_state(word) >= LEDGER_IS_OPENING && ledger_state(word) <= LEDGER_IS_CLOSING;
+}
+
+/* Whether the word is one that the functions here can make. */
+static inline bool ledger_is_valid(uint64_t word) {
+    uint64_t holders = ledger_holders(word), tickets = ledger_tickets(word);
+    switch (ledger_state(word)) {
+    case LEDGER_IS_FREE:
+        return word == LEDGER_FREE;
+    case LEDGER_IS_TAIL:
+        return ledger_distance(word) > 0 && word == ledger_tail(ledger_distance(word));
+    case LEDGER_IS_LIVE:
+        return holders || tickets;
+    case LEDGER_IS_OPENING:
+    case LEDGER_IS_CLOSING:
+        return holders && (holders & (holders - 1)) == 0 && tickets == 0;
+    default:
+        return false;
+    }
+}
+
+/* The slot holds the run too. The word itself when it does already. */
+static inline uint64_t ledger_hold(uint64_t word, unsigned slot) {
+    return ledger_is_live(word) ? word | ledger_slot_bit(slot) : LEDGER_REFUSED;
+}
+
+/* The slot holds the run no longer; CLOSING{slot} when it was the last and no ticket is in flight. */
+static inline uint64_t ledger_drop(uint64_t word, unsigned slot) {
+    if (!ledger_is_held(word, slot)) {
+        return LEDGER_REFUSED;
+    }
+    uint64_t left = word & ~ledger_slot_bit(slot);
+    return ledger_holders(left) || ledger_tickets(left) ? left : ledger_closing(slot);
+}
+
+/* A holder sends n references on their way. */
+static inline uint64_t ledger_share(uint64_t word, unsigned slot, uint64_t n) {
+    if (!ledger_is_held(word, slot) || n > LEDGER_MOST_TICKETS - ledger_tickets(word)) {
+        return LEDGER_REFUSED;
+    }
+    return word + n * LEDGER_TICKET;
+}
+
+/* A holder takes one reference out of flight, if there is one; the word itself when there is none. */
+static inline uint64_t ledger_take_ticket(uint64_t word, unsigned slot) {
+    if (!ledger_is_held(word, slot)) {
+        return LEDGER_REFUSED;
+    }
+    return ledger_tickets(word) ? word - LEDGER_TICKET : word;
+}
+
+/* All references in flight are given up; CLOSING{slot} when nobody holds the run. */
+static inline uint64_t ledger_drop_tickets(uint64_t word, unsigned slot) {
+    if (!ledger_is_live(word)) {
+        return LEDGER_REFUSED;
+    }
+    return ledger_holders(word) ? ledger_make(LEDGER_IS_LIVE, ledger_holders(word), 0) : ledger_closing(slot);
+}
+
+/* What recovery makes of a head that names a dead slot: of a run that was being made or freed, CLOSING in the dead one's
+ * name; of a live one, as if the dead had dropped it. LEDGER_REFUSED when the word does not name the slot. */
+static inline uint64_t ledger_recover(uint64_t word, unsigned dead) {
+    if (!ledger_is_head(word) || !(word & ledger_slot_bit(dead))) {
+        return LEDGER_REFUSED;
+    }
+    return ledger_is_live(word) ? ledger_drop(word, dead) : ledger_closing(dead);
+}
+
+/* --- the record of a run --- */
+
+struct ledger_record {
+    uint64_t generation; /* how often a run began at this block, 40 bits */
+    uint64_t length;     /* blocks, 1 to 2^24 */
+};
+
+#define LEDGER_MOST_GENERATION ((UINT64_C(1) << 40) - 1)
+
+static inline uint64_t ledger_record_pack(struct ledger_record record) {
+    return (record.generation & LEDGER_MOST_GENERATION) << 24 | (record.length - 1);
+}
+
+static inline struct ledger_record ledger_record_unpack(uint64_t packed) {
+    return (struct ledger_record){packed >> 24, (packed & (LEDGER_MOST_BLOCKS - 1)) + 1};
+}
+
+#endif

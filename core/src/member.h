@@ -1,0 +1,147 @@
+/* member.h: a process's membership in a shared pool: attach, allocate, free, pass on, recover, leave, fork.
+ *
+ * A member is private to the process and covers one segment. Its slot's bit in the ledger says that the process has at least one
+ * reference to a run; how many more there are within the process is counted here, in `extra`, under `lock`. The lock is
+ * held for a few dozen instructions in which nothing blocks, and across a fork; allocation does without it. A call that does
+ * not get it soon returns MEMBER_LOCKED and has done nothing: whoever calls again may first let go of what he holds himself. What several processes decide together
+ * (attach, leave, recover, remove the name) they do under the gate, see slots.h.
+ *
+ * FORK. member_fork_before takes a slot for the child, makes it a holder of all that the parent holds, and locks the child's
+ * byte, all before the child exists: killed at once, it is a dead process like any. Between it and member_fork_parent or
+ * member_fork_child, no other thread of the parent may allocate, share or redeem. A child of a plain fork() in C does not come
+ * by here: in it *alive reads zero, and every call is MEMBER_STRAY.
+ *
+ * Functions may be called from any thread, and not after member_leave; those that wait say so.
+ */
+#ifndef BLOCKPOOL_MEMBER_H
+#define BLOCKPOOL_MEMBER_H
+
+#include "slots.h"
+
+enum member_status {
+    MEMBER_OK,
+    MEMBER_EXHAUSTED, /* no such run is free */
+    MEMBER_STALE,     /* the handle's run is no more */
+    MEMBER_IN_USE,    /* others hold the run too */
+    MEMBER_TICKETS,   /* too many tickets of the run are in flight */
+    MEMBER_CORRUPT,   /* the segment holds what this library never writes */
+    MEMBER_STRAY,     /* this process is a fork that the pool does not know */
+    MEMBER_FULL,      /* all slots are taken */
+    MEMBER_BUSY,      /* somebody else had the gate all the time */
+    MEMBER_EXISTS,    /* the name is taken */
+    MEMBER_NOT_FOUND, /* no pool of that name */
+    MEMBER_FORBIDDEN, /* another user's, or not to be opened */
+    MEMBER_NO_POOL,   /* the file holds something else */
+    MEMBER_NEWER,     /* the file is of a newer version */
+    MEMBER_TRUNCATED, /* the file's size is not what its header says */
+    MEMBER_NO_ROOM,   /* not so much memory */
+    MEMBER_SYSTEM,    /* the kernel refused: see .error */
+    MEMBER_LOCKED,    /* another thread of this process is at it, or forks: let it run, and call again */
+};
+
+/* What a failure was about. */
+struct member_failure {
+    int error;          /* negative errno of MEMBER_SYSTEM, MEMBER_FORBIDDEN */
+    uint64_t process;   /* who has the gate, of MEMBER_BUSY */
+    uint64_t available; /* bytes, of MEMBER_NO_ROOM */
+};
+
+struct member {
+    struct shared shared;
+    unsigned slot;
+    atomic_word *alive; /* reads 1 in the process that is the member, 0 in a stray child */
+    atomic_word lock;
+    uint32_t *extra; /* per block: references of this process beyond the first */
+    void *memory;
+    struct segment_geometry geometry;
+    struct segment_slot *place;
+    int file;
+    void *hold;
+    unsigned waiters; /* threads of this process that wait; under lock */
+    unsigned child;   /* between the two halves of a fork: the child's slot, or SLOTS_NONE */
+    int child_description;
+    char name[OS_SHM_NAME_MOST + 1]; /* empty without one */
+};
+
+struct member_request {
+    const char *name; /* NULL for a pool without one */
+    uint64_t block_size, blocks;
+    bool permanent;
+    double gate_seconds; /* how long to wait for the gate */
+};
+
+/* Makes a pool and becomes its first member. May wait for the gate of a leftover of that name. */
+enum member_status member_create(struct member *member, const struct member_request *request,
+                                 struct member_failure *failure) __attribute__((warn_unused_result));
+
+/* Becomes a member of the pool of that name. Waits for the gate. */
+enum member_status member_attach(struct member *member, const char *name, double gate_seconds,
+                                 struct member_failure *failure) __attribute__((warn_unused_result));
+
+/* Becomes a member of the pool in an open file, and takes over the descriptor, whatever comes of it. Waits for the gate. */
+enum member_status member_attach_file(struct member *member, int file, double gate_seconds,
+                                      struct member_failure *failure) __attribute__((warn_unused_result));
+
+/* Gives back all that the process holds, and its slot; the last one to leave a pool that is not permanent removes its name. The
+ * memory stays mapped, and the lock in force, until member_unmap. Waits for the gate; if in vain, the process counts as dead once
+ * it is gone, which comes to the same. */
+void member_leave(struct member *member, double gate_seconds);
+
+/* Unmaps everything. */
+void member_unmap(struct member *member);
+
+/* Removes the name; members go on. */
+enum member_status member_unlink(struct member *member, double gate_seconds, struct member_failure *failure)
+    __attribute__((warn_unused_result));
+
+/* Allocates a run of n blocks, with so much slack at its end. */
+enum member_status member_allocate(struct member *member, uint64_t n, uint32_t slack, struct shared_run *run)
+    __attribute__((warn_unused_result));
+
+/* One reference of this process less; *freed tells whether that freed the run. */
+enum member_status member_drop(struct member *member, const struct shared_run *run, bool *freed)
+    __attribute__((warn_unused_result));
+
+/* Frees the run if this is its only reference anywhere; else MEMBER_IN_USE, and *word and *extra tell who has others. */
+enum member_status member_free(struct member *member, const struct shared_run *run, uint64_t *word, uint32_t *extra)
+    __attribute__((warn_unused_result));
+
+/* Puts n references in flight. */
+enum member_status member_share(struct member *member, const struct shared_run *run, uint64_t n)
+    __attribute__((warn_unused_result));
+
+/* One reference of this process more, of the run that index and generation name; takes one out of flight, if there is one. */
+enum member_status member_redeem(struct member *member, struct shared_run *run) __attribute__((warn_unused_result));
+
+/* Brings back what dead processes held, and drops tickets older than so many seconds (negative: none). Waits for the gate;
+ * 0 seconds only tries. *slots and *tickets tell how many were recovered and dropped. */
+enum member_status member_recover(struct member *member, double gate_seconds, double ticket_seconds, unsigned *slots,
+                                  uint64_t *tickets, struct member_failure *failure)
+    __attribute__((warn_unused_result));
+
+/* Audits, under the gate. */
+enum member_status member_check(struct member *member, double gate_seconds, struct shared_fault *faults, uint64_t most,
+                                uint64_t *count, uint64_t *healed, struct member_failure *failure)
+    __attribute__((warn_unused_result));
+
+/* A waiter's steps, in this order: enter; repeat { sequence; try to allocate; recover now and then; sleep }; leave. */
+enum member_status member_wait_enter(struct member *member) __attribute__((warn_unused_result));
+uint32_t member_wait_sequence(const struct member *member);
+void member_wait_sleep(struct member *member, uint32_t sequence, double seconds);
+enum member_status member_wait_leave(struct member *member) __attribute__((warn_unused_result));
+
+/* The halves of a fork. `share`: the child becomes a member too; else, or if there is no slot for it, it becomes a stray with
+ * zeroed private pages in the place of the pool. member_fork_child says which: MEMBER_OK, MEMBER_FULL or MEMBER_STRAY. */
+void member_fork_before(struct member *member, bool share, double gate_seconds);
+void member_fork_parent(struct member *member);
+enum member_status member_fork_child(struct member *member) __attribute__((warn_unused_result));
+
+/* Removes what killed groups left behind: every pool in the directory of shared memory that is not permanent and has no living
+ * process. Returns how many. */
+unsigned member_sweep(void);
+
+static inline bool member_is_stray(const struct member *member) {
+    return member->alive == NULL || load_relaxed(member->alive) == 0;
+}
+
+#endif

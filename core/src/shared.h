@@ -1,0 +1,151 @@
+/* shared.h: the protocol of a shared pool, on memory that several processes see; any of them may die at any instruction.
+ *
+ * THE LEDGER IS THE TRUTH (ledger.h), THE BITMAP IS AN INDEX THAT HEALS. A set bit makes others look elsewhere, no more. A
+ * run belongs to whoever took its words from FREE.
+ *
+ *   allocate   claim the bits; head FREE → OPENING{me}; tails FREE → TAIL, front to back; the record, generation one up; head
+ *              OPENING → LIVE{me}. A word that turns out not FREE means that its bit had been wrong: that bit stays set, the
+ *              rest is undone (tails back to front, then the head, then the other bits), and another place is tried.
+ *   last drop  LIVE → CLOSING{me}; tails to FREE, back to front; head to FREE; clear the bits; wake who waits. Tails go before
+ *              their head, so a TAIL always has one. What clearing a bit returns is of no interest.
+ *   recovery   of a dead slot, by one process at a time (who calls holds the gate): every head that names the slot is finished
+ *              in the dead one's name, see ledger_recover. It changes nothing that a living process could be changing but
+ *              by compare-and-swap, may stop anywhere, and may be begun again.
+ *   mend       after that: clears bits whose word is FREE, sets bits whose word is not. Having set one, it looks at the word
+ *              again, and clears it if that became FREE meanwhile. (Without this look a block leaks: its owner cleared the bit
+ *              before mend set it.)
+ *
+ * A bit that mend clears wrongly, because its owner was between claiming the bit and taking the word, is harmless: whoever
+ * claims it next fails on the word, and leaves the bit set. So at rest a clear bit under a used word is legal. A set bit over a
+ * FREE word at rest is a block that nobody can have: a fault.
+ *
+ * REDEEMING a name (index, generation): the generation must equal; set my holder bit; look at the generation again, and step
+ * back if it changed, undoing only what this call set, by the same pure drop; only then take a ticket if there is one. (Taking
+ * it in the same step would rob an innocent when the process dies while stepping back.) A process that dies in between leaves a
+ * ticket too many, never one too few.
+ *
+ * Everything that is read from the segment as an index or a length is checked before it is used, and every loop is bounded by
+ * the number of blocks that this process verified when it attached. SHARED_CORRUPT says that something else stood there.
+ *
+ * REJECTED: a log of intentions per process (two more writes per operation, and a torn one to judge); holders in one array and
+ * counts in another (no instant at which both are right); freeing by the process that allocated (it may be dead).
+ */
+#ifndef BLOCKPOOL_SHARED_H
+#define BLOCKPOOL_SHARED_H
+
+#include "bitmap.h"
+#include "ledger.h"
+
+enum shared_status {
+    SHARED_OK,
+    SHARED_STALE,   /* no run of that generation begins there */
+    SHARED_TICKETS, /* too many tickets in flight */
+    SHARED_CORRUPT, /* the segment holds what this library never writes */
+};
+
+/* What the block's two record words hold. */
+struct shared_record {
+    atomic_word run;     /* ledger_record_pack */
+    atomic_word details; /* slack in bytes << 32 | time of the last ticket, seconds */
+};
+_Static_assert(sizeof(struct shared_record) == 16, "25 bytes a block, everything told");
+
+/* The part of the header that waiting needs; one cache line in the segment. */
+struct shared_waiting {
+    atomic_word slots; /* a bit for each slot in which somebody waits */
+    atomic_half sequence;
+    char apart[52];
+};
+_Static_assert(sizeof(struct shared_waiting) == 64, "one cache line");
+
+/* A view of the segment, private to the process. */
+struct shared {
+    struct bitmap bitmap;
+    atomic_word *ledger;
+    struct shared_record *records;
+    struct shared_waiting *waiting;
+    uint64_t blocks;
+};
+
+struct shared_run {
+    uint64_t index;
+    uint64_t blocks;
+    uint64_t generation;
+};
+
+/* Allocates a run of n blocks for the slot. *run is complete on SHARED_OK; run->index is BITMAP_NONE when there is no such
+ * run. `slack` is what is not asked for of its last bytes. */
+enum shared_status shared_allocate(struct shared *shared, unsigned slot, uint64_t n, uint32_t slack,
+                                   struct shared_run *run) __attribute__((warn_unused_result));
+
+/* The slot holds the run no longer; *last tells whether it was the last: the caller then owes a shared_finish. */
+enum shared_status shared_drop(struct shared *shared, unsigned slot, const struct shared_run *run, bool *last)
+    __attribute__((warn_unused_result));
+
+/* The same, but only if the slot is the last holder and no ticket is in flight. *word is what stood in the ledger. */
+enum shared_status shared_drop_last(struct shared *shared, unsigned slot, const struct shared_run *run, bool *last,
+                                    uint64_t *word) __attribute__((warn_unused_result));
+
+/* Frees the run after its last drop, and wakes who waits for room. */
+void shared_finish(struct shared *shared, const struct shared_run *run);
+
+/* Puts n references to a run that the slot holds in flight, at the time `now`. */
+enum shared_status shared_share(struct shared *shared, unsigned slot, const struct shared_run *run, uint64_t n,
+                                uint32_t now) __attribute__((warn_unused_result));
+
+/* Makes the slot a holder of the run of that index and generation, and takes a ticket if there is one. On SHARED_OK run->blocks
+ * is its length, and *set tells whether the slot did not hold it before. */
+enum shared_status shared_redeem(struct shared *shared, unsigned slot, struct shared_run *run, bool *set)
+    __attribute__((warn_unused_result));
+
+/* Makes the slot `child` a holder of all that the slot `parent` holds. No other thread of the parent may be at work. */
+void shared_fork(struct shared *shared, unsigned parent, unsigned child);
+
+/* Gives back what the dead slot held. For the holder of the gate. */
+void shared_recover(struct shared *shared, unsigned dead);
+
+/* Mends the bitmap; returns how many bits were wrong. For the holder of the gate. */
+uint64_t shared_mend(struct shared *shared);
+
+/* Drops the tickets of every run whose last one was made at `before` or earlier; returns how many. For the holder of the
+ * gate; `slot` is the one that serves only for this. */
+uint64_t shared_drop_tickets(struct shared *shared, unsigned slot, uint32_t before);
+
+/* The next head at `from` or after it that is LIVE; false when there is none. */
+bool shared_next_run(const struct shared *shared, uint64_t from, struct shared_run *run, uint64_t *word);
+
+struct shared_totals {
+    uint64_t allocated;    /* blocks whose word is not FREE */
+    uint64_t slack;        /* bytes of live runs that nobody asked for */
+    uint64_t tickets;      /* references in flight */
+    uint64_t only_tickets; /* blocks of runs that nobody holds but tickets */
+    uint64_t oldest;       /* when the newest ticket of a run was made, of the run where that is longest ago; or BITMAP_NONE */
+};
+
+/* Counts, from the words. Of no single moment, with others at work. */
+void shared_count(const struct shared *shared, struct shared_totals *totals);
+
+/* --- audit --- */
+
+enum shared_fault_kind {
+    SHARED_FAULT_NONE,
+    SHARED_FAULT_WORD,     /* block `index`: no word of the ledger looks so */
+    SHARED_FAULT_TAIL,     /* block `index`: a TAIL without a head that covers it */
+    SHARED_FAULT_OVERLAP,  /* block `index`: a head inside another's run, or a run that is not all there */
+    SHARED_FAULT_HOLDER,   /* block `index`: held by a slot that is free */
+    SHARED_FAULT_LOST,     /* block `index`: its bit is set but its word is FREE */
+    SHARED_FAULT_PAST_END, /* bit `index`, past the last block, is clear */
+};
+
+struct shared_fault {
+    enum shared_fault_kind kind;
+    uint64_t index;
+};
+
+/* Audits ledger and bitmap: writes the first `most` faults to `faults`, returns how many there are. `used` has a bit for each
+ * slot in use. Bits that are clear under used words are legal: they are set, and counted in *healed. With others at work, only
+ * what stays is reported. For the holder of the gate. */
+uint64_t shared_check(struct shared *shared, uint64_t used, struct shared_fault *faults, uint64_t most,
+                      uint64_t *healed);
+
+#endif
