@@ -28,7 +28,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 @pytest.fixture
 def pool():
-    """A small pool; its bookkeeping is audited after the test."""
+    """Make a small pool, and audit its bookkeeping after the test."""
     made = bp.Pool("4KiB", 16)
     yield made
     if not made.closed:
@@ -47,7 +47,7 @@ def _watch(pool, *, failures=0):
 
 @pytest.fixture
 def unchanged():
-    """`with unchanged(pool):` fails if anything of the pool's state differs afterwards.
+    """Watch the pool during a `with`: nothing of its state may differ afterwards.
 
     `failures` is how many requests are meant to find no room; nothing else may count them.
     """
@@ -120,5 +120,5 @@ class Bookkeeping:
 
 @pytest.fixture
 def bookkeeping():
-    """`bookkeeping(pool)` finds the words of a pool."""
+    """Find the words of a pool."""
     return Bookkeeping

@@ -146,7 +146,7 @@ int main(int argc, char **argv) {
             continue;
         }
         struct exploration exploration = scenario->exploration;
-        exploration.stops = stops ? 1 : 0;
+        exploration.stops += stops ? 1 : 0;
         if (bound) {
             exploration.bound = (unsigned)strtoul(bound, NULL, 10);
         } else if (deep) {

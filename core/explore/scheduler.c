@@ -79,6 +79,7 @@ static unsigned current;     /* the thread that runs, or SEARCH */
 static unsigned steps[EXPLORE_THREADS];
 static unsigned all_steps;
 static unsigned stopped;                   /* a bit per thread stopped for ever */
+static unsigned ended;                     /* a bit per thread that ended or was stopped */
 static const void *place[EXPLORE_THREADS]; /* where a thread sleeps */
 
 /* What happened, for the report: a thread and its accesses, or its stop. */
@@ -152,9 +153,16 @@ static void go_elsewhere(void) {
     }
 }
 
+/* The current thread goes no further: whoever waits for that may go on. */
+static void end(void) {
+    ended |= 1u << current;
+    runnable &= ~(1u << current);
+    explore_wake(&steps[current]);
+}
+
 static void start(void) {
     what->body(current);
-    runnable &= ~(1u << current);
+    end();
     go_elsewhere();
     abort(); /* nobody comes back to a thread that ended */
 }
@@ -175,7 +183,10 @@ void explore_step(void) {
         if (chosen == STOP) {
             stops++;
             stopped |= 1u << me;
-            runnable &= ~(1u << me);
+            end();
+            if (what->stopped) {
+                what->stopped();
+            }
             note(me, true);
             go_elsewhere();
         }
@@ -207,6 +218,13 @@ void explore_wake(const void *at) {
     }
 }
 
+bool explore_join(unsigned thread) {
+    while (!(ended >> thread & 1)) {
+        explore_sleep(&steps[thread]);
+    }
+    return stopped >> thread & 1;
+}
+
 void explore_fail(const char *format, ...) {
     if (!result->failed) {
         va_list arguments;
@@ -221,7 +239,7 @@ void explore_fail(const char *format, ...) {
 }
 
 static void run(void) {
-    taken = preemptions = stops = stopped = all_steps = event_count = 0;
+    taken = preemptions = stops = stopped = ended = all_steps = event_count = 0;
     current = SEARCH;
     what->set_up();
     for (unsigned t = 0; t < what->threads; t++) {

@@ -21,6 +21,7 @@ struct exploration {
     void (*check)(void);           /* looks at the state after each schedule */
     unsigned bound;                /* preemptions in one schedule */
     unsigned stops;                /* threads that may be stopped for ever in one schedule */
+    void (*stopped)(void);         /* NULL, or what else happens when a thread is stopped */
 };
 
 struct explored {
@@ -47,6 +48,10 @@ unsigned explore_thread(void);
 
 /* Whether the thread was stopped for ever, and before which of its atomic accesses (1, 2, …). */
 bool explore_stopped(unsigned thread, unsigned *step);
+
+/* Sleeps until the thread has ended or was stopped for ever; true when it was stopped. What one process can find out about
+ * another by a lock that ends with it. */
+bool explore_join(unsigned thread);
 
 /* --- what the code under test calls, by way of stand-ins --- */
 

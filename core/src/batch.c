@@ -5,11 +5,7 @@
 
 /* The smallest power of two that leaves half of the table empty, as an exponent. */
 static unsigned log_for(uint64_t most) {
-    unsigned log_size = 4;
-    while (UINT64_C(1) << log_size < 2 * most) {
-        log_size++;
-    }
-    return log_size;
+    return most <= 8 ? 4 : 65 - (unsigned)__builtin_clzll(most - 1);
 }
 
 size_t batch_bytes(uint64_t most) {
@@ -57,6 +53,82 @@ struct batch_part *batch_part_of(struct batch *batch, uint64_t word) {
     return part;
 }
 
+void batch_add_range(struct batch *batch, uint64_t first, uint64_t n) {
+    for (uint64_t end = first + n; first < end;) {
+        uint64_t low = first % 64, here = end - first < 64 - low ? end - first : 64 - low;
+        batch_part_of(batch, first / 64)->mask |= UINT64_MAX >> (64 - here) << low;
+        first += here;
+    }
+}
+
+static inline __attribute__((always_inline)) uint64_t integer_at(const void *integers,
+                                                                 unsigned width, uint64_t i) {
+    return width == 4 ? (uint64_t)((const int32_t *)integers)[i]
+                      : (uint64_t)((const int64_t *)integers)[i];
+}
+
+/* Whether n integers count up from `first`. Without a branch in the loop, so that it is done several at once. */
+static inline __attribute__((always_inline)) bool counts_up(const void *integers, unsigned width,
+                                                            uint64_t first, unsigned n) {
+    uint64_t differs = 0;
+    uint32_t differs_half = 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (width == 4) {
+            differs_half |= ((const uint32_t *)integers)[i] ^ ((uint32_t)first + i);
+        } else {
+            differs |= ((const uint64_t *)integers)[i] ^ (first + i);
+        }
+    }
+    return !(differs | differs_half);
+}
+
+/* batch_add_integers for one width. The mask of the word at hand stays in a register: through memory, each bit
+ * would wait for the one before to be stored and loaded again. */
+static inline __attribute__((always_inline)) enum batch_status
+add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t n,
+             uint64_t *refused) {
+    for (uint64_t i = 0; i < n;) {
+        uint64_t bit = integer_at(integers, width, i), word = bit / 64;
+        if (bit >= batch->bits) {
+            *refused = bit;
+            return BATCH_OUTSIDE;
+        }
+        struct batch_part *part = batch->parts + batch->count - 1;
+        if (batch->count == 0 || part->word != word) {
+            part = batch_part_of(batch, word);
+        }
+        uint64_t mask = part->mask;
+        /* The rest of the word at one stroke, if it all comes, as it does from a fresh pool. */
+        unsigned rest = 64 - (unsigned)(bit % 64);
+        if (rest >= 8 && n - i >= rest && word * 64 + 63 < batch->bits &&
+            integer_at(integers, width, i + rest - 1) == word * 64 + 63 && !(mask >> bit % 64) &&
+            counts_up((const char *)integers + i * width, width, bit, rest)) {
+            part->mask = mask | UINT64_MAX << bit % 64;
+            i += rest;
+            continue;
+        }
+        uint64_t twice = 0, last = word * 64 + 63 < batch->bits ? word * 64 + 63 : batch->bits - 1;
+        do {
+            uint64_t one = UINT64_C(1) << bit % 64;
+            twice |= mask & one;
+            mask |= one;
+            bit = ++i < n ? integer_at(integers, width, i) : UINT64_MAX;
+        } while (bit >= word * 64 && bit <= last);
+        if (twice) {
+            *refused = word * 64 + (unsigned)__builtin_ctzll(twice);
+            return BATCH_DUPLICATE;
+        }
+        part->mask = mask;
+    }
+    return BATCH_OK;
+}
+
+enum batch_status batch_add_integers(struct batch *batch, const void *integers, unsigned width,
+                                     uint64_t n, uint64_t *refused) {
+    return width == 4 ? add_integers(batch, integers, 4, n, refused)
+                      : add_integers(batch, integers, 8, n, refused);
+}
+
 uint64_t batch_first(const struct batch *batch) {
     for (uint64_t i = 0; i < batch->count; i++) {
         if (batch->parts[i].mask) {
@@ -82,7 +154,7 @@ uint64_t batch_release(struct batch *batch, struct bitmap *bitmap) {
         struct batch_part *part = &batch->parts[i];
         uint64_t mine = fetch_and_seq(&bitmap->words[part->word], ~part->mask) & part->mask;
         bitmap_released(bitmap, part->word / BITMAP_CHUNK_WORDS);
-        released += (unsigned)__builtin_popcountll(mine);
+        released += mine == UINT64_MAX ? 64 : (unsigned)__builtin_popcountll(mine);
         part->mask &= ~mine;
     }
     return released;

@@ -209,17 +209,18 @@ uint64_t bitmap_find(struct bitmap *bitmap, uint64_t from, uint64_t n) {
     return at == BITMAP_NONE && from ? find_forward(bitmap, 0, from, n) : at;
 }
 
-/* Where a run of n is: by advice, and if that knows of none, by the words. */
+/* Where a run of n <= bits is: by advice, and if that knows of none, or (in a damaged segment) of one outside, by the words. */
 static uint64_t look(struct bitmap *bitmap, uint64_t from, uint64_t n) {
     uint64_t at = bitmap_find(bitmap, from, n);
-    return at == BITMAP_NONE ? scan(bitmap, 0, bitmap->chunk_count * BITMAP_CHUNK_WORDS, n) : at;
+    return at > bitmap->bits - n ? scan(bitmap, 0, bitmap->chunk_count * BITMAP_CHUNK_WORDS, n) : at;
 }
 
 /* Whether n bits are free, adjacent or not; looks no further than it has to. */
 static bool has_free(const struct bitmap *bitmap, uint64_t from, uint64_t n) {
     uint64_t words = bitmap->chunk_count * BITMAP_CHUNK_WORDS, w = from * BITMAP_CHUNK_WORDS, found = 0;
     for (uint64_t left = words; left > 0; left--) {
-        found += (unsigned)__builtin_popcountll(~load_relaxed(&bitmap->words[w]));
+        uint64_t taken = load_relaxed(&bitmap->words[w]);
+        found += taken == 0 ? 64 : (unsigned)__builtin_popcountll(~taken);
         if (found >= n) {
             return true;
         }
@@ -322,7 +323,7 @@ static uint64_t claim_some(atomic_word *word, uint64_t n) {
     do {
         uint64_t free = ~old;
         mask = free;
-        if ((unsigned)__builtin_popcountll(free) > n) {
+        if (n < 64 && (unsigned)__builtin_popcountll(free) > n) {
             mask = 0;
             for (uint64_t i = 0; i < n; i++) {
                 mask |= free & -free;
@@ -348,14 +349,27 @@ static void release_some(struct bitmap *bitmap, const uint64_t *out, uint64_t n)
     }
 }
 
+/* Writes the numbers of the bits of the mask to out, lowest first; returns how many. */
+static inline uint64_t spread(uint64_t mask, uint64_t first, uint64_t *out) {
+    uint64_t n = 0;
+    if (mask == ALL) {
+        for (; n < 64; n++) {
+            out[n] = first + n;
+        }
+        return n;
+    }
+    for (; mask; mask &= mask - 1) {
+        out[n++] = first + (unsigned)__builtin_ctzll(mask);
+    }
+    return n;
+}
+
 /* bitmap_claim_many without the undo: claims up to n, returns how many. */
 static uint64_t claim_upto_many(struct bitmap *bitmap, struct bitmap_cursor *cursor, uint64_t n, uint64_t *out) {
     uint64_t chunk = load_relaxed(&cursor->chunk), done = 0;
     for (;;) {
         for (uint64_t w = chunk * BITMAP_CHUNK_WORDS; w < (chunk + 1) * BITMAP_CHUNK_WORDS && done < n; w++) {
-            for (uint64_t mask = claim_some(&bitmap->words[w], n - done); mask; mask &= mask - 1) {
-                out[done++] = w * 64 + (unsigned)__builtin_ctzll(mask);
-            }
+            done += spread(claim_some(&bitmap->words[w], n - done), w * 64, out + done);
         }
         store_relaxed(&cursor->chunk, chunk);
         if (done == n) {

@@ -59,16 +59,26 @@ static void leave_gate(int gate) {
 
 /* The local lock: a few dozen instructions, in which the holder needs nobody; or a fork. */
 static bool lock(struct member *member) {
+    uint64_t me = os_thread_number();
+    if (load_relaxed(&member->lock) == me) {
+        member->depth++;
+        return true;
+    }
     for (int tries = 0; tries < LOCK_TRIES; tries++) {
         uint64_t open = 0;
-        if (compare_exchange_seq(&member->lock, &open, 1)) {
+        if (compare_exchange_seq(&member->lock, &open, me)) {
+            member->depth = 1;
             return true;
         }
     }
     return false;
 }
 
-static void unlock(struct member *member) { store_release(&member->lock, 0); }
+static void unlock(struct member *member) {
+    if (--member->depth == 0) {
+        store_release(&member->lock, 0);
+    }
+}
 
 /* --- recovery, under the gate --- */
 
@@ -435,7 +445,12 @@ enum member_status member_drop(struct member *member, const struct shared_run *r
     if (member->extra[run->index]) {
         member->extra[run->index]--;
     } else {
-        status = shared_drop(&member->shared, member->slot, run, freed);
+        if (member->child != SLOTS_NONE) { /* a destructor between the halves of a fork: the child will not have it either */
+            status = shared_drop(&member->shared, member->child, run, freed);
+        }
+        if (status == SHARED_OK) {
+            status = shared_drop(&member->shared, member->slot, run, freed);
+        }
     }
     unlock(member);
     if (*freed) {
@@ -534,9 +549,48 @@ enum member_status member_check(struct member *member, double gate_seconds, stru
     return MEMBER_OK;
 }
 
+void member_count(struct member *member, uint64_t allocated, struct member_counts *counts) {
+    *counts = (struct member_counts){.peak = allocated};
+    if (load_relaxed(&member->place->peak) < allocated) {
+        store_relaxed(&member->place->peak, allocated);
+    }
+    for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
+        const struct segment_slot *place = segment_slot(member->memory, &member->geometry, slot);
+        uint64_t peak = load_relaxed(&place->peak);
+        counts->processes += load_relaxed(&place->used) != 0;
+        counts->allocations += load_relaxed(&place->allocations);
+        counts->frees += load_relaxed(&place->frees);
+        counts->failures += load_relaxed(&place->failures);
+        counts->peak = peak > counts->peak && peak <= member->geometry.blocks ? peak : counts->peak;
+    }
+}
+
+pid_t member_process(const struct member *member, unsigned slot) {
+    return slot < SEGMENT_SLOTS ? (pid_t)load_relaxed(&segment_slot(member->memory, &member->geometry, slot)->process)
+                                : 0;
+}
+
+enum member_status member_identify(const char *name, unsigned char id[SEGMENT_ID_BYTES]) {
+    struct segment_geometry geometry;
+    int file = os_shm_open(name);
+    if (file < 0) {
+        return MEMBER_NOT_FOUND;
+    }
+    int error = os_read(file, &geometry, sizeof geometry);
+    os_close(file);
+    if (error || geometry.magic != SEGMENT_MAGIC) {
+        return MEMBER_NO_POOL;
+    }
+    memcpy(id, geometry.id, SEGMENT_ID_BYTES);
+    return MEMBER_OK;
+}
+
 /* --- waiting --- */
 
 enum member_status member_wait_enter(struct member *member) {
+    if (member_is_stray(member)) {
+        return MEMBER_STRAY; /* it may have no slot, and so no bit */
+    }
     if (!lock(member)) {
         return MEMBER_LOCKED;
     }

@@ -50,7 +50,8 @@ struct member {
     struct shared shared;
     unsigned slot;
     atomic_word *alive; /* reads 1 in the process that is the member, 0 in a stray child */
-    atomic_word lock;
+    atomic_word lock; /* the number of the thread that has it, or 0 */
+    unsigned depth;   /* how often it took it: it may come again, in a destructor during a fork */
     uint32_t *extra; /* per block: references of this process beyond the first */
     void *memory;
     struct segment_geometry geometry;
@@ -122,6 +123,22 @@ enum member_status member_recover(struct member *member, double gate_seconds, do
 /* Audits, under the gate. */
 enum member_status member_check(struct member *member, double gate_seconds, struct shared_fault *faults, uint64_t most,
                                 uint64_t *count, uint64_t *healed, struct member_failure *failure)
+    __attribute__((warn_unused_result));
+
+struct member_counts {
+    uint64_t processes; /* slots in use */
+    uint64_t allocations, frees, failures;
+    uint64_t peak; /* the most blocks that anybody saw allocated at once; `allocated` is what is seen now */
+};
+
+/* Folds what all slots counted, now and before. */
+void member_count(struct member *member, uint64_t allocated, struct member_counts *counts);
+
+/* The process in a slot, or 0. */
+pid_t member_process(const struct member *member, unsigned slot);
+
+/* Reads the id of the pool of that name, without attaching. */
+enum member_status member_identify(const char *name, unsigned char id[SEGMENT_ID_BYTES])
     __attribute__((warn_unused_result));
 
 /* A waiter's steps, in this order: enter; repeat { sequence; try to allocate; recover now and then; sleep }; leave. */

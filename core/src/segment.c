@@ -44,11 +44,11 @@ void segment_make(void *memory, struct segment_geometry *geometry) {
 
 enum segment_verdict segment_judge(const struct segment_geometry *geometry, uint64_t file_bytes) {
     struct segment_geometry planned = *geometry;
-    if (file_bytes < sizeof(struct segment_header)) {
-        return SEGMENT_TRUNCATED;
-    }
     if (geometry->magic != SEGMENT_MAGIC) {
         return SEGMENT_NO_POOL;
+    }
+    if (file_bytes < sizeof(struct segment_header)) {
+        return SEGMENT_TRUNCATED;
     }
     if (geometry->version > SEGMENT_VERSION) {
         return SEGMENT_NEWER;

@@ -31,11 +31,6 @@ static uint64_t change_take_ticket(uint64_t word, unsigned slot, uint64_t amount
     return ledger_take_ticket(word, slot);
 }
 
-static uint64_t change_drop_tickets(uint64_t word, unsigned slot, uint64_t amount) {
-    (void)amount;
-    return ledger_drop_tickets(word, slot);
-}
-
 static uint64_t change_recover(uint64_t word, unsigned slot, uint64_t amount) {
     (void)amount;
     return ledger_recover(word, slot);
@@ -139,6 +134,7 @@ enum shared_status shared_allocate(struct shared *shared, unsigned slot, uint64_
         if (wrong < head + n - 1) {
             (void)bitmap_release_range(&shared->bitmap, wrong + 1, head + n - 1 - wrong);
         }
+        wake(shared); /* who looked meanwhile saw them taken */
     }
 }
 
@@ -249,17 +245,19 @@ uint64_t shared_mend(struct shared *shared) {
 uint64_t shared_drop_tickets(struct shared *shared, unsigned slot, uint32_t before_time) {
     uint64_t dropped = 0;
     for (uint64_t i = 0; i < shared->blocks; i++) {
-        uint64_t before, after;
         uint64_t word = load_seq(&shared->ledger[i]);
-        if (!ledger_is_live(word) || ledger_tickets(word) == 0 ||
-            (uint32_t)load_relaxed(&shared->records[i].details) > before_time) {
-            continue;
-        }
-        if (ledger_change(&shared->ledger[i], change_drop_tickets, slot, 0, &before, &after)) {
-            dropped += ledger_tickets(before);
+        /* the word first, then its time, and on change both again: a ticket made meanwhile stays */
+        while (ledger_is_live(word) && ledger_tickets(word) > 0 &&
+               (uint32_t)load_relaxed(&shared->records[i].details) <= before_time) {
+            uint64_t after = ledger_drop_tickets(word, slot);
+            if (!compare_exchange_seq(&shared->ledger[i], &word, after)) {
+                continue;
+            }
+            dropped += ledger_tickets(word);
             if (after == ledger_closing(slot)) {
                 finish(shared, i, extent(shared, i));
             }
+            break;
         }
     }
     return dropped;
@@ -356,6 +354,7 @@ uint64_t shared_check(struct shared *shared, uint64_t used, struct shared_fault 
                 ++*healed;
                 if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {
                     (void)bitmap_release(&shared->bitmap, i);
+                    wake(shared);
                 }
             }
         }

@@ -114,6 +114,11 @@ uint64_t shared_drop_tickets(struct shared *shared, unsigned slot, uint32_t befo
 /* The next head at `from` or after it that is LIVE; false when there is none. */
 bool shared_next_run(const struct shared *shared, uint64_t from, struct shared_run *run, uint64_t *word);
 
+/* Bytes of the run's last blocks that nobody asked for. */
+static inline uint64_t shared_slack(const struct shared *shared, uint64_t index) {
+    return load_relaxed(&shared->records[index].details) >> 32;
+}
+
 struct shared_totals {
     uint64_t allocated;    /* blocks whose word is not FREE */
     uint64_t slack;        /* bytes of live runs that nobody asked for */

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from blockpool._core import TRACEMALLOC_DOMAIN, Block, Pool
+from blockpool._core import TRACEMALLOC_DOMAIN, Block, Pool, redeem, sweep
+from blockpool._handles import Handle, Ticket
 from blockpool._index import IndexPool
 from blockpool.errors import (
     BlockInUse,
@@ -17,9 +18,16 @@ from blockpool.errors import (
     BlockPoolError,
     DoubleFree,
     InvalidBlock,
+    PoolBusy,
     PoolClosed,
     PoolCorrupt,
     PoolExhausted,
+    PoolExists,
+    PoolForbidden,
+    PoolNotFound,
+    StaleHandle,
+    TooManyProcesses,
+    TooManyTickets,
     WriteAfterFree,
 )
 
@@ -27,7 +35,7 @@ TYPE_CHECKING = False  # the one of typing costs more to import than all of bloc
 if TYPE_CHECKING:
     from typing import Any
 
-    from blockpool.stats import Audit, IndexStats, Outstanding, PoolStats, Residency, Run
+    from blockpool.stats import Audit, IndexStats, Outstanding, PoolStats, Recovered, Residency, Run
 
 __version__ = "0.1.0"
 
@@ -39,24 +47,36 @@ __all__ = [
     "BlockOverrun",
     "BlockPoolError",
     "DoubleFree",
+    "Handle",
     "IndexPool",
     "IndexStats",
     "InvalidBlock",
     "Outstanding",
     "Pool",
+    "PoolBusy",
     "PoolClosed",
     "PoolCorrupt",
     "PoolExhausted",
+    "PoolExists",
+    "PoolForbidden",
+    "PoolNotFound",
     "PoolStats",
+    "Recovered",
     "Residency",
     "Run",
+    "StaleHandle",
+    "Ticket",
+    "TooManyProcesses",
+    "TooManyTickets",
     "WriteAfterFree",
+    "redeem",
+    "sweep",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # dataclasses take longer to import than all the rest
-    if name in {"Audit", "IndexStats", "Outstanding", "PoolStats", "Residency", "Run"}:
+    if name in {"Audit", "IndexStats", "Outstanding", "PoolStats", "Recovered", "Residency", "Run"}:
         from blockpool import stats
 
         return getattr(stats, name)

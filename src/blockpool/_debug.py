@@ -25,6 +25,10 @@ from collections import deque
 from blockpool.errors import BlockOverrun, WriteAfterFree
 from blockpool.stats import Outstanding
 
+TYPE_CHECKING = False  # as in blockpool/__init__.py
+if TYPE_CHECKING:
+    from types import FrameType
+
 CLEAN, CANARY, DEAD = b"\xcd", b"\xfd", b"\xdd"
 
 _FRAMES = 16  # of a stack are kept
@@ -192,7 +196,9 @@ class Guard:
 
 def _stack() -> traceback.StackSummary:
     """Return the stack of whoever called into the pool."""
-    frame = sys._getframe(2)  # noqa: SLF001 - the two frames of this module are no news
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - there is no public way
+    for _ in range(2):  # the two of this module are no news; at the end of the interpreter there are no others
+        frame = frame and frame.f_back
     stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=_FRAMES, lookup_lines=False)
     stack.reverse()
     return stack

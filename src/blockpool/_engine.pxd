@@ -1,6 +1,6 @@
 # The C library as Cython sees it; core/src/*.h have the contracts.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 
 cdef extern from "os.h" nogil:
@@ -19,6 +19,7 @@ cdef extern from "os.h" nogil:
     int os_residency(const void *memory, size_t size, os_residency_t *residency)
     void os_memory(os_memory_t *memory)
     double os_now()
+    void os_yield()
 
 
 cdef extern from "pool.h" nogil:
@@ -85,6 +86,8 @@ cdef extern from "batch.h" nogil:
     size_t batch_bytes(uint64_t most)
     void batch_view(batch *view, void *memory, uint64_t most, uint64_t bits)
     batch_status batch_add(batch *gathered, uint64_t bit)
+    void batch_add_range(batch *gathered, uint64_t first, uint64_t n)
+    batch_status batch_add_integers(batch *gathered, const void *integers, unsigned width, uint64_t n, uint64_t *refused)
     uint64_t batch_missing(const batch *gathered, const bitmap *bits)
     uint64_t batch_release(batch *gathered, bitmap *bits)
     uint64_t batch_first(const batch *gathered)
@@ -107,3 +110,140 @@ cdef extern from "_state.h" nogil:
     state_outcome state_begin_free(block_state *state)
     void state_end_free(block_state *state, bint freed)
     bint state_release(block_state *state)
+
+
+cdef extern from "<stdbool.h>":
+    ctypedef bint c_bool "bool"
+
+
+cdef extern from "shared.h" nogil:
+    enum:
+        LEDGER_SLOTS
+        LEDGER_MOST_TICKETS
+        LEDGER_MOST_BLOCKS
+
+    struct shared:
+        bitmap bitmap
+
+    struct shared_run:
+        uint64_t index
+        uint64_t blocks
+        uint64_t generation
+
+    struct shared_totals:
+        uint64_t allocated
+        uint64_t slack
+        uint64_t tickets
+        uint64_t only_tickets
+        uint64_t oldest
+
+    enum shared_fault_kind:
+        SHARED_FAULT_WORD
+        SHARED_FAULT_TAIL
+        SHARED_FAULT_OVERLAP
+        SHARED_FAULT_HOLDER
+        SHARED_FAULT_LOST
+        SHARED_FAULT_PAST_END
+
+    struct shared_fault:
+        shared_fault_kind kind
+        uint64_t index
+
+    uint64_t ledger_tickets(uint64_t word)
+    uint64_t shared_slack(const shared *view, uint64_t index)
+    bint shared_next_run(const shared *view, uint64_t start, shared_run *run, uint64_t *word)
+    void shared_count(const shared *view, shared_totals *totals)
+
+
+cdef extern from "member.h" nogil:
+    enum:
+        SEGMENT_ID_BYTES
+    const uint64_t SEGMENT_MOST_BYTES
+
+    struct segment_geometry:
+        uint64_t block_size
+        uint64_t blocks
+        uint64_t bytes
+        unsigned char *id
+
+    struct segment_slot:
+        uint64_t allocations
+        uint64_t frees
+        uint64_t failures
+
+    enum member_status:
+        MEMBER_OK
+        MEMBER_EXHAUSTED
+        MEMBER_STALE
+        MEMBER_IN_USE
+        MEMBER_TICKETS
+        MEMBER_CORRUPT
+        MEMBER_STRAY
+        MEMBER_FULL
+        MEMBER_BUSY
+        MEMBER_EXISTS
+        MEMBER_NOT_FOUND
+        MEMBER_FORBIDDEN
+        MEMBER_NO_POOL
+        MEMBER_NEWER
+        MEMBER_TRUNCATED
+        MEMBER_NO_ROOM
+        MEMBER_SYSTEM
+        MEMBER_LOCKED
+
+    struct member_failure:
+        int error
+        uint64_t process
+        uint64_t available
+
+    struct member:
+        shared shared
+        void *memory
+        segment_geometry geometry
+        segment_slot *place
+        char *name
+
+    struct member_request:
+        const char *name
+        uint64_t block_size
+        uint64_t blocks
+        bint permanent
+        double gate_seconds
+
+    struct member_counts:
+        uint64_t processes
+        uint64_t allocations
+        uint64_t frees
+        uint64_t failures
+        uint64_t peak
+
+    unsigned char *segment_data(void *memory, const segment_geometry *geometry)
+    uint32_t os_seconds()
+    int os_open_of(int process, int number)
+    member_status member_create(member *self, const member_request *request, member_failure *failure)
+    member_status member_attach(member *self, const char *name, double gate_seconds, member_failure *failure)
+    member_status member_attach_file(member *self, int file, double gate_seconds, member_failure *failure)
+    void member_leave(member *self, double gate_seconds)
+    void member_unmap(member *self)
+    member_status member_unlink(member *self, double gate_seconds, member_failure *failure)
+    member_status member_allocate(member *self, uint64_t n, uint32_t slack, shared_run *run)
+    member_status member_drop(member *self, const shared_run *run, c_bool *freed)
+    member_status member_free(member *self, const shared_run *run, uint64_t *word, uint32_t *extra)
+    member_status member_share(member *self, const shared_run *run, uint64_t n)
+    member_status member_redeem(member *self, shared_run *run)
+    member_status member_recover(member *self, double gate_seconds, double ticket_seconds, unsigned *slots,
+                                 uint64_t *tickets, member_failure *failure)
+    member_status member_check(member *self, double gate_seconds, shared_fault *faults, uint64_t most, uint64_t *count,
+                               uint64_t *healed, member_failure *failure)
+    void member_count(member *self, uint64_t allocated, member_counts *counts)
+    int member_process(const member *self, unsigned slot)
+    member_status member_identify(const char *name, unsigned char *id)
+    member_status member_wait_enter(member *self)
+    uint32_t member_wait_sequence(const member *self)
+    void member_wait_sleep(member *self, uint32_t sequence, double seconds)
+    member_status member_wait_leave(member *self)
+    void member_fork_before(member *self, bint share, double gate_seconds)
+    void member_fork_parent(member *self)
+    member_status member_fork_child(member *self)
+    unsigned member_sweep()
+    bint member_is_stray(const member *self)

@@ -13,14 +13,15 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free as c_free, malloc
 
 from blockpool._engine cimport (
-    BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, batch, batch_add, batch_bytes, batch_first, batch_missing,
-    batch_release, batch_status, batch_view, bitmap, bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed,
-    bitmap_claim_run, bitmap_count, bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test, bitmap_view,
-    os_map_private, os_memory, os_memory_t, os_unmap,
+    BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, batch, batch_add, batch_add_integers, batch_add_range,
+    batch_bytes, batch_first, batch_missing, batch_release, batch_status, batch_view, bitmap, bitmap_bytes, bitmap_claim,
+    bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run, bitmap_count, bitmap_longest_free, bitmap_release,
+    bitmap_summary_fault, bitmap_test, bitmap_view, os_map_private, os_memory, os_memory_t, os_unmap,
 )
 
 import operator
 
+from blockpool._sizes import readable
 from blockpool.errors import DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
 
 cdef extern from "Python.h":
@@ -109,11 +110,11 @@ cdef class IndexPool:
         except TypeError:
             raise TypeError(f"capacity must be an int, not {type(capacity).__name__} {capacity!r:.60}") from None
         if count < 1:
-            raise ValueError(f"capacity must be at least 1, not {count}")
+            raise ValueError(f"capacity must be at least 1, not {readable(count)}")
         os_memory(&machine)
         if count > BITMAP_MOST or bitmap_bytes(count) > machine.total:
             raise PoolExhausted(
-                f"asked for {count} indices, whose bitmap takes {count // 7} bytes; there are {machine.total} "
+                f"asked for {readable(count)} indices, whose bitmap takes {readable(count // 7)} bytes; there are {machine.total} "
                 "in this machine or allowed to this process; ask for fewer"
             )
         cdef size_t nbytes = head + bitmap_bytes(count)
@@ -228,7 +229,7 @@ cdef class IndexPool:
         cdef uint64_t n, i
         cdef size_t width = integers(buffer, &view, True)
         try:
-            n = view.len // width
+            n = <size_t>view.len // width
             if n == 0:
                 raise ValueError("the buffer is empty: there is nothing to allocate into it")
             if width == 4 and self.bits.bits > (<uint64_t>1 << 31):
@@ -388,7 +389,7 @@ cdef class IndexPool:
                 raise TypeError(f"an index must be an int, not {type(index).__name__} {index!r:.60}") from None
         value = PyLong_AsLongLongAndOverflow(index, &overflow)
         if overflow or value < 0 or <uint64_t>value >= self.bits.bits:
-            raise InvalidBlock(f"no index {index!r:.60} here; they are 0 to {self.bits.bits - 1}")
+            raise InvalidBlock(f"no index {readable(index)} here; they are 0 to {self.bits.bits - 1}")
         return value
 
     cdef uint64_t as_count(self, count, bint adjacent) except 0:
@@ -397,7 +398,7 @@ cdef class IndexPool:
         except TypeError:
             raise TypeError(f"count must be an int, not {type(count).__name__} {count!r:.60}") from None
         if n < 1:
-            raise ValueError(f"count must be at least 1, not {n}")
+            raise ValueError(f"count must be at least 1, not {readable(n)}")
         if n > self.bits.bits:
             raise self.exhausted(n, adjacent)
         return n
@@ -416,7 +417,7 @@ cdef class IndexPool:
     cdef exhausted(self, n, bint adjacent):
         """Count a failure, and return its error."""
         self.failures += 1
-        asked = "1 index" if n == 1 else f"{n} adjacent indices" if adjacent else f"{n} indices"
+        asked = "1 index" if n == 1 else f"{readable(n)} adjacent indices" if adjacent else f"{readable(n)} indices"
         if n > self.bits.bits:
             return PoolExhausted(f"asked for {asked}; the pool has only {self.bits.bits}; make it larger")
         return PoolExhausted(
@@ -434,20 +435,26 @@ cdef class IndexPool:
         self.frees += n
         self.in_use -= n
 
+    @cython.wraparound(True)
     cdef int free_range(self, indices) except -1:
-        cdef uint64_t n = len(indices), i, bit, step
-        if n == 0:
+        cdef uint64_t n, i, bit, step
+        if not indices:
             return 0
         bit = self.as_index(indices[0])
-        self.as_index(indices[n - 1])
-        step = <uint64_t><int64_t>indices.step if n > 1 else 0
+        self.as_index(indices[-1])
+        n = len(indices)  # not before: a longer one has no len
+        step = <uint64_t><int64_t>indices.step if n > 1 else 1
         cdef uint64_t few[FEW]
         cdef batch gathered
         cdef void *memory = begin(&gathered, few, n, self.bits.bits)
         try:
-            for i in range(n):
-                batch_add(&gathered, bit)  # inside, and no two alike, as the ends are inside
-                bit += step
+            # inside, and no two alike, as the ends are inside
+            if step == 1:
+                batch_add_range(&gathered, bit, n)
+            else:
+                for i in range(n):
+                    batch_add(&gathered, bit)
+                    bit += step
             return self.free_gathered(&gathered)
         finally:
             give_up(few, memory)
@@ -471,25 +478,15 @@ cdef class IndexPool:
     cdef int free_buffer(self, Py_buffer *view, size_t width) except -1:
         cdef uint64_t few[FEW]
         cdef batch gathered
-        cdef uint64_t n = view.len // width, i, bit = 0
+        cdef uint64_t n = <size_t>view.len // width, bit = 0
         if n == 0:
             raise ValueError("the buffer is empty: there is nothing to free")
         cdef batch_status status = BATCH_OK
         cdef void *memory = begin(&gathered, few, n, self.bits.bits)
         try:
-            # a negative index becomes one far too large
-            if width == 4:
-                for i in range(n):
-                    bit = <uint64_t><int64_t>(<int32_t *>view.buf)[i]
-                    status = batch_add(&gathered, bit)
-                    if status != BATCH_OK:
-                        raise refused(status, bit, self.bits.bits)
-            else:
-                for i in range(n):
-                    bit = <uint64_t>(<int64_t *>view.buf)[i]
-                    status = batch_add(&gathered, bit)
-                    if status != BATCH_OK:
-                        raise refused(status, bit, self.bits.bits)
+            status = batch_add_integers(&gathered, view.buf, width, n, &bit)
+            if status != BATCH_OK:
+                raise refused(status, bit, self.bits.bits)
             return self.free_gathered(&gathered)
         finally:
             give_up(few, memory)
@@ -549,11 +546,16 @@ cdef size_t integers(buffer, Py_buffer *view, bint writable) except 0:
         PyObject_GetBuffer(buffer, view, flags)
     except (BufferError, ValueError) as error:
         raise ValueError(f"the buffer must be {'writable and ' if writable else ''}contiguous: {error}") from None
-    form = (<bytes>view.format if view.format != NULL else b"B").lstrip(b"@=<")
-    if form not in (b"i", b"l", b"q", b"I", b"L", b"Q", b"n", b"N") or view.itemsize not in (4, 8):
-        PyBuffer_Release(view)
-        raise TypeError(f"the buffer must be of 32-bit or 64-bit integers, not of format {form.decode()!r}")
-    return view.itemsize
+    cdef const char *form = "B"
+    if view.format != NULL:
+        form = view.format
+    if form[0] in b"@=<":
+        form += 1
+    if (view.itemsize == 4 or view.itemsize == 8) and form[0] in b"ilqILQnN" and form[1] == 0:
+        return view.itemsize
+    name = (<bytes>form).decode("utf-8", "replace")
+    PyBuffer_Release(view)
+    raise TypeError(f"the buffer must be of 32-bit or 64-bit integers, not of format {name!r}")
 
 
 cdef refused(batch_status status, uint64_t bit, uint64_t capacity):

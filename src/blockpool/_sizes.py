@@ -47,8 +47,16 @@ def parse_size(size: str | SupportsIndex, what: str) -> int:
             raise TypeError(
                 f"{what} must be an int or a string such as '4KiB', not {type(size).__name__} {size!r:.60}"
             ) from None
+    given = f"{size!r:.60}" if isinstance(size, str) else readable(value)
     if value < 1:
-        raise ValueError(f"{what} must be at least 1, not {size!r:.60}")
+        raise ValueError(f"{what} must be at least 1, not {given}")
     if value > _LARGEST:
-        raise ValueError(f"{what} {size!r:.60} is more than 2**62")
+        raise ValueError(f"{what} must be at most 2**62, not {given}")
     return value
+
+
+def readable(number: int) -> str:
+    """Return the number for a message; one that is too long to be read, or for Python to write, by its magnitude."""
+    if abs(number) < 2**128:
+        return str(number)
+    return f"{'-' if number < 0 else ''}2**{abs(number).bit_length() - 1} or more"

@@ -11,9 +11,16 @@ __all__ = [
     "BlockPoolError",
     "DoubleFree",
     "InvalidBlock",
+    "PoolBusy",
     "PoolClosed",
     "PoolCorrupt",
     "PoolExhausted",
+    "PoolExists",
+    "PoolForbidden",
+    "PoolNotFound",
+    "StaleHandle",
+    "TooManyProcesses",
+    "TooManyTickets",
     "WriteAfterFree",
 ]
 
@@ -34,12 +41,40 @@ class DoubleFree(InvalidBlock):
     """The block was freed before."""
 
 
+class StaleHandle(InvalidBlock):
+    """The run that the handle or ticket names is no more; its blocks are free, or somebody else's."""
+
+
 class BlockInUse(BlockPoolError, BufferError):
     """The block cannot be freed now: a view, another Block, or somebody else still uses it. Nothing was changed."""
 
 
 class PoolClosed(BlockPoolError, ValueError):
     """The pool was closed; blocks and views that it gave stay valid, but it gives no more."""
+
+
+class PoolExists(BlockPoolError, FileExistsError):
+    """A pool of that name exists already, or one of another geometry."""
+
+
+class PoolNotFound(BlockPoolError, FileNotFoundError):
+    """There is no such pool, or no longer."""
+
+
+class PoolForbidden(BlockPoolError, PermissionError):
+    """The pool is another user's, or the kernel does not let this process have it."""
+
+
+class PoolBusy(BlockPoolError, TimeoutError):
+    """Another process keeps everybody from attaching, leaving and recovering; a stopped one perhaps."""
+
+
+class TooManyProcesses(BlockPoolError):
+    """47 processes are attached to the pool, and there is no place for more."""
+
+
+class TooManyTickets(BlockPoolError):
+    """More than 8191 references to one run would be in flight."""
 
 
 class PoolCorrupt(BlockPoolError):

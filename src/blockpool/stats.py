@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Audit", "IndexStats", "Outstanding", "PoolStats", "Residency", "Run"]
+__all__ = ["Audit", "IndexStats", "Outstanding", "PoolStats", "Recovered", "Residency", "Run"]
 
 
 def fragmentation(free: int, largest_free_run: int) -> float:
@@ -125,11 +125,14 @@ class Audit:
     ----------
     blocks, allocated, runs : int
         Blocks audited; of these allocated; and the runs they form.
+    healed : int
+        Bits of a shared pool that were clear though their block was allocated, and were set. This is no fault.
     """
 
     blocks: int
     allocated: int
     runs: int
+    healed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +169,19 @@ class Residency:
 
     resident_bytes: int
     huge_page_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What `Pool.recover` brought back.
+
+    Attributes
+    ----------
+    processes : int
+        Dead processes whose blocks came back.
+    tickets : int
+        References in flight that were dropped.
+    """
+
+    processes: int
+    tickets: int

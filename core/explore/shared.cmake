@@ -1,0 +1,121 @@
+# The exploration of shared.c (shared_witness.h says what must hold), and proof that it finds faults.
+
+# An exploration of the shared pool's sources in `directory`.
+function(add_shared_exploration target directory)
+  add_executable(${target} shared_scenarios.c shared_witness.c shared_slots.c)
+  foreach(source shared bitmap slots)
+    # each with a name of its own for the step before an access, so that the witness can tell them apart
+    add_library(${target}_${source} OBJECT "${directory}/${source}.c")
+    target_compile_definitions(${target}_${source} PRIVATE BLOCKPOOL_EXPLORE explore_step=explore_step_of_${source})
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${source}>)
+  endforeach()
+  target_link_libraries(${target} PRIVATE explore_search)
+  target_include_directories(${target} PRIVATE "${directory}")
+  target_compile_definitions(${target} PRIVATE BLOCKPOOL_EXPLORE)
+endfunction()
+
+add_shared_exploration(explore_shared "${source_dir}")
+add_test(NAME explore_shared COMMAND explore_shared)
+set_tests_properties(explore_shared PROPERTIES TIMEOUT 900)
+
+# Plants a fault in the sources of the shared pool, and expects the scenario to say `says`.
+function(plant_shared fault scenario says file)
+  set(directory "${CMAKE_CURRENT_BINARY_DIR}/shared_${fault}")
+  if(ARGC EQUAL 6)
+    copy_changed("${directory}" "${file}" "${ARGV4}" "${ARGV5}")
+  else()
+    copy_changed("${directory}" "${file}" "${ARGV4}" "${ARGV5}" "${ARGV6}" "${ARGV7}")
+  endif()
+  add_shared_exploration(explore_shared_${fault} "${directory}")
+  add_test(NAME explore_shared_finds_${fault} COMMAND explore_shared_${fault} --scenario ${scenario})
+  set_tests_properties(explore_shared_finds_${fault} PROPERTIES PASS_REGULAR_EXPRESSION "FAILED.*${says}" TIMEOUT 120)
+endfunction()
+
+plant_shared(live_before_its_tails step_back_twice "" shared.c
+  "&word, ledger_opening(slot))) {"
+  "&word, ledger_live(slot))) {")
+plant_shared(bits_before_words singles "is lost" shared.c
+  "    store_release(&shared->ledger[head], LEDGER_FREE);
+    if (n == 1) {
+        (void)bitmap_release(&shared->bitmap, head);
+    } else {
+        (void)bitmap_release_range(&shared->bitmap, head, n);
+    }
+"
+  "    (void)bitmap_release_range(&shared->bitmap, head, n);
+    store_release(&shared->ledger[head], LEDGER_FREE);
+")
+plant_shared(recovery_frees_what_is_held die_holding "lost its run" ledger.h
+  "return ledger_is_live(word) ? ledger_drop(word, dead) : ledger_closing(dead);"
+  "return ledger_closing(dead);")
+plant_shared(mend_looks_once die_freeing "is lost" shared.c
+  "            if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {
+                (void)bitmap_release(&shared->bitmap, i);
+            }
+"
+  "")
+plant_shared(generation_looked_at_once step_back "redeemed|twice owned|lost" shared.c
+  "    if (found.generation != run->generation || !fits) {"
+  "    if (!fits) {")
+plant_shared(ticket_taken_with_the_hold die_stepping_back "a ticket of the run at 0 is gone" shared.c
+  "    return ledger_hold(word, slot);"
+  "    uint64_t held = ledger_hold(word, slot);
+    return held == LEDGER_REFUSED ? held : ledger_take_ticket(held, slot);"
+  "    (void)ledger_change(word, change_take_ticket, slot, 0, &before, &after);
+"
+  "    (void)change_take_ticket;
+")
+plant_shared(tails_front_to_back die_freeing "all dropped" shared.c
+  "    for (uint64_t d = n - 1; d > 0; d--) {"
+  "    for (uint64_t d = 1; d < n; d++) {")
+plant_shared(head_before_tails die_freeing "" shared.c
+  "    for (uint64_t d = n - 1; d > 0; d--) {
+        store_release(&shared->ledger[head + d], LEDGER_FREE);
+    }
+    store_release(&shared->ledger[head], LEDGER_FREE);"
+  "    for (uint64_t d = 0; d < n; d++) {
+        store_release(&shared->ledger[head + d], LEDGER_FREE);
+    }")
+plant_shared(undo_of_the_wrong_bit wrong_tail "no end" shared.c
+  "bitmap_release_range(&shared->bitmap, head, wrong - head);"
+  "bitmap_release_range(&shared->bitmap, head, wrong - head + 1);")
+plant_shared(undo_keeps_the_rest wrong_run "is lost" shared.c
+  "        if (wrong < head + n - 1) {"
+  "        if (0) {")
+plant_shared(undo_front_to_back die_undoing "" shared.c
+  "            for (uint64_t undo = d - 1; undo > 0; undo--) {"
+  "            for (uint64_t undo = 1; undo < d; undo++) {")
+plant_shared(wake_before_bits wait "sleeps for ever" shared.c
+  "    if (n == 1) {
+        (void)bitmap_release(&shared->bitmap, head);"
+  "    wake(shared);
+    if (n == 1) {
+        (void)bitmap_release(&shared->bitmap, head);"
+  "        (void)bitmap_release_range(&shared->bitmap, head, n);
+    }
+    wake(shared);
+"
+  "        (void)bitmap_release_range(&shared->bitmap, head, n);
+    }
+")
+plant_shared(undo_without_wake wait_and_undo "sleeps for ever" shared.c
+  "        wake(shared); /* who looked"
+  "        /* who looked")
+plant_shared(new_ticket_dropped new_ticket "a ticket of the run at 0 is gone" shared.c
+  "                continue;
+            }
+            dropped"
+  "                after = ledger_drop_tickets(word, slot);
+                (void)compare_exchange_seq(&shared->ledger[i], &word, after);
+            }
+            dropped")
+plant_shared(slot_before_its_lock attach_and_probe "is taken for dead" slots.c
+  "        int refused = os_lock(locked, slot);
+        if (refused == 0 && compare_exchange_seq(&place->used, &was_free, 1)) {"
+  "        int refused = 0;
+        if (compare_exchange_seq(&place->used, &was_free, 1) && (refused = os_lock(locked, slot)) == 0) {")
+plant_shared(closed_before_mapped attach_and_probe "is taken for dead" slots.c
+  "            *error = os_hold(locked, hold);
+            os_close(locked);"
+  "            os_close(locked);
+            *error = os_hold(locked, hold);")

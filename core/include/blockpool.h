@@ -1,0 +1,71 @@
+/* blockpool.h: the three classic calls: a pool of blocks for the whole process, in C, C++ or assembly.
+ *
+ *     if (initialize_memory_allocator(BLOCKPOOL_DEFAULT_POOL_SIZE, BLOCKPOOL_DEFAULT_BLOCK_SIZE) != BLOCKPOOL_OK) ...
+ *     char *run = allocate_memory_blocks(3);         three adjacent blocks: 96 bytes
+ *     if (run == NULL) puts(blockpool_message(blockpool_last_status()));
+ *     int status = deallocate_memory_blocks(run);    all three
+ *     if (status != BLOCKPOOL_OK) puts(blockpool_message(status));
+ *
+ * A call that is refused changes nothing. Every function may be called from any thread at any time. Allocating and
+ * deallocating take no lock; they wait only while another thread is replacing the pool.
+ *
+ * A forked child has its own copy of the pool and of what is allocated in it.
+ */
+#ifndef BLOCKPOOL_PUBLIC_H
+#define BLOCKPOOL_PUBLIC_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BLOCKPOOL_API __attribute__((visibility("default")))
+
+#define BLOCKPOOL_DEFAULT_POOL_SIZE 1024
+#define BLOCKPOOL_DEFAULT_BLOCK_SIZE 32
+
+enum blockpool_status {
+    BLOCKPOOL_OK = 0,
+    BLOCKPOOL_BAD_BLOCK_SIZE = 1,  /* not a multiple of 8, or 0 */
+    BLOCKPOOL_BAD_POOL_SIZE = 2,   /* not a multiple of the block size, or 0 */
+    BLOCKPOOL_NO_MEMORY = 3,       /* the machine has not so much memory */
+    BLOCKPOOL_IN_USE = 4,          /* the pool cannot be replaced: blocks are allocated */
+    BLOCKPOOL_BUSY = 5,            /* another thread is in a call, and does not end it */
+    BLOCKPOOL_NOT_INITIALIZED = 6, /* there is no pool yet */
+    BLOCKPOOL_BAD_COUNT = 7,       /* a run of 0 blocks */
+    BLOCKPOOL_TOO_LARGE = 8,       /* more blocks than the whole pool has */
+    BLOCKPOOL_NO_ROOM = 9,         /* there is no free run of this length now */
+    BLOCKPOOL_NULL = 10,           /* the address is NULL */
+    BLOCKPOOL_OUTSIDE = 11,        /* the address is not in the pool */
+    BLOCKPOOL_INSIDE_BLOCK = 12,   /* the address is in a block, but not its first byte */
+    BLOCKPOOL_INSIDE_RUN = 13,     /* the address is of a block of a run, but not its first */
+    BLOCKPOOL_NOT_ALLOCATED = 14,  /* the block is free: deallocated before, or never allocated */
+};
+
+/* Makes a pool of mem_pool_size bytes, all zero, cut into blocks of block_size bytes. The block size is a multiple of 8,
+ * the pool size a multiple of the block size. An earlier pool is replaced, unless blocks of it are allocated.
+ * Returns BLOCKPOOL_OK, _BAD_BLOCK_SIZE, _BAD_POOL_SIZE, _NO_MEMORY, _IN_USE or _BUSY. */
+BLOCKPOOL_API int initialize_memory_allocator(size_t mem_pool_size, size_t block_size);
+
+/* Allocates a run of n adjacent blocks and returns the address of its first byte, a multiple of the largest power of two
+ * that divides the block size (at most a page). It holds what its last user left there.
+ * NULL on failure; then blockpool_last_status is BLOCKPOOL_NOT_INITIALIZED, _BAD_COUNT, _TOO_LARGE, _NO_ROOM or _BUSY. */
+BLOCKPOOL_API void *allocate_memory_blocks(size_t n);
+
+/* Gives back the whole run that begins at `address`. A second time is refused, unless the block was allocated again meanwhile:
+ * then it is somebody else's, and nothing tells the two apart.
+ * Returns BLOCKPOOL_OK, _NOT_INITIALIZED, _NULL, _OUTSIDE, _INSIDE_BLOCK, _INSIDE_RUN, _NOT_ALLOCATED or _BUSY. */
+BLOCKPOOL_API int deallocate_memory_blocks(void *address);
+
+/* How this thread's last call of the three above ended. */
+BLOCKPOOL_API int blockpool_last_status(void);
+
+/* The status in words: a sentence without a full stop. Never NULL, and never to be freed. */
+BLOCKPOOL_API const char *blockpool_message(int status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

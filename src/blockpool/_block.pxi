@@ -1,0 +1,406 @@
+# Block, and the lease that owns a run once it has views.
+
+@cython.final
+@cython.internal
+@cython.no_gc
+@cython.freelist(64)
+cdef class _Lease:
+    """A run that has views: the exporter of all of them. The run goes back with it.
+
+    A read-only lease exports the memory of another one, its parent, and keeps that alive.
+    """
+
+    cdef _Mapping mapping
+    cdef _Lease parent
+    cdef shared_run run
+    cdef uint64_t nbytes
+
+    def __init__(self):
+        raise TypeError("the memory of a block comes from Block.buf")
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        if self.mapping is None:
+            raise BufferError("this object has no memory")
+        PyBuffer_FillInfo(view, self, address_of(self.mapping, self.run.index), self.nbytes,
+                          self.parent is not None, flags)
+
+    def __repr__(self):
+        return f"<memory of blockpool block {self.run.index}>"
+
+    def __dealloc__(self):
+        if self.mapping is None or self.parent is not None:
+            return
+        if self.mapping.guard is None:
+            give_back(self.mapping, &self.run, self.nbytes)
+        else:
+            give_back_guarded(self)
+
+
+cdef int give_back_guarded(_Lease lease) except -1:
+    """What give_back does, in debug mode: the run rests first. The lease has none from then on."""
+    cdef _Mapping m = lease.mapping
+    lease.mapping = None
+    PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>address_of(m, lease.run.index))
+    m.frees += 1
+    m.requested -= lease.nbytes
+    m.in_use -= lease.run.blocks
+    if Py_IsFinalizing():  # nobody is left to be told, and little of Python to tell it with
+        pool_release(m.core, lease.run.index, lease.run.blocks)
+        return 0
+    error = m.guard.take_back(lease.run.index)
+    release_rested(m, False)
+    if error is not None:
+        raise error
+    return 0
+
+
+cdef bint release_rested(_Mapping m, bint everything) except -1:
+    """Let the pool have what rested long enough, or everything; say whether there was any."""
+    rested = m.guard.rested(everything=everything)
+    for index, blocks in rested:
+        pool_release(m.core, index, blocks)
+    return len(rested) > 0
+
+
+cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, const shared_run *run, uint64_t nbytes):
+    cdef _Lease lease = _Lease.__new__(_Lease)
+    lease.parent = parent
+    lease.run = run[0]
+    lease.nbytes = nbytes
+    lease.mapping = mapping
+    return lease
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(256)
+cdef class Block:
+    """A run of one or more adjacent blocks of a pool; from `Pool.allocate`.
+
+    The memory comes back when the last of these is gone: this object and its twins (`readonly`), and every view
+    of the memory, however it was made. `free` gives it back at once, or says what still uses it.
+
+    All methods may be called from any thread.
+
+    Attributes
+    ----------
+    nbytes : int
+        Length in bytes as asked for: `nbytes` of the allocation, else whole blocks.
+    """
+
+    cdef _Mapping mapping
+    cdef _Lease lease           # None while this object alone owns the run
+    cdef shared_run run
+    cdef readonly uint64_t nbytes
+    cdef block_state state
+
+    def __init__(self):
+        raise TypeError("a Block comes from Pool.allocate()")
+
+    def __dealloc__(self):
+        if self.lease is None and state_is_open(&self.state):
+            give_back(self.mapping, &self.run, self.nbytes)
+
+    @property
+    def index(self):
+        """The first block's place in the pool."""
+        return self.run.index
+
+    @property
+    def blocks(self):
+        """Length in blocks."""
+        return self.run.blocks
+
+    @property
+    def pool(self):
+        """The pool of the block."""
+        if self.mapping is None:
+            raise InvalidBlock("this Block was never allocated; get blocks from Pool.allocate()")
+        owner = <object>self.mapping.pool_ref()
+        if owner is None:
+            owner = Pool.__new__(Pool)
+            if not self.mapping.closed:
+                adopt(<Pool>owner, self.mapping)
+        return owner
+
+    @property
+    def address(self):
+        """The address of the first byte, a multiple of `Pool.alignment`. Nothing pins the memory for its user."""
+        self.require_open()
+        return <uintptr_t>address_of(self.mapping, self.run.index)
+
+    @property
+    def buf(self):
+        """A writable memoryview of `nbytes` bytes; read-only if the block is.
+
+        It, and whatever is made from it (slices, arrays, ctypes objects), keeps the memory allocated.
+
+        Raises
+        ------
+        InvalidBlock
+            If the block was released or freed.
+        """
+        self.enter()
+        try:
+            return PyMemoryView_FromObject(self.own_lease())
+        finally:
+            self.leave()
+
+    def readonly(self):
+        """Return another Block of the same memory whose views are read-only.
+
+        Returns
+        -------
+        Block
+            Writing to its views raises TypeError. It keeps the memory as any Block does, so `free` of either raises
+            `BlockInUse` until the other is released.
+
+        Raises
+        ------
+        InvalidBlock
+            If the block was released or freed.
+        """
+        cdef _Lease lease
+        cdef Block twin
+        self.enter()
+        try:
+            lease = self.own_lease()
+            if lease.parent is None:
+                lease = new_lease(self.mapping, lease, &self.run, self.nbytes)
+            twin = Block.__new__(Block)
+            twin.mapping = self.mapping
+            twin.lease = lease
+            twin.run = self.run
+            twin.nbytes = self.nbytes
+            state_open(&twin.state)
+            return twin
+        finally:
+            self.leave()
+
+    def free(self):
+        """Give the memory back now; this was the last use.
+
+        Raises
+        ------
+        BlockInUse
+            If a view, another Block, another process or a ticket still uses the memory. Nothing was changed.
+        DoubleFree
+            If it was freed before.
+        InvalidBlock
+            If it was released before.
+        """
+        cdef state_outcome outcome = state_begin_free(&self.state)
+        cdef Py_ssize_t users = 0
+        cdef bint freed = False
+        if outcome == STATE_BUSY:
+            raise BlockInUse(f"{self.describe()} is in use by another thread at this moment; try again")
+        if outcome != STATE_OK:
+            self.raise_why(outcome)
+        try:
+            if self.lease is not None:
+                users = Py_REFCNT(<PyObject *>self.lease) - 1
+                if self.lease.parent is not None:
+                    users += Py_REFCNT(<PyObject *>self.lease.parent) - 1
+            if users:
+                raise BlockInUse(
+                    f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: views of its memory (memoryviews, "
+                    "arrays) or other Blocks of it; drop those first, or call release() to let the last of them free it"
+                )
+            if self.mapping.member != NULL:
+                free_shared(self.mapping, &self.run, self.describe())
+                forget_run(self.lease)
+            elif self.lease is None:
+                give_back(self.mapping, &self.run, self.nbytes)
+            freed = True
+        finally:
+            state_end_free(&self.state, freed)
+        if self.lease is not None:
+            self.drop()
+
+    def release(self):
+        """End the use of this object; the memory comes back when no view and no other Block is left.
+
+        Later calls of this object raise `InvalidBlock`, but releasing again, or after `free`, does nothing.
+        """
+        self.end_use()
+
+    @property
+    def handle(self):
+        """The name of the run, by which any process can `redeem` it while somebody holds it. It takes nothing.
+
+        Raises
+        ------
+        TypeError
+            If the pool is private.
+        InvalidBlock
+            If the block was released or freed.
+        """
+        self.require_open()
+        return handle_of(self.mapping, &self.run, Handle)
+
+    def share(self, n=1):
+        """Send `n` references on their way to other processes.
+
+        Parameters
+        ----------
+        n : int
+            How many times the ticket is to be redeemed.
+
+        Returns
+        -------
+        Ticket
+            It can be pickled, and turned into `str` or `bytes`. The memory stays allocated until it was redeemed `n` times and
+            all that redeemed it are done, also if this process ends meanwhile.
+
+        Raises
+        ------
+        TooManyTickets
+            If more than 8191 were in flight.
+        TypeError
+            If the pool is private.
+        InvalidBlock
+            If the block was released or freed.
+        """
+        count = as_count(n, "n")
+        self.enter()
+        try:
+            share_run(self.mapping, &self.run, count, self.describe())
+            return handle_of(self.mapping, &self.run, Ticket)
+        finally:
+            self.leave()
+
+    def __enter__(self):
+        self.require_open()
+        return self
+
+    def __exit__(self, kind, value, traceback, /):
+        # Python holds this object once for the call, and once if `as` gave it a name. Whoever else holds it (a queue that
+        # will pickle it later, a list, a generator) still wants it.
+        if Py_REFCNT(<PyObject *>self) <= 2:
+            self.end_use()
+
+    def __repr__(self):
+        cdef str state = ""
+        if not state_is_open(&self.state):
+            state = " (no longer valid)"
+        elif self.lease is not None and self.lease.parent is not None:
+            state = " (read-only)"
+        return f"<blockpool.Block {self.run.index}, blocks={self.run.blocks}, nbytes={self.nbytes}{state}>"
+
+    def __copy__(self):
+        raise TypeError(
+            "a Block cannot be copied: two owners would share one memory. Assign it (both names are then one Block), "
+            "use readonly() for a second one, or copy the bytes: other.buf[:] = block.buf"
+        )
+
+    def __deepcopy__(self, memo):
+        return self.__copy__()
+
+    def __reduce_ex__(self, protocol):
+        if self.mapping is not None and self.mapping.member != NULL:
+            readonly = self.lease is not None and self.lease.parent is not None
+            return _redeem_pickled, (str(self.share()), self.nbytes, readonly)
+        raise TypeError(
+            "a block of a private pool cannot be pickled: no other process can reach its memory. "
+            "Send bytes(block.buf) instead"
+        )
+
+    cdef describe(self):
+        return f"block {self.run.index}" if self.run.blocks == 1 else f"the run of {self.run.blocks} blocks at {self.run.index}"
+
+    cdef int raise_why(self, state_outcome outcome) except -1:
+        if outcome == STATE_FREED:
+            raise DoubleFree(f"{self.describe()} was freed before; drop this object, and allocate a new one")
+        if self.mapping is None:
+            raise InvalidBlock("this Block was never allocated; get blocks from Pool.allocate()")
+        raise InvalidBlock(
+            f"this object of {self.describe()} was released, by release() or at the end of `with`; "
+            "drop it, and allocate a new one"
+        )
+
+    cdef inline int require_open(self) except -1:
+        if not state_is_open(&self.state):
+            self.enter()
+            self.leave()
+        return 0
+
+    cdef int enter(self) except -1:
+        cdef state_outcome outcome = state_enter(&self.state)
+        if outcome == STATE_OK:
+            return 0
+        if outcome == STATE_FREED:
+            raise InvalidBlock(f"{self.describe()} was freed; drop this object, and allocate a new one")
+        return self.raise_why(outcome)
+
+    cdef int leave(self) except -1:
+        if state_leave(&self.state):
+            self.drop()
+        return 0
+
+    cdef _Lease own_lease(self):
+        with cython.critical_section(self):
+            if self.lease is None:
+                self.lease = new_lease(self.mapping, None, &self.run, self.nbytes)
+        return self.lease
+
+    cdef inline int end_use(self) except -1:
+        return self.drop() if state_release(&self.state) else 0
+
+    cdef inline int drop(self) except -1:
+        """End this object's part in the run."""
+        cdef _Lease lease = self.lease
+        if lease is None:
+            give_back(self.mapping, &self.run, self.nbytes)
+            return 0
+        self.lease = None
+        if self.mapping.guard is None:
+            return 0
+        # In debug mode the run comes back here, where that can raise, and not when `lease` goes.
+        if lease.parent is not None and Py_REFCNT(<PyObject *>lease) == 1:
+            lease.mapping = None  # a twin's own lease has no run; go on with the one that has
+            lease = lease.parent
+        return give_back_guarded(lease) if lease.parent is None and Py_REFCNT(<PyObject *>lease) == 1 else 0
+
+
+cdef inline void open_block(Block block, _Mapping mapping, const shared_run *run, uint64_t nbytes) noexcept:
+    """Make the block the owner of a reference to a run."""
+    block.mapping = mapping
+    block.run = run[0]
+    block.nbytes = nbytes
+    state_open(&block.state)
+
+
+cdef Block hand_out(_Mapping m, const shared_run *run, uint64_t nbytes):
+    """A Block of a run that was claimed; if it cannot be made, the run goes back."""
+    cdef Block block
+    cdef _Lease lease
+    try:
+        block = Block.__new__(Block)
+        if m.guard is not None:
+            lease = new_lease(None, None, run, nbytes)
+            m.guard.issue(run.index, run.blocks, nbytes)
+            lease.mapping = m
+            block.lease = lease
+            PyTraceMalloc_Track(DOMAIN, <uintptr_t>address_of(m, run.index), nbytes)
+        open_block(block, m, run, nbytes)
+        count_allocation(m, run.blocks, nbytes)
+        return block
+    except:
+        unclaim(m, run)
+        raise
+
+
+cdef void unclaim(_Mapping m, const shared_run *run) noexcept:
+    """Give back a run that was claimed and never counted."""
+    if m.member != NULL:
+        give_back_shared(m, run)
+    else:
+        pool_release(m.core, run.index, run.blocks)
+
+
+cdef inline void forget_run(_Lease lease) noexcept:
+    """The run of the lease, if there is one, went back already."""
+    if lease is not None:
+        lease.mapping = None
+        if lease.parent is not None:
+            lease.parent.mapping = None

@@ -1,0 +1,130 @@
+"""Names of runs in shared pools, as they travel between processes; and how a pool without a name is found."""
+
+from __future__ import annotations
+
+import os
+import re
+
+TYPE_CHECKING = False  # as in blockpool/__init__.py
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,180}")
+_TEXT = re.compile(
+    r"blockpool-(?P<kind>handle|ticket):(?P<id>[0-9a-f]{32}):(?P<index>[0-9]{1,8}):(?P<generation>[0-9]{1,13}):"
+    r"(?P<process>[0-9]{1,10}):(?P<name>[A-Za-z0-9_.-]{0,180})"
+)
+
+
+class Handle:
+    """The name of a run in a shared pool: it takes nothing, and can be redeemed while somebody holds the run.
+
+    From `Block.handle`. Can be pickled, and turned into `str` or `bytes` and back by `parse`; equal handles name the
+    same run.
+
+    Made by `Block`; not to be changed.
+    """
+
+    __slots__ = {
+        "pool_id": "Which pool, in hexadecimal.",
+        "index": "The block at which the run begins.",
+        "generation": "How many runs had begun at that block, this one included.",
+        "process": "Process id of who made the handle; a pool without a name is looked for there first.",
+        "name": "Name of the pool, or None.",
+    }
+    _kind = "handle"
+
+    def __init__(self, pool_id: str, index: int, generation: int, process: int, name: str | None) -> None:
+        self.pool_id = pool_id
+        self.index = index
+        self.generation = generation
+        self.process = process
+        self.name = name
+
+    @staticmethod
+    def parse(text: str | bytes) -> Handle:
+        """Return the handle or ticket that the text stands for.
+
+        Raises
+        ------
+        ValueError
+            If it stands for none.
+        TypeError
+            If it is no text.
+        """
+        if isinstance(text, (bytes, bytearray, memoryview)):
+            text = bytes(text).decode("ascii", "replace")
+        if not isinstance(text, str):
+            raise TypeError(f"a handle or ticket must be one, or its str or bytes, not {type(text).__name__}")
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r:.80} is no handle or ticket; pass what Block.handle or Block.share() gave")
+        kind = Ticket if match["kind"] == "ticket" else Handle
+        return kind(
+            match["id"], int(match["index"]), int(match["generation"]), int(match["process"]), match["name"] or None
+        )
+
+    def __str__(self) -> str:
+        return f"blockpool-{self._kind}:{self.pool_id}:{self.index}:{self.generation}:{self.process}:{self.name or ''}"
+
+    def __bytes__(self) -> bytes:
+        return str(self).encode("ascii")
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Handle.parse, (str(self),)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, str, int, int]:
+        return self._kind, self.pool_id, self.index, self.generation
+
+
+class Ticket(Handle):
+    """The name of a run with references in flight, taken when it was made; see `Block.share`.
+
+    Tickets of one run are not told apart: redeeming once too often uses up another's, and with none left a ticket acts as a
+    handle.
+    """
+
+    __slots__ = ()
+    _kind = "ticket"
+
+
+def file_name(name: object) -> str:
+    """Return the file name of the pool of that name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none that a pool can have.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, not {type(name).__name__}")
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"name must be 1 to 180 letters, digits, '_', '-' and '.', not {name!r:.60}")
+    return f"blockpool.{name}"
+
+
+def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:
+    """Yield (process, descriptor) where the memory of a pool without a name is open, the given process first."""
+    target = f"/memfd:blockpool-{pool_id} (deleted)"
+    own = os.geteuid()
+    processes = [process, *(int(entry) for entry in os.listdir("/proc") if entry.isdecimal() and int(entry) != process)]
+    for candidate in processes:
+        folder = f"/proc/{candidate}/fd"
+        try:
+            if os.stat(folder).st_uid != own:
+                continue
+            for entry in os.listdir(folder):
+                if os.readlink(f"{folder}/{entry}") == target:
+                    yield candidate, int(entry)
+                    break
+        except OSError:
+            continue  # gone meanwhile, or not ours to look at

@@ -1,0 +1,101 @@
+# The memory of a pool, private or shared, and how a run goes back to it.
+
+@cython.final
+@cython.internal
+@cython.no_gc_clear
+cdef class _Mapping:
+    """The memory of a pool, and the counts that belong to it. Gone when nobody refers to it."""
+
+    cdef object __weakref__
+    cdef pool *core             # of a private pool: at the start of its own mapping, followed by the metadata
+    cdef size_t core_bytes
+    cdef member *member         # of a shared pool, else NULL
+    cdef unsigned char *data
+    cdef uint64_t block_size, blocks
+    cdef bint borrowed          # the memory is the caller's
+    cdef Py_buffer lender
+    cdef object pool_ref        # a weak reference to a Pool of it
+    cdef object owners          # a weak set of all of them
+    cdef object guard           # of debug mode; None without
+    cdef size_t alignment
+    cdef bint closed
+    # Of a shared pool.
+    cdef object name            # None without one
+    cdef bytes id
+    cdef bint fork_shares       # on_fork="share"
+    cdef object forking         # the thread that forks now
+    cdef object lost            # why this process has no part in the pool: an exception class
+    # Statistics of a private pool, written with the GIL held; no invariant rests on them.
+    cdef uint64_t allocations, frees, failures, in_use, peak, requested
+
+    def __dealloc__(self):
+        if self.member != NULL:
+            with nogil:
+                member_leave(self.member, GATE_SECONDS)
+                member_unmap(self.member)
+                os_unmap(self.member, sizeof(member))
+            return
+        if self.core != NULL:
+            os_unmap(self.core, self.core_bytes)
+        if self.borrowed:
+            PyBuffer_Release(&self.lender)
+        elif self.data != NULL:
+            with nogil:
+                os_unmap(self.data, self.blocks * self.block_size)
+
+
+cdef inline void *address_of(_Mapping m, uint64_t index) noexcept:
+    return m.data + index * m.block_size
+
+
+cdef inline void count_allocation(_Mapping m, uint64_t blocks, uint64_t nbytes) noexcept:
+    if m.member != NULL:
+        m.member.place.allocations += 1
+        return
+    m.allocations += 1
+    m.requested += nbytes
+    m.in_use += blocks
+    if m.in_use > m.peak:
+        m.peak = m.in_use
+
+
+cdef inline void give_back(_Mapping m, const shared_run *run, uint64_t nbytes) noexcept:
+    """One owner of the run less; in a private pool there is only one."""
+    if m.member != NULL:
+        give_back_shared(m, run)
+        return
+    pool_release(m.core, run.index, run.blocks)
+    m.frees += 1
+    m.requested -= nbytes
+    m.in_use -= run.blocks
+
+
+cdef void give_back_shared(_Mapping m, const shared_run *run) noexcept:
+    cdef c_bool freed = False
+    cdef member_status status = member_drop(m.member, run, &freed)
+    while status == MEMBER_LOCKED:
+        with nogil:
+            os_yield()
+            status = member_drop(m.member, run, &freed)
+    if freed:
+        m.member.place.frees += 1
+    elif status == MEMBER_CORRUPT:
+        report_corrupt(run.index)
+
+
+cdef void report_corrupt(uint64_t index) noexcept:
+    """Tell of damage that a destructor meets, where Python sends what cannot be raised."""
+    raise PoolCorrupt(f"the ledger does not say that this process holds block {index}: something wrote over it")
+
+
+cdef int adopt(Pool owner, _Mapping mapping) except -1:
+    """Make the Pool object one of the mapping's."""
+    owner.mapping = mapping
+    owner.guard = mapping.guard
+    owner.kept_name = mapping.name
+    owner.quick = mapping if mapping.guard is None and mapping.forking is None else None
+    mapping.pool_ref = PyWeakref_NewRef(owner, None)
+    if mapping.owners is None:
+        mapping.owners = weakref.WeakSet()
+    mapping.owners.add(owner)
+    return 0

@@ -1,0 +1,583 @@
+# Pool: what both kinds share, and the class itself.
+
+cdef class Pool:
+    """Pool(block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None)
+--
+
+    A contiguous piece of memory, cut into blocks of one size.
+
+    The constructor makes a pool that is private to this process; `create` and `attach` give pools that processes share.
+
+    Parameters
+    ----------
+    block_size : int or str
+        Bytes of a block, a multiple of 8: an int, or a string such as ``"4KiB"``.
+    blocks : int, optional
+        How many blocks. Without it, as many as fit in `buffer`.
+    buffer : writable contiguous buffer, optional
+        Memory to use instead of reserving some. Its address must be a multiple of 8. It stays exported until the
+        pool, its blocks and their views are gone.
+    prefault : bool
+        Have the kernel make every page present now, so that no later access has to wait for it. Without it pages come at
+        their first use.
+    huge_pages : bool
+        Ask the kernel for huge pages; `residency` tells what it gave.
+    debug : bool, optional
+        Look for misuse at some cost: memory is filled with patterns, slack after `nbytes` is checked at free, freed memory at
+        reuse and at close, freed runs rest before they are used again, and every allocation remembers its stack
+        (`outstanding`) and is known to `tracemalloc`, in the domain `TRACEMALLOC_DOMAIN`. Default: as ``python -X dev`` or
+        the environment variable ``BLOCKPOOL_DEBUG`` say.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range.
+    PoolExhausted
+        If the machine, or this process's cgroup, has not so much memory.
+
+    Notes
+    -----
+    All methods may be called from any thread. A forked child has its own copy (copy-on-write) of a private pool and of what is
+    allocated in it.
+
+    Examples
+    --------
+    >>> import blockpool
+    >>> pool = blockpool.Pool("4KiB", 16)
+    >>> with pool.allocate(nbytes=5) as block:
+    ...     block.buf[:] = b"hello"
+    ...     bytes(block.buf)
+    b'hello'
+    """
+
+    cdef object __weakref__
+    cdef _Mapping mapping       # None once closed
+    cdef _Mapping quick         # the same, but None in debug mode
+    # What outlives the closing.
+    cdef object guard           # of debug mode
+    cdef object kept_name
+
+    def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None):
+        if self.mapping is not None:
+            raise ValueError("this Pool is open already; make a new one")
+        cdef _Mapping m = _Mapping.__new__(_Mapping)
+        size = as_block_size(block_size)
+        if blocks is not None:
+            blocks = as_count(blocks, "blocks")
+        if buffer is None:
+            if blocks is None:
+                raise TypeError("blocks is missing: how many blocks the pool has")
+            reserve(m, size, blocks, bool(prefault), bool(huge_pages))
+        else:
+            if prefault or huge_pages:
+                raise ValueError("prefault and huge_pages are for memory that the pool reserves itself, not for buffer=")
+            blocks = borrow(m, buffer, size, blocks)
+        m.alignment = alignment_of(<uintptr_t>m.data, size)
+        view(m, size, blocks)
+        if debug is None:
+            debug = debug_wanted()
+        if debug:
+            from blockpool._debug import Guard
+
+            m.guard = Guard(PyMemoryView_FromMemory(<char *>m.data, m.blocks * m.block_size, PyBUF_WRITE), size)
+        adopt(self, m)
+
+    @classmethod
+    def create(
+        cls, block_size, blocks, *, name=None, exist_ok=False, permanent=False, prefault=False, on_fork="share"
+    ):
+        """Make a pool that processes share.
+
+        Parameters
+        ----------
+        block_size : int or str
+            Bytes of a block, a multiple of 8.
+        blocks : int
+            How many blocks, at most 2**24.
+        name : str, optional
+            Name by which others `attach`: 1 to 180 letters, digits, ``_``, ``-`` and ``.``. Without one, the pool is reached by
+            fork, and by passing the pool, a block or a ticket.
+        exist_ok : bool
+            Attach the pool of that name if there is one, of the same geometry.
+        permanent : bool
+            Keep the pool until `unlink`. Without it, a pool ends when its last process leaves.
+        prefault : bool
+            Have the kernel map every page into this process now.
+        on_fork : {"share", "detach"}
+            Whether a forked child has its part in the pool, with a reference to all that its parent holds; or none.
+
+        Returns
+        -------
+        Pool
+
+        Raises
+        ------
+        PoolExists
+            If there is a pool of that name, or with `exist_ok` one of another geometry.
+        PoolExhausted
+            If there is not so much shared memory.
+        PoolForbidden
+            If the name is another user's.
+        PoolBusy
+            If another process keeps everybody waiting, a stopped one perhaps.
+        TypeError, ValueError
+            If an argument is of the wrong kind or out of range.
+
+        Notes
+        -----
+        Up to 47 processes can be attached at a time. What a process held when it died, whatever it died of, comes back by
+        itself.
+        """
+        owner = cls.__new__(cls)
+        adopt(<Pool>owner, create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork))
+        return owner
+
+    @classmethod
+    def attach(cls, name, *, on_fork="share"):
+        """Attach the shared pool of that name.
+
+        Returns
+        -------
+        Pool
+
+        Raises
+        ------
+        PoolNotFound
+            If there is no such pool.
+        PoolCorrupt
+            If what has the name is no pool, or damaged, or of a newer version.
+        PoolForbidden
+            If it is another user's.
+        TooManyProcesses
+            If 47 processes are attached already.
+        PoolBusy
+            If another process keeps everybody waiting.
+        """
+        owner = cls.__new__(cls)
+        adopt(<Pool>owner, attach_named(name, on_fork))
+        return owner
+
+    def unlink(self):
+        """Remove the name of a shared pool. Who is attached goes on; nobody else can attach.
+
+        Raises
+        ------
+        PoolNotFound
+            If the name was removed before, or the pool has none.
+        """
+        unlink_shared(self.opened())
+
+    def recover(self, *, tickets_older_than=None):
+        """Bring back what dead processes held. Allocation does this by itself when the pool is full.
+
+        Parameters
+        ----------
+        tickets_older_than : float, optional
+            Also drop the tickets of every run whose newest one is older than so many seconds: their receivers are gone.
+
+        Returns
+        -------
+        Recovered
+            How many processes were found dead, and how many tickets dropped.
+        """
+        cdef _Mapping m = self.opened()
+        cdef double age = -1
+        if tickets_older_than is not None:
+            age = float(tickets_older_than)
+            if not age >= 0:
+                raise ValueError(f"tickets_older_than must be 0 or more seconds, not {tickets_older_than!r:.60}")
+        if m.member == NULL:
+            from blockpool.stats import Recovered
+
+            return Recovered(processes=0, tickets=0)
+        return recover_shared(m, GATE_SECONDS, age)
+
+    @property
+    def name(self):
+        """The name under which processes attach the pool; None if it is private or has none."""
+        return self.kept_name
+
+    @property
+    def block_size(self):
+        """Bytes of a block."""
+        return self.opened().block_size
+
+    @property
+    def blocks(self):
+        """How many blocks the pool has, allocated or not."""
+        return self.opened().blocks
+
+    @property
+    def nbytes(self):
+        """Bytes of all blocks together."""
+        cdef _Mapping m = self.opened()
+        return m.blocks * m.block_size
+
+    @property
+    def address(self):
+        """The address of block 0."""
+        return <uintptr_t>self.opened().data
+
+    @property
+    def alignment(self):
+        """What the address of every block is a multiple of.
+
+        The largest power of two that divides the block size and the address of the pool, at most 4096. A pool that reserves
+        its own memory starts on a page, so there it depends on the block size alone: 64 for blocks of 64, 192, 320 bytes.
+        """
+        return self.opened().alignment
+
+    @property
+    def debug(self):
+        """Whether the pool is in debug mode."""
+        return self.guard is not None
+
+    @property
+    def closed(self):
+        """Whether `close` was called."""
+        return self.mapping is None
+
+    def allocate(self, *, blocks=None, nbytes=None, timeout=0):
+        """Allocate one block, or a run of adjacent blocks.
+
+        Parameters
+        ----------
+        blocks : int, optional
+            Length of the run in blocks. Default 1.
+        nbytes : int or str, optional
+            Length in bytes, instead of `blocks`: the run has as many blocks as that takes, and the Block remembers `nbytes`.
+        timeout : float or None
+            Seconds to wait for room; 0 does not wait, None waits as long as it takes. Ctrl-C interrupts.
+
+        Returns
+        -------
+        Block
+            Its bytes are what the last user left there; fresh pools are zeroed.
+
+        Raises
+        ------
+        PoolExhausted
+            If there is no such run. Python's garbage collector was run once before giving up.
+        PoolClosed
+            If the pool is closed, or is closed while waiting.
+        TypeError, ValueError
+            If an argument is of the wrong kind or out of range.
+        """
+        cdef _Mapping m = self.quick
+        cdef Block block
+        cdef shared_run run
+        if blocks is None and nbytes is None and timeout is ZERO and m is not None:
+            block = Block.__new__(Block)  # first, so that no failure comes after the claim
+            if claim_one(m, &run):
+                open_block(block, m, &run, m.block_size)
+                count_allocation(m, 1, m.block_size)
+                return block
+        return self.allocate_run(blocks, nbytes, timeout)
+
+    def allocate_many(self, count, *, timeout=0):
+        """Allocate `count` single blocks, all or nothing.
+
+        Parameters
+        ----------
+        count : int
+            How many, at least 1. They need not be adjacent.
+        timeout : float or None
+            As for `allocate`.
+
+        Returns
+        -------
+        list of Block
+
+        Raises
+        ------
+        PoolExhausted, PoolClosed, TypeError, ValueError
+            As for `allocate`.
+        """
+        cdef _Mapping m = self.opened()
+        count = as_count(count, "count")
+        cdef double deadline = deadline_of(timeout)
+        if count > m.blocks:
+            raise self.exhausted(m, count, False)
+        cdef uint64_t n = count, i = 0
+        cdef shared_run *runs = <shared_run *>malloc(n * sizeof(shared_run))
+        if runs == NULL:
+            raise MemoryError(f"no memory for a list of {n} blocks")
+        try:
+            self.obtain(m, n, 0, True, deadline, runs)
+            found = []
+            try:
+                while i < n:
+                    i += 1  # hand_out answers for this one from here on
+                    found.append(hand_out(m, &runs[i - 1], m.block_size))
+            except:
+                while i < n:
+                    unclaim(m, &runs[i])
+                    i += 1
+                raise
+            return found
+        finally:
+            c_free(runs)
+
+    def stats(self):
+        """Return the state of the pool.
+
+        Returns
+        -------
+        PoolStats
+        """
+        cdef _Mapping m = self.opened()
+        return stats_shared(m) if m.member != NULL else stats_private(m)
+
+    def runs(self):
+        """Return every live run, in the order of addresses.
+
+        Returns
+        -------
+        list of Run
+            With other threads at work, runs that they allocate or free meanwhile may or may not be among them.
+        """
+        cdef _Mapping m = self.opened()
+        return runs_shared(m) if m.member != NULL else runs_private(m)
+
+    def check(self):
+        """Audit the pool's bookkeeping.
+
+        Returns
+        -------
+        Audit
+            What was looked at.
+
+        Raises
+        ------
+        PoolCorrupt
+            If the bookkeeping contradicts itself; the message says what is wrong and where.
+        """
+        cdef _Mapping m = self.opened()
+        return check_shared(m) if m.member != NULL else check_private(m)
+
+    def residency(self):
+        """Ask the kernel what it really gave the pool.
+
+        Returns
+        -------
+        Residency
+            For a pool in memory of the caller's, of the whole mapping that the memory is a part of.
+        """
+        from blockpool.stats import Residency
+
+        cdef _Mapping m = self.opened()
+        cdef os_residency_t found
+        cdef int error
+        with nogil:
+            error = os_residency(m.data, m.blocks * m.block_size, &found)
+        if error:
+            raise OSError(-error, f"cannot ask the kernel about the pool's memory: {os.strerror(-error)}")
+        return Residency(resident_bytes=found.resident_bytes, huge_page_bytes=found.huge_bytes)
+
+    def close(self):
+        """Close the pool: it allocates no more. Closing again does nothing.
+
+        Blocks and views stay valid; the memory is unmapped when the last is gone. In debug mode, what is still
+        allocated is reported to the logger ``blockpool``, with the stacks of the allocations (and see `outstanding`).
+
+        Raises
+        ------
+        WriteAfterFree
+            In debug mode, if somebody wrote to a freed block. The pool is closed all the same.
+        """
+        cdef _Mapping m = self.mapping
+        if m is not None:
+            m.closed = True
+            self.mapping = self.quick = None
+            if m.guard is not None:
+                m.guard.close()
+
+    def outstanding(self):
+        """Return what is allocated, with the stacks of the allocations; also after `close`.
+
+        Returns
+        -------
+        list of Outstanding
+
+        Raises
+        ------
+        ValueError
+            If the pool is not in debug mode.
+        """
+        if self.guard is None:
+            raise ValueError("the pool keeps no stacks; make it with debug=True, or run python -X dev")
+        return self.guard.outstanding()
+
+    def __enter__(self):
+        self.opened()
+        return self
+
+    def __exit__(self, kind, value, traceback, /):
+        self.close()
+
+    def __repr__(self):
+        cdef _Mapping m = self.mapping
+        if m is None:
+            return f"<blockpool.{type(self).__name__} closed>"
+        kind = "private" if m.member == NULL else "shared" if m.name is None else repr(m.name)
+        return f"<blockpool.{type(self).__name__} {kind}, {m.blocks} blocks of {m.block_size} bytes, {allocated_of(m)} allocated>"
+
+    def __reduce_ex__(self, protocol):
+        cdef _Mapping m = self.opened()
+        if m.member == NULL:
+            raise TypeError("a private pool cannot be pickled or copied: no other process can reach its memory")
+        return _attach_pickled, (str(handle_of(m, NULL, Handle)), m.fork_shares)
+
+    cdef _Mapping opened(self):
+        cdef _Mapping m = self.mapping
+        if m is None:
+            raise PoolClosed("the pool is closed; make a new one, or close it later")
+        if m.lost is not None or m.forking is not None:
+            await_fork(m)
+        return m
+
+    cdef allocate_run(self, blocks, nbytes, timeout):
+        """`allocate` with all its arguments."""
+        cdef _Mapping m = self.opened()
+        cdef double deadline = deadline_of(timeout)
+        size = m.block_size
+        if nbytes is None:
+            blocks = 1 if blocks is None else as_count(blocks, "blocks")
+            nbytes = blocks * size
+        elif blocks is None:
+            nbytes = parse_size(nbytes, "nbytes")
+            blocks = -(-nbytes // size)
+        else:
+            raise TypeError("give blocks or nbytes, not both: nbytes says how many blocks it takes")
+        if blocks > m.blocks:
+            raise self.exhausted(m, blocks, True)
+        cdef shared_run run
+        self.obtain(m, blocks, blocks * size - nbytes, False, deadline, &run)
+        return hand_out(m, &run, nbytes)
+
+    cdef int obtain(self, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, shared_run *out) except -1:
+        """Claim n blocks, adjacent unless `many`, before the deadline; or raise."""
+        cdef uint32_t sequence
+        cdef double left
+        cdef bint collected = False, undisturbed = False
+        if attempt(m, n, slack, many, out):
+            return 0
+        if reclaim(m) and attempt(m, n, slack, many, out):
+            return 0
+        if deadline == 0:
+            collect(m)
+            if attempt(m, n, slack, many, out):
+                return 0
+            raise self.exhausted(m, n, not many)
+        wait_enter(m)
+        try:
+            while True:
+                sequence = wait_sequence(m)
+                if attempt(m, n, slack, many, out):
+                    return 0
+                left = deadline - os_now()
+                if not collected and (undisturbed or left <= 0):  # nobody frees anything: is it in cycles?
+                    collected = True
+                    collect(m)
+                    continue
+                if left <= 0:
+                    break
+                wait_sleep(m, sequence, min(left, SLICE))
+                undisturbed = wait_sequence(m) == sequence
+                PyErr_CheckSignals()
+                self.opened()
+                if undisturbed:
+                    reclaim(m)
+        finally:
+            wait_leave(m)
+        raise self.exhausted(m, n, not many)
+
+    cdef exhausted(self, _Mapping m, n, bint adjacent):
+        """Count a failure, and return its error."""
+        asked = "1 block" if n == 1 else f"{readable(n)} adjacent blocks" if adjacent else f"{readable(n)} blocks"
+        if m.member != NULL:
+            m.member.place.failures += 1
+        else:
+            m.failures += 1
+        if n > m.blocks:
+            return PoolExhausted(
+                f"asked for {asked}; the pool has only {m.blocks}; ask for fewer, or make the pool larger"
+            )
+        if m.member != NULL:
+            return exhausted_shared(m, asked)
+        return PoolExhausted(
+            f"asked for {asked}; {m.blocks - allocated_of(m)} of {m.blocks} free, longest run "
+            f"{bitmap_longest_free(&m.core.bitmap)}; free some, ask for fewer, wait for them (timeout=), "
+            "or make the pool larger"
+        )
+
+
+cdef bint reclaim(_Mapping m) except -1:
+    """Have the pool take back what nobody uses, but nobody has returned yet; say whether there may be some."""
+    if m.member != NULL:
+        return recover_shared(m, 0, -1) is not None
+    return m.guard is not None and release_rested(m, True)
+
+
+cdef int collect(_Mapping m) except -1:
+    """Have Python free what nobody can reach."""
+    gc.collect()
+    reclaim(m)
+    return 0
+
+
+cdef inline bint claim_one(_Mapping m, shared_run *run) noexcept:
+    """Claim a block without waiting, or looking for the dead."""
+    if m.member != NULL:
+        return member_allocate(m.member, 1, 0, run) == MEMBER_OK
+    run.index = pool_allocate(m.core)
+    run.blocks = 1
+    run.generation = 0
+    return run.index != BITMAP_NONE
+
+
+cdef bint attempt(_Mapping m, uint64_t n, uint64_t slack, bint many, shared_run *out) except -1:
+    """Claim n blocks, or nothing."""
+    return attempt_shared(m, n, slack, many, out) if m.member != NULL else attempt_private(m, n, many, out)
+
+
+cdef uint64_t allocated_of(_Mapping m) noexcept:
+    cdef shared_totals totals
+    if m.member != NULL:
+        shared_count(&m.member.shared, &totals)
+        return totals.allocated
+    return bitmap_count(&m.core.bitmap)
+
+
+cdef int wait_enter(_Mapping m) except -1:
+    if m.member == NULL:
+        waited.add(m)
+        pool_wait_enter(m.core)
+        return 0
+    while member_wait_enter(m.member) == MEMBER_LOCKED:
+        with nogil:
+            os_yield()
+    return 0
+
+
+cdef uint32_t wait_sequence(_Mapping m) noexcept:
+    return pool_wait_sequence(m.core) if m.member == NULL else member_wait_sequence(m.member)
+
+
+cdef int wait_sleep(_Mapping m, uint32_t sequence, double seconds) except -1:
+    with nogil:
+        if m.member == NULL:
+            pool_wait_sleep(m.core, sequence, seconds)
+        else:
+            member_wait_sleep(m.member, sequence, seconds)
+    return 0
+
+
+cdef int wait_leave(_Mapping m) except -1:
+    if m.member == NULL:
+        pool_wait_leave(m.core)
+        return 0
+    while member_wait_leave(m.member) == MEMBER_LOCKED:
+        with nogil:
+            os_yield()
+    return 0

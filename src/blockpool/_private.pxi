@@ -1,0 +1,238 @@
+# A private pool: its memory, its claims, its numbers.
+
+# The mappings in which somebody has waited: a forked child has none of those threads.
+cdef object waited = weakref.WeakSet()
+
+
+def _after_fork_in_child():
+    for mapping in list(waited):
+        pool_wait_forget((<_Mapping>mapping).core)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+cdef bint attempt_private(_Mapping m, uint64_t n, bint many, shared_run *out) except -1:
+    cdef uint64_t *indices
+    cdef uint64_t i
+    cdef bint done
+    if not many:
+        if n > MANY or m.blocks > LARGE_POOL:
+            with nogil:
+                out.index = pool_allocate_run(m.core, n)
+        else:
+            out.index = pool_allocate_run(m.core, n)
+        out.blocks = n
+        out.generation = 0
+        return out.index != BITMAP_NONE
+    indices = <uint64_t *>malloc(n * sizeof(uint64_t))
+    if indices == NULL:
+        raise MemoryError(f"no memory for a list of {n} blocks")
+    with nogil:
+        done = pool_allocate_many(m.core, n, indices)
+        if done:
+            for i in range(n):
+                out[i].index = indices[i]
+                out[i].blocks = 1
+                out[i].generation = 0
+    c_free(indices)
+    return done
+
+
+cdef stats_private(_Mapping m):
+    from blockpool.stats import PoolStats, fragmentation
+
+    cdef uint64_t allocated, longest
+    with nogil:
+        allocated = bitmap_count(&m.core.bitmap)
+        longest = bitmap_longest_free(&m.core.bitmap)
+    if m.guard is not None:
+        allocated -= <uint64_t>m.guard.resting_blocks
+    free = m.blocks - allocated
+    allocated_bytes = allocated * m.block_size
+    return PoolStats(
+        blocks=m.blocks,
+        block_size=m.block_size,
+        allocated=allocated,
+        free=free,
+        peak=m.peak,
+        largest_free_run=longest,
+        fragmentation=fragmentation(free, longest),
+        requested_bytes=m.requested,
+        allocated_bytes=allocated_bytes,
+        utilization=m.requested / allocated_bytes if allocated_bytes else 1.0,
+        allocations=m.allocations,
+        frees=m.frees,
+        failures=m.failures,
+        tickets=0,
+        oldest_ticket=None,
+        processes=1,
+    )
+
+
+cdef list runs_private(_Mapping m):
+    from blockpool.stats import Run
+
+    cdef uint64_t first = 0, n = 0, at = 0
+    cdef list found = []
+    holders = (os.getpid(),)
+    if m.guard is not None:
+        return [Run(run.index, run.blocks, run.nbytes, holders, 0) for run in m.guard.outstanding()]
+    while pool_next_run(m.core, at, &first, &n):
+        found.append(Run(first, n, n * m.block_size, holders, 0))
+        at = first + n
+    return found
+
+
+cdef check_private(_Mapping m):
+    from blockpool.stats import Audit
+
+    cdef pool_fault faults[FAULTS]
+    cdef uint64_t count, allocated, runs = 0, first = 0, n = 0, at = 0, i
+    with nogil:
+        count = pool_check(m.core, faults, FAULTS)
+        allocated = bitmap_count(&m.core.bitmap)
+        while pool_next_run(m.core, at, &first, &n):
+            runs += 1
+            at = first + n
+    if count:
+        raise corrupt([describe_fault(faults[i]) for i in range(min(count, <uint64_t>FAULTS))], count)
+    if m.guard is not None:
+        allocated -= <uint64_t>m.guard.resting_blocks
+        runs -= <uint64_t>m.guard.resting_runs
+    return Audit(blocks=m.blocks, allocated=allocated, runs=runs, healed=0)
+
+
+cdef corrupt(list found, uint64_t count):
+    """The error of an audit that found faults."""
+    if count > <uint64_t>len(found):
+        found.append(f"and {count - <uint64_t>len(found)} more")
+    return PoolCorrupt(
+        f"{count} fault{'s' if count > 1 else ''} in the bookkeeping: {'; '.join(found)}. "
+        "Something wrote over it, through a wild pointer perhaps; save what you can, and make a new pool"
+    )
+
+
+cdef bint debug_wanted() except -1:
+    """Whether the program as a whole runs in debug mode."""
+    if not (sys.flags.dev_mode or "BLOCKPOOL_DEBUG" in os.environ):
+        return False
+    from blockpool._debug import wanted
+
+    return wanted()
+
+
+cdef as_count(value, what):
+    """A whole number of at least 1."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an int, not {type(value).__name__} {value!r:.60}") from None
+    if count < 1:
+        raise ValueError(f"{what} must be at least 1, not {readable(count)}")
+    return count
+
+
+cdef as_block_size(value):
+    """Bytes of a block."""
+    size = parse_size(value, "block_size")
+    if size % 8:
+        raise ValueError(f"block_size must be a multiple of 8, not {size}; the next one is {size + 8 - size % 8}")
+    return size
+
+
+cdef double deadline_of(timeout) except? -1.0:
+    """When to stop waiting, on the monotonic clock; 0 is not to wait at all."""
+    if timeout is None:
+        return INFINITY
+    if not (hasattr(timeout, "__float__") or hasattr(timeout, "__index__")):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__} {timeout!r:.60}")
+    try:
+        seconds = float(timeout)
+    except OverflowError:
+        seconds = INFINITY if timeout > 0 else -INFINITY
+    if not seconds >= 0:
+        raise ValueError(f"timeout must be 0 or more seconds, or None to wait without end, not {seconds}")
+    return os_now() + seconds if seconds else 0
+
+
+cdef describe_fault(pool_fault fault):
+    if fault.kind == POOL_FAULT_CONTINUATION_FREE:
+        return f"block {fault.index} is marked as part of a run but is free"
+    if fault.kind == POOL_FAULT_CONTINUATION_LOST:
+        return f"block {fault.index} is marked as continuing a run but the block before it is free"
+    if fault.kind == POOL_FAULT_PAST_END:
+        return f"bit {fault.index}, past the last block, was changed"
+    return f"summary {fault.index} promises less room than there is"
+
+
+cdef size_t alignment_of(uintptr_t address, size_t block_size) noexcept:
+    cdef size_t both = address | block_size | BEST_ALIGNMENT
+    return both & -both
+
+
+cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) except -1:
+    """Give the mapping memory of its own."""
+    cdef os_memory_t machine
+    cdef size_t nbytes
+    cdef void *data = NULL
+    cdef int error
+    os_memory(&machine)
+    wanted = size * blocks
+    limit = machine.available if prefault else machine.total
+    if wanted > limit:
+        what = "available now" if prefault else "in this machine or allowed to this process"
+        raise PoolExhausted(
+            f"asked for {readable(wanted)} bytes ({readable(blocks)} blocks of {size}); there are {limit} {what}; ask for fewer or smaller blocks"
+        )
+    nbytes = wanted
+    with nogil:
+        error = os_map_private(nbytes, huge_pages, &data)
+        if error == 0 and prefault:
+            error = os_prefault(data, nbytes)
+            if error:
+                os_unmap(data, nbytes)
+    if error:
+        raise PoolExhausted(
+            f"asked for {wanted} bytes ({blocks} blocks of {size}); the kernel refuses ({os.strerror(-error)}); "
+            "ask for fewer or smaller blocks"
+        )
+    m.data = <unsigned char *>data
+    return 0
+
+
+cdef borrow(_Mapping m, buffer, size, blocks):
+    """Give the mapping the caller's memory; return how many blocks it makes."""
+    if not PyObject_CheckBuffer(buffer):
+        raise TypeError(f"buffer must be an object with writable memory (bytearray, mmap, array), not {type(buffer).__name__}")
+    try:
+        PyObject_GetBuffer(buffer, &m.lender, PyBUF_WRITABLE | PyBUF_ANY_CONTIGUOUS)
+    except (BufferError, ValueError) as error:
+        raise ValueError(f"buffer must be writable and contiguous: {error}") from None
+    m.borrowed = True
+    address = <uintptr_t>m.lender.buf
+    if address % 8:
+        raise ValueError(f"buffer must start at a multiple of 8; its address is {address:#x}, {address % 8} past one")
+    fit = m.lender.len // size
+    if fit < 1 or (blocks is not None and blocks > fit):
+        raise ValueError(
+            f"buffer is too small: {m.lender.len} bytes hold {fit} blocks of {size}, "
+            f"and {1 if blocks is None else readable(blocks)} are needed"
+        )
+    m.data = <unsigned char *>m.lender.buf
+    return fit if blocks is None else blocks
+
+
+cdef int view(_Mapping m, uint64_t size, uint64_t blocks) except -1:
+    """Give the mapping its bookkeeping: the C structure, then bitmaps and summaries."""
+    cdef size_t head = (sizeof(pool) + 63) // 64 * 64
+    cdef size_t nbytes = head + pool_metadata_bytes(blocks)
+    cdef void *memory = NULL
+    if os_map_private(nbytes, False, &memory):
+        raise PoolExhausted(f"no memory for the bookkeeping of {blocks} blocks: {nbytes} bytes; ask for fewer blocks")
+    m.core = <pool *>memory
+    m.core_bytes = nbytes
+    m.block_size = size
+    m.blocks = blocks
+    pool_view(m.core, <char *>memory + head, m.data, size, blocks)
+    return 0

@@ -1,0 +1,212 @@
+"""Threads: what is taken once is given once, and races end in typed errors."""
+
+import contextlib
+import itertools
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import blockpool as bp
+
+THREADS = 4
+
+
+@pytest.fixture(autouse=True)
+def _switch_often():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def together(work, threads=THREADS):
+    """Call `work` in several threads at once; return what each returned."""
+    barrier = threading.Barrier(threads)
+
+    def begin(number):
+        barrier.wait(30)
+        return work(number)
+
+    with ThreadPoolExecutor(threads) as executor:
+        return [
+            future.result(60)
+            for future in [executor.submit(begin, number) for number in range(threads)]
+        ]
+
+
+@pytest.mark.parametrize("blocks", [400, 70_000], ids=["with the GIL", "without the GIL"])
+def test_no_block_is_given_twice(blocks):
+    """Threads that empty a pool together get every block exactly once."""
+    pool = bp.Pool(8, blocks)
+
+    def drain(number):
+        got = []
+        with contextlib.suppress(bp.PoolExhausted):
+            while True:
+                if number % 2:
+                    got.append(pool.allocate())
+                elif pool.stats().largest_free_run > 2:
+                    got.append(pool.allocate(blocks=3))
+                else:
+                    got.extend(pool.allocate_many(1))
+                if len(got) > 20_000:
+                    got.extend(pool.allocate_many(1000))
+        return got
+
+    got = _flat(together(drain if blocks < 1000 else lambda _: drain(1)))
+    taken = [index for block in got for index in range(block.index, block.index + block.blocks)]
+    assert len(taken) == len(set(taken)) == blocks
+    assert pool.stats().free == 0
+    assert pool.stats().peak == blocks
+    del got
+    assert pool.check() == bp.Audit(blocks=blocks, allocated=0, runs=0)
+
+
+def _flat(lists):
+    return list(itertools.chain.from_iterable(lists))
+
+
+def _outcome(call):
+    try:
+        call()
+    except bp.BlockPoolError as error:
+        return type(error)
+    return None
+
+
+def test_one_free_of_many_succeeds(pool):
+    """Of threads that free one block at once one succeeds; the others get DoubleFree, or BlockInUse at that moment."""
+    for _ in range(200):
+        block = pool.allocate()
+        outcomes = together(lambda _, block=block: _outcome(block.free))
+        assert outcomes.count(None) == 1
+        assert set(outcomes) <= {None, bp.DoubleFree, bp.BlockInUse}
+    stats = pool.stats()
+    assert (stats.allocations, stats.frees, stats.allocated) == (200, 200, 0)
+
+
+def test_releases_at_once(pool):
+    """Any number of threads may release one block; it comes back once."""
+    for _ in range(200):
+        block = pool.allocate()
+        together(lambda _, block=block: block.release())
+    stats = pool.stats()
+    assert (stats.allocations, stats.frees, stats.allocated) == (200, 200, 0)
+
+
+def test_a_view_or_a_free(pool):
+    """A view taken while another thread frees: either there is a view and no free, or the other way round."""
+    seen = set()
+    for _ in range(300):
+        block = pool.allocate()
+        views = []
+
+        def race(number, block=block, views=views):
+            if number % 2:
+                return _outcome(lambda: views.append(block.buf))
+            return _outcome(block.free)
+
+        outcomes = together(race)
+        freed = None in (outcomes[0], outcomes[2])
+        assert pool.stats().allocated == (0 if freed else 1)
+        if freed:
+            assert not views or None not in (outcomes[0], outcomes[2])
+        assert set(outcomes) <= {None, bp.DoubleFree, bp.BlockInUse, bp.InvalidBlock}
+        seen.add(freed)
+        del views, race
+        block.release()
+        assert pool.stats().allocated == 0
+    assert pool.check().runs == 0
+
+
+def test_twins_at_once(pool):
+    """Many threads may make and drop read-only twins and views of one block."""
+    block = pool.allocate()
+    block.buf[:4] = b"same"
+
+    def look(_):
+        for _ in range(300):
+            twin = block.readonly()
+            assert bytes(twin.buf[:4]) == b"same"
+            twin.release()
+
+    together(look)
+    block.free()
+    assert pool.stats().frees == 1
+
+
+def test_the_first_view_at_once(pool):
+    """Several first views at once are views of one memory, and pin it together."""
+    for _ in range(100):
+        block = pool.allocate()
+        views = together(lambda _, block=block: block.buf)
+        assert len({id(view.obj) for view in views}) == 1
+        assert _outcome(block.free) is bp.BlockInUse
+        del views
+        block.free()
+
+
+def test_closing_while_others_allocate():
+    """Threads that allocate while the pool is closed get blocks, then PoolClosed; all blocks stay good."""
+    for _ in range(30):
+        pool = bp.Pool(64, 64)
+        begun = threading.Event()
+
+        def work(number, pool=pool, begun=begun):
+            got = []
+            if number == 0:
+                begun.wait(30)
+                pool.close()
+                return got
+            with contextlib.suppress(bp.PoolClosed):
+                while True:
+                    got = [pool.allocate(), *pool.allocate_many(2), pool.allocate(blocks=2)]
+                    begun.set()
+            return got
+
+        blocks = _flat(together(work))
+        for block in blocks:
+            block.buf[0] = 1
+            block.free()
+
+
+def test_statistics_add_up(pool):
+    """Allocations and frees of several threads are all counted."""
+
+    def work(_):
+        for _ in range(500):
+            with pool.allocate(timeout=None) as block:
+                block.buf[0] = 1
+            for block in pool.allocate_many(2, timeout=None):
+                block.free()
+
+    together(work)
+    stats = pool.stats()
+    assert (stats.allocated, stats.requested_bytes, stats.failures) == (0, 0, 0)
+    assert stats.allocations == stats.frees == THREADS * 500 * 3
+    assert 2 <= stats.peak <= 16
+    pool.check()
+
+
+def test_reports_while_others_work(pool):
+    """stats, runs and check may be called at any time, and find nothing wrong."""
+    stop = threading.Event()
+
+    def work(number):
+        if number == 0:
+            for _ in range(300):
+                stats = pool.stats()
+                assert stats.allocated + stats.free == 16
+                for run in pool.runs():
+                    assert 0 <= run.index < run.index + run.blocks <= 16
+                pool.check()
+            stop.set()
+            return
+        while not stop.is_set():
+            with contextlib.suppress(bp.PoolExhausted):
+                pool.allocate(blocks=number + 1).free()
+
+    together(work)
+    assert pool.check().runs == 0

@@ -1,0 +1,290 @@
+"""`timeout=`: waiting for room, and everything that ends the wait."""
+
+import threading
+import time
+from concurrent.futures import Future
+
+import pytest
+
+import blockpool as bp
+
+REQUESTS = {
+    "single": lambda pool, timeout: [pool.allocate(timeout=timeout)],
+    "run": lambda pool, timeout: [pool.allocate(blocks=4, timeout=timeout)],
+    "nbytes": lambda pool, timeout: [pool.allocate(nbytes=16_000, timeout=timeout)],
+    "many": lambda pool, timeout: pool.allocate_many(4, timeout=timeout),
+}
+requests = pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+
+
+class Caller:
+    """Makes calls in threads of their own; one that never returns fails its test and does not hold up the rest."""
+
+    def submit(self, call, *arguments, **named):
+        """Begin a call, and return its future."""
+        future = Future()
+
+        def run():
+            try:
+                future.set_result(call(*arguments, **named))
+            except BaseException as error:  # noqa: BLE001
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return future
+
+
+@pytest.fixture
+def other():
+    """Make calls in other threads."""
+    return Caller()
+
+
+@requests
+@pytest.mark.parametrize("timeout", [60, None, float("inf")])
+@pytest.mark.parametrize("give_back", ["free", "release", "drop", "view"])
+def test_a_waiter_is_woken(pool, bookkeeping, other, request_, timeout, give_back):  # noqa: PLR0917 - fixtures
+    """Whoever waits gets the room as soon as another thread gives it back, in whatever way."""
+    kept = pool.allocate(blocks=16)
+    view = kept.buf if give_back == "view" else None
+    if view is not None:
+        kept.release()
+    waiter = other.submit(request_, pool, timeout)
+    bookkeeping(pool).await_waiting()
+    assert not waiter.done()
+    if give_back in {"free", "release"}:
+        getattr(kept, give_back)()
+    del kept, view
+    got = waiter.result(30)
+    assert sum(block.blocks for block in got) == (1 if len(got) == 1 and got[0].blocks == 1 else 4)
+    assert bookkeeping(pool).waiting == 0
+    stats = pool.stats()
+    assert (stats.failures, stats.peak) == (0, 16)
+
+
+@requests
+def test_a_waiter_sleeps_on_until_there_is_enough(pool, bookkeeping, other, request_):
+    """Room that is too little, or not adjacent, wakes nobody for good."""
+    kept = pool.allocate_many(16)
+    waiter = other.submit(request_, pool, 60)
+    words = bookkeeping(pool)
+    words.await_waiting()
+    kept.sort(key=lambda block: block.index)
+    if request_ is not REQUESTS["single"]:
+        for index in (1, 8, 15):
+            kept[index].free()
+        with pytest.raises(bp.PoolExhausted):
+            request_(pool, 0.05)
+        assert not waiter.done()
+        assert words.waiting == 1
+        for index in (2, 3, 4):
+            kept[index].free()
+    else:
+        kept[3].free()
+    assert len(waiter.result(30)) in {1, 4}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_waking_is_prompt(bookkeeping, other, threads):
+    """A waiter is woken by the free itself, and does not have to look again from time to time."""
+    pool = bp.Pool(64, 1)
+    rounds = 40
+
+    def take():
+        for _ in range(rounds):
+            pool.allocate(timeout=None).free()
+
+    words = bookkeeping(pool)
+    waited = 0.0
+    for _ in range(rounds):
+        block = pool.allocate(timeout=None)
+        waiter = other.submit(lambda: pool.allocate(timeout=None).free())
+        words.await_waiting()
+        began = time.monotonic()
+        block.free()
+        waiter.result(30)
+        waited += time.monotonic() - began
+    # looking again every 0.25 s would take five seconds or more
+    assert waited < 3
+    for future in [other.submit(take) for _ in range(threads)]:
+        future.result(30)
+    assert pool.stats().allocated == 0
+
+
+def test_waiting_costs_no_time(pool):
+    """Who waits sleeps: a wait of half a second takes next to nothing of the processor."""
+    kept = pool.allocate(blocks=16)
+    began = time.thread_time()
+    with pytest.raises(bp.PoolExhausted):
+        pool.allocate(timeout=0.5)
+    assert time.thread_time() - began < 0.25
+    del kept
+
+
+@requests
+def test_the_time_runs_out(pool, unchanged, bookkeeping, request_):
+    """After `timeout` seconds, not before, PoolExhausted is raised, counted once."""
+    kept = pool.allocate(blocks=16)
+    for timeout in (0.02, 0.3):
+        began = time.monotonic()
+        with unchanged(pool, failures=1), pytest.raises(bp.PoolExhausted, match="0 of 16 free"):
+            request_(pool, timeout)
+        assert timeout <= time.monotonic() - began < timeout + 5
+        assert bookkeeping(pool).waiting == 0
+    del kept
+
+
+def test_zero_does_not_wait(pool, bookkeeping):
+    """timeout=0, the default, never begins to wait."""
+    kept = pool.allocate(blocks=16)
+    began = time.monotonic()
+    for timeout in (0, 0.0):
+        for request in REQUESTS.values():
+            with pytest.raises(bp.PoolExhausted):
+                request(pool, timeout)
+    assert time.monotonic() - began < 5
+    assert bookkeeping(pool).waiting == 0
+    del kept
+
+
+def test_waiting_lets_other_threads_run(pool, bookkeeping, other):
+    """Who waits does not hold the GIL."""
+    kept = pool.allocate(blocks=16)
+    waiter = other.submit(pool.allocate, timeout=None)
+    bookkeeping(pool).await_waiting()
+    assert sum(range(100_000)) == 4999950000
+    assert not waiter.done()
+    kept.free()
+    waiter.result(30).free()
+
+
+@requests
+def test_closing_the_pool_ends_the_wait(pool, bookkeeping, other, request_):
+    """A wait in a pool that is closed meanwhile ends with PoolClosed."""
+    kept = pool.allocate(blocks=16)
+    words = bookkeeping(pool)
+    waiters = [other.submit(request_, pool, None) for _ in range(3)]
+    words.await_waiting(3)
+    pool.close()
+    for waiter in waiters:
+        with pytest.raises(bp.PoolClosed):
+            waiter.result(30)
+    assert words.waiting == 0
+    kept.free()
+
+
+def test_dropping_the_pool_while_waiting(bookkeeping, other):
+    """The waiting call itself keeps its pool; who frees needs no Pool object."""
+    pool = bp.Pool(64, 1)
+    words = bookkeeping(pool)
+    kept = pool.allocate()
+    waiter = other.submit(pool.allocate, timeout=None)
+    words.await_waiting()
+    del pool
+    kept.free()
+    block = waiter.result(30)
+    assert block.pool.blocks == 1
+    block.free()
+
+
+def test_every_waiter_gets_its_turn(pool, bookkeeping, other):
+    """Four waiters and four blocks given back one by one: each gets one."""
+    kept = pool.allocate_many(16)
+    waiters = [other.submit(pool.allocate, timeout=60) for _ in range(4)]
+    bookkeeping(pool).await_waiting(4)
+    for _ in range(4):
+        kept.pop().free()
+    blocks = [waiter.result(30) for waiter in waiters]
+    assert len({block.index for block in blocks}) == 4
+    assert pool.stats().failures == 0
+
+
+def test_waiting_for_a_view(pool, bookkeeping, other):
+    """A waiter gets the memory when the last view goes."""
+    block = pool.allocate(blocks=16)
+    view = block.buf
+    block.release()
+    waiter = other.submit(pool.allocate, blocks=16, timeout=None)
+    bookkeeping(pool).await_waiting()
+    del view
+    waiter.result(30).free()
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["allocate(timeout=None)", "allocate(blocks=2, timeout=60)", "allocate_many(2, timeout=None)"],
+)
+def test_ctrl_c_ends_the_wait(run_python, call):
+    """KeyboardInterrupt interrupts a waiting call of the main thread, and the pool stays as it was."""
+    out = run_python(f"""
+        import gc, signal, threading
+        import blockpool as bp
+
+        pool = bp.Pool(64, 2)
+        kept = pool.allocate(blocks=2)
+        before = pool.stats(), pool.runs()
+        waits, done = threading.Event(), threading.Event()
+        gc.callbacks.append(lambda phase, info: waits.set())
+        waits.clear()
+
+        def interrupt():  # again and again: Python swallows an interrupt that comes while a callback of gc runs
+            waits.wait(30)
+            while not done.wait(0.1):
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        try:
+            pool.{call}
+        except KeyboardInterrupt:
+            done.set()
+            print("interrupted")
+        thread.join()
+        assert (pool.stats(), pool.runs()) == before
+        pool.check()
+        kept.free()
+        pool.allocate(blocks=2).free()
+    """)
+    assert out == "interrupted\n"
+
+
+def test_a_signal_handler_may_give_room(run_python):
+    """A handler that runs during the wait may itself free what the call waits for."""
+    out = run_python("""
+        import gc, signal, threading
+        import blockpool as bp
+
+        pool = bp.Pool(64, 1)
+        kept = [pool.allocate()]
+        waits = threading.Event()
+        gc.callbacks.append(lambda phase, info: waits.set())
+        waits.clear()
+        signal.signal(signal.SIGUSR1, lambda *_: kept.pop().free())
+
+        def kick():
+            waits.wait(30)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+        thread = threading.Thread(target=kick)
+        thread.start()
+        print(pool.allocate(timeout=None))
+        thread.join()
+    """)
+    assert out == "<blockpool.Block 0, blocks=1, nbytes=64>\n"
+
+
+def test_freeing_from_a_gc_callback(pool):
+    """Room that a finalizer makes during the collection on exhaustion is used."""
+
+    class Owner:
+        def __init__(self):
+            self.me = self
+            self.block = pool.allocate(blocks=16)
+
+        def __del__(self):
+            self.block.free()
+
+    Owner()
+    block = pool.allocate()
+    assert block.index == 0
+    assert threading.active_count() >= 1
