@@ -1,18 +1,24 @@
-"""The examples of README.md, run as they stand there."""
+"""The examples of the README and the guide, run as they stand there."""
+
+from __future__ import annotations
 
 import doctest
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def test_readme_examples_do_what_they_say() -> None:
-    """Every ``>>>`` of README.md prints what stands below it; later blocks see earlier names."""
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
+def test_examples_do_what_they_say(name: str) -> None:
+    """Every ``>>>`` prints what stands below it; later blocks see earlier names."""
+    text = (ROOT / name).read_text(encoding="utf-8")
     parser = doctest.DocTestParser()
     examples = []
     for block in PYTHON_BLOCK.finditer(text):
@@ -20,9 +26,22 @@ def test_readme_examples_do_what_they_say() -> None:
         for example in parser.get_examples(block[1]):
             example.lineno += line
             examples.append(example)
-    assert examples, "README.md has no examples"
-    test = doctest.DocTest(examples, {}, README.name, str(README), 0, text)
+    assert examples, f"{name} has no examples"
+    test = doctest.DocTest(examples, {}, name, str(ROOT / name), 0, text)
     report: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(test, out=report.append)
     if result.failed:
         pytest.fail("".join(report), pytrace=False)
+
+
+def test_the_example_of_two_processes_prints_what_it_says(tmp_path: Path) -> None:
+    """The README's program runs, and prints what the comment behind its last line says."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (program,) = [block for block in PYTHON_BLOCK.findall(text) if "__main__" in block]
+    expected = program.rstrip().rsplit("# ", 1)[1]
+    script = tmp_path / "camera.py"
+    script.write_text(program.replace('"camera"', f'"readme-{os.getpid()}"'))
+    result = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, expected, "")

@@ -1,0 +1,31 @@
+"""What does debug mode cost when it is on?
+
+Off, it is not on the way of the hot calls at all: a pool in debug mode is one that has no fast way.
+"""
+
+from __future__ import annotations
+
+import _measure
+
+import blockpool
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    rows = []
+    for size in (64, 4 << 10, 64 << 10):
+        names = {
+            "watched": blockpool.Pool(size, 256, debug=True),
+            "pool": blockpool.Pool(size, 256, debug=False),
+        }
+        for call in ("allocate()", "allocate().free()", "allocate(nbytes=10)"):
+            rows.append(
+                _measure.compare(
+                    f"debug on, {size} B: {call}", f"watched.{call}", f"pool.{call}", names, peer_name="debug off"
+                )
+            )
+    _measure.report("Debug mode", rows)
+
+
+if __name__ == "__main__":
+    main()
