@@ -31,7 +31,7 @@ function(plant_shared fault scenario says file)
   set_tests_properties(explore_shared_finds_${fault} PROPERTIES PASS_REGULAR_EXPRESSION "FAILED.*${says}" TIMEOUT 120)
 endfunction()
 
-plant_shared(live_before_its_tails step_back_twice "" shared.c
+plant_shared(live_before_its_tails step_back_twice "(redeemed a stale name|twice owned|lost)" shared.c
   "&word, ledger_opening(slot))) {"
   "&word, ledger_live(slot))) {")
 plant_shared(bits_before_words singles "is lost" shared.c
@@ -48,13 +48,13 @@ plant_shared(bits_before_words singles "is lost" shared.c
 plant_shared(recovery_frees_what_is_held die_holding "lost its run" ledger.h
   "return ledger_is_live(word) ? ledger_drop(word, dead) : ledger_closing(dead);"
   "return ledger_closing(dead);")
-plant_shared(mend_looks_once die_freeing "is lost" shared.c
+plant_shared(mend_looks_once die_beside_wrong "is lost" shared.c
   "            if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {
                 (void)bitmap_release(&shared->bitmap, i);
             }
 "
   "")
-plant_shared(generation_looked_at_once step_back "redeemed|twice owned|lost" shared.c
+plant_shared(generation_looked_at_once step_back "(redeemed a stale name|twice owned|lost)" shared.c
   "    if (found.generation != run->generation || !fits) {"
   "    if (!fits) {")
 plant_shared(ticket_taken_with_the_hold die_stepping_back "a ticket of the run at 0 is gone" shared.c
@@ -65,10 +65,10 @@ plant_shared(ticket_taken_with_the_hold die_stepping_back "a ticket of the run a
 "
   "    (void)change_take_ticket;
 ")
-plant_shared(tails_front_to_back die_freeing "all dropped" shared.c
+plant_shared(tails_front_to_back die_freeing "finds a fault of kind 2" shared.c
   "    for (uint64_t d = n - 1; d > 0; d--) {"
   "    for (uint64_t d = 1; d < n; d++) {")
-plant_shared(head_before_tails die_freeing "" shared.c
+plant_shared(head_before_tails die_freeing "(finds a fault of kind 2|twice owned|lost)" shared.c
   "    for (uint64_t d = n - 1; d > 0; d--) {
         store_release(&shared->ledger[head + d], LEDGER_FREE);
     }
@@ -76,13 +76,13 @@ plant_shared(head_before_tails die_freeing "" shared.c
   "    for (uint64_t d = 0; d < n; d++) {
         store_release(&shared->ledger[head + d], LEDGER_FREE);
     }")
-plant_shared(undo_of_the_wrong_bit wrong_tail "no end" shared.c
+plant_shared(undo_of_the_wrong_bit wrong_tail "(no end|too many)" shared.c
   "bitmap_release_range(&shared->bitmap, head, wrong - head);"
   "bitmap_release_range(&shared->bitmap, head, wrong - head + 1);")
 plant_shared(undo_keeps_the_rest wrong_run "is lost" shared.c
   "        if (wrong < head + n - 1) {"
   "        if (0) {")
-plant_shared(undo_front_to_back die_undoing "" shared.c
+plant_shared(undo_front_to_back die_undoing "finds a fault of kind 2" shared.c
   "            for (uint64_t undo = d - 1; undo > 0; undo--) {"
   "            for (uint64_t undo = 1; undo < d; undo++) {")
 plant_shared(wake_before_bits wait "sleeps for ever" shared.c

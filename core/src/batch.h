@@ -67,8 +67,8 @@ static inline enum batch_status batch_add(struct batch *batch, uint64_t bit) {
         return BATCH_OUTSIDE;
     }
     uint64_t mask = UINT64_C(1) << bit % 64;
-    struct batch_part *part = batch->parts + batch->count - 1;
-    if (__builtin_expect(batch->count == 0 || part->word != bit / 64, 0)) {
+    struct batch_part *part = batch->count ? &batch->parts[batch->count - 1] : NULL;
+    if (__builtin_expect(!part || part->word != bit / 64, 0)) {
         part = batch_part_of(batch, bit / 64);
     }
     if (part->mask & mask) {

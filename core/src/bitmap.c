@@ -47,9 +47,15 @@ static uint64_t refresh_chunk(struct bitmap *bitmap, uint64_t chunk) {
     return room;
 }
 
+/* Whether it can be the summary of a chunk: in a damaged segment anything may stand there, and a sum of it overflow. */
+static bool is_usable(uint64_t summary) {
+    return summary_is_known(summary) && summary_prefix(summary) <= BITMAP_CHUNK_BITS &&
+           summary_longest(summary) <= BITMAP_CHUNK_BITS && summary_suffix(summary) <= BITMAP_CHUNK_BITS;
+}
+
 static uint64_t chunk_summary(struct bitmap *bitmap, uint64_t chunk) {
     uint64_t summary = load_seq(&bitmap->chunks[chunk]);
-    return summary_is_known(summary) ? summary : refresh_chunk(bitmap, chunk);
+    return is_usable(summary) ? summary : refresh_chunk(bitmap, chunk);
 }
 
 static uint64_t refresh_group(struct bitmap *bitmap, uint64_t group) {
@@ -166,7 +172,9 @@ static uint64_t scan(const struct bitmap *bitmap, uint64_t from, uint64_t end, u
     return BITMAP_NONE;
 }
 
-/* bitmap_find without the way round: a run that begins in the chunk `from` or later, and before the chunk `until`. */
+/* bitmap_find without the way round: a run that begins in the chunk `from` or later, and before the chunk `until`. The
+ * suffix of a group counts for no more than it can be: a damaged one would lead to a place before the group, and whoever
+ * found nothing there would mark other summaries than that one as stale, and be led there for ever. */
 static uint64_t find_forward(struct bitmap *bitmap, uint64_t from, uint64_t until, uint64_t n) {
     uint64_t run = 0;            /* free bits directly before the chunk, as far as the summaries know */
     uint64_t walked = ALL;       /* the group whose chunks are being walked from its first */
@@ -175,7 +183,8 @@ static uint64_t find_forward(struct bitmap *bitmap, uint64_t from, uint64_t unti
         if (c % BITMAP_GROUP_CHUNKS == 0) {
             uint64_t group = c / BITMAP_GROUP_CHUNKS, summary = group_summary(bitmap, group);
             if (run + summary_prefix(summary) < n && summary_longest(summary) < n) {
-                run = summary_prefix(summary) == BITMAP_GROUP_BITS ? run + BITMAP_GROUP_BITS : summary_suffix(summary);
+                run = summary_prefix(summary) == BITMAP_GROUP_BITS ? run + BITMAP_GROUP_BITS
+                                                                   : least(summary_suffix(summary), BITMAP_GROUP_BITS);
                 c += BITMAP_GROUP_CHUNKS;
                 continue;
             }

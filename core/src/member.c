@@ -88,6 +88,7 @@ static unsigned recover_slots(struct member *member, uint64_t dead) {
         shared_recover(&member->shared, (unsigned)__builtin_ctzll(left));
     }
     if (dead) {
+        shared_recover(&member->shared, SEGMENT_TICKET_SLOT); /* whoever dropped tickets under the gate may have died of it */
         (void)shared_mend(&member->shared);
         (void)fetch_and_seq(&member->shared.waiting->slots, ~dead);
     }
@@ -116,8 +117,8 @@ void member_unmap(struct member *member) {
     if (member->memory) {
         os_unmap_file(member->memory, member->geometry.bytes);
     }
-    if (member->hold) {
-        os_release_hold(member->hold);
+    if (member->hold && (!member_is_stray(member) || member->slot == SLOTS_NONE)) {
+        os_release_hold(member->hold); /* a stray child did not inherit it: something else may be there */
     }
     if (member->alive) {
         os_release_wiped(member->alive);
@@ -627,9 +628,14 @@ void member_fork_before(struct member *member, bool share, double gate_seconds) 
     int gate, error;
     member->child = SLOTS_NONE;
     member->child_description = -1;
-    (void)take_turn(gate_seconds); /* held until the other half, also if the gate stays shut */
-    if (share && !member_is_stray(member) &&
-        enter_gate(member->file, member->memory, gate_seconds, &gate, &failure) == MEMBER_OK) {
+    pthread_mutex_lock(&turn); /* whatever it takes: a child must not inherit a description that another thread has open */
+    member->fork_shares = share;
+    bool entered = share && !member_is_stray(member) &&
+                   enter_gate(member->file, member->memory, gate_seconds, &gate, &failure) == MEMBER_OK;
+    while (!lock(member)) { /* before the child has a slot: a drop in between would look for a bit that is not set yet */
+        os_yield();
+    }
+    if (entered) {
         (void)recover_slots(member, dead_slots(member));
         member->child = slots_take(member->file, member->memory, &member->geometry, NULL, &member->child_description,
                                    &error);
@@ -637,9 +643,6 @@ void member_fork_before(struct member *member, bool share, double gate_seconds) 
             shared_fork(&member->shared, member->slot, member->child);
         }
         leave_gate(gate);
-    }
-    while (!lock(member)) {
-        os_yield();
     }
 }
 
@@ -662,7 +665,7 @@ enum member_status member_fork_child(struct member *member) {
     member->waiters = 0;
     member->slot = member->child;
     member->child = SLOTS_NONE;
-    enum member_status status = MEMBER_STRAY;
+    enum member_status status = member->fork_shares ? MEMBER_FULL : MEMBER_STRAY;
     if (member->slot != SLOTS_NONE) {
         status = os_hold(member->child_description, &member->hold) == 0 ? MEMBER_OK : MEMBER_FULL;
         os_close(member->child_description);

@@ -61,6 +61,7 @@ struct member {
     unsigned waiters; /* threads of this process that wait; under lock */
     unsigned child;   /* between the two halves of a fork: the child's slot, or SLOTS_NONE */
     int child_description;
+    bool fork_shares;
     char name[OS_SHM_NAME_MOST + 1]; /* empty without one */
 };
 

@@ -22,6 +22,7 @@
 #endif
 
 #define HUGE_PAGE ((size_t)2 << 20)
+#define LONGEST_WAIT 1e6 /* seconds: what any time_t holds */
 
 size_t os_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
@@ -65,19 +66,10 @@ void os_unmap(void *memory, size_t bytes) {
 }
 
 int os_prefault(void *memory, size_t bytes) {
-    size_t page = os_page_size();
     while (madvise(memory, whole_pages(bytes), MADV_POPULATE_WRITE) != 0) {
-        if (errno == EINTR || errno == EAGAIN) {
-            continue;
-        }
-        if (errno != EINVAL) {
+        if (errno != EINTR && errno != EAGAIN) {
             return -errno;
         }
-        for (size_t at = 0; at < bytes; at += page) { /* an older kernel: write to each page what it holds */
-            volatile char *byte = (char *)memory + at;
-            *byte = *byte;
-        }
-        break;
     }
     return 0;
 }
@@ -165,6 +157,7 @@ void os_memory(struct os_memory *memory) {
 
 static void futex_wait(atomic_half *word, int operation, uint32_t expected, double seconds) {
     struct timespec limit;
+    seconds = seconds > 0 ? seconds < LONGEST_WAIT ? seconds : LONGEST_WAIT : 0; /* NaN is no time at all */
     limit.tv_sec = (time_t)seconds;
     limit.tv_nsec = (long)((seconds - (double)limit.tv_sec) * 1e9);
     syscall(SYS_futex, word, operation, expected, &limit, NULL, 0);

@@ -23,7 +23,7 @@ int os_map_private(size_t bytes, bool huge, void **memory);
 /* Gives back what os_map_private mapped. */
 void os_unmap(void *memory, size_t bytes);
 
-/* Makes every page of the range present and writable now; the range starts on a page boundary. */
+/* Makes every page of the range present and writable now; the range starts on a page boundary. -EINVAL before Linux 5.14. */
 int os_prefault(void *memory, size_t bytes);
 
 struct os_residency {

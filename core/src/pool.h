@@ -64,7 +64,7 @@ bool pool_allocate_many(struct pool *pool, uint64_t n, uint64_t *out);
 static inline uint64_t pool_release(struct pool *pool, uint64_t first, uint64_t n);
 
 /* Frees the run that begins at block `first`, whatever its length. Finds a double free and an inner block, even when
- * two threads free at once; not one that comes after the block was allocated again. */
+ * two threads free at once; not one that comes after the block was allocated again, be it in the midst of such a double free. */
 enum pool_status pool_free(struct pool *pool, uint64_t first) __attribute__((warn_unused_result));
 
 /* The same by the address of the run's first byte. */

@@ -341,11 +341,15 @@ uint64_t shared_check(struct shared *shared, uint64_t used, struct shared_fault 
         if (i >= shared->blocks) {
             kind = bitmap_test(&shared->bitmap, i) ? SHARED_FAULT_NONE : SHARED_FAULT_PAST_END;
         } else {
+            uint64_t word = load_seq(&shared->ledger[i]);
             for (int looks = 0; looks < CHECK_LOOKS; looks++) { /* somebody may be on his way */
                 if (looks) {
                     os_yield();
                 }
                 kind = fault_at(shared, i, used);
+                if (load_seq(&shared->ledger[i]) != word) {
+                    kind = SHARED_FAULT_NONE; /* what changes is not at rest */
+                }
                 if (kind == SHARED_FAULT_NONE) {
                     break;
                 }

@@ -28,7 +28,10 @@ int slots_gate_enter(int file, void *memory, double seconds) {
     return gate;
 }
 
-void slots_gate_leave(int gate) { os_close(gate); }
+void slots_gate_leave(int gate) {
+    (void)os_unlock(gate, SLOTS_GATE_BYTE); /* closing is not enough if a fork inherited the descriptor */
+    os_close(gate);
+}
 
 unsigned slots_take(int file, void *memory, const struct segment_geometry *geometry, void **hold, int *description,
                     int *error) {

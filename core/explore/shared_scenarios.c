@@ -1,0 +1,664 @@
+/* shared_scenarios.c: situations in which processes meet in a shared pool; what must hold is in shared_witness.h.
+ *
+ * Those with stops run every schedule also with one process (or two) stopped for ever before any of its accesses. Thread 0 is
+ * mostly the one that is meant to die; another waits until it has ended or died and recovers, which the end of the
+ * schedule does once more for whoever died later. So recovery meets each half-done step, meets others at work, and is itself
+ * cut short anywhere.
+ */
+#include "scenarios.h"
+#include "shared_slots.h"
+#include "shared_witness.h"
+
+static struct shared_run name; /* of the run in question */
+static bool mailed[EXPLORE_THREADS];
+
+/* --- allocating and dropping --- */
+
+static void set_up_two_blocks(void) { witness_begin(2, 0, FINE); }
+
+static void allocate_drop_allocate(unsigned thread) {
+    struct shared_run run;
+    (void)thread;
+    if (process_allocate(1, &run)) {
+        process_drop(&run);
+        (void)process_allocate(1, &run);
+    }
+}
+
+static void two_succeeded(void) {
+    at_rest();
+    if (succeeded < 2) {
+        explore_fail("%u calls succeeded", succeeded);
+    }
+}
+
+static void set_up_three_blocks(void) { witness_begin(3, 0, COARSE); }
+static void set_up_four_blocks(void) { witness_begin(4, 0, COARSE); }
+static void set_up_three_fine(void) { witness_begin(3, 0, FINE); }
+
+static void allocate_and_drop(uint64_t n) {
+    struct shared_run run;
+    if (process_allocate(n, &run)) {
+        process_drop(&run);
+    }
+}
+
+static void runs_of_two(unsigned thread) {
+    (void)thread;
+    allocate_and_drop(2);
+}
+
+static void run_of_three_or_singles(unsigned thread) {
+    if (thread == 0) {
+        allocate_and_drop(3);
+    } else {
+        allocate_and_drop(1);
+        allocate_and_drop(1);
+    }
+}
+
+static void two_one_three(unsigned thread) { allocate_and_drop(thread == 0 ? 2 : thread == 1 ? 1 : 3); }
+
+/* --- wrong bits: a clear bit under a block that the resident uses --- */
+
+static void set_up_wrong_head(void) {
+    witness_begin(3, 0, COARSE);
+    (void)witness_place(0, 1, 1u << RESIDENT, 0);
+    witness_clear_bit(0);
+}
+
+static void set_up_wrong_tail(void) {
+    witness_begin(4, 0, COARSE);
+    (void)witness_place(2, 1, 1u << RESIDENT, 0);
+    witness_clear_bit(2);
+}
+
+static void set_up_wrong_run(void) {
+    witness_begin(6, 0, COARSE);
+    (void)witness_place(2, 2, 1u << RESIDENT, 0);
+    witness_clear_bit(2);
+    witness_clear_bit(3);
+}
+
+static void run_and_single(unsigned thread) { allocate_and_drop(thread == 0 ? 3 : 1); }
+static void run_and_run(unsigned thread) { allocate_and_drop(thread == 0 ? 3 : 2); }
+
+/* The wrong bit's own user drops the block meanwhile. */
+static void set_up_wrong_and_dropped(void) {
+    witness_begin(3, 0, COARSE);
+    name = witness_place(1, 1, 1u << 1, 0);
+    witness_clear_bit(1);
+}
+
+static void run_or_drop_wrong(unsigned thread) {
+    if (thread == 1) {
+        process_drop(&name);
+    } else {
+        allocate_and_drop(thread == 0 ? 3 : 1);
+    }
+}
+
+/* --- tickets --- */
+
+static void mail(unsigned thread) {
+    mailed[thread] = true;
+    explore_wake(&mailed[thread]);
+}
+
+static void await_mail(unsigned thread) {
+    unsigned step;
+    while (!mailed[thread] && !explore_stopped(0, &step)) {
+        explore_sleep(&mailed[thread]);
+    }
+}
+
+static void stopped(void) {
+    witness_stopped();
+    for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
+        explore_wake(&mailed[t]);
+    }
+}
+
+static void no_mail(void) {
+    for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
+        mailed[t] = false;
+    }
+}
+
+static void set_up_to_share(void) {
+    no_mail();
+    witness_begin(3, 0, COARSE);
+    name = witness_place(0, 2, 1u << 0, 0);
+}
+
+/* Thread 0 sends a ticket to each of the others, and drops. */
+static void share_or_redeem(unsigned thread) {
+    if (thread == 0) {
+        for (unsigned to = 1; to < EXPLORE_THREADS; to++) {
+            process_share(&name, 1);
+            mail(to);
+        }
+        process_drop(&name);
+    } else {
+        await_mail(thread);
+        if (mailed[thread] && process_redeem(name, true)) {
+            process_drop_all();
+        }
+    }
+}
+
+static void set_up_one_ticket(void) {
+    witness_begin(3, 0, COARSE);
+    name = witness_place(0, 2, 1u << 0, 1);
+}
+
+/* Two redeem one ticket while its sender drops: one gets the run for sure. */
+static void two_redeem(unsigned thread) {
+    if (thread == 0) {
+        process_drop(&name);
+    } else if (process_redeem(name, false)) {
+        process_drop_all();
+    }
+}
+
+static void some_succeeded(void) {
+    at_rest();
+    if (succeeded == 0) {
+        explore_fail("none succeeded");
+    }
+}
+
+static void set_up_held(void) {
+    witness_begin(3, 0, COARSE);
+    name = witness_place(0, 2, 1u << 0, 0);
+}
+
+/* The name is redeemed while its last holder drops, and the blocks are used again at once. */
+static void drop_or_redeem_or_reuse(unsigned thread) {
+    if (thread == 0) {
+        process_drop(&name);
+    } else if (thread == 1) {
+        if (process_redeem(name, false)) {
+            process_drop_all();
+        }
+    } else {
+        allocate_and_drop(3);
+    }
+}
+
+static void set_up_last_holder(void) {
+    witness_begin(3, 0, COARSE);
+    name = witness_place(0, 1, 1u << 0, 0);
+}
+
+/* Thread 0 drops the last reference, takes the same blocks anew and shares them with 2, while 1 redeems the old name: 1 has
+ * to step back, and 2 must find its ticket. */
+static void reuse_or_step_back(unsigned thread) {
+    struct shared_run run;
+    if (thread == 0) {
+        process_drop(&name);
+        if (process_allocate(1, &run)) {
+            process_share(&run, 1);
+            process_drop(&run);
+        }
+    } else {
+        if (process_redeem(name, false)) {
+            process_drop_all();
+        }
+    }
+}
+
+/* A name that was stale before; the run that is there now has one holder and one ticket. */
+static void set_up_stale_name(void) {
+    witness_begin(2, 0, COARSE);
+    name = witness_place(0, 1, 1u << 0, 1);
+}
+
+static void stale_name(unsigned thread) {
+    struct shared_run run = name;
+    if (thread == 0) {
+        process_drop(&name);
+        allocate_and_drop(1);
+    } else if (thread == 1) {
+        run.generation--;
+        (void)process_redeem(run, false);
+    } else {
+        (void)process_redeem(name, true);
+        process_drop_all();
+    }
+}
+
+static void free_or_redeem(unsigned thread) {
+    if (thread == 0) {
+        if (!process_drop_last(&name)) {
+            process_drop(&name);
+        }
+    } else if (thread == 1) {
+        if (process_redeem(name, false)) {
+            process_drop_all();
+        }
+    } else {
+        allocate_and_drop(2);
+    }
+}
+
+static void set_up_old_ticket(void) {
+    witness_begin(3, 0, COARSE);
+    name = witness_place(0, 2, 1u << 0, 1);
+    witness_time(10);
+}
+
+/* The ticket of time 0 is dropped while it is redeemed and its sender drops. */
+static void drop_tickets_meanwhile(unsigned thread) {
+    if (thread == 0) {
+        process_drop(&name);
+    } else if (thread == 1) {
+        if (process_redeem(name, true)) {
+            process_drop_all();
+        }
+    } else {
+        process_drop_tickets(5);
+    }
+}
+
+/* A new ticket, of time 10, is made while those of time 5 and before are dropped: it stays. */
+static void new_ticket_meanwhile(unsigned thread) {
+    if (thread == 0) {
+        process_share(&name, 1);
+        process_drop(&name);
+    } else {
+        process_drop_tickets(5);
+    }
+}
+
+/* --- fork --- */
+
+static void set_up_fork(void) {
+    witness_begin(4, 1u << 1, COARSE);
+    name = witness_place(0, 2, 1u << 0 | 1u << 2, 0);
+    (void)witness_place(2, 1, 1u << 0, 0);
+}
+
+static void fork_and_drop(unsigned thread) {
+    if (thread == 0) {
+        process_fork(1);
+        process_drop_all();
+    } else if (thread == 2) {
+        process_drop(&name);
+    } else if (process_is_born(0)) {
+        process_drop_all();
+    }
+}
+
+/* --- death and recovery --- */
+
+static void die_allocating(unsigned thread) {
+    if (thread == 0) {
+        allocate_and_drop(2);
+    } else {
+        (void)explore_join(0);
+        process_recover();
+    }
+}
+
+static void die_while_others_allocate(unsigned thread) {
+    if (thread == 2) {
+        allocate_and_drop(2);
+        allocate_and_drop(1);
+    } else {
+        die_allocating(thread);
+    }
+}
+
+/* A run of four is undone behind its second tail. */
+static void set_up_wrong_last_tail(void) {
+    witness_begin(4, 0, COARSE);
+    (void)witness_place(3, 1, 1u << RESIDENT, 0);
+    witness_clear_bit(3);
+}
+
+static void die_undoing(unsigned thread) {
+    if (thread == 0) {
+        allocate_and_drop(4);
+    } else if (thread == 1) {
+        (void)explore_join(0);
+        process_recover();
+    } else {
+        allocate_and_drop(1);
+    }
+}
+
+/* Mending meets a wrong bit while the block is dropped. */
+static void set_up_wrong_beside(void) {
+    witness_begin(2, 0, COARSE);
+    name = witness_place(0, 1, 1u << 2, 0);
+    witness_clear_bit(0);
+}
+
+static void die_beside_wrong(unsigned thread) {
+    if (thread == 0) {
+        allocate_and_drop(1);
+    } else if (thread == 1) {
+        (void)explore_join(0);
+        process_recover();
+    } else {
+        process_drop(&name);
+    }
+}
+
+static void set_up_three_of_run(void) {
+    witness_begin(3, 0, COARSE);
+    name = witness_place(0, 3, 1u << 0, 0);
+}
+
+/* Thread 0 dies freeing a run of three, which is allocated again meanwhile. */
+static void die_freeing(unsigned thread) {
+    if (thread == 0) {
+        process_drop(&name);
+    } else if (thread == 1) {
+        (void)explore_join(0);
+        process_recover();
+    } else {
+        allocate_and_drop(2);
+        allocate_and_drop(1);
+    }
+}
+
+/* The recoverer dies too, and another recovers both. */
+static void recoverers_die(unsigned thread) {
+    if (thread == 0) {
+        allocate_and_drop(2);
+    } else if (thread == 1) {
+        (void)explore_join(0);
+        process_recover();
+    } else {
+        (void)explore_join(0);
+        allocate_and_drop(1);
+        process_recover();
+    }
+}
+
+static void set_up_shared_by_two(void) {
+    witness_begin(3, 0, COARSE);
+    name = witness_place(0, 2, 1u << 0 | 1u << 2, 0);
+}
+
+/* Two hold a run; 0 dies with it, 2 drops its share before, during or after recovery. */
+static void die_holding(unsigned thread) {
+    if (thread == 1) {
+        (void)explore_join(0);
+        process_recover();
+    } else {
+        process_drop(&name);
+    }
+}
+
+static void set_up_mail_and_ticket(void) {
+    no_mail();
+    witness_begin(2, 0, COARSE);
+    name = witness_place(0, 1, 1u << RESIDENT, 2);
+}
+
+/* Two tickets; 0 dies redeeming one: 2 must still find the other. */
+static void die_redeeming(unsigned thread) {
+    if (thread == 1) {
+        (void)explore_join(0);
+        process_recover();
+    } else if (process_redeem(name, true)) {
+        process_drop_all();
+    }
+}
+
+static void set_up_reused(void) {
+    witness_begin(1, 0, COARSE);
+    name = witness_place(0, 1, 1u << 1, 0);
+    no_mail();
+}
+
+/* 1 drops the run that 0 has the name of, allocates the block anew, shares it with 2, and drops. 0 dies anywhere in redeeming the
+ * old name, stepping back too: the innocent ticket of 2 must stay. */
+static void die_stepping_back(unsigned thread) {
+    struct shared_run run;
+    if (thread == 0) {
+        if (process_redeem(name, false)) {
+            process_drop_all();
+        }
+    } else if (thread == 1) {
+        process_drop(&name);
+        if (process_allocate(1, &run)) {
+            process_share(&run, 1);
+            process_drop(&run);
+        }
+    } else {
+        (void)explore_join(0);
+        process_recover();
+    }
+}
+
+static void set_up_to_share_and_recover(void) {
+    no_mail();
+    witness_begin(2, 0, COARSE);
+    name = witness_place(0, 1, 1u << 0, 0);
+}
+
+static void die_sharing(unsigned thread) {
+    if (thread == 0) {
+        process_share(&name, 1);
+        mail(1);
+        process_drop(&name);
+    } else if (thread == 1) {
+        await_mail(1);
+        if (mailed[1] && process_redeem(name, true)) {
+            process_drop_all();
+        }
+    } else {
+        (void)explore_join(0);
+        process_recover();
+    }
+}
+
+static void set_up_only_ticket(void) {
+    witness_begin(2, 0, COARSE);
+    name = witness_place(0, 2, 0, 1);
+    witness_time(10);
+}
+
+/* 0 dies dropping the tickets of a run that nobody holds: slot 47 frees it. */
+static void die_dropping_tickets(unsigned thread) {
+    if (thread == 0) {
+        process_drop_tickets(5);
+    } else if (thread == 1) {
+        (void)explore_join(0);
+        process_recover();
+    } else {
+        allocate_and_drop(2);
+    }
+}
+
+static void die_forking(unsigned thread) {
+    if (thread == 0) {
+        process_fork(1);
+        process_drop_all();
+    } else if (thread == 1) {
+        if (process_is_born(0)) {
+            process_drop_all();
+        }
+    } else {
+        process_drop(&name);
+        (void)explore_join(0);
+        process_recover();
+    }
+}
+
+/* Newcomers recover the dead and take slots, the first of them that of 0. */
+static void set_up_newcomers(void) { witness_begin(3, 1u << 1 | 1u << 2, COARSE); }
+
+static void attach_after_death(unsigned thread) {
+    if (thread == 0) {
+        allocate_and_drop(2);
+    } else {
+        (void)explore_join(0);
+        process_attach();
+        allocate_and_drop(thread);
+    }
+}
+
+/* --- waiting --- */
+
+static void set_up_full(void) {
+    witness_begin(2, 0, COARSE);
+    name = witness_place(0, 2, 1u << 0, 0);
+}
+
+static void drop_or_wait(unsigned thread) {
+    struct shared_run run;
+    if (thread == 0) {
+        process_drop(&name);
+    } else {
+        process_wait(1, &run);
+        process_drop(&run);
+    }
+}
+
+static void drop_or_wait_for_run(unsigned thread) {
+    struct shared_run run;
+    if (thread == 0) {
+        process_drop(&name);
+    } else {
+        process_wait(2, &run);
+        process_drop(&run);
+    }
+}
+
+/* One block is free, the next one used under a clear bit: a run of two is tried there and undone while another waits for one. */
+static void set_up_wrong_and_one_free(void) {
+    witness_begin(2, 0, COARSE);
+    (void)witness_place(1, 1, 1u << RESIDENT, 0);
+    witness_clear_bit(1);
+}
+
+static void undo_or_wait(unsigned thread) {
+    struct shared_run run;
+    if (thread == 0) {
+        allocate_and_drop(2);
+    } else {
+        process_wait(1, &run);
+        process_drop(&run);
+    }
+}
+
+/* 0 dies holding what 2 waits for: recovery wakes. */
+static void die_or_wait(unsigned thread) {
+    struct shared_run run;
+    if (thread == 0) {
+        process_drop(&name);
+    } else if (thread == 1) {
+        (void)explore_join(0);
+        process_recover();
+    } else {
+        process_wait(2, &run);
+        process_drop(&run);
+        mail(2);
+    }
+}
+
+static void set_up_full_and_mail(void) {
+    no_mail();
+    set_up_full();
+}
+
+static void the_waiter_got_it(void) {
+    unsigned step;
+    at_rest();
+    if (!mailed[2] && !explore_stopped(2, &step) && !explore_stopped(1, &step)) {
+        explore_fail("the waiter sleeps for ever, and there is room");
+    }
+}
+
+#define LIVING(threads_, set_up_, body_, check_, bound_)                                                               \
+    { .threads = threads_, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_, .stopped = stopped }
+#define DYING(stops_, threads_, set_up_, body_, check_, bound_)                                                        \
+    {                                                                                                                  \
+        .threads = threads_, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_, .stops = stops_,      \
+        .stopped = stopped                                                                                             \
+    }
+#define SLOTS(stops_, body_, bound_)                                                                                  \
+    {                                                                                                                  \
+        .threads = 3, .set_up = slots_set_up, .body = body_, .check = slots_at_rest, .bound = bound_, .stops = stops_, \
+        .stopped = slots_stopped                                                                                       \
+    }
+
+const struct scenario scenarios[] = {
+    {"singles", "two allocate, drop, allocate; two blocks; bitmap.c step by step",
+     LIVING(2, set_up_two_blocks, allocate_drop_allocate, two_succeeded, 5), false},
+    {"runs", "two want two of three blocks", LIVING(2, set_up_three_blocks, runs_of_two, some_succeeded, 7), false},
+    {"runs_fine", "the same, bitmap.c step by step",
+     LIVING(2, set_up_three_fine, runs_of_two, some_succeeded, 4), false},
+    {"run_and_singles", "a run of three against singles; three blocks",
+     LIVING(2, set_up_three_blocks, run_of_three_or_singles, some_succeeded, 6), false},
+    {"three_sizes", "runs of two, one and three in four blocks",
+     LIVING(3, set_up_four_blocks, two_one_three, some_succeeded, 4), false},
+    {"wrong_head", "a clear bit under a used block: where the run would begin",
+     LIVING(2, set_up_wrong_head, run_and_single, at_rest, 6), false},
+    {"wrong_tail", "the same where its tail would be: undo", LIVING(2, set_up_wrong_tail, run_and_single, at_rest, 5),
+     false},
+    {"wrong_run", "the same, two bits wrong, against another run",
+     LIVING(2, set_up_wrong_run, run_and_run, at_rest, 5), false},
+    {"wrong_and_dropped", "the same, and the block is dropped meanwhile",
+     LIVING(3, set_up_wrong_and_dropped, run_or_drop_wrong, at_rest, 4), false},
+    {"share", "one sends two tickets and drops, two redeem and drop",
+     LIVING(3, set_up_to_share, share_or_redeem, two_succeeded, 4), false},
+    {"redeem_twice", "two redeem one ticket while its sender drops",
+     LIVING(3, set_up_one_ticket, two_redeem, some_succeeded, 5), false},
+    {"drop_redeem_reuse", "the last holder drops, another redeems, a third reuses",
+     LIVING(3, set_up_held, drop_or_redeem_or_reuse, at_rest, 4), false},
+    {"step_back", "an old name is redeemed while its block is used anew and shared",
+     LIVING(2, set_up_last_holder, reuse_or_step_back, at_rest, 6), false},
+    {"step_back_twice", "two redeem the old name", LIVING(3, set_up_last_holder, reuse_or_step_back, at_rest, 4), false},
+    {"stale_name", "a stale name takes nobody's ticket", LIVING(3, set_up_stale_name, stale_name, at_rest, 4), false},
+    {"free_or_redeem", "shared_drop_last against redeeming, and reuse",
+     LIVING(3, set_up_held, free_or_redeem, at_rest, 4), false},
+    {"drop_tickets", "a ticket is dropped while it is redeemed and its sender drops",
+     LIVING(3, set_up_old_ticket, drop_tickets_meanwhile, at_rest, 4), false},
+    {"new_ticket", "a new ticket is made while old ones are dropped",
+     LIVING(2, set_up_old_ticket, new_ticket_meanwhile, at_rest, EXPLORE_UNBOUNDED), false},
+    {"fork", "a parent of two runs forks; all drop, and a third one drops its share",
+     LIVING(3, set_up_fork, fork_and_drop, at_rest, 4), false},
+    {"wait", "two wait for the blocks that one drops", LIVING(3, set_up_full, drop_or_wait, at_rest, 4), false},
+    {"wait_for_run", "one waits for the run that another drops",
+     LIVING(2, set_up_full, drop_or_wait_for_run, at_rest, 6), false},
+    {"wait_and_undo", "one waits for a block that another claims and gives back",
+     LIVING(2, set_up_wrong_and_one_free, undo_or_wait, at_rest, 6), false},
+    {"die_allocating", "a death in allocating or dropping a run, and recovery",
+     DYING(1, 2, set_up_three_blocks, die_allocating, at_rest, EXPLORE_UNBOUNDED), false},
+    {"die_among_others", "the same, and a third allocates meanwhile",
+     DYING(1, 3, set_up_three_blocks, die_while_others_allocate, at_rest, 3), false},
+    {"die_undoing", "a death in undoing, beside a single", DYING(1, 3, set_up_wrong_last_tail, die_undoing, at_rest, 3), false},
+    {"die_beside_wrong", "a death, and mending a wrong bit whose block is dropped",
+     DYING(1, 3, set_up_wrong_beside, die_beside_wrong, at_rest, 4), false},
+    {"die_freeing", "a death in freeing a run, which is allocated meanwhile",
+     DYING(1, 3, set_up_three_of_run, die_freeing, at_rest, 3), false},
+    {"recoverers_die", "the recoverer dies too, and a third recovers both",
+     DYING(2, 3, set_up_three_blocks, recoverers_die, at_rest, 2), false},
+    {"die_holding", "a death with a run that another holds too",
+     DYING(1, 3, set_up_shared_by_two, die_holding, at_rest, 4), false},
+    {"die_redeeming", "a death in redeeming, and another's ticket",
+     DYING(1, 3, set_up_mail_and_ticket, die_redeeming, at_rest, 4), false},
+    {"die_stepping_back", "a death in redeeming an old name; the innocent's ticket stays",
+     DYING(1, 3, set_up_reused, die_stepping_back, at_rest, 4), false},
+    {"die_sharing", "a death in sharing and dropping",
+     DYING(1, 3, set_up_to_share_and_recover, die_sharing, at_rest, 4), false},
+    {"die_dropping_tickets", "a death in dropping tickets of a run that nobody holds",
+     DYING(1, 3, set_up_only_ticket, die_dropping_tickets, at_rest, 3), false},
+    {"die_forking", "a death in a fork, before or after", DYING(1, 3, set_up_fork, die_forking, at_rest, 3), false},
+    {"attach_after_death", "two newcomers recover, and take the dead one's slot",
+     DYING(2, 3, set_up_newcomers, attach_after_death, at_rest, 2), false},
+    {"die_or_wait", "a death with the run that a third waits for",
+     DYING(1, 3, set_up_full_and_mail, die_or_wait, the_waiter_got_it, 3), false},
+    {"attach_and_probe", "two take slots while they and a third look for the dead, all without the gate",
+     SLOTS(0, slots_take_and_probe, 4), false},
+    {"attach_and_leave", "three come and go through the gate, two may die",
+     SLOTS(2, slots_come_and_go, 1), false},
+};
+
+const unsigned scenario_count = sizeof scenarios / sizeof *scenarios;

@@ -1,0 +1,391 @@
+/* fuzz_segment.c: damages a segment and then uses it: whatever it holds, nothing may crash, read or write elsewhere, or take
+ * for ever.
+ *
+ *     input    1 byte: which of the three segments; 1 byte: bits 0-2, its size before anybody attaches; bit 7, whether the sum
+ *              of the header is made right again; then damages of 12 bytes: where (1), what (1), which word (2), value (8)
+ *
+ * Each segment has two living members, and a dead one in the middle of everything; it lies in one memfd that is
+ * restored between inputs. The library's mappings of it are put between guards (the linker diverts os_map_file); stray
+ * writes inside it are found by looking at what no call may change: the geometry, all padding, the data. Truncating it
+ * *after* attaching is out of scope, see the design.
+ *
+ * Built for libFuzzer with clang (target `fuzz`), and with driver.c for everybody.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "member.h"
+#include "os.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#ifndef GUIDED
+#define GUIDED 0 /* 1 for libFuzzer */
+#endif
+#define BLOCK 16u
+#define DAMAGE 12u       /* bytes */
+#define MOST_DAMAGES 64u /* more are ignored */
+#define PATIENCE 5.0
+
+#define MUST(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "fuzz_segment.c:%d: %s\n", __LINE__, #condition);                      \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+/* --- what the linker diverts --- */
+
+#define GUARD ((size_t)64 << 20)
+
+int __wrap_os_map_file(int file, uint64_t bytes, void **memory);
+void __wrap_os_unmap_file(void *memory, uint64_t bytes);
+void __wrap_os_yield(void);
+uint64_t __wrap_os_process_start(pid_t process);
+void __wrap_os_process_command(pid_t process, char *command, size_t size);
+
+/* A mapping is kept for the next input: there is one file of each size. */
+static struct {
+    void *memory;
+    uint64_t bytes;
+} kept[8];
+#define KEPT (sizeof kept / sizeof *kept)
+
+int __wrap_os_map_file(int file, uint64_t bytes, void **memory) {
+    for (unsigned i = 0; i < KEPT; i++) {
+        if (kept[i].memory && kept[i].bytes == bytes) {
+            *memory = kept[i].memory;
+            kept[i].memory = NULL;
+            return 0;
+        }
+    }
+    char *at = mmap(NULL, bytes + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                    -1, 0);
+    MUST(at != MAP_FAILED);
+    *memory = mmap(at + GUARD, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
+    MUST(*memory == at + GUARD);
+    return 0;
+}
+
+void __wrap_os_unmap_file(void *memory, uint64_t bytes) {
+    unsigned i = 0;
+    while (kept[i].memory) {
+        i++;
+        MUST(i < KEPT);
+    }
+    kept[i].memory = memory;
+    kept[i].bytes = bytes;
+}
+
+void __wrap_os_yield(void) {} /* nobody else is at work */
+
+/* Reading /proc costs more than all the rest of an input. */
+uint64_t __wrap_os_process_start(pid_t process) { return (uint64_t)process; }
+void __wrap_os_process_command(pid_t process, char *command, size_t size) {
+    (void)process;
+    snprintf(command, size, "fuzz");
+}
+
+/* --- the segments --- */
+
+static const uint64_t sizes[] = {70, 1500, 40000}; /* one chunk; some; two groups */
+#define SEGMENTS (sizeof sizes / sizeof *sizes)
+
+static struct segment {
+    int file;
+    struct segment_geometry geometry;
+    unsigned char *memory; /* shared, as a member maps it */
+    unsigned char *good;   /* what it holds when an input begins */
+    unsigned char *damaged;
+    struct member living;
+    void *hold;
+} segments[SEGMENTS];
+
+/* Runs in every state, held by the living, by the dead slot 2, by both and by tickets alone. */
+static void populate(struct segment *segment) {
+    struct shared *shared = &segment->living.shared;
+    struct shared_run run = {0, 0, 0}, last = run;
+    unsigned me = segment->living.slot, dead = 2;
+    bool done;
+    for (unsigned i = 0; i < 9; i++) {
+        MUST(shared_allocate(shared, i % 3 == 2 ? dead : me, 1 + i % 4, 5, &run) == SHARED_OK);
+        if (i == 4) {
+            MUST(shared_share(shared, me, &run, 3, 1) == SHARED_OK);
+            MUST(shared_drop(shared, me, &run, &done) == SHARED_OK && !done);
+        }
+        if (i == 6) {
+            MUST(shared_redeem(shared, dead, &run, &done) == SHARED_OK && done);
+            MUST(shared_share(shared, me, &run, 2, 2) == SHARED_OK);
+        }
+        if (i == 3) {
+            last = run;
+        }
+    }
+    MUST(shared_drop(shared, me, &last, &done) == SHARED_OK &&
+         done); /* CLOSING, and not finished */
+    store_relaxed(&shared->ledger[last.index], ledger_closing(dead));
+    if (shared->blocks > 1000) {
+        MUST(shared_allocate(shared, me, 600, 0, &run) == SHARED_OK);
+        MUST(shared_allocate(shared, dead, 300, 0, &run) == SHARED_OK);
+    }
+    MUST(shared_allocate(shared, dead, 4, 0, &run) == SHARED_OK); /* OPENING, and not all there */
+    store_relaxed(&shared->ledger[run.index], ledger_opening(dead));
+    store_relaxed(&shared->ledger[run.index + 3], LEDGER_FREE);
+    struct segment_slot *place = segment_slot(segment->memory, &segment->geometry, dead);
+    store_relaxed(&place->used, 1);
+    store_relaxed(&place->process, 1);
+    store_relaxed(&shared->waiting->slots, ledger_slot_bit(dead) | 1);
+}
+
+static void prepare(struct segment *segment, uint64_t blocks) {
+    struct segment_geometry *geometry = &segment->geometry;
+    struct member_failure failure;
+    void *memory, *hold;
+    int error;
+    MUST(segment_plan(geometry, BLOCK, blocks));
+    segment->file = os_memfd("blockpool-fuzz");
+    MUST(segment->file >= 0 && os_reserve(segment->file, geometry->bytes) == 0);
+    MUST(os_map_file(segment->file, geometry->bytes, &memory) == 0);
+    segment->memory = memory;
+    segment_make(memory, geometry);
+    MUST(slots_take(segment->file, memory, geometry, &hold, NULL, &error) == 0);
+    segment->hold = hold;
+    MUST(member_attach_file(&segment->living, os_reopen(segment->file), PATIENCE, &failure) ==
+         MEMBER_OK);
+    populate(segment);
+    memset(segment->memory + geometry->data_at, 0x5a, blocks * BLOCK);
+    segment->good = malloc(geometry->bytes);
+    segment->damaged = malloc(geometry->bytes);
+    MUST(segment->good && segment->damaged);
+    memcpy(segment->good, segment->memory, geometry->bytes);
+}
+
+/* --- damaging --- */
+
+static uint64_t sum_of(const struct segment_geometry *geometry) {
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < offsetof(struct segment_geometry, checksum); i++) {
+        sum = (sum ^ ((const unsigned char *)geometry)[i]) * UINT64_C(0x100000001b3);
+    }
+    return sum;
+}
+
+static void damage(struct segment *segment, const uint8_t *bytes) {
+    const struct segment_geometry *geometry = &segment->geometry;
+    uint64_t words = (geometry->blocks + 511) / 512 * 8,
+             summaries = bitmap_bytes(geometry->blocks) / 8 - words;
+    const struct {
+        uint64_t at, words;
+    } places[] = {
+        {0, sizeof(struct segment_geometry) / 8},
+        {offsetof(struct segment_header, waiting), 9},
+        {geometry->slots_at, SEGMENT_SLOTS * sizeof(struct segment_slot) / 8},
+        {geometry->ledger_at, geometry->blocks},
+        {geometry->records_at, 2 * geometry->blocks},
+        {geometry->bitmap_at, words},
+        {geometry->bitmap_at + 8 * words, summaries},
+        {SEGMENT_PAGE, (geometry->data_at - SEGMENT_PAGE) / 8},
+    };
+    uint64_t which, value, word, n;
+    unsigned place = bytes[0] % (sizeof places / sizeof *places),
+             number = bytes[2] | (unsigned)bytes[3] << 8;
+    memcpy(&value, bytes + 4, 8);
+    /* small numbers name the first words, large ones any of them */
+    which = (number < 256 ? number : (uint64_t)number * places[place].words >> 16) %
+            places[place].words;
+    unsigned char *at = segment->memory + places[place].at + 8 * which;
+    memcpy(&word, at, 8);
+    n = 1;
+    switch (bytes[1] % 8) {
+    case 0:
+        word = value;
+        break;
+    case 1:
+        word ^= UINT64_C(1) << value % 64;
+        break;
+    case 2:
+        word += value;
+        break;
+    case 3:
+        word &= value;
+        break;
+    case 4:
+        word |= value;
+        break;
+    case 5: /* another word of the same place: valid, but not here */
+        memcpy(&word, segment->memory + places[place].at + 8 * (value % places[place].words), 8);
+        break;
+    case 6: /* many words alike */
+        word = value;
+        n = places[place].words - which;
+        break;
+    default: /* some */
+        n = 1 + value % 8;
+        word = ledger_make((enum ledger_state)(value >> 8 & 7), value >> 16 & 0xffff,
+                           value >> 32 & 0xff);
+        n = n < places[place].words - which ? n : places[place].words - which;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        memcpy(at + 8 * i, &word, 8);
+    }
+}
+
+/* Whether nothing changed that no call may change. The geometry is what the member took for good: with the sum made right, it may
+ * have a block more than the segment had. */
+static void look_for_stray_writes(const struct segment *segment,
+                                  const struct segment_geometry *geometry) {
+    const struct {
+        uint64_t from, to;
+    } unchanged[] = {
+        {0, offsetof(struct segment_header, waiting)},
+        {offsetof(struct segment_header, rest), SEGMENT_PAGE},
+        {geometry->ledger_at + 8 * geometry->blocks, geometry->records_at},
+        {geometry->records_at + 16 * geometry->blocks, geometry->bitmap_at},
+        {geometry->bitmap_at + bitmap_bytes(geometry->blocks), geometry->bytes},
+    };
+    for (unsigned i = 0; i < sizeof unchanged / sizeof *unchanged; i++) {
+        uint64_t from = unchanged[i].from;
+        MUST(memcmp(segment->memory + from, segment->damaged + from, unchanged[i].to - from) == 0);
+    }
+    for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
+        uint64_t from = geometry->slots_at + slot * sizeof(struct segment_slot) +
+                        offsetof(struct segment_slot, rest);
+        MUST(memcmp(segment->memory + from, segment->damaged + from, 96) == 0);
+    }
+}
+
+/* --- using it --- */
+
+static void in_bounds(const struct member *member, const struct shared_run *run) {
+    MUST(run->blocks >= 1 && run->index < member->geometry.blocks);
+    MUST(run->blocks <= member->geometry.blocks - run->index);
+}
+
+#define RUNS 24u
+
+static void use(struct member *member) {
+    struct shared_run runs[RUNS], run = {0, 0, 0};
+    struct shared_fault faults[4];
+    struct shared_totals totals;
+    struct member_counts counts;
+    struct member_failure failure;
+    uint64_t blocks = member->geometry.blocks, count, healed, word = 0, tickets, n = 0;
+    uint32_t extra;
+    unsigned slots;
+    bool freed;
+    static const uint64_t lengths[] = {1, 3, 1, 2, 65, 1, 520, 4};
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t length = lengths[i] < blocks ? lengths[i] : blocks;
+        if (member_allocate(member, length, 0, &runs[n]) == MEMBER_OK) {
+            MUST(runs[n].blocks == length);
+            in_bounds(member, &runs[n++]);
+        }
+    }
+    for (uint64_t i = 0, looked = 0;
+         looked < 20 && shared_next_run(&member->shared, i, &run, &word); looked++) {
+        MUST(run.index >= i);
+        in_bounds(member, &run);
+        i = run.index + 1;
+        if (n < RUNS && member_redeem(member, &run) == MEMBER_OK) {
+            in_bounds(member, &run);
+            runs[n++] = run;
+        }
+    }
+    static const uint64_t beyond[] = {0, 1, UINT64_C(1) << 40, UINT64_MAX / 16};
+    for (uint64_t i = 0; i < 4; i++) { /* names that somebody made up: outside, and inside */
+        for (uint64_t generation = 0; generation < 2; generation++) {
+            struct shared_run outside = {blocks + beyond[i], 0, generation};
+            MUST(member_redeem(member, &outside) == MEMBER_STALE);
+        }
+    }
+    for (uint64_t i = 0; i < 24; i++) {
+        struct shared_run made_up = {i < 20 ? i : blocks - 24 + i, 0, 1 + i % 2};
+        if (n < RUNS && member_redeem(member, &made_up) == MEMBER_OK) {
+            in_bounds(member, &made_up);
+            runs[n++] = made_up;
+        }
+    }
+    shared_count(&member->shared, &totals);
+    MUST(totals.allocated <= blocks);
+    member_count(member, totals.allocated, &counts);
+    MUST(counts.processes <= SEGMENT_SLOTS && counts.peak <= blocks);
+    if (member_wait_enter(member) == MEMBER_OK) {
+        member_wait_sleep(member, member_wait_sequence(member) + 1, 0.001);
+        MUST(member_wait_leave(member) == MEMBER_OK);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (i % 3 == 0) {
+            (void)!member_share(member, &runs[i], i % 2 ? 1 : 8000);
+        }
+        if (i % 4 == 3) {
+            (void)!member_free(member, &runs[i], &word, &extra);
+        } else {
+            (void)!member_drop(member, &runs[i], &freed);
+        }
+    }
+    MUST(member_recover(member, PATIENCE, -1, &slots, &tickets, &failure) == MEMBER_OK);
+    MUST(member_check(member, PATIENCE, faults, 4, &count, &healed, &failure) == MEMBER_OK);
+    MUST(healed <= blocks);
+    MUST(member_recover(member, PATIENCE, 0, &slots, &tickets, &failure) == MEMBER_OK);
+    (void)bitmap_count(&member->shared.bitmap);
+    (void)bitmap_longest_free(&member->shared.bitmap);
+    (void)bitmap_summary_fault(&member->shared.bitmap);
+    while (n > 0) { /* again, after the repairs */
+        n--;
+        if (member_allocate(member, 1 + n % 5, 0, &run) == MEMBER_OK) {
+            in_bounds(member, &run);
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static const int64_t off[] = {0, 0, 0, 0, -1, 1, -4096, 4096};
+    struct member member;
+    struct member_failure failure;
+    if (size < 2) {
+        return 0;
+    }
+    /* the largest is slow, and libFuzzer, which finds it interesting, would do nothing else */
+    struct segment *segment = &segments[data[0] >= 248 && !GUIDED ? 2 : data[0] >= 160];
+    struct segment_geometry *geometry = &segment->geometry;
+    if (!segment->memory) {
+        prepare(segment, sizes[segment - segments]);
+    }
+    memcpy(segment->memory, segment->good, geometry->bytes);
+    for (size_t i = 0; i < MOST_DAMAGES && 2 + (i + 1) * DAMAGE <= size; i++) {
+        damage(segment, data + 2 + i * DAMAGE);
+    }
+    struct segment_geometry *header = (void *)segment->memory;
+    if (data[1] & 0x80) {
+        header->checksum = sum_of(header);
+    }
+    memcpy(segment->damaged, segment->memory, geometry->bytes);
+    uint64_t bytes = geometry->bytes + (uint64_t)off[data[1] % 8];
+    MUST(bytes == geometry->bytes || ftruncate(segment->file, (off_t)bytes) == 0);
+    enum member_status status =
+        member_attach_file(&member, os_reopen(segment->file), PATIENCE, &failure);
+    if (bytes != geometry->bytes) {
+        MUST(status != MEMBER_OK);
+        MUST(ftruncate(segment->file, (off_t)geometry->bytes) == 0);
+    }
+    if (status == MEMBER_OK) {
+        MUST(member.geometry.bytes == geometry->bytes);
+        struct segment_geometry judged = member.geometry;
+        use(&member);
+        member_leave(&member, PATIENCE);
+        member_unmap(&member);
+        look_for_stray_writes(segment, &judged);
+    } else {
+        MUST(status == MEMBER_NO_POOL || status == MEMBER_NEWER || status == MEMBER_TRUNCATED ||
+             status == MEMBER_CORRUPT || status == MEMBER_NOT_FOUND || status == MEMBER_FULL);
+    }
+    return 0;
+}

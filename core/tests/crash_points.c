@@ -1,0 +1,702 @@
+/* crash_points.c: for every operation and every k, a process that is killed at its k-th atomic access, among living ones.
+ *
+ * Built from the library's sources with BLOCKPOOL_EXPLORE, so that explore_step stands before every atomic access: there a
+ * victim sends itself SIGKILL. Two survivors allocate, fill, look, share, redeem and free all the while. After each death
+ * the main process recovers, lets the survivors pause and tell what they hold, and compares: check finds no fault; every
+ * run that a living process or a ticket holds is there, with its generation, its holders and its bytes; every other word
+ * is FREE and every other bit clear; only the living have slots; nobody waits. A ticket too many is forgiven after a redeem.
+ *
+ * It ends for an operation when that was through several times before its k-th access. The survivors change how
+ * many accesses it takes, so the number of points is not the same each time.
+ */
+#include "process.h"
+
+#include "member.h"
+
+#define BLOCK 64u
+#define BLOCKS 70u
+#define SURVIVORS 2u
+#define MOST_RUNS 8u
+#define ENOUGH 3 /* completions in a row that end an operation */
+#define PATIENCE PROCESS_PATIENCE
+
+/* --- where the sources ask the harness --- */
+
+/* What the processes tell each other; plain atomics, as the wrappers of atomic.h count. */
+struct board {
+    _Atomic uint32_t pause, paused[SURVIVORS], wrong;
+    _Atomic uint32_t call, answered; /* a victim asks the main process to act at this moment */
+    _Atomic uint32_t forking, ready, go, completed;
+    _Atomic uint32_t slot;
+    struct shared_run runs[SURVIVORS][MOST_RUNS];
+    uint32_t run_count[SURVIVORS];
+    struct shared_run victims; /* a run that the victim of a fork holds alone */
+};
+
+static struct board *board;
+static uint64_t steps, kill_at, call_at[2];
+
+void explore_step(void);
+void explore_step(void) {
+    steps++;
+    for (uint32_t i = 0; i < 2; i++) {
+        if (steps == call_at[i]) {
+            board->call = i + 1;
+            while (board->answered != i + 1) {
+                usleep(20);
+            }
+        }
+    }
+    if (steps == kill_at) {
+        kill(getpid(), SIGKILL);
+    }
+}
+
+uint32_t os_thread_number(void) { return 1; }
+
+/* --- everybody --- */
+
+static struct member member; /* the main process's */
+static struct member own;    /* a child's */
+static struct member_failure failure;
+static char name[96];
+static uint64_t survivors; /* their slots */
+
+/* A failure anywhere ends the program, with the point at which it came up. */
+static const char *operation_name = "none";
+static uint64_t point, subpoint[2];
+
+#define MUST(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("FAILED %s: point %llu (%llu, %llu): %s (line %d)\n", operation_name,           \
+                   (unsigned long long)point, (unsigned long long)subpoint[0],                     \
+                   (unsigned long long)subpoint[1], #condition, __LINE__);                         \
+            fflush(stdout);                                                                        \
+            board->wrong = 1;                                                                      \
+            (void)process_end();                                                                   \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static unsigned char *bytes_of(const struct member *whose, const struct shared_run *run) {
+    return segment_data(whose->memory, &whose->geometry) + run->index * BLOCK;
+}
+
+static unsigned char pattern_of(const struct shared_run *run) {
+    return (unsigned char)(run->index * 31 + run->generation * 7 + 1);
+}
+
+static void fill(const struct member *whose, const struct shared_run *run) {
+    memset(bytes_of(whose, run), pattern_of(run), run->blocks * BLOCK);
+}
+
+static bool is_filled(const struct member *whose, const struct shared_run *run) {
+    for (uint64_t i = 0; i < run->blocks * BLOCK; i++) {
+        if (bytes_of(whose, run)[i] != pattern_of(run)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct shared_run allocate(struct member *whose, uint64_t n) {
+    struct shared_run run;
+    MUST(member_allocate(whose, n, 0, &run) == MEMBER_OK);
+    fill(whose, &run);
+    return run;
+}
+
+static void drop(struct member *whose, const struct shared_run *run) {
+    bool freed;
+    MUST(member_drop(whose, run, &freed) == MEMBER_OK);
+}
+
+/* --- survivors --- */
+
+static void survive(unsigned me) {
+    struct shared_run *runs = board->runs[me];
+    unsigned n = 0;
+    check_random_state = (me + 1) * 12345 + 1;
+    operation_name = "a survivor";
+    MUST(member_attach(&own, name, PATIENCE, &failure) == MEMBER_OK);
+    for (unsigned i = 0;; i++) {
+        if (board->pause) {
+            board->run_count[me] = n;
+            board->paused[me] = 1;
+            while (board->pause) {
+                usleep(50);
+            }
+            board->paused[me] = 0;
+        }
+        unsigned which = n ? (unsigned)check_below(n) : 0;
+        if (n < MOST_RUNS && check_below(2)) {
+            if (member_allocate(&own, 1 + check_below(3), 0, &runs[n]) == MEMBER_OK) {
+                fill(&own, &runs[n++]);
+            }
+        } else if (n > 0 && check_below(4) == 0) {
+            struct shared_run again = runs[which];
+            MUST(member_share(&own, &again, 1) == MEMBER_OK);
+            MUST(member_redeem(&own, &again) == MEMBER_OK);
+            MUST(again.blocks == runs[which].blocks);
+            drop(&own, &again);
+        } else if (n > 0) {
+            MUST(is_filled(&own, &runs[which]));
+            drop(&own, &runs[which]);
+            runs[which] = runs[--n];
+        }
+        if (i % 16 == 0) {
+            usleep(20);
+        }
+    }
+}
+
+static void survive_first(void) { survive(0); }
+static void survive_second(void) { survive(1); }
+
+/* --- the judgement --- */
+
+/* The run that main process and victim share. */
+static struct {
+    struct shared_run run;
+    bool there, main_holds;
+    uint32_t least, most; /* tickets */
+} common;
+
+static void judge_run(const struct shared_run *run, uint64_t holders, uint64_t least, uint64_t most,
+                      bool *expected) {
+    uint64_t word = load_seq(&member.shared.ledger[run->index]);
+    struct ledger_record record =
+        ledger_record_unpack(load_seq(&member.shared.records[run->index].run));
+    MUST(ledger_is_live(word));
+    MUST(ledger_holders(word) == holders);
+    MUST(ledger_tickets(word) >= least && ledger_tickets(word) <= most);
+    MUST(record.generation == run->generation);
+    MUST(record.length == run->blocks);
+    MUST(is_filled(&member, run));
+    for (uint64_t d = 0; d < run->blocks; d++) {
+        MUST(!expected[run->index + d]);
+        expected[run->index + d] = true;
+        MUST(d == 0 || load_seq(&member.shared.ledger[run->index + d]) == ledger_tail(d));
+    }
+}
+
+/* Compares the segment with what the living know. Survivors pause; `participant` is the bit of a living process of the
+ * operation, or 0. */
+static void judge(uint64_t participant) {
+    bool expected[BLOCKS] = {false};
+    struct shared_fault fault = {SHARED_FAULT_NONE, 0};
+    uint64_t faults = 0, healed = 0, main_slot = ledger_slot_bit(member.slot), used = 0;
+    MUST(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure) == MEMBER_OK);
+    if (faults) {
+        printf("check: fault of kind %d at %llu\n", (int)fault.kind,
+               (unsigned long long)fault.index);
+    }
+    MUST(faults == 0);
+    for (unsigned s = 0; s < SURVIVORS; s++) {
+        for (unsigned r = 0; r < board->run_count[s]; r++) {
+            const struct shared_run *run = &board->runs[s][r];
+            uint64_t holders = ledger_holders(load_seq(&member.shared.ledger[run->index]));
+            MUST((holders & (holders - 1)) == 0 && (holders & survivors));
+            judge_run(run, holders, 0, 0, expected);
+        }
+    }
+    if (common.there && (common.main_holds || participant)) {
+        judge_run(&common.run, (common.main_holds ? main_slot : 0) | participant, common.least,
+                  common.most, expected);
+    } else if (common.there) {
+        uint64_t word = load_seq(&member.shared.ledger[common.run.index]);
+        bool still = ledger_is_live(word) && ledger_holders(word) == 0;
+        MUST(still || common.least == 0);
+        if (still) {
+            judge_run(&common.run, 0, 1, common.most, expected);
+        }
+    }
+    if (participant) {
+        judge_run(&board->victims, participant, 0, 0, expected);
+    }
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        MUST((load_seq(&member.shared.ledger[i]) != LEDGER_FREE) == expected[i]);
+        MUST(bitmap_test(&member.shared.bitmap, i) == expected[i]);
+        used += expected[i];
+    }
+    MUST(bitmap_count(&member.shared.bitmap) == used);
+    MUST(bitmap_summary_fault(&member.shared.bitmap) == BITMAP_NONE);
+    MUST(slots_used(member.memory, &member.geometry) == (main_slot | survivors | participant));
+    MUST(load_seq(&member.shared.waiting->slots) == 0);
+}
+
+static void pause_survivors(void) {
+    board->pause = 1;
+    for (double end = os_now() + PATIENCE; !board->paused[0] || !board->paused[1]; usleep(20)) {
+        MUST(os_now() < end);
+        MUST(!board->wrong);
+    }
+}
+
+static void resume_survivors(void) {
+    board->pause = 0;
+    while (board->paused[0] || board->paused[1]) {
+        usleep(20);
+    }
+}
+
+static uint64_t recover(double ticket_seconds) {
+    unsigned slots;
+    uint64_t tickets;
+    MUST(member_recover(&member, PATIENCE, ticket_seconds, &slots, &tickets, &failure) ==
+         MEMBER_OK);
+    return slots;
+}
+
+/* --- what the operations share --- */
+
+static void nothing(void) {}
+static void attach(void) { MUST(member_attach(&own, name, PATIENCE, &failure) == MEMBER_OK); }
+
+/* The main process makes the common run, with so many tickets; `holds` tells whether it keeps it itself. */
+static void give(uint32_t tickets, bool holds) {
+    common.run = allocate(&member, 3);
+    common.there = true;
+    MUST(tickets == 0 || member_share(&member, &common.run, tickets) == MEMBER_OK);
+    common.main_holds = holds;
+    if (!holds) {
+        drop(&member, &common.run);
+    }
+}
+
+static void give_held(void) { give(0, true); }
+static void give_held_with_ticket(void) { give(1, true); }
+static void give_held_with_two(void) { give(2, true); }
+static void give_ticket(void) { give(1, false); }
+
+static struct shared_run mine, mine_too; /* the victim's */
+
+static void attach_redeem(void) {
+    attach();
+    mine = common.run;
+    MUST(member_redeem(&own, &mine) == MEMBER_OK);
+}
+
+static void attach_allocate_one(void) {
+    attach();
+    mine = allocate(&own, 1);
+}
+
+static void attach_allocate_run(void) {
+    attach();
+    mine = allocate(&own, 3);
+}
+
+static void attach_hold_all_kinds(void) {
+    attach_redeem();
+    mine_too = allocate(&own, 3);
+    (void)allocate(&own, 1);
+}
+
+/* A dead process, for the victim to recover: it held the common run and one of its own, and died allocating a third. */
+static void attach_beside_a_dead_one(void) {
+    attach();
+    struct member first = own;
+    pid_t dead = fork();
+    if (dead == 0) {
+        attach_hold_all_kinds();
+        steps = 0;
+        kill_at = 1 + point % 24;
+        if (point % 2) {
+            (void)allocate(&own, 3);
+        } else {
+            drop(&own, &mine_too);
+        }
+        kill(getpid(), SIGKILL);
+    }
+    MUST(ended(dead) == -SIGKILL);
+    own = first;
+}
+
+/* --- the operations --- */
+
+static void act_allocate_one(void) { (void)allocate(&own, 1); }
+static void act_allocate_run(void) { (void)allocate(&own, 3); }
+static void act_drop(void) { drop(&own, &mine); }
+static void act_share(void) { MUST(member_share(&own, &mine, 1) == MEMBER_OK); }
+
+static void act_free(void) {
+    uint64_t word;
+    uint32_t extra;
+    MUST(member_free(&own, &mine, &word, &extra) == MEMBER_OK);
+}
+
+static void act_redeem(void) {
+    struct shared_run run = common.run;
+    MUST(member_redeem(&own, &run) == MEMBER_OK);
+    MUST(run.blocks == 3);
+}
+
+static void act_redeem_stale(void) {
+    struct shared_run run = common.run;
+    run.generation--;
+    MUST(member_redeem(&own, &run) == MEMBER_STALE);
+}
+
+static void act_redeem_overtaken(void) {
+    struct shared_run run = common.run;
+    enum member_status status = member_redeem(&own, &run);
+    MUST(status == MEMBER_OK || status == MEMBER_STALE);
+    kill_at = 0;
+    for (uint64_t i = 0; status == MEMBER_STALE && i < BLOCKS;
+         i++) { /* it left nothing behind that only its death mends */
+        uint64_t word = load_seq(&own.shared.ledger[i]);
+        MUST(!ledger_is_head(word) || !(word & ledger_slot_bit(own.slot)));
+    }
+}
+
+static void act_recover(void) {
+    unsigned slots;
+    uint64_t tickets;
+    MUST(member_recover(&own, PATIENCE, -1, &slots, &tickets, &failure) == MEMBER_OK);
+    MUST(slots == 1);
+}
+
+static void act_leave(void) { member_leave(&own, PATIENCE); }
+
+static void act_wait(void) {
+    struct shared_run run;
+    MUST(member_wait_enter(&own) == MEMBER_OK);
+    uint32_t sequence = member_wait_sequence(&own);
+    if (member_allocate(&own, BLOCKS, 0, &run) != MEMBER_EXHAUSTED) {
+        MUST(false);
+    }
+    member_wait_sleep(&own, sequence, 0.00005);
+    MUST(member_wait_leave(&own) == MEMBER_OK);
+}
+
+enum { CHILD_LIVES = 1, PARENT_LIVES };
+
+/* The process of a fork that stays alive shows what it has, and ends when it is told to. */
+static void take_part(uint32_t which) {
+    board->slot = own.slot;
+    board->ready = which;
+    while (!board->go && !board->wrong) {
+        usleep(50);
+    }
+    _exit(0);
+}
+
+static void attach_to_fork(void) {
+    attach_redeem();
+    board->victims = allocate(&own, 3);
+}
+
+/* The parent is killed, its child lives on. (Between board->forking and fork there is no atomic access of the library.) */
+static void act_fork_parent(void) {
+    member_fork_before(&own, true, PATIENCE);
+    board->forking = 1;
+    pid_t child = fork();
+    if (child == 0) {
+        kill_at = 0;
+        MUST(member_fork_child(&own) == MEMBER_OK);
+        take_part(CHILD_LIVES);
+    }
+    member_fork_parent(&own);
+}
+
+/* The child is killed, its parent lives on. */
+static void act_fork_child(void) {
+    member_fork_before(&own, true, PATIENCE);
+    board->forking = 1;
+    pid_t child = fork();
+    if (child == 0) {
+        MUST(member_fork_child(&own) == MEMBER_OK);
+        struct shared_run run = allocate(&own, 2);
+        drop(&own, &board->victims);
+        drop(&own, &run);
+        _exit(0);
+    }
+    kill_at = 0;
+    member_fork_parent(&own);
+    int end = ended(child);
+    MUST(end == 0 || end == -SIGKILL);
+    board->completed = end == 0;
+    take_part(PARENT_LIVES);
+}
+
+struct operation {
+    const char *name;
+    void (*given)(void); /* the main process, before there is a victim */
+    void (*first)(void); /* the victim, before it counts */
+    void (*act)(void);   /* the victim, counting */
+    uint32_t least, most,
+        done; /* tickets of the common run: after a kill, and after it was through */
+    bool forks;
+};
+
+static const struct operation operations[] = {
+    {"attach", nothing, nothing, attach, 0, 0, 0, false},
+    {"allocate one", nothing, attach, act_allocate_one, 0, 0, 0, false},
+    {"allocate run of 3", nothing, attach, act_allocate_run, 0, 0, 0, false},
+    {"drop one", nothing, attach_allocate_one, act_drop, 0, 0, 0, false},
+    {"drop, others hold it", give_held_with_ticket, attach_redeem, act_drop, 0, 0, 0, false},
+    {"drop, last holder of a run", give_ticket, attach_redeem, act_drop, 0, 0, 0, false},
+    {"free run of 3", nothing, attach_allocate_run, act_free, 0, 0, 0, false},
+    {"share, others hold it", give_held, attach_redeem, act_share, 0, 1, 1, false},
+    {"share, only holder", give_ticket, attach_redeem, act_share, 0, 1, 1, false},
+    {"redeem, only ticket", give_ticket, attach, act_redeem, 0, 1, 0, false},
+    {"redeem, one of two tickets", give_held_with_two, attach, act_redeem, 1, 2, 1, false},
+    {"redeem, handle", give_held, attach, act_redeem, 0, 0, 0, false},
+    {"redeem, stale", give_held_with_ticket, attach, act_redeem_stale, 1, 1, 1, false},
+    {"recover", give_held, attach_beside_a_dead_one, act_recover, 0, 0, 0, false},
+    {"leave", give_held, attach_hold_all_kinds, act_leave, 0, 0, 0, false},
+    {"wait", nothing, attach, act_wait, 0, 0, 0, false},
+    {"fork, parent killed", give_held, attach_to_fork, act_fork_parent, 0, 0, 0, true},
+    {"fork, child killed", give_held, attach_to_fork, act_fork_child, 0, 0, 0, true},
+};
+
+/* --- running them --- */
+
+/* What the main process does when an overtaken victim calls: 1, the common run goes, and another begins at its place (survivors
+ * pause, or one of theirs might); 2, that one goes too. */
+static bool tickets_for_innocents;
+
+static void answer(uint32_t call) {
+    struct shared_run rest[BLOCKS], gap[3], next;
+    unsigned n = 0, gaps = 0;
+    uint64_t place = common.run.index;
+    if (call == 2) {
+        if (common.there) {
+            drop(&member, &common.run);
+        }
+        common.there = false;
+        return;
+    }
+    pause_survivors();
+    drop(&member, &common.run);
+    common.there = false;
+    while (member_allocate(&member, 1, 0, &next) == MEMBER_OK) {
+        bool there = next.index - place < 3; /* not, if the victim holds the first one */
+        common.there |= there;
+        (there ? gap : rest)[there ? gaps++ : n++] = next;
+    }
+    while (gaps > 0) {
+        drop(&member, &gap[--gaps]);
+    }
+    if (common.there) { /* the only room there is */
+        common.run = allocate(&member, 3);
+        MUST(common.run.index == place);
+    }
+    while (n > 0) {
+        drop(&member, &rest[--n]);
+    }
+    if (common.there && tickets_for_innocents) {
+        MUST(member_share(&member, &common.run, 1) == MEMBER_OK);
+        common.least = common.most = 1;
+    }
+    resume_survivors();
+}
+
+static const struct operation *running;
+
+static void victim(void) {
+    operation_name = running->name;
+    running->first();
+    steps = 0;
+    kill_at = point;
+    call_at[0] = subpoint[0];
+    call_at[1] = subpoint[1];
+    running->act();
+    kill_at = call_at[0] = call_at[1] = 0;
+}
+
+/* One point: a victim that is killed at its k-th access. Returns whether it was through before. */
+static bool run_point(const struct operation *operation) {
+    running = operation;
+    operation_name = operation->name;
+    memset(&common, 0, sizeof common);
+    board->call = board->answered = board->forking = board->ready = board->go = board->completed =
+        0;
+    operation->given();
+    common.least = operation->least;
+    common.most = operation->most;
+    pid_t child = start(victim);
+    int status = 0;
+    bool alive = true;
+    uint64_t participant = 0;
+    for (double end = os_now() + PATIENCE; alive && board->ready != PARENT_LIVES; usleep(10)) {
+        if (board->call != board->answered) {
+            answer(board->call);
+            board->answered = board->call;
+        }
+        alive = waitpid(child, &status, WNOHANG) == 0;
+        MUST(os_now() < end);
+        MUST(!board->wrong);
+    }
+    bool through = board->completed;
+    if (!alive) {
+        MUST(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
+        through = WIFEXITED(status);
+    }
+    if (through && common.there && operation->most) {
+        common.least = common.most = operation->done;
+    }
+    if (operation->forks && board->forking) {
+        for (double end = os_now() + PATIENCE; !board->ready; usleep(20)) {
+            MUST(os_now() < end);
+            MUST(!board->wrong);
+        }
+        participant = ledger_slot_bit(board->slot);
+    }
+    (void)recover(-1);
+    pause_survivors();
+    judge(participant);
+    if (participant) {
+        board->go = 1;
+        MUST(waitpid(alive ? child : -1, &status, 0) > 0);
+        MUST(recover(-1) == 1);
+        judge(0);
+    }
+    if (common.there && common.main_holds) {
+        drop(&member, &common.run);
+    }
+    (void)recover(0); /* the tickets that are left */
+    memset(&common, 0, sizeof common);
+    judge(0);
+    resume_survivors();
+    return through;
+}
+
+static uint64_t total;
+
+static void done(const char *what, uint64_t points) {
+    printf("%s: %llu crash points, all survived\n", what, (unsigned long long)points);
+    fflush(stdout);
+    total += points;
+}
+
+static void run_operation(const struct operation *operation) {
+    uint64_t points = 0;
+    int through = 0;
+    subpoint[0] = subpoint[1] = 0;
+    for (point = 1; through < ENOUGH; point++) {
+        if (run_point(operation)) {
+            through++;
+        } else {
+            through = 0;
+            points++;
+        }
+    }
+    done(operation->name, points);
+}
+
+/* Redeeming while the run goes at access s, and another comes in its place; and goes too, at access t. */
+static void run_overtaken(bool goes_too) {
+    const struct operation operation = {goes_too ? "redeem, overtaken twice" : "redeem, overtaken",
+                                        give_held,
+                                        attach,
+                                        act_redeem_overtaken,
+                                        0,
+                                        0,
+                                        0,
+                                        false};
+    uint64_t points = 0, accesses = 0;
+    subpoint[0] = subpoint[1] = 0;
+    for (point = 1; !run_point(&operation); point++) {
+        accesses = point;
+    }
+    accesses += 4; /* stepping back takes more */
+    tickets_for_innocents = !goes_too;
+    for (uint64_t s = 1; s <= accesses; s++) {
+        for (uint64_t t = goes_too ? s + 1 : 0; t <= (goes_too ? accesses : 0); t++) {
+            int through = 0;
+            for (point = goes_too ? t : s; through < 1; point++) {
+                subpoint[0] = s;
+                subpoint[1] = t;
+                if (run_point(&operation)) {
+                    through++;
+                } else {
+                    points++;
+                }
+            }
+        }
+    }
+    subpoint[0] = subpoint[1] = 0;
+    tickets_for_innocents = false;
+    done(operation.name, points);
+}
+
+/* --- a pool of the victim's own: created, and left by its last process --- */
+
+static char own_name[96];
+static const struct member_request own_request = {own_name, BLOCK, BLOCKS, false, PATIENCE};
+
+static void create(void) { MUST(member_create(&own, &own_request, &failure) == MEMBER_OK); }
+
+static void create_and_hold(void) {
+    create();
+    mine = allocate(&own, 3);
+    MUST(member_share(&own, &mine, 2) == MEMBER_OK);
+}
+
+static const struct operation alone[] = {
+    {"create", nothing, nothing, create, 0, 0, 0, false},
+    {"leave, last process", nothing, create_and_hold, act_leave, 0, 0, 0, false},
+};
+
+static void run_alone(const struct operation *operation) {
+    uint64_t points = 0;
+    bool through = false;
+    running = operation;
+    operation_name = operation->name;
+    subpoint[0] = subpoint[1] = 0;
+    for (point = 1; !through; point++) {
+        struct member other;
+        snprintf(own_name, sizeof own_name, "%s", process_name());
+        int end = ended(start(victim));
+        MUST(end == 0 || end == -SIGKILL);
+        through = end == 0;
+        points += !through;
+        if (point % 2) {
+            MUST(member_attach(&other, own_name, PATIENCE, &failure) == MEMBER_NOT_FOUND);
+        } else { /* or the next one simply takes the name */
+            MUST(member_create(&other, &own_request, &failure) == MEMBER_OK);
+            MUST(bitmap_count(&other.shared.bitmap) == 0);
+            member_leave(&other, PATIENCE);
+            member_unmap(&other);
+        }
+        MUST(os_shm_open(own_name) == -ENOENT);
+    }
+    done(operation->name, points);
+}
+
+int main(void) {
+    double began = os_now();
+    process_begin();
+    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    MUST(board != MAP_FAILED);
+    snprintf(name, sizeof name, "%s", process_name());
+    struct member_request request = {name, BLOCK, BLOCKS, false, PATIENCE};
+    MUST(member_create(&member, &request, &failure) == MEMBER_OK);
+    pid_t children[SURVIVORS] = {start(survive_first), start(survive_second)};
+    while (__builtin_popcountll(slots_used(member.memory, &member.geometry)) < 1 + (int)SURVIVORS) {
+        usleep(100);
+    }
+    survivors = slots_used(member.memory, &member.geometry) & ~ledger_slot_bit(member.slot);
+    for (unsigned i = 0; i < sizeof operations / sizeof *operations; i++) {
+        run_operation(&operations[i]);
+    }
+    run_overtaken(false);
+    run_overtaken(true);
+    for (unsigned i = 0; i < sizeof alone / sizeof *alone; i++) {
+        run_alone(&alone[i]);
+    }
+    for (unsigned i = 0; i < SURVIVORS; i++) {
+        kill(children[i], SIGKILL);
+        MUST(ended(children[i]) == -SIGKILL);
+    }
+    MUST(recover(-1) == SURVIVORS);
+    MUST(bitmap_count(&member.shared.bitmap) == 0);
+    member_leave(&member, PATIENCE);
+    member_unmap(&member);
+    MUST(process_end() == 0);
+    printf("%llu crash points in %.1f s\n", (unsigned long long)total, os_now() - began);
+    return 0;
+}

@@ -1,0 +1,1111 @@
+/* Tests of member.c: real processes in real pools, some of which are killed. */
+#include "process.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include "member.h"
+
+#define BLOCK 64u
+#define BLOCKS 200u
+#define PATIENCE PROCESS_PATIENCE
+
+static struct member member, other;
+static struct member_failure failure;
+static char name[96];
+
+/* Creates `member` in a pool of a new name. */
+static void make_as(bool permanent) {
+    snprintf(name, sizeof name, "%s", process_name());
+    struct member_request request = {name, BLOCK, BLOCKS, permanent, PATIENCE};
+    memset(page->told, 0, sizeof page->told);
+    CHECK(member_create(&member, &request, &failure), ==, MEMBER_OK);
+}
+
+static void make(void) { make_as(false); }
+
+static void end(struct member *whose) {
+    member_leave(whose, PATIENCE);
+    member_unmap(whose);
+}
+
+static enum member_status attach(struct member *whose) {
+    return member_attach(whose, name, PATIENCE, &failure);
+}
+
+static bool exists(const char *which) {
+    int file = os_shm_open(which);
+    if (file >= 0) {
+        os_close(file);
+    }
+    return file >= 0;
+}
+
+static uint64_t count(void) { return bitmap_count(&member.shared.bitmap); }
+static uint64_t word_of(const struct shared_run *run) {
+    return load_seq(&member.shared.ledger[run->index]);
+}
+
+static void sound(void) {
+    struct shared_fault fault = {SHARED_FAULT_NONE, 0};
+    uint64_t faults = 99, healed = 0;
+    CHECK(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure), ==, MEMBER_OK);
+    CHECK(faults, ==, 0);
+    if (faults) {
+        printf("  first fault: kind %d at %llu\n", (int)fault.kind,
+               (unsigned long long)fault.index);
+    }
+    CHECK(bitmap_summary_fault(&member.shared.bitmap), ==, BITMAP_NONE);
+}
+
+static void unmake(void) {
+    sound();
+    end(&member);
+    CHECK(exists(name), ==, false);
+}
+
+static struct shared_run allocate_in(struct member *whose, uint64_t n) {
+    struct shared_run run = {BITMAP_NONE, 0, 0};
+    CHECK(member_allocate(whose, n, 0, &run), ==, MEMBER_OK);
+    CHECK(run.blocks, ==, n);
+    return run;
+}
+
+static struct shared_run allocate(uint64_t n) { return allocate_in(&member, n); }
+
+static bool drop_from(struct member *whose, const struct shared_run *run) {
+    bool freed = false;
+    CHECK(member_drop(whose, run, &freed), ==, MEMBER_OK);
+    return freed;
+}
+
+static bool drop(const struct shared_run *run) { return drop_from(&member, run); }
+
+static enum member_status free_run(const struct shared_run *run) {
+    uint64_t word;
+    uint32_t extra;
+    return member_free(&member, run, &word, &extra);
+}
+
+static unsigned recover(void) {
+    unsigned slots = 99;
+    uint64_t tickets = 99;
+    CHECK(member_recover(&member, PATIENCE, -1, &slots, &tickets, &failure), ==, MEMBER_OK);
+    CHECK(tickets, ==, 0);
+    return slots;
+}
+
+static uint64_t drop_tickets(double seconds) {
+    unsigned slots;
+    uint64_t tickets = 99;
+    CHECK(member_recover(&member, PATIENCE, seconds, &slots, &tickets, &failure), ==, MEMBER_OK);
+    return tickets;
+}
+
+static unsigned char *bytes_of(struct member *whose, const struct shared_run *run) {
+    return segment_data(whose->memory, &whose->geometry) + run->index * BLOCK;
+}
+
+static void fill(struct member *whose, const struct shared_run *run, int with) {
+    memset(bytes_of(whose, run), with, run->blocks * BLOCK);
+}
+
+static bool is_filled(struct member *whose, const struct shared_run *run, int with) {
+    for (uint64_t i = 0; i < run->blocks * BLOCK; i++) {
+        if (bytes_of(whose, run)[i] != with) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A run by way of the page. */
+static void tell_run(unsigned place, const struct shared_run *run) {
+    tell(place, run->index);
+    tell(place + 1, run->generation);
+}
+
+static struct shared_run told_run(unsigned place) {
+    return (struct shared_run){told(place), 0, told(place + 1)};
+}
+
+static struct shared_run redeem_told(struct member *whose, unsigned place) {
+    struct shared_run run = told_run(place);
+    CHECK(member_redeem(whose, &run), ==, MEMBER_OK);
+    return run;
+}
+
+/* --- names --- */
+
+static void a_pool_lives_as_long_as_its_members(void) {
+    make();
+    CHECK(exists(name), ==, true);
+    CHECK(attach(&other), ==, MEMBER_OK);
+    CHECK(other.slot, !=, member.slot);
+    end(&member);
+    CHECK(exists(name), ==, true);
+    end(&other);
+    CHECK(exists(name), ==, false);
+    CHECK(attach(&other), ==, MEMBER_NOT_FOUND);
+}
+
+static void a_taken_name_is_refused(void) {
+    make();
+    struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_EXISTS);
+    CHECK(slots_used(member.memory, &member.geometry), ==,
+          1); /* the look at it left nothing behind */
+    unmake();
+}
+
+static void a_permanent_pool_stays_until_it_is_unlinked(void) {
+    make_as(true);
+    struct shared_run run = allocate(3);
+    fill(&member, &run, 7);
+    CHECK(member_share(&member, &run, 1), ==, MEMBER_OK);
+    end(&member);
+    CHECK(exists(name), ==, true);
+    CHECK(attach(&member), ==, MEMBER_OK);
+    struct shared_run again = {run.index, 0, run.generation};
+    CHECK(member_redeem(&member, &again), ==, MEMBER_OK);
+    CHECK(again.blocks, ==, 3);
+    CHECK(is_filled(&member, &again, 7), ==, true);
+    CHECK(drop(&again), ==, true);
+    end(&member);
+    CHECK(exists(name), ==, true);
+    CHECK(attach(&member), ==, MEMBER_OK);
+    CHECK(count(), ==, 0);
+    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(exists(name), ==, false);
+    unmake();
+}
+
+static void members_go_on_after_unlink_and_leave_a_new_pool_of_that_name_alone(void) {
+    make();
+    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    struct shared_run run = allocate(2);
+    struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
+    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(drop(&run), ==, true);
+    end(&member);
+    CHECK(exists(name), ==, true);
+    end(&other);
+    CHECK(exists(name), ==, false);
+}
+
+static void names_that_are_no_names_are_refused(void) {
+    char longest[OS_SHM_NAME_MOST + 2];
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 1] = 0;
+    const char *bad[] = {"", ".hidden", "a/b", "..", longest};
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct member_request request = {bad[i], BLOCK, 10, false, 1};
+        CHECK(member_attach(&other, bad[i], 1, &failure), ==, MEMBER_SYSTEM);
+        CHECK(failure.error, ==, -EINVAL);
+        CHECK(member_create(&other, &request, &failure), ==, MEMBER_SYSTEM);
+        CHECK(failure.error, ==, -EINVAL);
+    }
+}
+
+/* --- what is not to be attached --- */
+
+static void path_of(const char *which, char *path, size_t size) {
+    snprintf(path, size, "/dev/shm/%s", which);
+}
+
+static void other_things_of_that_name_are_no_pools(void) {
+    char path[160];
+    static const char text[] = "a text that is no pool\n";
+    static const size_t lengths[] = {0, 23, 150, 5000};
+    for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        snprintf(name, sizeof name, "%s", process_name());
+        path_of(name, path, sizeof path);
+        FILE *out = fopen(path, "w");
+        for (size_t at = 0; at < lengths[i]; at++) {
+            fputc(text[at % (sizeof text - 1)], out);
+        }
+        fclose(out);
+        CHECK(attach(&other), ==, MEMBER_NO_POOL);
+        struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+        CHECK(member_create(&other, &request, &failure), ==, MEMBER_EXISTS);
+        CHECK(exists(name), ==, true);
+        unlink(path);
+    }
+    CHECK(mkfifo(path, 0600), ==, 0);
+    CHECK(attach(&other), ==, MEMBER_NO_POOL);
+    unlink(path);
+    make();
+    char link[160];
+    path_of(process_name(), link, sizeof link);
+    path_of(name, path, sizeof path);
+    CHECK(symlink(path, link), ==, 0);
+    CHECK(member_attach(&other, strrchr(link, '/') + 1, PATIENCE, &failure), ==, MEMBER_NO_POOL);
+    unlink(link);
+    CHECK(mkdir(link, 0700), ==, 0);
+    CHECK(member_attach(&other, strrchr(link, '/') + 1, PATIENCE, &failure), ==, MEMBER_NO_POOL);
+    rmdir(link);
+    unmake();
+}
+
+static void damaged_newer_and_cut_files_are_told_apart(void) {
+    make_as(true);
+    struct segment_geometry good = member.geometry, bad = good;
+    int file = os_shm_open(name);
+    off_t bytes = (off_t)good.bytes;
+    bad.version++;
+    CHECK(pwrite(file, &bad, sizeof bad, 0), ==, sizeof bad);
+    CHECK(attach(&other), ==, MEMBER_NEWER);
+    bad = good;
+    bad.blocks++;
+    CHECK(pwrite(file, &bad, sizeof bad, 0), ==, sizeof bad);
+    CHECK(attach(&other), ==, MEMBER_CORRUPT);
+    CHECK(pwrite(file, &good, sizeof good, 0), ==, sizeof good);
+    CHECK(ftruncate(file, bytes + 1), ==, 0);
+    CHECK(attach(&other), ==, MEMBER_TRUNCATED);
+    CHECK(ftruncate(file, bytes), ==, 0);
+    CHECK(attach(&other), ==, MEMBER_OK);
+    end(&other);
+    end(&member); /* nobody has it mapped while it is cut */
+    static const off_t cuts[] = {-1, -4096};
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(ftruncate(file, bytes + cuts[i]), ==, 0);
+        CHECK(attach(&other), ==, MEMBER_TRUNCATED);
+    }
+    static const off_t sizes[] = {4096, 4095, 104};
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(ftruncate(file, sizes[i]), ==, 0);
+        CHECK(attach(&other), ==, MEMBER_TRUNCATED);
+    }
+    CHECK(ftruncate(file, 103), ==, 0);
+    CHECK(attach(&other), ==, MEMBER_NO_POOL);
+    CHECK(os_shm_unlink(name), ==, 0);
+    os_close(file);
+}
+
+static void as_another_user(void) {
+    CHECK(seteuid(65534), ==, 0);
+    CHECK(attach(&other), ==, MEMBER_FORBIDDEN);
+    CHECK(failure.error, ==, -EACCES);
+    struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_EXISTS);
+}
+
+static void what_belongs_to_another_user_is_forbidden(void) {
+    make();
+    char path[160];
+    path_of(name, path, sizeof path);
+    if (geteuid() == 0) {
+        CHECK(chown(path, 12345, 12345), ==, 0);
+        CHECK(attach(&other), ==, MEMBER_FORBIDDEN);
+        CHECK(chown(path, 0, 0), ==, 0);
+        CHECK(ended(start(as_another_user)), ==, 0);
+    } else {
+        CHECK(chmod(path, 0), ==, 0);
+        CHECK(attach(&other), ==, MEMBER_FORBIDDEN);
+        CHECK(failure.error, ==, -EACCES);
+        CHECK(chmod(path, 0600), ==, 0);
+        printf("skip: a file of another owner (not running as root)\n");
+    }
+    struct stat status;
+    CHECK(stat(path, &status), ==, 0);
+    CHECK(status.st_mode & 0777, ==, 0600);
+    unmake();
+}
+
+static void no_room_is_told_before_anything_is_reserved(void) {
+    snprintf(name, sizeof name, "%s", process_name());
+    const char *names[] = {name, NULL};
+    for (unsigned i = 0; i < 2; i++) {
+        struct member_request request = {names[i], UINT64_C(1) << 36, 512, false, 1}; /* 32 TiB */
+        CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_ROOM);
+        CHECK(failure.available, >, 0);
+        CHECK(failure.available, <, UINT64_C(1) << 45);
+    }
+    CHECK(exists(name), ==, false);
+}
+
+/* --- pools without a name --- */
+
+static void reach_memfd(void) {
+    int file = os_open_of((pid_t)told(0), (int)told(1));
+    CHECK(file, >=, 0);
+    CHECK(os_is_sealed(file), ==, true);
+    CHECK(member_attach_file(&other, file, PATIENCE, &failure), ==, MEMBER_OK);
+    struct shared_run run = redeem_told(&other, 2);
+    CHECK(is_filled(&other, &run, 9), ==, true);
+    CHECK(drop_from(&other, &run), ==, false);
+    end(&other);
+}
+
+static void a_pool_without_a_name_is_reached_through_its_process(void) {
+    struct member_request request = {NULL, BLOCK, BLOCKS, false, PATIENCE};
+    CHECK(member_create(&member, &request, &failure), ==, MEMBER_OK);
+    struct shared_run run = allocate(4);
+    fill(&member, &run, 9);
+    CHECK(member_share(&member, &run, 1), ==, MEMBER_OK);
+    tell(0, (uint64_t)getpid());
+    tell(1, (uint64_t)member.file);
+    tell_run(2, &run);
+    CHECK(ftruncate(member.file, 0), ==, -1); /* sealed */
+    CHECK(ended(start(reach_memfd)), ==, 0);
+    CHECK(ledger_tickets(word_of(&run)), ==, 0);
+    int file = os_reopen(member.file);
+    end(&member);
+    CHECK(member_attach_file(&other, file, PATIENCE, &failure), ==,
+          MEMBER_NOT_FOUND); /* nobody lives in it */
+}
+
+/* --- allocating, freeing, passing on --- */
+
+static void a_full_pool_says_so(void) {
+    make();
+    struct shared_run all = allocate(BLOCKS), one;
+    CHECK(member_allocate(&member, 1, 0, &one), ==, MEMBER_EXHAUSTED);
+    CHECK(member_allocate(&member, 2, 0, &one), ==, MEMBER_EXHAUSTED);
+    CHECK(drop(&all), ==, true);
+    CHECK(member_allocate(&member, BLOCKS + 1, 0, &one), ==, MEMBER_EXHAUSTED);
+    one = allocate(1);
+    CHECK(member_allocate(&member, BLOCKS, 0, &all), ==, MEMBER_EXHAUSTED);
+    CHECK(drop(&one), ==, true);
+    unmake();
+}
+
+static void freeing_needs_the_only_reference(void) {
+    make();
+    struct shared_run run = allocate(3), again = run;
+    uint64_t word;
+    uint32_t extra;
+    CHECK(member_redeem(&member, &again), ==,
+          MEMBER_OK); /* a handle: a second reference of this process */
+    CHECK(member_free(&member, &run, &word, &extra), ==, MEMBER_IN_USE);
+    CHECK(extra, ==, 1);
+    CHECK(drop(&again), ==, false);
+    CHECK(member_share(&member, &run, 2), ==, MEMBER_OK);
+    CHECK(member_free(&member, &run, &word, &extra), ==, MEMBER_IN_USE);
+    CHECK(ledger_tickets(word), ==, 2);
+    CHECK(drop_tickets(1000), ==, 0); /* younger than that */
+    CHECK(drop_tickets(0), ==, 2);
+    CHECK(attach(&other), ==, MEMBER_OK);
+    again = (struct shared_run){run.index, 0, run.generation};
+    CHECK(member_redeem(&other, &again), ==, MEMBER_OK);
+    CHECK(member_free(&member, &run, &word, &extra), ==, MEMBER_IN_USE);
+    CHECK(ledger_holders(word), ==, ledger_slot_bit(member.slot) | ledger_slot_bit(other.slot));
+    CHECK(drop_from(&other, &again), ==, false);
+    CHECK(free_run(&run), ==, MEMBER_OK);
+    CHECK(count(), ==, 0);
+    CHECK(free_run(&run), ==, MEMBER_CORRUPT); /* whoever calls counts his references, see _core */
+    end(&other);
+    unmake();
+}
+
+static void a_stale_handle_is_never_anothers_data(void) {
+    make();
+    struct shared_run run = allocate(2), old = run;
+    CHECK(drop(&run), ==, true);
+    CHECK(member_redeem(&member, &old), ==, MEMBER_STALE);
+    run = allocate(2);
+    CHECK(run.index, ==, old.index);
+    CHECK(run.generation, ==, old.generation + 1);
+    CHECK(member_redeem(&member, &old), ==, MEMBER_STALE);
+    struct shared_run inner = {run.index + 1, 0, 0}, outside = {BLOCKS, 0, 1},
+                      far = {UINT64_MAX, 0, 1};
+    CHECK(member_redeem(&member, &inner), ==, MEMBER_STALE);
+    CHECK(member_redeem(&member, &outside), ==, MEMBER_STALE);
+    CHECK(member_redeem(&member, &far), ==, MEMBER_STALE);
+    CHECK(word_of(&run), ==, ledger_live(member.slot));
+    CHECK(drop(&run), ==, true);
+    unmake();
+}
+
+static void a_run_has_at_most_8191_tickets(void) {
+    make();
+    struct shared_run run = allocate(1);
+    CHECK(member_share(&member, &run, 8192), ==, MEMBER_TICKETS);
+    CHECK(member_share(&member, &run, 8000), ==, MEMBER_OK);
+    CHECK(member_share(&member, &run, 192), ==, MEMBER_TICKETS);
+    CHECK(member_share(&member, &run, 191), ==, MEMBER_OK);
+    CHECK(member_share(&member, &run, 1), ==, MEMBER_TICKETS);
+    CHECK(ledger_tickets(word_of(&run)), ==, 8191);
+    CHECK(drop(&run), ==, false); /* the tickets keep it */
+    for (unsigned i = 0; i < 8191; i++) {
+        struct shared_run again = {run.index, 0, run.generation};
+        CHECK(member_redeem(&member, &again), ==, MEMBER_OK);
+        CHECK(drop(&again), ==, i == 8190);
+    }
+    unmake();
+}
+
+static void only_a_dropped_ticket_frees_what_nobody_holds(void) {
+    make();
+    struct shared_run run = allocate(5);
+    CHECK(member_share(&member, &run, 3), ==, MEMBER_OK);
+    CHECK(drop(&run), ==, false);
+    CHECK(count(), ==, 5);
+    sound();
+    CHECK(drop_tickets(0), ==, 3);
+    CHECK(count(), ==, 0);
+    unmake();
+}
+
+static void one_process_may_attach_twice(void) {
+    make();
+    CHECK(attach(&other), ==, MEMBER_OK);
+    struct shared_run run = allocate(2), there = {run.index, 0, run.generation};
+    fill(&member, &run, 5);
+    CHECK(member_redeem(&other, &there), ==, MEMBER_OK);
+    CHECK(is_filled(&other, &there, 5), ==, true);
+    CHECK(recover(), ==, 0);
+    end(&other); /* gives back what it held, and nothing else */
+    CHECK(word_of(&run), ==, ledger_live(member.slot));
+    CHECK(drop(&run), ==, true);
+    unmake();
+}
+
+static void leaving_gives_everything_back_but_tickets(void) {
+    make();
+    CHECK(attach(&other), ==, MEMBER_OK);
+    struct shared_run kept = allocate_in(&other, 3), shared = allocate_in(&other, 4), again = kept;
+    CHECK(member_redeem(&other, &again), ==,
+          MEMBER_OK); /* twice within the process: one bit all the same */
+    CHECK(member_share(&other, &shared, 1), ==, MEMBER_OK);
+    CHECK(member_wait_enter(&other), ==, MEMBER_OK);
+    end(&other);
+    CHECK(count(), ==, 4);
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 0);
+    CHECK(slots_used(member.memory, &member.geometry), ==, ledger_slot_bit(member.slot));
+    CHECK(drop_tickets(0), ==, 1);
+    unmake();
+}
+
+/* --- death --- */
+
+static void hold_and_stay(void) {
+    CHECK(attach(&other), ==, MEMBER_OK);
+    for (unsigned i = 0; i < 5; i++) {
+        (void)allocate_in(&other, 1 + i);
+    }
+    (void)redeem_told(&other, 0);
+    struct shared_run sent = allocate_in(&other, 2);
+    fill(&other, &sent, 3);
+    CHECK(member_share(&other, &sent, 1), ==, MEMBER_OK);
+    tell_run(2, &sent);
+    CHECK(member_wait_enter(&other), ==, MEMBER_OK);
+    reach(1);
+    stay();
+}
+
+static void what_a_killed_process_held_comes_back_and_the_rest_stays(void) {
+    make();
+    struct shared_run run = allocate(3), alone = allocate(2);
+    fill(&member, &run, 1);
+    fill(&member, &alone, 2);
+    tell_run(0, &run);
+    CHECK(member_share(&member, &run, 1), ==, MEMBER_OK);
+    pid_t child = start(hold_and_stay);
+    await(1);
+    CHECK(recover(), ==, 0);
+    CHECK(count(), ==, 3 + 2 + 15 + 2);
+    CHECK(__builtin_popcountll(load_seq(&member.shared.waiting->slots)), ==, 1);
+    kill_and_wait(child);
+    CHECK(recover(), ==, 1);
+    CHECK(recover(), ==, 0);
+    CHECK(count(), ==, 3 + 2 + 2);
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 0);
+    CHECK(word_of(&run), ==, ledger_live(member.slot));
+    CHECK(is_filled(&member, &run, 1) && is_filled(&member, &alone, 2), ==, true);
+    struct shared_run sent = redeem_told(&member, 2); /* was in flight, and waited */
+    CHECK(is_filled(&member, &sent, 3), ==, true);
+    CHECK(drop(&sent) && drop(&run) && drop(&alone), ==, true);
+    unmake();
+}
+
+static void attach_and_stay(void) {
+    CHECK(attach(&other), ==, MEMBER_OK);
+    (void)allocate_in(&other, 7);
+    reach(1);
+    stay();
+}
+
+static void attaching_recovers_the_dead(void) {
+    make();
+    pid_t child = start(attach_and_stay);
+    await(1);
+    kill_and_wait(child);
+    CHECK(count(), ==, 7);
+    CHECK(attach(&other), ==, MEMBER_OK);
+    CHECK(count(), ==, 0);
+    end(&other);
+    unmake();
+}
+
+static void create_and_stay(void) {
+    struct member_request request = {name, BLOCK, BLOCKS, told(0) != 0, PATIENCE};
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
+    struct shared_run run = allocate_in(&other, 7);
+    CHECK(member_share(&other, &run, told(1)), ==, MEMBER_OK);
+    tell_run(2, &run);
+    reach(1);
+    stay();
+}
+
+/* Leaves a pool behind whose only process was killed. */
+static void leave_behind(bool permanent, uint64_t tickets) {
+    snprintf(name, sizeof name, "%s", process_name());
+    tell(0, permanent);
+    tell(1, tickets);
+    pid_t child = start(create_and_stay);
+    await(1);
+    kill_and_wait(child);
+    CHECK(exists(name), ==, true);
+}
+
+static void what_a_killed_group_leaves_is_swept(void) {
+    leave_behind(false, 1);
+    CHECK(attach(&other), ==, MEMBER_NOT_FOUND); /* tickets do not keep it */
+    CHECK(exists(name), ==, false);
+    leave_behind(false, 0);
+    struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
+    CHECK(other.geometry.blocks, ==, 10);
+    end(&other);
+    leave_behind(true, 1);
+    CHECK(attach(&member), ==, MEMBER_OK); /* permanent: recovered instead */
+    CHECK(count(), ==, 7);
+    struct shared_run run = redeem_told(&member, 2);
+    CHECK(drop(&run), ==, true);
+    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
+    unmake();
+}
+
+/* A directory of shared memory for this process alone, so that sweeping touches nothing of others. */
+static bool own_directory(void) {
+    return (unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=1m") == 0;
+}
+
+static void sweep_alone(void) {
+    if (!own_directory()) {
+        tell(10, 1);
+        return;
+    }
+    CHECK(member_sweep(), ==, 0);
+    leave_behind(false, 0);
+    char first[96];
+    snprintf(first, sizeof first, "%s", name);
+    leave_behind(true, 0);
+    FILE *text = fopen("/dev/shm/blockpool.text", "w");
+    fputs("no pool\n", text);
+    fclose(text);
+    make();
+    CHECK(member_sweep(), ==, 1);
+    CHECK(exists(first), ==, false);
+    CHECK(exists(name) && exists("blockpool.text"), ==, true);
+    CHECK(member_sweep(), ==, 0);
+    struct member_request large = {"blockpool.large", 4096, 1024, false,
+                                   1}; /* 4 MiB in a directory of 1 */
+    CHECK(member_create(&other, &large, &failure), ==, MEMBER_NO_ROOM);
+    CHECK(failure.available, <=, 1 << 20);
+    CHECK(failure.available, >, 0);
+    unmake();
+}
+
+static void sweep_removes_leftovers_and_nothing_else(void) {
+    tell(10, 0);
+    CHECK(ended(start(sweep_alone)), ==, 0);
+    if (told(10)) {
+        printf("skip: sweep (no right to mount a /dev/shm of its own)\n");
+    }
+}
+
+static void a_process_attaches(void) {
+    CHECK(attach(&other), ==, MEMBER_OK);
+    reach((uint32_t)told(0));
+    stay();
+}
+
+static void the_48th_process_is_refused(void) {
+    make();
+    pid_t children[SEGMENT_SLOTS - 1];
+    for (unsigned i = 0; i < SEGMENT_SLOTS - 1; i++) {
+        tell(0, 1);
+        children[i] = start(a_process_attaches);
+        await(1);
+    }
+    CHECK(attach(&other), ==, MEMBER_FULL);
+    member_fork_before(&member, true, PATIENCE);
+    CHECK(member.child, ==, SLOTS_NONE);
+    pid_t forked = fork();
+    if (forked == 0) {
+        struct shared_run run;
+        bool right = member_fork_child(&member) == MEMBER_FULL &&
+                     member_allocate(&member, 1, 0, &run) == MEMBER_STRAY;
+        _exit(right ? 0 : 1);
+    }
+    member_fork_parent(&member);
+    CHECK(ended(forked), ==, 0);
+    kill_and_wait(children[10]);
+    CHECK(attach(&other), ==, MEMBER_OK); /* which recovers the dead one first */
+    end(&other);
+    for (unsigned i = 0; i < SEGMENT_SLOTS - 1; i++) {
+        if (i != 10) {
+            kill_and_wait(children[i]);
+        }
+    }
+    CHECK(recover(), ==, SEGMENT_SLOTS - 2);
+    unmake();
+}
+
+static void gate_and_stay(void) {
+    CHECK(attach(&other), ==, MEMBER_OK);
+    CHECK(slots_gate_enter(other.file, other.memory, PATIENCE), >=, 0);
+    reach(1);
+    stay();
+}
+
+static void a_stopped_holder_of_the_gate_blocks_nobody_for_ever(void) {
+    make();
+    pid_t child = start(gate_and_stay);
+    await(1);
+    kill(child, SIGSTOP);
+    waitpid(child, NULL, WUNTRACED);
+    struct shared_run run = allocate(2); /* needs no gate */
+    CHECK(member_attach(&other, name, 0.02, &failure), ==, MEMBER_BUSY);
+    CHECK(failure.process, ==, child);
+    struct shared_fault fault;
+    uint64_t faults, healed, tickets;
+    unsigned slots;
+    CHECK(member_check(&member, 0.02, &fault, 1, &faults, &healed, &failure), ==, MEMBER_BUSY);
+    CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_BUSY);
+    CHECK(member_recover(&member, 0, -1, &slots, &tickets, &failure), ==,
+          MEMBER_OK); /* nobody is dead */
+    CHECK(member_unlink(&member, 0.02, &failure), ==, MEMBER_BUSY);
+    CHECK(failure.process, ==, child);
+    CHECK(drop(&run), ==, true);
+    kill_and_wait(child);
+    CHECK(recover(), ==, 1);
+    unmake();
+}
+
+/* --- fork --- */
+
+static struct shared_run held;
+
+/* Forks with both halves; in the child runs `body`. */
+static pid_t fork_with(bool share, void (*body)(enum member_status status)) {
+    fflush(stdout);
+    member_fork_before(&member, share, PATIENCE);
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        uint64_t before = check_failed;
+        body(member_fork_child(&member));
+        fflush(stdout);
+        _exit(check_failed != before);
+    }
+    member_fork_parent(&member);
+    return child;
+}
+
+static void child_uses_what_it_inherited(enum member_status status) {
+    CHECK(status, ==, MEMBER_OK);
+    CHECK(is_filled(&member, &held, 1), ==, true);
+    CHECK(member.slot, ==, 1);
+    CHECK(load_seq(&member.place->process), ==, getpid());
+    CHECK(ledger_holders(word_of(&held)), ==, 3);
+    fill(&member, &held, 2);
+    struct shared_run own = allocate(2);
+    CHECK(recover(), ==, 0); /* the parent lives */
+    CHECK(drop(&held), ==, false);
+    CHECK(drop(&own), ==, true);
+    end(&member);
+}
+
+static void a_forked_child_is_a_member_and_holds_what_its_parent_holds(void) {
+    make();
+    held = allocate(3);
+    fill(&member, &held, 1);
+    CHECK(ended(fork_with(true, child_uses_what_it_inherited)), ==, 0);
+    CHECK(is_filled(&member, &held, 2), ==, true);
+    CHECK(recover(), ==, 0); /* it left */
+    CHECK(word_of(&held), ==, ledger_live(member.slot));
+    CHECK(drop(&held), ==, true);
+    unmake();
+}
+
+static void child_keeps_extra_references(enum member_status status) {
+    CHECK(status, ==, MEMBER_OK);
+    CHECK(drop(&held), ==, false);
+    CHECK(drop(&held), ==, false); /* the parent's bit keeps it now */
+    _exit(check_failed != 0);      /* without leaving */
+}
+
+static void the_count_within_the_process_is_inherited_too(void) {
+    make();
+    held = allocate(3);
+    struct shared_run again = held;
+    CHECK(member_redeem(&member, &again), ==, MEMBER_OK);
+    CHECK(ended(fork_with(true, child_keeps_extra_references)), ==, 0);
+    CHECK(word_of(&held), ==, ledger_live(member.slot));
+    CHECK(drop(&held), ==, false);
+    CHECK(drop(&held), ==, true);
+    CHECK(recover(), ==, 1);
+    unmake();
+}
+
+static void child_is_detached(enum member_status status) {
+    struct shared_run run;
+    uint64_t word;
+    uint32_t extra;
+    bool freed;
+    CHECK(status, ==, MEMBER_STRAY);
+    CHECK(is_filled(&member, &held, 0), ==, true); /* zeroes in the place of the pool */
+    fill(&member, &held, 6);
+    CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_STRAY);
+    CHECK(member_drop(&member, &held, &freed), ==, MEMBER_STRAY);
+    CHECK(member_free(&member, &held, &word, &extra), ==, MEMBER_STRAY);
+    CHECK(member_wait_enter(&member), ==, MEMBER_STRAY);
+    end(&member);
+    CHECK(attach(&member), ==, MEMBER_OK); /* anew */
+    CHECK(is_filled(&member, &held, 1), ==, true);
+    end(&member);
+}
+
+static void a_detached_child_gets_nothing_and_may_attach_anew(void) {
+    make();
+    held = allocate(3);
+    fill(&member, &held, 1);
+    CHECK(ended(fork_with(false, child_is_detached)), ==, 0);
+    CHECK(is_filled(&member, &held, 1), ==, true);
+    CHECK(word_of(&held), ==, ledger_live(member.slot));
+    CHECK(drop(&held), ==, true);
+    unmake();
+}
+
+/* Forks, and is killed before the child has come any further. */
+static void parent_that_is_killed(void) {
+    CHECK(attach(&member), ==, MEMBER_OK);
+    held = allocate(3);
+    fill(&member, &held, 8);
+    member_fork_before(&member, true, PATIENCE);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(200);
+        reach(1);
+        await(2);
+        bool right = member_fork_child(&member) == MEMBER_OK;
+        reach(3);
+        await(4);
+        right = right && is_filled(&member, &held, 8) &&
+                ledger_holders(word_of(&held)) == ledger_slot_bit(member.slot);
+        bool freed = false;
+        right = right && member_drop(&member, &held, &freed) == MEMBER_OK && freed;
+        end(&member);
+        _exit(right ? 0 : 1);
+    }
+    tell(0, (uint64_t)child);
+    stay();
+}
+
+static void a_parent_killed_right_after_fork_does_not_take_its_child_along(void) {
+    make();
+    struct member first = member;
+    pid_t parent = start(parent_that_is_killed);
+    await(1);
+    CHECK(SOON(told(0) != 0), ==, true);
+    kill_and_wait(parent);
+    member = first;
+    CHECK(recover(), ==, 1); /* the parent; the child has not even begun, and counts as alive */
+    CHECK(count(), ==, 3);
+    reach(2);
+    await(3);
+    CHECK(recover(), ==, 0);
+    CHECK(count(), ==, 3);
+    reach(4);
+    CHECK(ended((pid_t)told(0)), ==, 0);
+    CHECK(recover(), ==, 0);
+    CHECK(count(), ==, 0);
+    unmake();
+}
+
+static void a_failed_fork_leaves_a_dead_slot(void) {
+    make();
+    held = allocate(3);
+    member_fork_before(&member, true, PATIENCE);
+    CHECK(ledger_holders(word_of(&held)), ==, 3);
+    member_fork_parent(&member); /* there is no child */
+    CHECK(recover(), ==, 1);
+    CHECK(word_of(&held), ==, ledger_live(member.slot));
+    CHECK(drop(&held), ==, true);
+    unmake();
+}
+
+static void a_child_that_dies_at_once_is_recovered(void) {
+    make();
+    held = allocate(3);
+    member_fork_before(&member, true, PATIENCE);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(0);
+    }
+    CHECK(ended(child), ==, 0);
+    CHECK(recover(), ==, 0); /* the parent still has the description */
+    member_fork_parent(&member);
+    CHECK(recover(), ==, 1);
+    CHECK(word_of(&held), ==, ledger_live(member.slot));
+    CHECK(drop(&held), ==, true);
+    unmake();
+}
+
+static void stray(void) {
+    struct shared_run run = {0, 0, 0};
+    uint64_t word, faults, healed, tickets;
+    uint32_t extra;
+    unsigned slots;
+    bool freed;
+    struct shared_fault fault;
+    CHECK(member_is_stray(&member), ==, true);
+    CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_STRAY);
+    CHECK(member_drop(&member, &held, &freed), ==, MEMBER_STRAY);
+    CHECK(member_free(&member, &held, &word, &extra), ==, MEMBER_STRAY);
+    CHECK(member_share(&member, &held, 1), ==, MEMBER_STRAY);
+    CHECK(member_redeem(&member, &held), ==, MEMBER_STRAY);
+    CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_STRAY);
+    CHECK(member_check(&member, 0, &fault, 1, &faults, &healed, &failure), ==, MEMBER_STRAY);
+    CHECK(member_unlink(&member, 0, &failure), ==, MEMBER_STRAY);
+    CHECK(member_wait_enter(&member), ==, MEMBER_STRAY);
+    member_fork_before(&member, true, 1); /* its child is a stray too */
+    CHECK(member.child, ==, SLOTS_NONE);
+    member_fork_parent(&member);
+    end(&member);
+}
+
+static void a_stray_child_can_do_nothing_to_the_pool(void) {
+    make();
+    held = allocate(3);
+    CHECK(ended(start(stray)), ==, 0);
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 0);
+    CHECK(recover(), ==, 0);
+    CHECK(word_of(&held), ==, ledger_live(member.slot));
+    CHECK(exists(name), ==, true);
+    CHECK(drop(&held), ==, true);
+    unmake();
+}
+
+/* --- waiting --- */
+
+static void wait_for_room(void) {
+    CHECK(attach(&other), ==, MEMBER_OK);
+    struct shared_run run = {BITMAP_NONE, 0, 0};
+    CHECK(member_wait_enter(&other), ==, MEMBER_OK);
+    for (;;) {
+        uint32_t sequence = member_wait_sequence(&other);
+        if (member_allocate(&other, told(0), 0, &run) == MEMBER_OK) {
+            break;
+        }
+        reach(1);
+        member_wait_sleep(&other, sequence, 1000); /* only a wake ends it in time */
+    }
+    CHECK(member_wait_leave(&other), ==, MEMBER_OK);
+    CHECK(drop_from(&other, &run), ==, true);
+    end(&other);
+}
+
+static void a_waiter_wakes_when_another_process_frees(void) {
+    for (uint64_t n = 1; n <= 2; n++) {
+        make();
+        struct shared_run all = allocate(BLOCKS);
+        tell(0, n);
+        pid_t child = start(wait_for_room);
+        await(1);
+        CHECK(SOON(load_seq(&member.shared.waiting->slots) == 2), ==, true);
+        os_sleep(0.02); /* asleep, most likely */
+        CHECK(drop(&all), ==, true);
+        CHECK(ended(child), ==, 0);
+        CHECK(load_seq(&member.shared.waiting->slots), ==, 0);
+        unmake();
+    }
+}
+
+static void wait_and_stay(void) {
+    CHECK(attach(&other), ==, MEMBER_OK);
+    CHECK(member_wait_enter(&other), ==, MEMBER_OK);
+    CHECK(member_wait_enter(&other), ==, MEMBER_OK); /* two threads: one bit */
+    CHECK(member_wait_leave(&other), ==, MEMBER_OK);
+    reach(1);
+    member_wait_sleep(&other, member_wait_sequence(&other), 1000);
+    stay();
+}
+
+static void the_bit_of_a_killed_waiter_is_cleared(void) {
+    make();
+    pid_t child = start(wait_and_stay);
+    await(1);
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 2);
+    kill_and_wait(child);
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 2);
+    CHECK(recover(), ==, 1);
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 0);
+    unmake();
+}
+
+static void holder_to_be_killed(void) {
+    CHECK(attach(&other), ==, MEMBER_OK);
+    (void)allocate_in(&other, BLOCKS);
+    reach(1);
+    stay();
+}
+
+static void a_waiter_gets_what_a_killed_process_held(void) {
+    make();
+    pid_t child = start(holder_to_be_killed);
+    await(1);
+    struct shared_run run;
+    CHECK(member_wait_enter(&member), ==, MEMBER_OK);
+    uint32_t sequence = member_wait_sequence(&member);
+    CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_EXHAUSTED);
+    kill_and_wait(child);
+    member_wait_sleep(&member, sequence, 0.01); /* nobody wakes it */
+    CHECK(recover(), ==, 1);
+    CHECK(member_wait_sequence(&member), !=, sequence); /* other waiters were woken */
+    CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_OK);
+    CHECK(member_wait_leave(&member), ==, MEMBER_OK);
+    CHECK(drop(&run), ==, true);
+    unmake();
+}
+
+/* --- all at once --- */
+
+#define THREADS 4u
+
+/* What a caller does who meets another thread: lets it run, and calls again. */
+#define UNLOCKED(call)                                                                             \
+    __extension__({                                                                                \
+        enum member_status unlocked_status;                                                        \
+        while ((unlocked_status = (call)) == MEMBER_LOCKED) {                                      \
+            os_yield();                                                                            \
+        }                                                                                          \
+        unlocked_status;                                                                           \
+    })
+
+/* Redeems and drops one run that all have, and allocates and drops its own. Returns how many calls went wrong. */
+static void *use_one_membership(void *context) {
+    uint64_t wrong = 0;
+    (void)context;
+    for (unsigned i = 0; i < 2000; i++) {
+        struct shared_run again = {held.index, 0, held.generation}, own;
+        bool freed = true;
+        wrong += UNLOCKED(member_redeem(&member, &again)) != MEMBER_OK;
+        wrong += i % 8 == 0 && UNLOCKED(member_wait_enter(&member)) != MEMBER_OK;
+        wrong += member_allocate(&member, 1 + i % 3, 0, &own) != MEMBER_OK;
+        wrong += i % 4 == 0 && member_share(&member, &again, 1) != MEMBER_OK;
+        wrong += UNLOCKED(member_drop(&member, &own, &freed)) != MEMBER_OK || !freed;
+        wrong += i % 8 == 0 && UNLOCKED(member_wait_leave(&member)) != MEMBER_OK;
+        wrong += UNLOCKED(member_drop(&member, &again, &freed)) != MEMBER_OK || freed;
+    }
+    return (void *)(uintptr_t)wrong;
+}
+
+static void threads_count_their_references_to_one_run(void) {
+    pthread_t threads[THREADS];
+    make();
+    held = allocate(2);
+    for (unsigned i = 0; i < THREADS; i++) {
+        CHECK(pthread_create(&threads[i], NULL, use_one_membership, NULL), ==, 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        CHECK((uintptr_t)wrong, ==, 0);
+    }
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 0);
+    (void)drop_tickets(0); /* those that a redeem did not take */
+    CHECK(word_of(&held), ==, ledger_live(member.slot));
+    CHECK(count(), ==, 2);
+    CHECK(drop(&held), ==, true);
+    unmake();
+}
+
+#define WORKERS 4u
+#define STEPS 4000u
+
+/* Allocates, fills, looks, frees; every run is its own as long as it has it. */
+static void work(void) {
+    struct shared_run runs[16];
+    unsigned n = 0;
+    check_random_state = (uint64_t)getpid() * 2 + 1;
+    int with = (int)(getpid() % 250) + 1;
+    CHECK(attach(&other), ==, MEMBER_OK);
+    for (unsigned i = 0; i < STEPS; i++) {
+        if (n < 16 && check_below(2) &&
+            member_allocate(&other, 1 + check_below(4), 0, &runs[n]) == MEMBER_OK) {
+            fill(&other, &runs[n++], with);
+        } else if (n > 0) {
+            unsigned which = (unsigned)check_below(n);
+            CHECK(is_filled(&other, &runs[which], with), ==, true);
+            CHECK(drop_from(&other, &runs[which]), ==, true);
+            runs[which] = runs[--n];
+        }
+    }
+    if (getpid() % 2) {
+        end(&other);
+    } /* else it just dies */
+}
+
+static void processes_never_share_a_block_by_accident(void) {
+    make();
+    pid_t children[WORKERS];
+    for (unsigned i = 0; i < WORKERS; i++) {
+        children[i] = start(work);
+    }
+    for (unsigned i = 0; i < WORKERS; i++) {
+        CHECK(ended(children[i]), ==, 0);
+    }
+    (void)recover();
+    CHECK(count(), ==, 0);
+    unmake();
+}
+
+int main(void) {
+    process_begin();
+    RUN(a_pool_lives_as_long_as_its_members);
+    RUN(a_taken_name_is_refused);
+    RUN(a_permanent_pool_stays_until_it_is_unlinked);
+    RUN(members_go_on_after_unlink_and_leave_a_new_pool_of_that_name_alone);
+    RUN(names_that_are_no_names_are_refused);
+    RUN(other_things_of_that_name_are_no_pools);
+    RUN(damaged_newer_and_cut_files_are_told_apart);
+    RUN(what_belongs_to_another_user_is_forbidden);
+    RUN(no_room_is_told_before_anything_is_reserved);
+    RUN(a_pool_without_a_name_is_reached_through_its_process);
+    RUN(a_full_pool_says_so);
+    RUN(freeing_needs_the_only_reference);
+    RUN(a_stale_handle_is_never_anothers_data);
+    RUN(a_run_has_at_most_8191_tickets);
+    RUN(only_a_dropped_ticket_frees_what_nobody_holds);
+    RUN(one_process_may_attach_twice);
+    RUN(leaving_gives_everything_back_but_tickets);
+    RUN(what_a_killed_process_held_comes_back_and_the_rest_stays);
+    RUN(attaching_recovers_the_dead);
+    RUN(what_a_killed_group_leaves_is_swept);
+    RUN(sweep_removes_leftovers_and_nothing_else);
+    RUN(the_48th_process_is_refused);
+    RUN(a_stopped_holder_of_the_gate_blocks_nobody_for_ever);
+    RUN(a_forked_child_is_a_member_and_holds_what_its_parent_holds);
+    RUN(the_count_within_the_process_is_inherited_too);
+    RUN(a_detached_child_gets_nothing_and_may_attach_anew);
+    RUN(a_parent_killed_right_after_fork_does_not_take_its_child_along);
+    RUN(a_failed_fork_leaves_a_dead_slot);
+    RUN(a_child_that_dies_at_once_is_recovered);
+    RUN(a_stray_child_can_do_nothing_to_the_pool);
+    RUN(a_waiter_wakes_when_another_process_frees);
+    RUN(the_bit_of_a_killed_waiter_is_cleared);
+    RUN(a_waiter_gets_what_a_killed_process_held);
+    RUN(threads_count_their_references_to_one_run);
+    RUN(processes_never_share_a_block_by_accident);
+    CHECK(process_end(), ==, 0);
+    return check_end();
+}

@@ -1,0 +1,346 @@
+/* Tests of slots.c: real processes and real locks. */
+#include "process.h"
+
+#include "slots.h"
+
+static int file;
+static void *memory;
+static struct segment_geometry geometry;
+
+static void make(void) {
+    memset(&geometry, 0, sizeof geometry);
+    CHECK(segment_plan(&geometry, 64, 70), ==, true);
+    file = os_memfd("blockpool-test");
+    CHECK(file, >=, 0);
+    CHECK(os_reserve(file, geometry.bytes), ==, 0);
+    CHECK(os_map_file(file, geometry.bytes, &memory), ==, 0);
+    segment_make(memory, &geometry);
+}
+
+static void unmake(void) {
+    os_unmap_file(memory, geometry.bytes);
+    os_close(file);
+}
+
+static unsigned take(void **hold) {
+    int error = 1;
+    unsigned slot = slots_take(file, memory, &geometry, hold, NULL, &error);
+    CHECK(error, ==, 0);
+    return slot;
+}
+
+static uint64_t dead(unsigned own) { return slots_dead(file, memory, &geometry, own); }
+
+static int open_descriptors(void) {
+    int count = 0;
+    for (int i = 0; i < 256; i++) {
+        count += fcntl(i, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+/* --- taking and freeing --- */
+
+static void there_are_47_slots_and_no_48th(void) {
+    void *holds[SEGMENT_SLOTS], *none = NULL;
+    make();
+    int before = open_descriptors();
+    for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
+        CHECK(slots_used(memory, &geometry), ==, ledger_slot_bit(slot) - 1);
+        CHECK(take(&holds[slot]), ==, slot);
+    }
+    CHECK(take(&none), ==, SLOTS_NONE);
+    CHECK(slots_used(memory, &geometry), ==, ledger_slot_bit(SEGMENT_SLOTS) - 1);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    CHECK(open_descriptors(), ==, before); /* the descriptors are closed, the locks stay */
+    slots_free(memory, &geometry, 20);
+    CHECK(take(&none), ==, SLOTS_NONE); /* free, but its last process still has the lock */
+    os_release_hold(holds[20]);
+    CHECK(take(&holds[20]), ==, 20);
+    for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
+        slots_free(memory, &geometry, slot);
+        os_release_hold(holds[slot]);
+    }
+    CHECK(slots_used(memory, &geometry), ==, 0);
+    CHECK(open_descriptors(), ==, before);
+    unmake();
+}
+
+static void a_slot_is_signed_for_people(void) {
+    void *hold;
+    make();
+    unsigned slot = take(&hold);
+    struct segment_slot *place = segment_slot(memory, &geometry, slot);
+    slots_sign(memory, &geometry, slot);
+    CHECK(load_seq(&place->process), ==, getpid());
+    CHECK(load_seq(&place->start), ==, os_process_start(getpid()));
+    CHECK(load_seq(&place->start), >, 0);
+    CHECK(strstr(place->command, "test_slots") != NULL, ==, 1);
+    slots_free(memory, &geometry, slot);
+    CHECK(load_seq(&place->process), ==, 0);
+    os_release_hold(hold);
+    unmake();
+}
+
+static void the_lock_comes_before_the_word(void) {
+    void *hold;
+    make();
+    int other =
+        os_reopen(file); /* somebody who has locked slot 0, and did not come to its word yet */
+    CHECK(os_lock(other, 0), ==, 0);
+    CHECK(take(&hold), ==, 1);
+    CHECK(load_seq(&segment_slot(memory, &geometry, 0)->used), ==, 0);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    os_close(other);
+    void *second;
+    CHECK(take(&second), ==, 0);
+    os_release_hold(hold);
+    os_release_hold(second);
+    unmake();
+}
+
+static void a_used_slot_is_left_alone_even_if_nobody_has_its_lock(void) {
+    void *hold;
+    make();
+    store_release(&segment_slot(memory, &geometry, 0)->used, 1); /* its process died */
+    CHECK(take(&hold), ==, 1);
+    CHECK(dead(1), ==, 1);
+    int probe = os_reopen(file);
+    CHECK(os_is_locked(probe, 0), ==, 0);
+    CHECK(os_is_locked(probe, 1), ==, 1);
+    os_close(probe);
+    os_release_hold(hold);
+    unmake();
+}
+
+static void nobody_probes_his_own_slot(void) {
+    make();
+    store_release(&segment_slot(memory, &geometry, 3)->used, 1);
+    store_release(&segment_slot(memory, &geometry, 5)->used, 1);
+    CHECK(dead(SLOTS_NONE), ==, 1 << 3 | 1 << 5);
+    CHECK(dead(3), ==, 1 << 5);
+    CHECK(dead(5), ==, 1 << 3);
+    unmake();
+}
+
+/* --- what ends a lock, and what does not --- */
+
+static void take_and_stay(void) {
+    void *hold;
+    tell(0, take(&hold));
+    reach(1);
+    stay();
+}
+
+static void take_and_wait(void) {
+    void *hold;
+    tell(0, take(&hold));
+    reach(1);
+    await(2);
+}
+
+static void take_and_exec(void) {
+    void *hold;
+    tell(0, take(&hold));
+    reach(1);
+    await(2);
+    char *const words[] = {"sleep", "1000", NULL};
+    execvp("sleep", words);
+    _exit(9);
+}
+
+static void take_and_touch(void) {
+    void *hold;
+    tell(0, take(&hold));
+    for (int i = 0; i < 3; i++) { /* a lock of the POSIX kind would end here */
+        os_close(os_reopen(file));
+        void *again;
+        CHECK(os_map_file(file, 4096, &again), ==, 0);
+        os_unmap_file(again, 4096);
+    }
+    os_close(file);
+    reach(1);
+    stay();
+}
+
+static void grandchild_stays(void) {
+    void *hold;
+    tell(0, take(&hold));
+    pid_t child = fork(); /* plain, and it lives on */
+    if (child == 0) {
+        alarm(100);
+        reach(1);
+        stay();
+    }
+    tell(1, (uint64_t)child);
+    stay();
+}
+
+static void exit_ends_the_lock(void) {
+    make();
+    pid_t child = start(take_and_wait);
+    await(1);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    CHECK(slots_used(memory, &geometry), ==, 1);
+    reach(2);
+    CHECK(ended(child), ==, 0);
+    CHECK(dead(SLOTS_NONE), ==, ledger_slot_bit((unsigned)told(0)));
+    unmake();
+}
+
+static void a_kill_ends_the_lock(void) {
+    make();
+    pid_t child = start(take_and_stay);
+    await(1);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    kill_and_wait(child);
+    CHECK(dead(SLOTS_NONE), ==, 1);
+    unmake();
+}
+
+static void a_stopped_process_is_alive(void) {
+    make();
+    pid_t child = start(take_and_stay);
+    await(1);
+    kill(child, SIGSTOP);
+    waitpid(child, NULL, WUNTRACED);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    kill_and_wait(child);
+    CHECK(dead(SLOTS_NONE), ==, 1);
+    unmake();
+}
+
+static void exec_ends_the_lock(void) {
+    make();
+    pid_t child = start(take_and_exec);
+    await(1);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    reach(2);
+    CHECK(SOON(dead(SLOTS_NONE) == 1), ==, true);
+    CHECK(waitpid(child, NULL, WNOHANG), ==, 0); /* the process is still there */
+    kill_and_wait(child);
+    unmake();
+}
+
+static void closing_other_descriptors_does_not_end_it(void) {
+    make();
+    pid_t child = start(take_and_touch);
+    await(1);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    kill_and_wait(child);
+    unmake();
+}
+
+static void a_forked_child_does_not_keep_it(void) {
+    make();
+    pid_t child = start(grandchild_stays);
+    await(1);
+    CHECK(SOON(told(1) != 0), ==, true);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    kill_and_wait(child);
+    CHECK(dead(SLOTS_NONE), ==, 1);
+    kill_and_wait((pid_t)told(1));
+    tell(1, 0);
+    unmake();
+}
+
+static void a_slot_for_a_child_is_locked_as_long_as_its_descriptor(void) {
+    make();
+    int description = -1, error = 1;
+    CHECK(slots_take(file, memory, &geometry, NULL, &description, &error), ==, 0);
+    CHECK(error, ==, 0);
+    CHECK(fcntl(description, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    void *hold;
+    CHECK(os_hold(description, &hold), ==, 0);
+    os_close(description);
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    os_release_hold(hold);
+    CHECK(dead(SLOTS_NONE), ==, 1);
+    unmake();
+}
+
+/* --- the gate --- */
+
+static void gate_and_stay(void) {
+    CHECK(slots_gate_enter(file, memory, 5), >=, 0);
+    reach(1);
+    stay();
+}
+
+static void the_gate_lets_one_in(void) {
+    make();
+    int gate = slots_gate_enter(file, memory, 1);
+    CHECK(gate, >=, 0);
+    CHECK(slots_gate_enter(file, memory, 0), ==, -EAGAIN);
+    CHECK(dead(SLOTS_NONE), ==, 0); /* it is no slot */
+    slots_gate_leave(gate);
+    gate = slots_gate_enter(file, memory, 0);
+    CHECK(gate, >=, 0);
+    slots_gate_leave(gate);
+    unmake();
+}
+
+static void waiting_for_a_stopped_holder_ends_and_tells_who_it_is(void) {
+    make();
+    pid_t child = start(gate_and_stay);
+    await(1);
+    kill(child, SIGSTOP);
+    waitpid(child, NULL, WUNTRACED);
+    double before = os_now();
+    CHECK(slots_gate_enter(file, memory, 0.05), ==, -EAGAIN);
+    CHECK(os_now() - before >= 0.05, ==, 1);
+    CHECK(load_seq(&((struct segment_header *)memory)->gate_process), ==, child);
+    kill_and_wait(child);
+    int gate = slots_gate_enter(file, memory, 0); /* its lock went with it */
+    CHECK(gate, >=, 0);
+    CHECK(load_seq(&((struct segment_header *)memory)->gate_process), ==, getpid());
+    slots_gate_leave(gate);
+    unmake();
+}
+
+#define ROUNDS 200
+static void count_under_the_gate(void) {
+    for (int i = 0; i < ROUNDS; i++) {
+        int gate = slots_gate_enter(file, memory, PROCESS_PATIENCE);
+        CHECK(gate, >=, 0);
+        uint64_t was = told(2);
+        os_yield();
+        tell(2, was + 1);
+        slots_gate_leave(gate);
+    }
+}
+
+static void whoever_waits_for_the_gate_gets_his_turn(void) {
+    make();
+    tell(2, 0);
+    pid_t children[3];
+    for (int i = 0; i < 3; i++) {
+        children[i] = start(count_under_the_gate);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK(ended(children[i]), ==, 0);
+    }
+    CHECK(told(2), ==, 3 * ROUNDS);
+    unmake();
+}
+
+int main(void) {
+    process_begin();
+    RUN(there_are_47_slots_and_no_48th);
+    RUN(a_slot_is_signed_for_people);
+    RUN(the_lock_comes_before_the_word);
+    RUN(a_used_slot_is_left_alone_even_if_nobody_has_its_lock);
+    RUN(nobody_probes_his_own_slot);
+    RUN(exit_ends_the_lock);
+    RUN(a_kill_ends_the_lock);
+    RUN(a_stopped_process_is_alive);
+    RUN(exec_ends_the_lock);
+    RUN(closing_other_descriptors_does_not_end_it);
+    RUN(a_forked_child_does_not_keep_it);
+    RUN(a_slot_for_a_child_is_locked_as_long_as_its_descriptor);
+    RUN(the_gate_lets_one_in);
+    RUN(waiting_for_a_stopped_holder_ends_and_tells_who_it_is);
+    RUN(whoever_waits_for_the_gate_gets_his_turn);
+    return check_end();
+}
