@@ -6,6 +6,7 @@
 PYTHONS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 60
 
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -20,7 +21,7 @@ C_FILES = $(wildcard core/*/*.[ch] src/blockpool/*.h)
 SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
-.PHONY: help demo test check format bench core-test clean fresh
+.PHONY: help demo test check format bench core-test fuzz clean fresh
 .PRECIOUS: .venv/%/.made .venv/%/.build .venv/%/.package .venv/%/.test .venv/%/.lint .venv/%/.bench
 
 help:
@@ -31,11 +32,13 @@ help:
 	@echo "make check       formats, linters, types, C warnings"
 	@echo "make format      put Python and C files into the house's format"
 	@echo "make bench       measure"
+	@echo "make fuzz        damage segments and use them, guided by coverage (needs clang with libFuzzer;"
+	@echo "                 FUZZ_SECONDS=60)"
 	@echo "make clean       remove everything that these made"
 
-demo test check format bench core-test: fresh
+demo test check format bench core-test fuzz: fresh
 
-demo bench check format core-test:
+demo bench check format core-test fuzz:
 	@version=$$(tools/preflight.sh first $(PYTHONS)) && $(MAKE) do-$@ VERSION=$$version
 
 test:
@@ -55,7 +58,7 @@ fresh:
 
 # ---- what needs a VERSION --------------------------------------------------------------------
 
-.PHONY: do-demo do-bench do-check do-format do-core-test do-core-release do-core-asan do-core-tsan
+.PHONY: do-demo do-bench do-check do-format do-fuzz do-core-test do-core-release do-core-asan do-core-tsan
 
 do-demo: $(VENV)/.package
 	@$(VENV)/bin/python -m blockpool demo $(DEMO_ARGS)
@@ -74,13 +77,22 @@ do-check: $(VENV)/.lint $(VENV)/.build
 	$(VENV)/bin/python -m mypy src $(wildcard tests/typing/*.py)
 	PATH="$(BIN):$$PATH" cython-lint $(wildcard src/blockpool/*.pyx src/blockpool/*.pxd src/blockpool/*.pxi)
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
-	$(IN_CORE) cmake --preset debug
-	$(IN_CORE) cmake --build --preset debug --target all bench
+	$(IN_CORE) cmake --preset release
+	$(IN_CORE) cmake --build --preset release --target all bench
 
 do-format: $(VENV)/.lint
 	$(VENV)/bin/python -m ruff format
 	$(VENV)/bin/python -m ruff check --fix
 	$(BIN)/clang-format -i $(C_FILES)
+
+# What it finds interesting it keeps in core/build/fuzz/corpus; what fails, beside it as crash-… or timeout-….
+do-fuzz: $(VENV)/.build
+	@command -v clang >/dev/null || { echo "make fuzz needs clang and its libFuzzer (Debian: clang libclang-rt-dev)"; exit 1; }
+	$(IN_CORE) cmake --preset fuzz
+	$(IN_CORE) cmake --build --preset fuzz
+	@mkdir -p core/build/fuzz/corpus
+	$(IN_CORE) build/fuzz/fuzz/fuzz_segment_guided build/fuzz/corpus -timeout=5 -max_len=600 \
+		-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=build/fuzz/
 
 do-core-test: do-core-release do-core-asan do-core-tsan
 

@@ -358,6 +358,13 @@ static void act_recover(void) {
     MUST(slots == 1);
 }
 
+static void act_drop_tickets(void) {
+    unsigned slots;
+    uint64_t tickets;
+    MUST(member_recover(&own, PATIENCE, 0, &slots, &tickets, &failure) == MEMBER_OK);
+    MUST(tickets >= 1); /* perhaps one of a survivor's too: it then redeems a handle */
+}
+
 static void act_leave(void) { member_leave(&own, PATIENCE); }
 
 static void act_wait(void) {
@@ -446,6 +453,7 @@ static const struct operation operations[] = {
     {"redeem, handle", give_held, attach, act_redeem, 0, 0, 0, false},
     {"redeem, stale", give_held_with_ticket, attach, act_redeem_stale, 1, 1, 1, false},
     {"recover", give_held, attach_beside_a_dead_one, act_recover, 0, 0, 0, false},
+    {"recover, dropping tickets", give_ticket, attach, act_drop_tickets, 0, 1, 0, false},
     {"leave", give_held, attach_hold_all_kinds, act_leave, 0, 0, 0, false},
     {"wait", nothing, attach, act_wait, 0, 0, 0, false},
     {"fork, parent killed", give_held, attach_to_fork, act_fork_parent, 0, 0, 0, true},
