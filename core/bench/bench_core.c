@@ -59,8 +59,7 @@ static void keep(uint64_t value) { __asm__ volatile("" : : "r"(value) : "memory"
 /* --- reports --- */
 
 /* One line of text and one object of JSON. A target of 0 is none; `least` tells a target to reach from one to stay under. */
-static void report(const char *name, const char *unit, struct spread is, double target,
-                   bool least) {
+static void report(const char *name, const char *unit, struct spread is, double target, bool least) {
     bool met = target == 0 || (least ? is.median >= target : is.median <= target);
     missed += !met;
     char aim[40] = "";
@@ -190,10 +189,8 @@ static void bench_find(void) {
     static const struct {
         const char *name;
         double fresh_target;
-    } fillings[] = {
-        {"random 50 %", 100}, {"random 99 %", 100}, {"packed", 1000}, {"checkered", 1000}};
-    static const uint64_t lengths[] = {
-        1, 2, 8, 64, 512, 1024}; /* the last cannot be met but in an empty bitmap */
+    } fillings[] = {{"random 50 %", 100}, {"random 99 %", 100}, {"packed", 1000}, {"checkered", 1000}};
+    static const uint64_t lengths[] = {1, 2, 8, 64, 512, 1024}; /* the last cannot be met but in an empty bitmap */
     for (unsigned f = 0; f < sizeof fillings / sizeof *fillings; f++) {
         struct bitmap bitmap;
         void *memory = zeroed(bitmap_bytes(BLOCKS));
@@ -223,14 +220,10 @@ static void bench_find(void) {
             char name[80];
             const char *none = found == BITMAP_NONE ? " (none)" : "";
             snprintf(name, sizeof name, "find %4u, %s%s", (unsigned)n, fillings[f].name, none);
-            report(name, "ns", scaled(spread_of(fresh)), n <= 512 ? fillings[f].fresh_target : 0,
-                   false);
-            snprintf(name, sizeof name, "find %4u, %s%s, other homes", (unsigned)n,
-                     fillings[f].name, none);
-            report(name, "ns", scaled(spread_of(middle)), n <= 512 ? fillings[f].fresh_target : 0,
-                   false);
-            snprintf(name, sizeof name, "find %4u, %s%s, all stale", (unsigned)n, fillings[f].name,
-                     none);
+            report(name, "ns", scaled(spread_of(fresh)), n <= 512 ? fillings[f].fresh_target : 0, false);
+            snprintf(name, sizeof name, "find %4u, %s%s, other homes", (unsigned)n, fillings[f].name, none);
+            report(name, "ns", scaled(spread_of(middle)), n <= 512 ? fillings[f].fresh_target : 0, false);
+            snprintf(name, sizeof name, "find %4u, %s%s, all stale", (unsigned)n, fillings[f].name, none);
             report(name, "ns", scaled(spread_of(stale)), 200000, false);
         }
         free(memory);
@@ -361,8 +354,7 @@ int main(int argc, char **argv) {
     (void)time_locked(); /* wake the processor up */
     printf("medians of %u, least .. greatest\n", pairs);
     bench_one_block();
-    printf("\ntimes from here on scaled by %.3f: as if two locked instructions took 10 ns\n",
-           10 / pair_ns);
+    printf("\ntimes from here on scaled by %.3f: as if two locked instructions took 10 ns\n", 10 / pair_ns);
     bench_find();
     bench_two_threads();
     printf("\n%u targets missed\n", missed);

@@ -45,11 +45,9 @@ int main(void) {
     run[BLOCKS * BLOCK_SIZE - 1] = 0;
 
     for (int i = 0; i < BLOCKS; i++) {
-        printf("block %d, %3d bytes into the pool: %s\n", i + 1, (int)(blocks[i] - blocks[0]),
-               blocks[i]);
+        printf("block %d, %3d bytes into the pool: %s\n", i + 1, (int)(blocks[i] - blocks[0]), blocks[i]);
     }
-    printf("run of %d, %d bytes into the pool: %d letters\n", BLOCKS, (int)(run - blocks[0]),
-           (int)strlen(run));
+    printf("run of %d, %d bytes into the pool: %d letters\n", BLOCKS, (int)(run - blocks[0]), (int)strlen(run));
 
     must_be_refused(run + BLOCK_SIZE, "deallocating the run's second block", BLOCKPOOL_INSIDE_RUN);
     for (int i = 0; i < BLOCKS; i++) {

@@ -75,14 +75,10 @@ static bool expect(bool holds, const char *what) {
 
 static bool search_works(void) {
     struct explored got;
-    struct exploration steps = {.threads = 2,
-                                .set_up = reset,
-                                .body = three_steps,
-                                .check = nothing,
-                                .bound = EXPLORE_UNBOUNDED};
+    struct exploration steps = {
+        .threads = 2, .set_up = reset, .body = three_steps, .check = nothing, .bound = EXPLORE_UNBOUNDED};
     explore(&steps, &got); /* four pieces of two threads: 8 over 4 orders */
-    bool ok =
-        expect(got.schedules == 70 && got.exhaustive, "2 threads of 3 accesses have 70 orders");
+    bool ok = expect(got.schedules == 70 && got.exhaustive, "2 threads of 3 accesses have 70 orders");
     steps.bound = 0;
     explore(&steps, &got);
     ok &= expect(got.schedules == 2 && !got.exhaustive, "without preemptions they have 2");
@@ -90,11 +86,9 @@ static bool search_works(void) {
     steps.stops = 1;
     explore(&steps, &got);
     ok &= expect(got.schedules == 4, "1 thread of 3 accesses has 3 places to stop, or none");
-    struct exploration race = {
-        .threads = 2, .set_up = reset, .body = lost_update, .check = both_counted, .bound = 1};
+    struct exploration race = {.threads = 2, .set_up = reset, .body = lost_update, .check = both_counted, .bound = 1};
     explore(&race, &got);
-    ok &= expect(got.failed && strcmp(got.decisions, "0*1 1*2 0*1") == 0,
-                 "it finds a lost update in one preemption");
+    ok &= expect(got.failed && strcmp(got.decisions, "0*1 1*2 0*1") == 0, "it finds a lost update in one preemption");
     return ok;
 }
 
@@ -135,8 +129,8 @@ int main(int argc, char **argv) {
     if (!search_works()) {
         return 1;
     }
-    printf("%-22s %7s %5s %12s %8s %7s  %s\n", "scenario", "threads", "bound", "schedules",
-           "longest", "seconds", "exhaustive");
+    printf("%-22s %7s %5s %12s %8s %7s  %s\n", "scenario", "threads", "bound", "schedules", "longest", "seconds",
+           "exhaustive");
     uint64_t all_schedules = 0, all_steps = 0;
     double all_began = seconds();
     unsigned explored = 0;
@@ -160,15 +154,13 @@ int main(int argc, char **argv) {
             snprintf(limit, sizeof limit, "%u", exploration.bound);
         }
         printf("%-22s %7u %5s %12llu %8llu %7.2f  %s\n", scenario->name, exploration.threads, limit,
-               (unsigned long long)got.schedules, (unsigned long long)got.longest,
-               seconds() - began,
+               (unsigned long long)got.schedules, (unsigned long long)got.longest, seconds() - began,
                got.failed       ? "FAILED"
                : got.exhaustive ? "yes"
                                 : "no");
         fflush(stdout);
         if (got.failed) {
-            printf("\n%s: %s\nschedule (thread*accesses): %s\n", scenario->name, got.message,
-                   got.decisions);
+            printf("\n%s: %s\nschedule (thread*accesses): %s\n", scenario->name, got.message, got.decisions);
             return 1;
         }
         all_schedules += got.schedules;
@@ -179,7 +171,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "no such scenario%s\n", stops ? " for --stops" : "");
         return 2;
     }
-    printf("%u scenarios, %llu schedules, %llu atomic accesses, %.1f s\n", explored,
-           (unsigned long long)all_schedules, (unsigned long long)all_steps, seconds() - all_began);
+    printf("%u scenarios, %llu schedules, %llu atomic accesses, %.1f s\n", explored, (unsigned long long)all_schedules,
+           (unsigned long long)all_steps, seconds() - all_began);
     return 0;
 }

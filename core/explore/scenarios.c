@@ -26,7 +26,7 @@ static struct pool pool;
 static _Alignas(64) unsigned char metadata[4096];
 static unsigned owner[MOST_BLOCKS]; /* NOBODY, OCCUPIED or thread + 1 */
 static bool continued[MOST_BLOCKS]; /* by the owner's account, a further block of its run */
-static unsigned succeeded; /* calls that got what they wanted; each scenario counts its own */
+static unsigned succeeded;          /* calls that got what they wanted; each scenario counts its own */
 
 /* --- the kernel's part, played by the search --- */
 
@@ -51,8 +51,7 @@ void os_wake_all(atomic_half *word) {
 static void own(uint64_t first, uint64_t n) {
     for (uint64_t at = first; at < first + n; at++) {
         if (owner[at] != NOBODY) {
-            explore_fail("block %u has two owners: %u and %u", (unsigned)at, owner[at] - 1,
-                         explore_thread());
+            explore_fail("block %u has two owners: %u and %u", (unsigned)at, owner[at] - 1, explore_thread());
         }
         owner[at] = explore_thread() + 1;
         continued[at] = false;
@@ -86,8 +85,7 @@ static void make_pool(uint64_t blocks) {
 /* Takes blocks out of the scenario. */
 static void occupy(uint64_t first, uint64_t n) {
     if (!bitmap_claim_range(&pool.bitmap, first, n)) {
-        explore_fail("set-up: block %u or one of the %u after it is taken", (unsigned)first,
-                     (unsigned)n - 1);
+        explore_fail("set-up: block %u or one of the %u after it is taken", (unsigned)first, (unsigned)n - 1);
     }
     for (uint64_t at = first; at < first + n; at++) {
         owner[at] = OCCUPIED;
@@ -124,14 +122,12 @@ static void at_rest(void) {
         }
         bool mark = load_seq(&pool.continuations[at / 64]) >> at % 64 & 1;
         if (mark != continued[at]) {
-            explore_fail("block %u %s a run, by its mark", (unsigned)at,
-                         mark ? "continues" : "does not continue");
+            explore_fail("block %u %s a run, by its mark", (unsigned)at, mark ? "continues" : "does not continue");
         }
     }
     struct pool_fault fault;
     if (pool_check(&pool, &fault, 1)) {
-        explore_fail("pool_check finds a fault of kind %u at %u", (unsigned)fault.kind,
-                     (unsigned)fault.index);
+        explore_fail("pool_check finds a fault of kind %u at %u", (unsigned)fault.kind, (unsigned)fault.index);
     }
     uint64_t longest = bitmap_longest_free(&pool.bitmap);
     if (longest && bitmap_find(&pool.bitmap, 0, longest) == BITMAP_NONE) {
@@ -197,8 +193,7 @@ static void release(uint64_t first, uint64_t n) {
     disown(first, n);
     uint64_t released = pool_release(&pool, first, n);
     if (released != n) {
-        explore_fail("release of %u at %u by its owner released %u", (unsigned)n, (unsigned)first,
-                     (unsigned)released);
+        explore_fail("release of %u at %u by its owner released %u", (unsigned)n, (unsigned)first, (unsigned)released);
     }
 }
 
@@ -495,8 +490,8 @@ static void audit_meanwhile(unsigned thread) {
         struct pool_fault fault;
         /* a summary whose releaser sleeps between the bit and the mark may look wrong for as long as he sleeps */
         if (pool_check(&pool, &fault, 1) && fault.kind != POOL_FAULT_SUMMARY) {
-            explore_fail("pool_check finds a fault of kind %u at %u in a sound pool",
-                         (unsigned)fault.kind, (unsigned)fault.index);
+            explore_fail("pool_check finds a fault of kind %u at %u in a sound pool", (unsigned)fault.kind,
+                         (unsigned)fault.index);
         }
     }
 }
@@ -633,10 +628,10 @@ static void stopped_hurts_nobody(void) {
     }
 }
 
-#define PAIR(set_up_, body_, check_, bound_)                                                       \
-    { .threads = 2, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_ }
-#define THREE(set_up_, body_, check_, bound_)                                                      \
-    { .threads = 3, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_ }
+#define PAIR(set_up_, body_, check_, bound_)                                                                           \
+    {.threads = 2, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_}
+#define THREE(set_up_, body_, check_, bound_)                                                                          \
+    {.threads = 3, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_}
 
 const struct scenario scenarios[] = {
     {"singles", "two claim, release, claim; two bits free in one word",
@@ -662,34 +657,30 @@ const struct scenario scenarios[] = {
     {"run_across_and_single", "a run across two words, searched for, against a single",
      PAIR(set_up_border, run_across_or_single, at_rest_some_succeeded, 9), false},
     {"ranges_three_and_two", "a range across three words against one across two of them",
-     PAIR(set_up_three_words, range_of_three_words_or_two, at_rest_some_succeeded,
-          EXPLORE_UNBOUNDED),
-     false},
+     PAIR(set_up_three_words, range_of_three_words_or_two, at_rest_some_succeeded, EXPLORE_UNBOUNDED), false},
     {"runs_three_and_two", "the same, searched for",
      PAIR(set_up_three_words, run_of_three_words_or_two, at_rest_some_succeeded, 5), false},
     {"ranges_overlapping", "two ranges across three words, one bit apart",
-     PAIR(set_up_three_words, overlapping_ranges, at_rest_some_succeeded, EXPLORE_UNBOUNDED),
-     false},
+     PAIR(set_up_three_words, overlapping_ranges, at_rest_some_succeeded, EXPLORE_UNBOUNDED), false},
     {"one_run_fits", "two want a run of four, five are free across a border",
      PAIR(set_up_one_run_fits, run_of_four, at_rest_one_succeeded, 4), false},
     {"many_twice", "two want six of ten free, across a border",
      PAIR(set_up_ten_free, many_of_six, at_rest_one_succeeded, 5), false},
-    {"packed_twice", "the same by bitmap_claim_packed",
-     PAIR(set_up_ten_free, packed_of_six, at_rest_one_succeeded, 3), false},
+    {"packed_twice", "the same by bitmap_claim_packed", PAIR(set_up_ten_free, packed_of_six, at_rest_one_succeeded, 3),
+     false},
     {"many_across_chunks", "the same across two chunks",
      PAIR(set_up_ten_free_in_two_chunks, many_of_six, at_rest_one_succeeded, 3), false},
     {"many_and_singles", "nine of ten, given back, against singles",
      PAIR(set_up_ten_free, many_or_singles, at_rest_some_succeeded, 5), false},
     {"free_and_reuse", "a run is freed, another thread reuses its blocks",
      PAIR(set_up_run_to_free, free_run_or_reuse_it, at_rest, 5), false},
-    {"release_and_reuse", "the same with pool_release",
-     PAIR(set_up_run_to_free, release_run_or_reuse_it, at_rest, 5), false},
+    {"release_and_reuse", "the same with pool_release", PAIR(set_up_run_to_free, release_run_or_reuse_it, at_rest, 5),
+     false},
     {"audit", "pool_check while a run is freed and another allocated",
      PAIR(set_up_run_to_free, audit_meanwhile, at_rest, 3), false},
     {"stale_and_release", "summaries are computed anew while two runs are released",
      PAIR(set_up_stale, look_or_release, at_rest, 8), false},
-    {"fresh_and_release", "the same from fresh summaries",
-     PAIR(set_up_fresh, look_or_release, at_rest, 9), false},
+    {"fresh_and_release", "the same from fresh summaries", PAIR(set_up_fresh, look_or_release, at_rest, 9), false},
     {"look_look_release", "two compute summaries anew while a third releases",
      THREE(set_up_fresh, look_release_look, at_rest, 5), false},
     {"look_release_release", "one computes summaries anew while two release",

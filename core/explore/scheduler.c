@@ -9,8 +9,8 @@
 
 #define STACK_BYTES (64u << 10)
 #define MOST_DECISIONS 100000u
-#define MOST_STEPS 100000u /* of one schedule: more is taken for a schedule without end */
-#define STOP 7u            /* the choice "stop this one for ever"; others are numbers of threads */
+#define MOST_STEPS 100000u     /* of one schedule: more is taken for a schedule without end */
+#define STOP 7u                /* the choice "stop this one for ever"; others are numbers of threads */
 #define SEARCH EXPLORE_THREADS /* the coroutine that is no thread: the search itself */
 
 /* --- coroutines: a swap that makes no system call where we have one, else ucontext --- */
@@ -91,8 +91,7 @@ static struct event {
 static unsigned event_count;
 
 static void note(unsigned thread, bool stop) {
-    if (!stop && event_count && events[event_count - 1].thread == thread &&
-        !events[event_count - 1].stop) {
+    if (!stop && event_count && events[event_count - 1].thread == thread && !events[event_count - 1].stop) {
         events[event_count - 1].steps++;
     } else if (event_count < MOST_STEPS) {
         events[event_count++] = (struct event){(uint8_t)thread, stop, 1};
@@ -128,8 +127,7 @@ static unsigned decide(unsigned usual, unsigned free, unsigned costly) {
                 explore_fail("too many decisions in one schedule");
                 go_to(SEARCH);
             }
-            decisions[depth++] =
-                (struct decision){(uint8_t)usual, (uint8_t)(choices & ~(1u << usual))};
+            decisions[depth++] = (struct decision){(uint8_t)usual, (uint8_t)(choices & ~(1u << usual))};
         }
         chosen = decisions[taken++].chosen;
     }
@@ -261,10 +259,10 @@ static void tell_decisions(void) {
     size_t length = 0, room = sizeof result->decisions;
     for (unsigned e = 0; e < event_count && length < room; e++) {
         const char *space = e ? " " : "";
-        int more = events[e].stop ? snprintf(result->decisions + length, room - length, "%s%u!",
-                                             space, events[e].thread)
-                                  : snprintf(result->decisions + length, room - length, "%s%u*%u",
-                                             space, events[e].thread, events[e].steps);
+        int more = events[e].stop
+                       ? snprintf(result->decisions + length, room - length, "%s%u!", space, events[e].thread)
+                       : snprintf(result->decisions + length, room - length, "%s%u*%u", space, events[e].thread,
+                                  events[e].steps);
         length += (size_t)more;
     }
 }
@@ -286,7 +284,7 @@ void explore(const struct exploration *exploration, struct explored *explored) {
         if (depth) {
             struct decision *last = &decisions[depth - 1];
             last->chosen = (uint8_t)first_of(last->left);
-            last->left &= (uint8_t) ~(1u << last->chosen);
+            last->left &= (uint8_t)~(1u << last->chosen);
         }
     } while (depth);
 }

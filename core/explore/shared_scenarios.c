@@ -576,24 +576,30 @@ static void the_waiter_got_it(void) {
 }
 
 #define LIVING(threads_, set_up_, body_, check_, bound_)                                                               \
-    { .threads = threads_, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_, .stopped = stopped }
+    {.threads = threads_, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_, .stopped = stopped}
 #define DYING(stops_, threads_, set_up_, body_, check_, bound_)                                                        \
-    {                                                                                                                  \
-        .threads = threads_, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_, .stops = stops_,      \
-        .stopped = stopped                                                                                             \
-    }
-#define SLOTS(stops_, body_, bound_)                                                                                  \
-    {                                                                                                                  \
-        .threads = 3, .set_up = slots_set_up, .body = body_, .check = slots_at_rest, .bound = bound_, .stops = stops_, \
-        .stopped = slots_stopped                                                                                       \
-    }
+    {.threads = threads_,                                                                                              \
+     .set_up = set_up_,                                                                                                \
+     .body = body_,                                                                                                    \
+     .check = check_,                                                                                                  \
+     .bound = bound_,                                                                                                  \
+     .stops = stops_,                                                                                                  \
+     .stopped = stopped}
+#define SLOTS(stops_, body_, bound_)                                                                                   \
+    {.threads = 3,                                                                                                     \
+     .set_up = slots_set_up,                                                                                           \
+     .body = body_,                                                                                                    \
+     .check = slots_at_rest,                                                                                           \
+     .bound = bound_,                                                                                                  \
+     .stops = stops_,                                                                                                  \
+     .stopped = slots_stopped}
 
 const struct scenario scenarios[] = {
     {"singles", "two allocate, drop, allocate; two blocks; bitmap.c step by step",
      LIVING(2, set_up_two_blocks, allocate_drop_allocate, two_succeeded, 5), false},
     {"runs", "two want two of three blocks", LIVING(2, set_up_three_blocks, runs_of_two, some_succeeded, 7), false},
-    {"runs_fine", "the same, bitmap.c step by step",
-     LIVING(2, set_up_three_fine, runs_of_two, some_succeeded, 4), false},
+    {"runs_fine", "the same, bitmap.c step by step", LIVING(2, set_up_three_fine, runs_of_two, some_succeeded, 4),
+     false},
     {"run_and_singles", "a run of three against singles; three blocks",
      LIVING(2, set_up_three_blocks, run_of_three_or_singles, some_succeeded, 6), false},
     {"three_sizes", "runs of two, one and three in four blocks",
@@ -602,8 +608,8 @@ const struct scenario scenarios[] = {
      LIVING(2, set_up_wrong_head, run_and_single, at_rest, 6), false},
     {"wrong_tail", "the same where its tail would be: undo", LIVING(2, set_up_wrong_tail, run_and_single, at_rest, 5),
      false},
-    {"wrong_run", "the same, two bits wrong, against another run",
-     LIVING(2, set_up_wrong_run, run_and_run, at_rest, 5), false},
+    {"wrong_run", "the same, two bits wrong, against another run", LIVING(2, set_up_wrong_run, run_and_run, at_rest, 5),
+     false},
     {"wrong_and_dropped", "the same, and the block is dropped meanwhile",
      LIVING(3, set_up_wrong_and_dropped, run_or_drop_wrong, at_rest, 4), false},
     {"share", "one sends two tickets and drops, two redeem and drop",
@@ -614,7 +620,8 @@ const struct scenario scenarios[] = {
      LIVING(3, set_up_held, drop_or_redeem_or_reuse, at_rest, 4), false},
     {"step_back", "an old name is redeemed while its block is used anew and shared",
      LIVING(2, set_up_last_holder, reuse_or_step_back, at_rest, 6), false},
-    {"step_back_twice", "two redeem the old name", LIVING(3, set_up_last_holder, reuse_or_step_back, at_rest, 4), false},
+    {"step_back_twice", "two redeem the old name", LIVING(3, set_up_last_holder, reuse_or_step_back, at_rest, 4),
+     false},
     {"stale_name", "a stale name takes nobody's ticket", LIVING(3, set_up_stale_name, stale_name, at_rest, 4), false},
     {"free_or_redeem", "shared_drop_last against redeeming, and reuse",
      LIVING(3, set_up_held, free_or_redeem, at_rest, 4), false},
@@ -633,7 +640,8 @@ const struct scenario scenarios[] = {
      DYING(1, 2, set_up_three_blocks, die_allocating, at_rest, EXPLORE_UNBOUNDED), false},
     {"die_among_others", "the same, and a third allocates meanwhile",
      DYING(1, 3, set_up_three_blocks, die_while_others_allocate, at_rest, 3), false},
-    {"die_undoing", "a death in undoing, beside a single", DYING(1, 3, set_up_wrong_last_tail, die_undoing, at_rest, 3), false},
+    {"die_undoing", "a death in undoing, beside a single", DYING(1, 3, set_up_wrong_last_tail, die_undoing, at_rest, 3),
+     false},
     {"die_beside_wrong", "a death, and mending a wrong bit whose block is dropped",
      DYING(1, 3, set_up_wrong_beside, die_beside_wrong, at_rest, 4), false},
     {"die_freeing", "a death in freeing a run, which is allocated meanwhile",
@@ -657,8 +665,7 @@ const struct scenario scenarios[] = {
      DYING(1, 3, set_up_full_and_mail, die_or_wait, the_waiter_got_it, 3), false},
     {"attach_and_probe", "two take slots while they and a third look for the dead, all without the gate",
      SLOTS(0, slots_take_and_probe, 4), false},
-    {"attach_and_leave", "three come and go through the gate, two may die",
-     SLOTS(2, slots_come_and_go, 1), false},
+    {"attach_and_leave", "three come and go through the gate, two may die", SLOTS(2, slots_come_and_go, 1), false},
 };
 
 const unsigned scenario_count = sizeof scenarios / sizeof *scenarios;

@@ -12,8 +12,8 @@ enum intent { NOTHING, SHARING, REDEEMING };
 
 struct entry {
     struct shared_run run;
-    unsigned holders; /* processes */
-    unsigned fewest, most; /* tickets in flight */
+    unsigned holders;         /* processes */
+    unsigned fewest, most;    /* tickets in flight */
     uint32_t shared, sharing; /* when its last ticket was made, or begun */
     bool freed;
 };
@@ -22,9 +22,9 @@ static struct entry book[MOST_ENTRIES];
 static unsigned entries;
 static struct process {
     struct shared view;
-    unsigned slot; /* SLOTS without one */
-    bool unborn;   /* its slot belongs to its parent */
-    bool settled;  /* dead, and the book knows it */
+    unsigned slot;      /* SLOTS without one */
+    bool unborn;        /* its slot belongs to its parent */
+    bool settled;       /* dead, and the book knows it */
     enum intent intent; /* what it is about to do, if it is stopped in a call */
     struct entry *entry;
     unsigned amount;

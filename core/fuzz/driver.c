@@ -96,10 +96,8 @@ static size_t make(uint8_t *data) {
     for (size_t i = 0; i < damages; i++, size += DAMAGE) {
         uint64_t which = below(3) ? below(80) : below(65536), word = value();
         place = below(3) ? place : (unsigned)below(8);
-        place = place == 0 && below(8) ? 3 : place; /* the header is soon explored */
-        place = data[0] >= 248 && below(2)
-                    ? 6
-                    : place; /* the largest segment is there for its summaries */
+        place = place == 0 && below(8) ? 3 : place;     /* the header is soon explored */
+        place = data[0] >= 248 && below(2) ? 6 : place; /* the largest segment is there for its summaries */
         data[size] = (uint8_t)place;
         data[size + 1] = (uint8_t)(below(3) ? 0 : below(8));
         data[size + 2] = (uint8_t)which;
@@ -111,8 +109,8 @@ static size_t make(uint8_t *data) {
 
 static void last_words(int signal_number) {
     char text[160];
-    int length = snprintf(text, sizeof text, "\nsignal %d at --seed %llu --inputs %llu\n",
-                          signal_number, (unsigned long long)seed, (unsigned long long)number + 1);
+    int length = snprintf(text, sizeof text, "\nsignal %d at --seed %llu --inputs %llu\n", signal_number,
+                          (unsigned long long)seed, (unsigned long long)number + 1);
     if (write(STDERR_FILENO, text, (size_t)length) < 0) {
         _exit(2);
     }
@@ -187,7 +185,7 @@ int main(int argc, char **argv) {
     }
     alarm(0);
     last = now() - began;
-    printf("%llu inputs in %.1f s, %.0f a second, nothing found\n",
-           (unsigned long long)(number - from), last, (double)(number - from) / last);
+    printf("%llu inputs in %.1f s, %.0f a second, nothing found\n", (unsigned long long)(number - from), last,
+           (double)(number - from) / last);
     return 0;
 }

@@ -34,12 +34,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MOST_DAMAGES 64u /* more are ignored */
 #define PATIENCE 5.0
 
-#define MUST(condition)                                                                            \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "fuzz_segment.c:%d: %s\n", __LINE__, #condition);                      \
-            abort();                                                                               \
-        }                                                                                          \
+#define MUST(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "fuzz_segment.c:%d: %s\n", __LINE__, #condition);                                          \
+            abort();                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 /* --- what the linker diverts --- */
@@ -67,8 +67,7 @@ int __wrap_os_map_file(int file, uint64_t bytes, void **memory) {
             return 0;
         }
     }
-    char *at = mmap(NULL, bytes + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                    -1, 0);
+    char *at = mmap(NULL, bytes + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     MUST(at != MAP_FAILED);
     *memory = mmap(at + GUARD, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
     MUST(*memory == at + GUARD);
@@ -129,8 +128,7 @@ static void populate(struct segment *segment) {
             last = run;
         }
     }
-    MUST(shared_drop(shared, me, &last, &done) == SHARED_OK &&
-         done); /* CLOSING, and not finished */
+    MUST(shared_drop(shared, me, &last, &done) == SHARED_OK && done); /* CLOSING, and not finished */
     store_relaxed(&shared->ledger[last.index], ledger_closing(dead));
     if (shared->blocks > 1000) {
         MUST(shared_allocate(shared, me, 600, 0, &run) == SHARED_OK);
@@ -158,8 +156,7 @@ static void prepare(struct segment *segment, uint64_t blocks) {
     segment_make(memory, geometry);
     MUST(slots_take(segment->file, memory, geometry, &hold, NULL, &error) == 0);
     segment->hold = hold;
-    MUST(member_attach_file(&segment->living, os_reopen(segment->file), PATIENCE, &failure) ==
-         MEMBER_OK);
+    MUST(member_attach_file(&segment->living, os_reopen(segment->file), PATIENCE, &failure) == MEMBER_OK);
     populate(segment);
     memset(segment->memory + geometry->data_at, 0x5a, blocks * BLOCK);
     segment->good = malloc(geometry->bytes);
@@ -180,8 +177,7 @@ static uint64_t sum_of(const struct segment_geometry *geometry) {
 
 static void damage(struct segment *segment, const uint8_t *bytes) {
     const struct segment_geometry *geometry = &segment->geometry;
-    uint64_t words = (geometry->blocks + 511) / 512 * 8,
-             summaries = bitmap_bytes(geometry->blocks) / 8 - words;
+    uint64_t words = (geometry->blocks + 511) / 512 * 8, summaries = bitmap_bytes(geometry->blocks) / 8 - words;
     const struct {
         uint64_t at, words;
     } places[] = {
@@ -195,12 +191,10 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
         {SEGMENT_PAGE, (geometry->data_at - SEGMENT_PAGE) / 8},
     };
     uint64_t which, value, word, n;
-    unsigned place = bytes[0] % (sizeof places / sizeof *places),
-             number = bytes[2] | (unsigned)bytes[3] << 8;
+    unsigned place = bytes[0] % (sizeof places / sizeof *places), number = bytes[2] | (unsigned)bytes[3] << 8;
     memcpy(&value, bytes + 4, 8);
     /* small numbers name the first words, large ones any of them */
-    which = (number < 256 ? number : (uint64_t)number * places[place].words >> 16) %
-            places[place].words;
+    which = (number < 256 ? number : (uint64_t)number * places[place].words >> 16) % places[place].words;
     unsigned char *at = segment->memory + places[place].at + 8 * which;
     memcpy(&word, at, 8);
     n = 1;
@@ -229,8 +223,7 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
         break;
     default: /* some */
         n = 1 + value % 8;
-        word = ledger_make((enum ledger_state)(value >> 8 & 7), value >> 16 & 0xffff,
-                           value >> 32 & 0xff);
+        word = ledger_make((enum ledger_state)(value >> 8 & 7), value >> 16 & 0xffff, value >> 32 & 0xff);
         n = n < places[place].words - which ? n : places[place].words - which;
     }
     for (uint64_t i = 0; i < n; i++) {
@@ -240,8 +233,7 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
 
 /* Whether nothing changed that no call may change. The geometry is what the member took for good: with the sum made right, it may
  * have a block more than the segment had. */
-static void look_for_stray_writes(const struct segment *segment,
-                                  const struct segment_geometry *geometry) {
+static void look_for_stray_writes(const struct segment *segment, const struct segment_geometry *geometry) {
     const struct {
         uint64_t from, to;
     } unchanged[] = {
@@ -256,8 +248,7 @@ static void look_for_stray_writes(const struct segment *segment,
         MUST(memcmp(segment->memory + from, segment->damaged + from, unchanged[i].to - from) == 0);
     }
     for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
-        uint64_t from = geometry->slots_at + slot * sizeof(struct segment_slot) +
-                        offsetof(struct segment_slot, rest);
+        uint64_t from = geometry->slots_at + slot * sizeof(struct segment_slot) + offsetof(struct segment_slot, rest);
         MUST(memcmp(segment->memory + from, segment->damaged + from, 96) == 0);
     }
 }
@@ -289,8 +280,7 @@ static void use(struct member *member) {
             in_bounds(member, &runs[n++]);
         }
     }
-    for (uint64_t i = 0, looked = 0;
-         looked < 20 && shared_next_run(&member->shared, i, &run, &word); looked++) {
+    for (uint64_t i = 0, looked = 0; looked < 20 && shared_next_run(&member->shared, i, &run, &word); looked++) {
         MUST(run.index >= i);
         in_bounds(member, &run);
         i = run.index + 1;
@@ -370,8 +360,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(segment->damaged, segment->memory, geometry->bytes);
     uint64_t bytes = geometry->bytes + (uint64_t)off[data[1] % 8];
     MUST(bytes == geometry->bytes || ftruncate(segment->file, (off_t)bytes) == 0);
-    enum member_status status =
-        member_attach_file(&member, os_reopen(segment->file), PATIENCE, &failure);
+    enum member_status status = member_attach_file(&member, os_reopen(segment->file), PATIENCE, &failure);
     if (bytes != geometry->bytes) {
         MUST(status != MEMBER_OK);
         MUST(ftruncate(segment->file, (off_t)geometry->bytes) == 0);

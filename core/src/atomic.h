@@ -70,8 +70,7 @@ static inline bool clear_bit_seq(atomic_word *word, unsigned bit) {
 /* Replaces *expected by `desired`; on failure *expected becomes what the word holds. */
 static inline bool compare_exchange_seq(atomic_word *word, uint64_t *expected, uint64_t desired) {
     explore_step();
-    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_seq_cst,
-                                                   memory_order_seq_cst);
+    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_seq_cst, memory_order_seq_cst);
 }
 
 static inline uint32_t half_load_seq(const atomic_half *half) {

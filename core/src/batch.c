@@ -4,9 +4,7 @@
 #include <string.h>
 
 /* The smallest power of two that leaves half of the table empty, as an exponent. */
-static unsigned log_for(uint64_t most) {
-    return most <= 8 ? 4 : 65 - (unsigned)__builtin_clzll(most - 1);
-}
+static unsigned log_for(uint64_t most) { return most <= 8 ? 4 : 65 - (unsigned)__builtin_clzll(most - 1); }
 
 size_t batch_bytes(uint64_t most) {
     return (size_t)(most * sizeof(struct batch_part) + (sizeof(uint32_t) << log_for(most)));
@@ -61,15 +59,13 @@ void batch_add_range(struct batch *batch, uint64_t first, uint64_t n) {
     }
 }
 
-static inline __attribute__((always_inline)) uint64_t integer_at(const void *integers,
-                                                                 unsigned width, uint64_t i) {
-    return width == 4 ? (uint64_t)((const int32_t *)integers)[i]
-                      : (uint64_t)((const int64_t *)integers)[i];
+static inline __attribute__((always_inline)) uint64_t integer_at(const void *integers, unsigned width, uint64_t i) {
+    return width == 4 ? (uint64_t)((const int32_t *)integers)[i] : (uint64_t)((const int64_t *)integers)[i];
 }
 
 /* Whether n integers count up from `first`. Without a branch in the loop, so that it is done several at once. */
-static inline __attribute__((always_inline)) bool counts_up(const void *integers, unsigned width,
-                                                            uint64_t first, unsigned n) {
+static inline __attribute__((always_inline)) bool counts_up(const void *integers, unsigned width, uint64_t first,
+                                                            unsigned n) {
     uint64_t differs = 0;
     uint32_t differs_half = 0;
     for (unsigned i = 0; i < n; i++) {
@@ -85,8 +81,7 @@ static inline __attribute__((always_inline)) bool counts_up(const void *integers
 /* batch_add_integers for one width. The mask of the word at hand stays in a register: through memory, each bit
  * would wait for the one before to be stored and loaded again. */
 static inline __attribute__((always_inline)) enum batch_status
-add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t n,
-             uint64_t *refused) {
+add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t n, uint64_t *refused) {
     for (uint64_t i = 0; i < n;) {
         uint64_t bit = integer_at(integers, width, i), word = bit / 64;
         if (bit >= batch->bits) {
@@ -123,10 +118,9 @@ add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t
     return BATCH_OK;
 }
 
-enum batch_status batch_add_integers(struct batch *batch, const void *integers, unsigned width,
-                                     uint64_t n, uint64_t *refused) {
-    return width == 4 ? add_integers(batch, integers, 4, n, refused)
-                      : add_integers(batch, integers, 8, n, refused);
+enum batch_status batch_add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t n,
+                                     uint64_t *refused) {
+    return width == 4 ? add_integers(batch, integers, 4, n, refused) : add_integers(batch, integers, 8, n, refused);
 }
 
 uint64_t batch_first(const struct batch *batch) {

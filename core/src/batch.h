@@ -45,8 +45,8 @@ void batch_add_range(struct batch *batch, uint64_t first, uint64_t n);
 
 /* Adds n bits that stand as signed integers of `width` bytes, 4 or 8; a negative one is outside. Stops at the first word with
  * one that is refused, which it gives as *refused. */
-enum batch_status batch_add_integers(struct batch *batch, const void *integers, unsigned width,
-                                     uint64_t n, uint64_t *refused);
+enum batch_status batch_add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t n,
+                                     uint64_t *refused);
 
 /* The first bit of the batch that is not taken; BITMAP_NONE when all are. */
 uint64_t batch_missing(const struct batch *batch, const struct bitmap *bitmap);

@@ -176,8 +176,8 @@ static uint64_t scan(const struct bitmap *bitmap, uint64_t from, uint64_t end, u
  * suffix of a group counts for no more than it can be: a damaged one would lead to a place before the group, and whoever
  * found nothing there would mark other summaries than that one as stale, and be led there for ever. */
 static uint64_t find_forward(struct bitmap *bitmap, uint64_t from, uint64_t until, uint64_t n) {
-    uint64_t run = 0;            /* free bits directly before the chunk, as far as the summaries know */
-    uint64_t walked = ALL;       /* the group whose chunks are being walked from its first */
+    uint64_t run = 0;      /* free bits directly before the chunk, as far as the summaries know */
+    uint64_t walked = ALL; /* the group whose chunks are being walked from its first */
     uint64_t c = from;
     while (c < bitmap->chunk_count && c * BITMAP_CHUNK_BITS < until * BITMAP_CHUNK_BITS + run) {
         if (c % BITMAP_GROUP_CHUNKS == 0) {

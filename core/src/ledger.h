@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LEDGER_SLOTS 48u     /* holder bits */
+#define LEDGER_SLOTS 48u /* holder bits */
 #define LEDGER_MOST_TICKETS 8191u
 #define LEDGER_MOST_BLOCKS (UINT64_C(1) << 24)
 
@@ -47,9 +47,13 @@ static inline uint64_t ledger_make(enum ledger_state state, uint64_t holders, ui
     return (uint64_t)state << 61 | tickets << 48 | holders;
 }
 
-static inline uint64_t ledger_opening(unsigned slot) { return ledger_make(LEDGER_IS_OPENING, ledger_slot_bit(slot), 0); }
+static inline uint64_t ledger_opening(unsigned slot) {
+    return ledger_make(LEDGER_IS_OPENING, ledger_slot_bit(slot), 0);
+}
 static inline uint64_t ledger_live(unsigned slot) { return ledger_make(LEDGER_IS_LIVE, ledger_slot_bit(slot), 0); }
-static inline uint64_t ledger_closing(unsigned slot) { return ledger_make(LEDGER_IS_CLOSING, ledger_slot_bit(slot), 0); }
+static inline uint64_t ledger_closing(unsigned slot) {
+    return ledger_make(LEDGER_IS_CLOSING, ledger_slot_bit(slot), 0);
+}
 static inline uint64_t ledger_tail(uint64_t distance) { return (uint64_t)LEDGER_IS_TAIL << 61 | distance; }
 
 static inline bool ledger_is_live(uint64_t word) { return ledger_state(word) == LEDGER_IS_LIVE; }

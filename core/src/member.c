@@ -88,7 +88,8 @@ static unsigned recover_slots(struct member *member, uint64_t dead) {
         shared_recover(&member->shared, (unsigned)__builtin_ctzll(left));
     }
     if (dead) {
-        shared_recover(&member->shared, SEGMENT_TICKET_SLOT); /* whoever dropped tickets under the gate may have died of it */
+        shared_recover(&member->shared,
+                       SEGMENT_TICKET_SLOT); /* whoever dropped tickets under the gate may have died of it */
         (void)shared_mend(&member->shared);
         (void)fetch_and_seq(&member->shared.waiting->slots, ~dead);
     }
@@ -385,8 +386,8 @@ void member_leave(struct member *member, double gate_seconds) {
         enter_gate(member->file, member->memory, gate_seconds, &gate, &failure) != MEMBER_OK) {
         return;
     }
-    uint64_t dead = dead_slots(member), others = slots_used(member->memory, &member->geometry) & ~dead &
-                                                 ~ledger_slot_bit(member->slot);
+    uint64_t dead = dead_slots(member),
+             others = slots_used(member->memory, &member->geometry) & ~dead & ~ledger_slot_bit(member->slot);
     (void)recover_slots(member, ledger_slot_bit(member->slot));
     if (others == 0 && !(member->geometry.flags & SEGMENT_PERMANENT)) {
         (void)remove_name(member);
@@ -446,7 +447,8 @@ enum member_status member_drop(struct member *member, const struct shared_run *r
     if (member->extra[run->index]) {
         member->extra[run->index]--;
     } else {
-        if (member->child != SLOTS_NONE) { /* a destructor between the halves of a fork: the child will not have it either */
+        if (member->child !=
+            SLOTS_NONE) { /* a destructor between the halves of a fork: the child will not have it either */
             status = shared_drop(&member->shared, member->child, run, freed);
         }
         if (status == SHARED_OK) {
@@ -482,9 +484,8 @@ enum member_status member_free(struct member *member, const struct shared_run *r
 }
 
 enum member_status member_share(struct member *member, const struct shared_run *run, uint64_t n) {
-    return member_is_stray(member)
-               ? MEMBER_STRAY
-               : status_of(shared_share(&member->shared, member->slot, run, n, os_seconds()));
+    return member_is_stray(member) ? MEMBER_STRAY
+                                   : status_of(shared_share(&member->shared, member->slot, run, n, os_seconds()));
 }
 
 enum member_status member_redeem(struct member *member, struct shared_run *run) {
@@ -602,19 +603,20 @@ enum member_status member_wait_enter(struct member *member) {
     return MEMBER_OK;
 }
 
-uint32_t member_wait_sequence(const struct member *member) {
-    return half_load_seq(&member->shared.waiting->sequence);
-}
+uint32_t member_wait_sequence(const struct member *member) { return half_load_seq(&member->shared.waiting->sequence); }
 
 void member_wait_sleep(struct member *member, uint32_t sequence, double seconds) {
     os_wait_shared(&member->shared.waiting->sequence, sequence, seconds);
 }
 
 enum member_status member_wait_leave(struct member *member) {
+    if (member_is_stray(member)) {
+        return MEMBER_STRAY; /* it did not enter, or forked since: no thread waits here */
+    }
     if (!lock(member)) {
         return MEMBER_LOCKED;
     }
-    if (--member->waiters == 0 && !member_is_stray(member)) {
+    if (--member->waiters == 0) {
         (void)fetch_and_seq(&member->shared.waiting->slots, ~ledger_slot_bit(member->slot));
     }
     unlock(member);
@@ -628,17 +630,19 @@ void member_fork_before(struct member *member, bool share, double gate_seconds) 
     int gate, error;
     member->child = SLOTS_NONE;
     member->child_description = -1;
-    pthread_mutex_lock(&turn); /* whatever it takes: a child must not inherit a description that another thread has open */
+    pthread_mutex_lock(
+        &turn); /* whatever it takes: a child must not inherit a description that another thread has open */
     member->fork_shares = share;
     bool entered = share && !member_is_stray(member) &&
                    enter_gate(member->file, member->memory, gate_seconds, &gate, &failure) == MEMBER_OK;
-    while (!lock(member)) { /* before the child has a slot: a drop in between would look for a bit that is not set yet */
+    while (
+        !lock(member)) { /* before the child has a slot: a drop in between would look for a bit that is not set yet */
         os_yield();
     }
     if (entered) {
         (void)recover_slots(member, dead_slots(member));
-        member->child = slots_take(member->file, member->memory, &member->geometry, NULL, &member->child_description,
-                                   &error);
+        member->child =
+            slots_take(member->file, member->memory, &member->geometry, NULL, &member->child_description, &error);
         if (member->child != SLOTS_NONE) {
             shared_fork(&member->shared, member->slot, member->child);
         }

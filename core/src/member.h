@@ -50,9 +50,9 @@ struct member {
     struct shared shared;
     unsigned slot;
     atomic_word *alive; /* reads 1 in the process that is the member, 0 in a stray child */
-    atomic_word lock; /* the number of the thread that has it, or 0 */
-    unsigned depth;   /* how often it took it: it may come again, in a destructor during a fork */
-    uint32_t *extra; /* per block: references of this process beyond the first */
+    atomic_word lock;   /* the number of the thread that has it, or 0 */
+    unsigned depth;     /* how often it took it: it may come again, in a destructor during a fork */
+    uint32_t *extra;    /* per block: references of this process beyond the first */
     void *memory;
     struct segment_geometry geometry;
     struct segment_slot *place;

@@ -121,9 +121,9 @@ static uint64_t read_number(const char *path, const char *after, uint64_t otherw
 }
 
 void os_memory(struct os_memory *memory) {
-    memory->total = (read_number("/proc/meminfo", "MemTotal:", UINT64_MAX >> 12) +
-                     read_number("/proc/meminfo", "SwapTotal:", 0)) *
-                    1024;
+    memory->total =
+        (read_number("/proc/meminfo", "MemTotal:", UINT64_MAX >> 12) + read_number("/proc/meminfo", "SwapTotal:", 0)) *
+        1024;
     memory->available = read_number("/proc/meminfo", "MemAvailable:", memory->total / 1024) * 1024;
     FILE *own = fopen("/proc/self/cgroup", "re");
     if (!own) {

@@ -76,8 +76,8 @@ int os_shm_list(const char *prefix, bool (*each)(const char *name, void *context
         return -errno;
     }
     const struct dirent *entry;
-    while ((entry = readdir(directory)) && (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 ||
-                                            each(entry->d_name, context))) {
+    while ((entry = readdir(directory)) &&
+           (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || each(entry->d_name, context))) {
     }
     closedir(directory);
     return 0;
@@ -162,8 +162,8 @@ int os_map_file(int file, uint64_t bytes, void **memory) {
 void os_unmap_file(void *memory, uint64_t bytes) { munmap(memory, bytes); }
 
 int os_map_over(void *memory, uint64_t bytes) {
-    void *at = mmap(memory, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
-                    0);
+    void *at =
+        mmap(memory, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     return at == MAP_FAILED ? -errno : 0;
 }
 
@@ -256,9 +256,7 @@ void os_process_command(pid_t process, char *command, size_t size) {
 
 uid_t os_user(void) { return geteuid(); }
 
-int os_random(void *bytes, size_t count) {
-    return getrandom(bytes, count, 0) == (ssize_t)count ? 0 : -EIO;
-}
+int os_random(void *bytes, size_t count) { return getrandom(bytes, count, 0) == (ssize_t)count ? 0 : -EIO; }
 
 uint32_t os_seconds(void) {
     struct timespec now;

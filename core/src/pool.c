@@ -169,9 +169,7 @@ static void wrong_continuations(const struct pool *pool, uint64_t word, uint64_t
 uint64_t pool_check(struct pool *pool, struct pool_fault *faults, uint64_t most) {
     uint64_t count = 0, words = pool->bitmap.chunk_count * BITMAP_CHUNK_WORDS;
     for (uint64_t w = 0; w < words; w++) {
-        uint64_t inside = w * 64 >= pool->blocks          ? 0
-                          : pool->blocks - w * 64 >= 64 ? ALL
-                                                          : ~(ALL << pool->blocks % 64);
+        uint64_t inside = w * 64 >= pool->blocks ? 0 : pool->blocks - w * 64 >= 64 ? ALL : ~(ALL << pool->blocks % 64);
         uint64_t not_allocated, lost;
         wrong_continuations(pool, w, &not_allocated, &lost);
         uint64_t past = ~inside & (~load_seq(&pool->bitmap.words[w]) | load_seq(&pool->continuations[w]));

@@ -124,7 +124,8 @@ struct shared_totals {
     uint64_t slack;        /* bytes of live runs that nobody asked for */
     uint64_t tickets;      /* references in flight */
     uint64_t only_tickets; /* blocks of runs that nobody holds but tickets */
-    uint64_t oldest;       /* when the newest ticket of a run was made, of the run where that is longest ago; or BITMAP_NONE */
+    uint64_t
+        oldest; /* when the newest ticket of a run was made, of the run where that is longest ago; or BITMAP_NONE */
 };
 
 /* Counts, from the words. Of no single moment, with others at work. */

@@ -15,23 +15,21 @@
 
 static uint64_t check_passed, check_failed;
 
-#define CHECK(a, relation, b)                                                                      \
-    do {                                                                                           \
-        long long check_a = (long long)(a), check_b = (long long)(b);                              \
-        check_count(check_a relation check_b, __FILE__, __LINE__, #a " " #relation " " #b,         \
-                    check_a, check_b);                                                             \
+#define CHECK(a, relation, b)                                                                                          \
+    do {                                                                                                               \
+        long long check_a = (long long)(a), check_b = (long long)(b);                                                  \
+        check_count(check_a relation check_b, __FILE__, __LINE__, #a " " #relation " " #b, check_a, check_b);          \
     } while (0)
 
-#define RUN(test)                                                                                  \
-    do {                                                                                           \
-        uint64_t check_before = check_failed;                                                      \
-        test();                                                                                    \
-        printf("%s %s\n", check_failed == check_before ? "ok  " : "FAIL", #test);                  \
-        fflush(stdout);                                                                            \
+#define RUN(test)                                                                                                      \
+    do {                                                                                                               \
+        uint64_t check_before = check_failed;                                                                          \
+        test();                                                                                                        \
+        printf("%s %s\n", check_failed == check_before ? "ok  " : "FAIL", #test);                                      \
+        fflush(stdout);                                                                                                \
     } while (0)
 
-static inline void check_count(int holds, const char *file, int line, const char *what, long long a,
-                               long long b) {
+static inline void check_count(int holds, const char *file, int line, const char *what, long long a, long long b) {
     if (holds) {
         check_passed++;
     } else if (++check_failed <= 20) {
@@ -40,8 +38,7 @@ static inline void check_count(int holds, const char *file, int line, const char
 }
 
 static inline int check_end(void) {
-    printf("%llu passed, %llu failed\n", (unsigned long long)check_passed,
-           (unsigned long long)check_failed);
+    printf("%llu passed, %llu failed\n", (unsigned long long)check_passed, (unsigned long long)check_failed);
     return check_failed != 0;
 }
 

@@ -66,17 +66,16 @@ static uint64_t survivors; /* their slots */
 static const char *operation_name = "none";
 static uint64_t point, subpoint[2];
 
-#define MUST(condition)                                                                            \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("FAILED %s: point %llu (%llu, %llu): %s (line %d)\n", operation_name,           \
-                   (unsigned long long)point, (unsigned long long)subpoint[0],                     \
-                   (unsigned long long)subpoint[1], #condition, __LINE__);                         \
-            fflush(stdout);                                                                        \
-            board->wrong = 1;                                                                      \
-            (void)process_end();                                                                   \
-            _exit(1);                                                                              \
-        }                                                                                          \
+#define MUST(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            printf("FAILED %s: point %llu (%llu, %llu): %s (line %d)\n", operation_name, (unsigned long long)point,    \
+                   (unsigned long long)subpoint[0], (unsigned long long)subpoint[1], #condition, __LINE__);            \
+            fflush(stdout);                                                                                            \
+            board->wrong = 1;                                                                                          \
+            (void)process_end();                                                                                       \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
     } while (0)
 
 static unsigned char *bytes_of(const struct member *whose, const struct shared_run *run) {
@@ -163,11 +162,9 @@ static struct {
     uint32_t least, most; /* tickets */
 } common;
 
-static void judge_run(const struct shared_run *run, uint64_t holders, uint64_t least, uint64_t most,
-                      bool *expected) {
+static void judge_run(const struct shared_run *run, uint64_t holders, uint64_t least, uint64_t most, bool *expected) {
     uint64_t word = load_seq(&member.shared.ledger[run->index]);
-    struct ledger_record record =
-        ledger_record_unpack(load_seq(&member.shared.records[run->index].run));
+    struct ledger_record record = ledger_record_unpack(load_seq(&member.shared.records[run->index].run));
     MUST(ledger_is_live(word));
     MUST(ledger_holders(word) == holders);
     MUST(ledger_tickets(word) >= least && ledger_tickets(word) <= most);
@@ -189,8 +186,7 @@ static void judge(uint64_t participant) {
     uint64_t faults = 0, healed = 0, main_slot = ledger_slot_bit(member.slot), used = 0;
     MUST(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure) == MEMBER_OK);
     if (faults) {
-        printf("check: fault of kind %d at %llu\n", (int)fault.kind,
-               (unsigned long long)fault.index);
+        printf("check: fault of kind %d at %llu\n", (int)fault.kind, (unsigned long long)fault.index);
     }
     MUST(faults == 0);
     for (unsigned s = 0; s < SURVIVORS; s++) {
@@ -202,8 +198,7 @@ static void judge(uint64_t participant) {
         }
     }
     if (common.there && (common.main_holds || participant)) {
-        judge_run(&common.run, (common.main_holds ? main_slot : 0) | participant, common.least,
-                  common.most, expected);
+        judge_run(&common.run, (common.main_holds ? main_slot : 0) | participant, common.least, common.most, expected);
     } else if (common.there) {
         uint64_t word = load_seq(&member.shared.ledger[common.run.index]);
         bool still = ledger_is_live(word) && ledger_holders(word) == 0;
@@ -244,8 +239,7 @@ static void resume_survivors(void) {
 static uint64_t recover(double ticket_seconds) {
     unsigned slots;
     uint64_t tickets;
-    MUST(member_recover(&member, PATIENCE, ticket_seconds, &slots, &tickets, &failure) ==
-         MEMBER_OK);
+    MUST(member_recover(&member, PATIENCE, ticket_seconds, &slots, &tickets, &failure) == MEMBER_OK);
     return slots;
 }
 
@@ -430,11 +424,10 @@ static void act_fork_child(void) {
 
 struct operation {
     const char *name;
-    void (*given)(void); /* the main process, before there is a victim */
-    void (*first)(void); /* the victim, before it counts */
-    void (*act)(void);   /* the victim, counting */
-    uint32_t least, most,
-        done; /* tickets of the common run: after a kill, and after it was through */
+    void (*given)(void);        /* the main process, before there is a victim */
+    void (*first)(void);        /* the victim, before it counts */
+    void (*act)(void);          /* the victim, counting */
+    uint32_t least, most, done; /* tickets of the common run: after a kill, and after it was through */
     bool forks;
 };
 
@@ -520,8 +513,7 @@ static bool run_point(const struct operation *operation) {
     running = operation;
     operation_name = operation->name;
     memset(&common, 0, sizeof common);
-    board->call = board->answered = board->forking = board->ready = board->go = board->completed =
-        0;
+    board->call = board->answered = board->forking = board->ready = board->go = board->completed = 0;
     operation->given();
     common.least = operation->least;
     common.most = operation->most;

@@ -69,8 +69,7 @@ static inline void reach(uint32_t step) { half_store_seq(&page->step, step); }
 
 /* Waits until somebody has reached the step. */
 static inline void await(uint32_t step) {
-    for (double end = os_now() + PROCESS_PATIENCE; half_load_seq(&page->step) < step;
-         os_sleep(0.0005)) {
+    for (double end = os_now() + PROCESS_PATIENCE; half_load_seq(&page->step) < step; os_sleep(0.0005)) {
         if (os_now() > end) {
             printf("process %ld: nobody reached step %u\n", (long)getpid(), step);
             fflush(stdout);
@@ -79,19 +78,17 @@ static inline void await(uint32_t step) {
     }
 }
 
-static inline void tell(unsigned place, uint64_t value) {
-    store_release(&page->told[place], value);
-}
+static inline void tell(unsigned place, uint64_t value) { store_release(&page->told[place], value); }
 static inline uint64_t told(unsigned place) { return load_seq(&page->told[place]); }
 
 /* Waits until the condition holds, or patience ends; whether it did. */
-#define SOON(condition)                                                                            \
-    __extension__({                                                                                \
-        double soon_end = os_now() + PROCESS_PATIENCE;                                             \
-        while (!(condition) && os_now() < soon_end) {                                              \
-            os_sleep(0.0005);                                                                      \
-        }                                                                                          \
-        (condition);                                                                               \
+#define SOON(condition)                                                                                                \
+    __extension__({                                                                                                    \
+        double soon_end = os_now() + PROCESS_PATIENCE;                                                                 \
+        while (!(condition) && os_now() < soon_end) {                                                                  \
+            os_sleep(0.0005);                                                                                          \
+        }                                                                                                              \
+        (condition);                                                                                                   \
     })
 
 /* Starts a child that runs `body` and ends. */

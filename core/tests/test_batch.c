@@ -42,10 +42,7 @@ static uint64_t wrong_bits(void) {
 }
 
 static void add(uint64_t bit) {
-    CHECK(batch_add(&batch, bit), ==,
-          bit >= bitmap.bits ? BATCH_OUTSIDE
-          : added[bit]       ? BATCH_DUPLICATE
-                             : BATCH_OK);
+    CHECK(batch_add(&batch, bit), ==, bit >= bitmap.bits ? BATCH_OUTSIDE : added[bit] ? BATCH_DUPLICATE : BATCH_OK);
     if (bit < bitmap.bits) {
         added[bit] = 1;
     }
@@ -280,8 +277,7 @@ static void integers_are_added_as_if_one_by_one(void) {
         memset(seen, 0, sizeof seen);
         while (n < 900 && check_below(12)) {
             at = check_below(3) ? at : check_below(bits);
-            for (uint64_t left = check_below(check_below(2) ? 200 : 3); left > 0 && n < 900;
-                 left--) {
+            for (uint64_t left = check_below(check_below(2) ? 200 : 3); left > 0 && n < 900; left--) {
                 if (at < bits && !seen[at]) {
                     seen[at] = 1;
                     wide[n++] = (int64_t)at;

@@ -237,8 +237,7 @@ static void initialise_in_handler(int number) {
         int status = initialize_memory_allocator(SIZE, BLOCK);
         interruptions++;
         busy += status == BLOCKPOOL_BUSY;
-        otherwise +=
-            status != BLOCKPOOL_BUSY && status != BLOCKPOOL_OK && status != BLOCKPOOL_IN_USE;
+        otherwise += status != BLOCKPOOL_BUSY && status != BLOCKPOOL_OK && status != BLOCKPOOL_IN_USE;
     }
 }
 
@@ -338,8 +337,7 @@ static void *deallocate_the_contested(void *argument) {
     pthread_barrier_wait(&gate);
     int status = deallocate_memory_blocks(contested);
     atomic_fetch_add(&in_time, status == BLOCKPOOL_OK);
-    atomic_fetch_add(&refusals,
-                     status == BLOCKPOOL_NOT_ALLOCATED || status == BLOCKPOOL_INSIDE_RUN);
+    atomic_fetch_add(&refusals, status == BLOCKPOOL_NOT_ALLOCATED || status == BLOCKPOOL_INSIDE_RUN);
     return NULL;
 }
 
@@ -399,8 +397,7 @@ static void *deallocate_strangers(void *argument) {
     (void)argument;
     for (unsigned round = 0; round < 5 * ROUNDS; round++) {
         int status = deallocate_memory_blocks((char *)contested + round % BLOCKS * BLOCK);
-        if (status != BLOCKPOOL_NOT_ALLOCATED && status != BLOCKPOOL_OUTSIDE &&
-            status != BLOCKPOOL_INSIDE_BLOCK) {
+        if (status != BLOCKPOOL_NOT_ALLOCATED && status != BLOCKPOOL_OUTSIDE && status != BLOCKPOOL_INSIDE_BLOCK) {
             CHECK(status, ==, BLOCKPOOL_NOT_ALLOCATED);
         }
     }
@@ -456,8 +453,7 @@ static void threads_that_initialise_first_at_once(void) {
             for (unsigned t = 0; t < 4; t++) {
                 pthread_join(threads[t], &bad[t]);
             }
-            _exit(bad[0] || bad[1] || bad[2] || bad[3] || atomic_load(&in_time) < 1 ||
-                  check_failed != failed);
+            _exit(bad[0] || bad[1] || bad[2] || bad[3] || atomic_load(&in_time) < 1 || check_failed != failed);
         }
         int status = -1;
         CHECK(waitpid(child, &status, 0), ==, child);

@@ -12,13 +12,10 @@ static const unsigned slots[] = {0, 1, 46, 47};
 #define SLOTS (sizeof slots / sizeof *slots)
 static const uint64_t ticket_counts[] = {0, 1, 2, 4096, 8190, 8191};
 #define TICKETS (sizeof ticket_counts / sizeof *ticket_counts)
-static const uint64_t distances[] = {
-    0, 1, 2, 3, (UINT64_C(1) << 24) - 1, UINT64_C(1) << 24, UINT64_C(1) << 60};
+static const uint64_t distances[] = {0, 1, 2, 3, (UINT64_C(1) << 24) - 1, UINT64_C(1) << 24, UINT64_C(1) << 60};
 #define DISTANCES (sizeof distances / sizeof *distances)
 
-static uint64_t pack(struct parts parts) {
-    return parts.state << 61 | parts.tickets << 48 | parts.holders;
-}
+static uint64_t pack(struct parts parts) { return parts.state << 61 | parts.tickets << 48 | parts.holders; }
 
 static bool expect_valid(struct parts parts) {
     int holders = __builtin_popcountll(parts.holders);
@@ -75,11 +72,9 @@ static void parts_of(struct parts parts, uint64_t word) {
     CHECK(ledger_is_valid(word), ==, expect_valid(parts));
     CHECK(ledger_is_live(word), ==, parts.state == LEDGER_IS_LIVE);
     CHECK(ledger_is_head(word), ==,
-          parts.state == LEDGER_IS_OPENING || parts.state == LEDGER_IS_LIVE ||
-              parts.state == LEDGER_IS_CLOSING);
+          parts.state == LEDGER_IS_OPENING || parts.state == LEDGER_IS_LIVE || parts.state == LEDGER_IS_CLOSING);
     for (unsigned s = 0; s < SLOTS; s++) {
-        CHECK(ledger_is_held(word, slots[s]), ==,
-              parts.state == LEDGER_IS_LIVE && (parts.holders >> slots[s] & 1));
+        CHECK(ledger_is_held(word, slots[s]), ==, parts.state == LEDGER_IS_LIVE && (parts.holders >> slots[s] & 1));
     }
 }
 
@@ -127,14 +122,12 @@ static void steps_of(struct parts parts, uint64_t word) {
         after.holders &= ~bit;
         bool last = after.holders == 0 && after.tickets == 0;
         expect(word, ledger_drop(word, slots[s]), held, last ? closing : after);
-        expect(word, ledger_recover(word, slots[s]), head && (parts.holders & bit),
-               !live || last ? closing : after);
+        expect(word, ledger_recover(word, slots[s]), head && (parts.holders & bit), !live || last ? closing : after);
 
         for (unsigned t = 0; t < TICKETS; t++) {
             after = parts;
             after.tickets += ticket_counts[t];
-            expect(word, ledger_share(word, slots[s], ticket_counts[t]),
-                   held && after.tickets <= 8191, after);
+            expect(word, ledger_share(word, slots[s], ticket_counts[t]), held && after.tickets <= 8191, after);
         }
         CHECK(ledger_share(word, slots[s], UINT64_MAX), ==, LEDGER_REFUSED);
         CHECK(ledger_share(word, slots[s], 8192), ==, LEDGER_REFUSED);
@@ -173,8 +166,7 @@ static void all_reachable_words_are_valid_and_lead_to_closing(void) {
         for (unsigned slot = 0; slot < 4; slot++) {
             next[n++] = ledger_hold(seen[i], slot);
             next[n++] = ledger_drop(seen[i], slot);
-            next[n++] =
-                ledger_tickets(seen[i]) < 4 ? ledger_share(seen[i], slot, 1) : LEDGER_REFUSED;
+            next[n++] = ledger_tickets(seen[i]) < 4 ? ledger_share(seen[i], slot, 1) : LEDGER_REFUSED;
             next[n++] = ledger_take_ticket(seen[i], slot);
             next[n++] = ledger_recover(seen[i], slot);
         }
@@ -200,23 +192,20 @@ static void all_reachable_words_are_valid_and_lead_to_closing(void) {
 /* --- the record --- */
 
 static void a_record_comes_back_as_it_was_packed(void) {
-    static const uint64_t generations[] = {0, 1, 2, (UINT64_C(1) << 40) - 1},
-                          lengths[] = {1, 2, 3, 65536, 1 << 24};
+    static const uint64_t generations[] = {0, 1, 2, (UINT64_C(1) << 40) - 1}, lengths[] = {1, 2, 3, 65536, 1 << 24};
     for (unsigned g = 0; g < 4; g++) {
         for (unsigned l = 0; l < 5; l++) {
-            struct ledger_record back = ledger_record_unpack(
-                ledger_record_pack((struct ledger_record){generations[g], lengths[l]}));
+            struct ledger_record back =
+                ledger_record_unpack(ledger_record_pack((struct ledger_record){generations[g], lengths[l]}));
             CHECK(back.generation, ==, generations[g]);
             CHECK(back.length, ==, lengths[l]);
         }
     }
-    struct ledger_record over = {LEDGER_MOST_GENERATION + 1,
-                                 7}; /* begins again at 0, and leaves the length alone */
+    struct ledger_record over = {LEDGER_MOST_GENERATION + 1, 7}; /* begins again at 0, and leaves the length alone */
     CHECK(ledger_record_unpack(ledger_record_pack(over)).generation, ==, 0);
     CHECK(ledger_record_unpack(ledger_record_pack(over)).length, ==, 7);
-    CHECK(ledger_record_unpack(0).length, ==, 1); /* a fresh segment */
-    CHECK(ledger_record_unpack(UINT64_MAX).length, ==,
-          1 << 24); /* whatever stands there: never 0, never more */
+    CHECK(ledger_record_unpack(0).length, ==, 1);                /* a fresh segment */
+    CHECK(ledger_record_unpack(UINT64_MAX).length, ==, 1 << 24); /* whatever stands there: never 0, never more */
 }
 
 int main(void) {

@@ -30,9 +30,7 @@ static void end(struct member *whose) {
     member_unmap(whose);
 }
 
-static enum member_status attach(struct member *whose) {
-    return member_attach(whose, name, PATIENCE, &failure);
-}
+static enum member_status attach(struct member *whose) { return member_attach(whose, name, PATIENCE, &failure); }
 
 static bool exists(const char *which) {
     int file = os_shm_open(which);
@@ -43,9 +41,7 @@ static bool exists(const char *which) {
 }
 
 static uint64_t count(void) { return bitmap_count(&member.shared.bitmap); }
-static uint64_t word_of(const struct shared_run *run) {
-    return load_seq(&member.shared.ledger[run->index]);
-}
+static uint64_t word_of(const struct shared_run *run) { return load_seq(&member.shared.ledger[run->index]); }
 
 static void sound(void) {
     struct shared_fault fault = {SHARED_FAULT_NONE, 0};
@@ -53,8 +49,7 @@ static void sound(void) {
     CHECK(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure), ==, MEMBER_OK);
     CHECK(faults, ==, 0);
     if (faults) {
-        printf("  first fault: kind %d at %llu\n", (int)fault.kind,
-               (unsigned long long)fault.index);
+        printf("  first fault: kind %d at %llu\n", (int)fault.kind, (unsigned long long)fault.index);
     }
     CHECK(bitmap_summary_fault(&member.shared.bitmap), ==, BITMAP_NONE);
 }
@@ -126,9 +121,7 @@ static void tell_run(unsigned place, const struct shared_run *run) {
     tell(place + 1, run->generation);
 }
 
-static struct shared_run told_run(unsigned place) {
-    return (struct shared_run){told(place), 0, told(place + 1)};
-}
+static struct shared_run told_run(unsigned place) { return (struct shared_run){told(place), 0, told(place + 1)}; }
 
 static struct shared_run redeem_told(struct member *whose, unsigned place) {
     struct shared_run run = told_run(place);
@@ -154,8 +147,7 @@ static void a_taken_name_is_refused(void) {
     make();
     struct member_request request = {name, BLOCK, 10, false, PATIENCE};
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_EXISTS);
-    CHECK(slots_used(member.memory, &member.geometry), ==,
-          1); /* the look at it left nothing behind */
+    CHECK(slots_used(member.memory, &member.geometry), ==, 1); /* the look at it left nothing behind */
     unmake();
 }
 
@@ -212,9 +204,7 @@ static void names_that_are_no_names_are_refused(void) {
 
 /* --- what is not to be attached --- */
 
-static void path_of(const char *which, char *path, size_t size) {
-    snprintf(path, size, "/dev/shm/%s", which);
-}
+static void path_of(const char *which, char *path, size_t size) { snprintf(path, size, "/dev/shm/%s", which); }
 
 static void other_things_of_that_name_are_no_pools(void) {
     char path[160];
@@ -354,8 +344,7 @@ static void a_pool_without_a_name_is_reached_through_its_process(void) {
     CHECK(ledger_tickets(word_of(&run)), ==, 0);
     int file = os_reopen(member.file);
     end(&member);
-    CHECK(member_attach_file(&other, file, PATIENCE, &failure), ==,
-          MEMBER_NOT_FOUND); /* nobody lives in it */
+    CHECK(member_attach_file(&other, file, PATIENCE, &failure), ==, MEMBER_NOT_FOUND); /* nobody lives in it */
 }
 
 /* --- allocating, freeing, passing on --- */
@@ -378,8 +367,7 @@ static void freeing_needs_the_only_reference(void) {
     struct shared_run run = allocate(3), again = run;
     uint64_t word;
     uint32_t extra;
-    CHECK(member_redeem(&member, &again), ==,
-          MEMBER_OK); /* a handle: a second reference of this process */
+    CHECK(member_redeem(&member, &again), ==, MEMBER_OK); /* a handle: a second reference of this process */
     CHECK(member_free(&member, &run, &word, &extra), ==, MEMBER_IN_USE);
     CHECK(extra, ==, 1);
     CHECK(drop(&again), ==, false);
@@ -410,8 +398,7 @@ static void a_stale_handle_is_never_anothers_data(void) {
     CHECK(run.index, ==, old.index);
     CHECK(run.generation, ==, old.generation + 1);
     CHECK(member_redeem(&member, &old), ==, MEMBER_STALE);
-    struct shared_run inner = {run.index + 1, 0, 0}, outside = {BLOCKS, 0, 1},
-                      far = {UINT64_MAX, 0, 1};
+    struct shared_run inner = {run.index + 1, 0, 0}, outside = {BLOCKS, 0, 1}, far = {UINT64_MAX, 0, 1};
     CHECK(member_redeem(&member, &inner), ==, MEMBER_STALE);
     CHECK(member_redeem(&member, &outside), ==, MEMBER_STALE);
     CHECK(member_redeem(&member, &far), ==, MEMBER_STALE);
@@ -468,8 +455,7 @@ static void leaving_gives_everything_back_but_tickets(void) {
     make();
     CHECK(attach(&other), ==, MEMBER_OK);
     struct shared_run kept = allocate_in(&other, 3), shared = allocate_in(&other, 4), again = kept;
-    CHECK(member_redeem(&other, &again), ==,
-          MEMBER_OK); /* twice within the process: one bit all the same */
+    CHECK(member_redeem(&other, &again), ==, MEMBER_OK); /* twice within the process: one bit all the same */
     CHECK(member_share(&other, &shared, 1), ==, MEMBER_OK);
     CHECK(member_wait_enter(&other), ==, MEMBER_OK);
     end(&other);
@@ -605,8 +591,7 @@ static void sweep_alone(void) {
     CHECK(exists(first), ==, false);
     CHECK(exists(name) && exists("blockpool.text"), ==, true);
     CHECK(member_sweep(), ==, 0);
-    struct member_request large = {"blockpool.large", 4096, 1024, false,
-                                   1}; /* 4 MiB in a directory of 1 */
+    struct member_request large = {"blockpool.large", 4096, 1024, false, 1}; /* 4 MiB in a directory of 1 */
     CHECK(member_create(&other, &large, &failure), ==, MEMBER_NO_ROOM);
     CHECK(failure.available, <=, 1 << 20);
     CHECK(failure.available, >, 0);
@@ -641,8 +626,7 @@ static void the_48th_process_is_refused(void) {
     pid_t forked = fork();
     if (forked == 0) {
         struct shared_run run;
-        bool right = member_fork_child(&member) == MEMBER_FULL &&
-                     member_allocate(&member, 1, 0, &run) == MEMBER_STRAY;
+        bool right = member_fork_child(&member) == MEMBER_FULL && member_allocate(&member, 1, 0, &run) == MEMBER_STRAY;
         _exit(right ? 0 : 1);
     }
     member_fork_parent(&member);
@@ -680,8 +664,7 @@ static void a_stopped_holder_of_the_gate_blocks_nobody_for_ever(void) {
     unsigned slots;
     CHECK(member_check(&member, 0.02, &fault, 1, &faults, &healed, &failure), ==, MEMBER_BUSY);
     CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_BUSY);
-    CHECK(member_recover(&member, 0, -1, &slots, &tickets, &failure), ==,
-          MEMBER_OK); /* nobody is dead */
+    CHECK(member_recover(&member, 0, -1, &slots, &tickets, &failure), ==, MEMBER_OK); /* nobody is dead */
     CHECK(member_unlink(&member, 0.02, &failure), ==, MEMBER_BUSY);
     CHECK(failure.process, ==, child);
     CHECK(drop(&run), ==, true);
@@ -799,8 +782,7 @@ static void parent_that_is_killed(void) {
         bool right = member_fork_child(&member) == MEMBER_OK;
         reach(3);
         await(4);
-        right = right && is_filled(&member, &held, 8) &&
-                ledger_holders(word_of(&held)) == ledger_slot_bit(member.slot);
+        right = right && is_filled(&member, &held, 8) && ledger_holders(word_of(&held)) == ledger_slot_bit(member.slot);
         bool freed = false;
         right = right && member_drop(&member, &held, &freed) == MEMBER_OK && freed;
         end(&member);
@@ -982,13 +964,13 @@ static void a_waiter_gets_what_a_killed_process_held(void) {
 #define THREADS 4u
 
 /* What a caller does who meets another thread: lets it run, and calls again. */
-#define UNLOCKED(call)                                                                             \
-    __extension__({                                                                                \
-        enum member_status unlocked_status;                                                        \
-        while ((unlocked_status = (call)) == MEMBER_LOCKED) {                                      \
-            os_yield();                                                                            \
-        }                                                                                          \
-        unlocked_status;                                                                           \
+#define UNLOCKED(call)                                                                                                 \
+    __extension__({                                                                                                    \
+        enum member_status unlocked_status;                                                                            \
+        while ((unlocked_status = (call)) == MEMBER_LOCKED) {                                                          \
+            os_yield();                                                                                                \
+        }                                                                                                              \
+        unlocked_status;                                                                                               \
     })
 
 /* Redeems and drops one run that all have, and allocates and drops its own. Returns how many calls went wrong. */
@@ -1040,8 +1022,7 @@ static void work(void) {
     int with = (int)(getpid() % 250) + 1;
     CHECK(attach(&other), ==, MEMBER_OK);
     for (unsigned i = 0; i < STEPS; i++) {
-        if (n < 16 && check_below(2) &&
-            member_allocate(&other, 1 + check_below(4), 0, &runs[n]) == MEMBER_OK) {
+        if (n < 16 && check_below(2) && member_allocate(&other, 1 + check_below(4), 0, &runs[n]) == MEMBER_OK) {
             fill(&other, &runs[n++], with);
         } else if (n > 0) {
             unsigned which = (unsigned)check_below(n);

@@ -16,8 +16,7 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 
 static void memory_is_zeroed_writable_and_on_a_page(void) {
-    size_t page = os_page_size(),
-           sizes[] = {1, page - 1, page, page + 1, 10 * page, 3 * HUGE_PAGE + 5};
+    size_t page = os_page_size(), sizes[] = {1, page - 1, page, page + 1, 10 * page, 3 * HUGE_PAGE + 5};
     for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         void *memory = NULL;
         CHECK(os_map_private(sizes[s], false, &memory), ==, 0);
@@ -79,12 +78,8 @@ static void guard_pages_stand_on_both_sides(void) {
 }
 
 static void no_bytes_and_too_many_are_refused(void) {
-    size_t absurd[] = {0,
-                       SIZE_MAX,
-                       SIZE_MAX - 1,
-                       (size_t)PTRDIFF_MAX,
-                       (size_t)PTRDIFF_MAX - HUGE_PAGE,
-                       (size_t)1 << 62};
+    size_t absurd[] = {
+        0, SIZE_MAX, SIZE_MAX - 1, (size_t)PTRDIFF_MAX, (size_t)PTRDIFF_MAX - HUGE_PAGE, (size_t)1 << 62};
     for (unsigned s = 0; s < sizeof absurd / sizeof *absurd; s++) {
         void *memory = NULL;
         CHECK(os_map_private(absurd[s], false, &memory), <, 0);

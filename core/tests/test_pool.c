@@ -31,8 +31,7 @@ static void sound(void) {
     uint64_t faults = pool_check(&pool, &fault, 1);
     CHECK(faults, ==, 0);
     if (faults) {
-        printf("  first fault: kind %d at %llu\n", (int)fault.kind,
-               (unsigned long long)fault.index);
+        printf("  first fault: kind %d at %llu\n", (int)fault.kind, (unsigned long long)fault.index);
     }
 }
 
@@ -40,8 +39,7 @@ static void sound(void) {
 
 static void metadata_stays_within_its_budget(void) {
     CHECK(pool_metadata_bytes(1) % 64, ==, 0);
-    CHECK(pool_metadata_bytes(10000000) * 8 * 100, <=,
-          225 * UINT64_C(10000000)); /* 2.25 bits a block */
+    CHECK(pool_metadata_bytes(10000000) * 8 * 100, <=, 225 * UINT64_C(10000000)); /* 2.25 bits a block */
     CHECK(pool_metadata_bytes(32768) * 8 * 100, <=, 225 * 32768);
 }
 
@@ -49,8 +47,7 @@ static void a_run_is_freed_by_its_first_block_alone(void) {
     make(1000);
     static const uint64_t lengths[] = {1, 2, 63, 64, 65, 128, 200, 1000};
     for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        for (uint64_t before = 0; before < 70;
-             before++) { /* so that it begins anywhere in a word */
+        for (uint64_t before = 0; before < 70; before++) { /* so that it begins anywhere in a word */
             uint64_t n = lengths[i];
             if (before + n > 1000) {
                 continue;
@@ -249,9 +246,7 @@ static void random_calls_do_what_an_array_does(void) {
                 }
                 break;
             default: {
-                enum pool_status expected = model[at] == 0   ? POOL_NOT_ALLOCATED
-                                            : model[at] == 1 ? POOL_OK
-                                                             : POOL_INNER;
+                enum pool_status expected = model[at] == 0 ? POOL_NOT_ALLOCATED : model[at] == 1 ? POOL_OK : POOL_INNER;
                 n = model_length(at, blocks);
                 CHECK(pool_free(&pool, at), ==, expected);
                 if (expected == POOL_OK) {
@@ -374,8 +369,7 @@ static void *work(void *argument) {
                     give_back(worker, many[i], 1);
                 }
             }
-            for (uint64_t from = 0; pool_next_run(&pool, from, &first, &length);
-                 from = first + length) {
+            for (uint64_t from = 0; pool_next_run(&pool, from, &first, &length); from = first + length) {
                 count_if(length == 0 || first < from || first + length > pool.blocks, &wrong_walk);
             }
         }

@@ -23,8 +23,7 @@ static void *made(struct segment_geometry *geometry, uint64_t block_size, uint64
 
 /* --- layout --- */
 
-static const uint64_t counts[] = {1,   2,   63,    64,     65,      511,
-                                  512, 513, 32768, 100000, 1000000, UINT64_C(1) << 24};
+static const uint64_t counts[] = {1, 2, 63, 64, 65, 511, 512, 513, 32768, 100000, 1000000, UINT64_C(1) << 24};
 #define COUNTS (sizeof counts / sizeof *counts)
 
 static void the_parts_follow_each_other_and_are_aligned(void) {
@@ -51,8 +50,7 @@ static void a_block_costs_at_most_25_bytes(void) {
     CHECK(segment_plan(&g, 4096, 1000000), ==, true);
     CHECK(g.data_at - g.ledger_at, <=, 25 * UINT64_C(1000000));
     CHECK(g.ledger_at, <=, 16384); /* header and slots, once */
-    CHECK(g.bytes - 1000000 * UINT64_C(4096), <=,
-          25 * UINT64_C(1000000) + 16384 + 2 * SEGMENT_PAGE);
+    CHECK(g.bytes - 1000000 * UINT64_C(4096), <=, 25 * UINT64_C(1000000) + 16384 + 2 * SEGMENT_PAGE);
     CHECK(segment_plan(&g, 4096, LEDGER_MOST_BLOCKS), ==, true);
     CHECK(g.data_at - g.ledger_at, <=, 25 * LEDGER_MOST_BLOCKS);
 }

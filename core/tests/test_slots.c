@@ -85,8 +85,7 @@ static void a_slot_is_signed_for_people(void) {
 static void the_lock_comes_before_the_word(void) {
     void *hold;
     make();
-    int other =
-        os_reopen(file); /* somebody who has locked slot 0, and did not come to its word yet */
+    int other = os_reopen(file); /* somebody who has locked slot 0, and did not come to its word yet */
     CHECK(os_lock(other, 0), ==, 0);
     CHECK(take(&hold), ==, 1);
     CHECK(load_seq(&segment_slot(memory, &geometry, 0)->used), ==, 0);

@@ -6,9 +6,7 @@
 #define MOST_WORDS 8u
 #define MOST_PARTS 64u
 
-static bool is_free(const uint64_t *words, uint64_t bit) {
-    return !(words[bit / 64] >> bit % 64 & 1);
-}
+static bool is_free(const uint64_t *words, uint64_t bit) { return !(words[bit / 64] >> bit % 64 & 1); }
 
 /* The summary of `bits` bits, one at a time. */
 static uint64_t count(const uint64_t *words, uint64_t bits) {
@@ -88,8 +86,7 @@ static void neighbours_join_as_bit_by_bit(void) {
 }
 
 static void marks_and_versions_do_not_disturb_a_join(void) {
-    uint64_t parts[2] = {summary_make(512, 512, 512) | SUMMARY_STALE | SUMMARY_BEGUN |
-                             SUMMARY_VERSION_MASK,
+    uint64_t parts[2] = {summary_make(512, 512, 512) | SUMMARY_STALE | SUMMARY_BEGUN | SUMMARY_VERSION_MASK,
                          summary_make(3, 4, 5) | SUMMARY_STALE | SUMMARY_VERSION_ONE};
     CHECK(summary_join(parts, 2, 512), ==, summary_make(515, 515, 5));
 }
