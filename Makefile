@@ -6,6 +6,7 @@
 PYTHONS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+SOAK_ARGS ?=
 FUZZ_SECONDS ?= 60
 
 MAKEFLAGS += --no-print-directory
@@ -21,13 +22,14 @@ C_FILES = $(wildcard core/*/*.[ch] src/blockpool/*.h)
 SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
-.PHONY: help demo test check format bench core-test fuzz clean fresh
+.PHONY: help demo test soak check format bench core-test fuzz clean fresh
 .PRECIOUS: .venv/%/.made .venv/%/.build .venv/%/.package .venv/%/.test .venv/%/.lint .venv/%/.bench
 
 help:
 	@echo "make demo        a tour of blockpool in the terminal (DEMO_ARGS=...)"
 	@echo "make test        C tests, then pytest on every Python 3.11, 3.12, 3.13 found"
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
+	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\")"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
 	@echo "make check       formats, linters, types, C warnings"
 	@echo "make format      put Python and C files into the house's format"
@@ -36,9 +38,9 @@ help:
 	@echo "                 FUZZ_SECONDS=60)"
 	@echo "make clean       remove everything that these made"
 
-demo test check format bench core-test fuzz: fresh
+demo test soak check format bench core-test fuzz: fresh
 
-demo bench check format core-test fuzz:
+demo soak bench check format core-test fuzz:
 	@version=$$(tools/preflight.sh first $(PYTHONS)) && $(MAKE) do-$@ VERSION=$$version
 
 test:
@@ -58,10 +60,13 @@ fresh:
 
 # ---- what needs a VERSION --------------------------------------------------------------------
 
-.PHONY: do-demo do-bench do-check do-format do-fuzz do-core-test do-core-release do-core-asan do-core-tsan
+.PHONY: do-demo do-soak do-bench do-check do-format do-fuzz do-core-test do-core-release do-core-asan do-core-tsan
 
 do-demo: $(VENV)/.package
 	@$(VENV)/bin/python -m blockpool demo $(DEMO_ARGS)
+
+do-soak: $(VENV)/.package
+	@$(VENV)/bin/python tests/stress/soak.py $(SOAK_ARGS)
 
 do-bench: $(VENV)/.package $(VENV)/.bench
 	$(IN_CORE) cmake --preset release

@@ -18,12 +18,12 @@ def main() -> None:
             "watched": blockpool.Pool(size, 256, debug=True),
             "pool": blockpool.Pool(size, 256, debug=False),
         }
-        for call in ("allocate()", "allocate().free()", "allocate(nbytes=10)"):
-            rows.append(
-                _measure.compare(
-                    f"debug on, {size} B: {call}", f"watched.{call}", f"pool.{call}", names, peer_name="debug off"
-                )
+        rows += [
+            _measure.compare(
+                f"debug on, {size} B: {call}", f"watched.{call}", f"pool.{call}", names, peer_name="debug off"
             )
+            for call in ("allocate()", "allocate().free()", "allocate(nbytes=10)")
+        ]
     _measure.report("Debug mode", rows)
 
 

@@ -11,11 +11,8 @@ None but IndexPool checks anything. After churn, half of the indices are taken, 
 
 from __future__ import annotations
 
-import ctypes
 import random
 import statistics
-import subprocess
-import tempfile
 import timeit
 from collections import deque
 from dataclasses import replace
@@ -30,58 +27,6 @@ import blockpool
 CAPACITY = 100_000
 LIMIT_NS = 5.0  # an index, where two uncontended locked instructions take 10 ns
 LIMIT_BITS = 2.25
-
-LOCKED = r"""
-#include <stdatomic.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-volatile unsigned long kept;
-
-/* Nanoseconds that two locked instructions (xadd, as their results are used) take. */
-double locked_pair(long times) {
-    static _Alignas(64) _Atomic unsigned long word;
-    unsigned long sum = 0;
-    double start = now();
-    for (long i = 0; i < times; i++) {
-        sum += atomic_fetch_add(&word, 1);
-        sum += atomic_fetch_add(&word, -1UL);
-    }
-    double took = now() - start;
-    kept = sum;
-    return took / (double)times;
-}
-"""
-
-
-def compiled() -> Any:
-    """Return the function of LOCKED."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder) / "locked.c", Path(folder) / "locked.so"
-        source.write_text(LOCKED)
-        subprocess.run(
-            [
-                "/usr/bin/env",
-                "cc",
-                "-std=c11",
-                "-O2",
-                "-D_GNU_SOURCE",
-                "-shared",
-                "-fPIC",
-                source,
-                "-o",
-                library,
-            ],
-            check=True,
-        )
-        function = ctypes.CDLL(str(library)).locked_pair
-    function.argtypes, function.restype = [ctypes.c_long], ctypes.c_double
-    return function
 
 
 class Deque:
@@ -214,7 +159,7 @@ def bits_an_index(capacity: int) -> float:
 
 def against_locked() -> list[str]:
     """Return the requirement in words: what an index takes, beside the limit that the machine sets meanwhile."""
-    locked = compiled()
+    locked = _measure.locked_pair()
     said = []
     for churned in (False, True):
         statement, names = Pool(free_indices(churned)).statement(256)

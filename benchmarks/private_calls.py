@@ -33,7 +33,9 @@ def main() -> None:
         ),
         _measure.compare("allocate and free", "pool.allocate().free()", "object()", {"pool": small}),
         _measure.compare("allocate a run of 3 and drop", "pool.allocate(blocks=3)", "object()", {"pool": small}),
-        _measure.compare("allocate, take a view, drop", "pool.allocate().buf", "memoryview(b)", {"pool": small, "b": b"x"}),
+        _measure.compare(
+            "allocate, take a view, drop", "pool.allocate().buf", "memoryview(b)", {"pool": small, "b": b"x"}
+        ),
         _measure.compare(
             "allocate_many(256) and drop", "pool.allocate_many(256)", "[object() for _ in range(256)]", {"pool": small}
         ),

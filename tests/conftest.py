@@ -1,8 +1,15 @@
-"""What the tests share: pools, «nothing changed», a fresh interpreter, and a look at a pool's bookkeeping."""
+"""What the tests share.
+
+Pools, «nothing changed», fresh interpreters, other processes, and a look at a pool's bookkeeping.
+"""
 
 import ctypes
 import dataclasses
+import itertools
 import os
+import pickle
+import select
+import signal
 import struct
 import subprocess
 import sys
@@ -122,3 +129,184 @@ class Bookkeeping:
 def bookkeeping():
     """Find the words of a pool."""
     return Bookkeeping
+
+
+SHM = Path("/dev/shm")  # noqa: S108 - where pools are
+_numbers = itertools.count()
+
+
+def _file_of(name):
+    return SHM / f"blockpool.{name}"
+
+
+@pytest.fixture
+def pool_names():
+    """Give names of which there is no pool; the pools that still have them afterwards are removed."""
+    given = []
+
+    def new():
+        given.append(f"test-{os.getpid()}-{next(_numbers)}")
+        return given[-1]
+
+    yield new
+    for name in given:
+        _file_of(name).unlink(missing_ok=True)
+
+
+@pytest.fixture
+def pool_name(pool_names):
+    """Give one such name."""
+    return pool_names()
+
+
+@pytest.fixture
+def file_of():
+    """Give the file of the pool of that name."""
+    return _file_of
+
+
+@pytest.fixture
+def shared(pool_name):
+    """Make a small shared pool, and audit its bookkeeping after the test."""
+    made = bp.Pool.create("4KiB", 16, name=pool_name)
+    yield made
+    if not made.closed:
+        made.check()
+        made.close()
+
+
+@pytest.fixture
+def await_waiting():
+    """Return when so many processes wait for room in the pool of that name."""
+
+    def wait(name, count=1):
+        deadline = time.monotonic() + 30
+        with _file_of(name).open("rb") as file:
+            while os.pread(file.fileno(), 8, 128) and (
+                int.from_bytes(os.pread(file.fileno(), 8, 128), "little").bit_count() != count
+            ):
+                assert time.monotonic() < deadline, f"not {count} processes wait"
+                time.sleep(0.001)
+
+    return wait
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Run code as a program of its own, whose functions multiprocessing can import.
+
+    It must end well, without a word.
+    """
+
+    def run(code, *arguments, timeout=60):
+        path = tmp_path / f"script{next(_numbers)}.py"
+        path.write_text(textwrap.dedent(code))
+        done = subprocess.run(
+            [sys.executable, "-W", "error", path, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    return run
+
+
+class Peer:
+    """Another process, that runs what it is told.
+
+    `peer("code")` returns the value of the last expression, or raises.
+    """
+
+    MAIN = """
+import ast, gc, os, pickle, signal, sys, threading, time
+import blockpool as bp
+names = dict(globals())
+while True:
+    try:
+        code = pickle.load(sys.stdin.buffer)
+    except EOFError:
+        break
+    try:
+        body = ast.parse(code).body
+        last = ast.Expression(body.pop().value) if isinstance(body[-1], ast.Expr) else None
+        exec(compile(ast.Module(body, []), "told", "exec"), names)
+        told = True, eval(compile(last, "told", "eval"), names) if last else None
+    except BaseException as error:
+        told = False, error.with_traceback(None)
+        error.__context__ = None
+    sys.stdout.buffer.write(pickle.dumps(told))
+    sys.stdout.buffer.flush()
+    told = None
+"""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", self.MAIN],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.pid = self.process.pid
+        self.doomed = False
+
+    def start(self, code):
+        """Let it begin; `answer` has what comes of it."""
+        pickle.dump(textwrap.dedent(code), self.process.stdin)
+        self.process.stdin.flush()
+
+    def answers(self, seconds):
+        """Whether there is an answer before so much time is over."""
+        return bool(select.select([self.process.stdout], [], [], seconds)[0])
+
+    def answer(self):
+        """Return the value of what was started, or raise."""
+        assert self.answers(60), "no answer"
+        well, value = pickle.load(self.process.stdout)
+        if not well:
+            raise value
+        return value
+
+    def __call__(self, code):
+        """Run it there, and wait for what comes of it."""
+        self.start(code)
+        return self.answer()
+
+    def kill(self, number=signal.SIGKILL):
+        """Kill it, and wait for its end."""
+        self.doomed = True
+        self.process.send_signal(number)
+        self.process.wait(30)
+
+    def end(self):
+        """Let it exit; unless killed, it must end well and say nothing on stderr."""
+        if self.process.stdin.closed:
+            return
+        self.process.stdin.close()
+        said = self.process.stderr.read()
+        self.process.wait(30)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        assert self.doomed or (self.process.returncode, said) == (0, b""), said.decode()
+
+
+@pytest.fixture
+def peers():
+    """Start other processes."""
+    started = []
+
+    def start():
+        started.append(Peer())
+        return started[-1]
+
+    yield start
+    for peer in started:
+        peer.end()
+
+
+@pytest.fixture
+def peer(peers):
+    """Start another process."""
+    return peers()

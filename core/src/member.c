@@ -427,11 +427,24 @@ static enum member_status status_of(enum shared_status status) {
     }
 }
 
+/* Between the halves of a fork, what the forking thread takes may be in the child's copy of its memory too. A holder too many
+ * until the child leaves is harmless, one too few is not; so a drop there takes nothing from the child. */
+static void hold_for_child(struct member *member, struct shared_run *run) {
+    bool set;
+    if (__builtin_expect(member->child != SLOTS_NONE, 0)) {
+        enum shared_status held = shared_hold(&member->shared, member->child, run, &set);
+        (void)held; /* it is there: this process holds it */
+    }
+}
+
 enum member_status member_allocate(struct member *member, uint64_t n, uint32_t slack, struct shared_run *run) {
     if (member_is_stray(member)) {
         return MEMBER_STRAY;
     }
     enum shared_status status = shared_allocate(&member->shared, member->slot, n, slack, run);
+    if (status == SHARED_OK && run->index != BITMAP_NONE) {
+        hold_for_child(member, run);
+    }
     return status == SHARED_OK && run->index == BITMAP_NONE ? MEMBER_EXHAUSTED : status_of(status);
 }
 
@@ -447,13 +460,7 @@ enum member_status member_drop(struct member *member, const struct shared_run *r
     if (member->extra[run->index]) {
         member->extra[run->index]--;
     } else {
-        if (member->child !=
-            SLOTS_NONE) { /* a destructor between the halves of a fork: the child will not have it either */
-            status = shared_drop(&member->shared, member->child, run, freed);
-        }
-        if (status == SHARED_OK) {
-            status = shared_drop(&member->shared, member->slot, run, freed);
-        }
+        status = shared_drop(&member->shared, member->slot, run, freed);
     }
     unlock(member);
     if (*freed) {
@@ -488,7 +495,10 @@ enum member_status member_share(struct member *member, const struct shared_run *
                                    : status_of(shared_share(&member->shared, member->slot, run, n, os_seconds()));
 }
 
-enum member_status member_redeem(struct member *member, struct shared_run *run) {
+typedef enum shared_status take_function(struct shared *, unsigned slot, struct shared_run *, bool *set);
+
+/* One reference of this process more, taken by the function. */
+static enum member_status take(struct member *member, take_function *function, struct shared_run *run) {
     bool set = false;
     if (member_is_stray(member)) {
         return MEMBER_STRAY;
@@ -496,12 +506,19 @@ enum member_status member_redeem(struct member *member, struct shared_run *run) 
     if (!lock(member)) {
         return MEMBER_LOCKED;
     }
-    enum shared_status status = shared_redeem(&member->shared, member->slot, run, &set);
-    if (status == SHARED_OK && !set) {
-        member->extra[run->index]++;
+    enum shared_status status = function(&member->shared, member->slot, run, &set);
+    if (status == SHARED_OK) {
+        member->extra[run->index] += !set;
+        hold_for_child(member, run);
     }
     unlock(member);
     return status_of(status);
+}
+
+enum member_status member_hold(struct member *member, struct shared_run *run) { return take(member, shared_hold, run); }
+
+enum member_status member_redeem(struct member *member, struct shared_run *run) {
+    return take(member, shared_redeem, run);
 }
 
 /* --- looking after the others --- */
@@ -630,13 +647,12 @@ void member_fork_before(struct member *member, bool share, double gate_seconds) 
     int gate, error;
     member->child = SLOTS_NONE;
     member->child_description = -1;
-    pthread_mutex_lock(
-        &turn); /* whatever it takes: a child must not inherit a description that another thread has open */
+    /* whatever it takes: a child must not inherit a description that another thread has open */
+    pthread_mutex_lock(&turn);
     member->fork_shares = share;
     bool entered = share && !member_is_stray(member) &&
                    enter_gate(member->file, member->memory, gate_seconds, &gate, &failure) == MEMBER_OK;
-    while (
-        !lock(member)) { /* before the child has a slot: a drop in between would look for a bit that is not set yet */
+    while (!lock(member)) { /* before the child has a slot: so that the two have the same */
         os_yield();
     }
     if (entered) {

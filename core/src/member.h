@@ -112,7 +112,10 @@ enum member_status member_free(struct member *member, const struct shared_run *r
 enum member_status member_share(struct member *member, const struct shared_run *run, uint64_t n)
     __attribute__((warn_unused_result));
 
-/* One reference of this process more, of the run that index and generation name; takes one out of flight, if there is one. */
+/* One reference of this process more, of the run that index and generation name. */
+enum member_status member_hold(struct member *member, struct shared_run *run) __attribute__((warn_unused_result));
+
+/* The same, and takes one out of flight, if there is one. */
 enum member_status member_redeem(struct member *member, struct shared_run *run) __attribute__((warn_unused_result));
 
 /* Brings back what dead processes held, and drops tickets older than so many seconds (negative: none). Waits for the gate;

@@ -168,7 +168,7 @@ enum shared_status shared_share(struct shared *shared, unsigned slot, const stru
     return ledger_is_held(before, slot) ? SHARED_TICKETS : SHARED_CORRUPT;
 }
 
-enum shared_status shared_redeem(struct shared *shared, unsigned slot, struct shared_run *run, bool *set) {
+enum shared_status shared_hold(struct shared *shared, unsigned slot, struct shared_run *run, bool *set) {
     *set = false;
     if (run->index >= shared->blocks) {
         return SHARED_STALE;
@@ -194,8 +194,17 @@ enum shared_status shared_redeem(struct shared *shared, unsigned slot, struct sh
         return found.generation != run->generation ? SHARED_STALE : SHARED_CORRUPT;
     }
     run->blocks = found.length;
-    (void)ledger_change(word, change_take_ticket, slot, 0, &before, &after);
     return SHARED_OK;
+}
+
+enum shared_status shared_redeem(struct shared *shared, unsigned slot, struct shared_run *run, bool *set) {
+    enum shared_status status = shared_hold(shared, slot, run, set);
+    if (status == SHARED_OK) {
+        uint64_t before, after;
+        atomic_word *word = &shared->ledger[run->index];
+        (void)ledger_change(word, change_take_ticket, slot, 0, &before, &after);
+    }
+    return status;
 }
 
 void shared_fork(struct shared *shared, unsigned parent, unsigned child) {

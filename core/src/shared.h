@@ -93,8 +93,12 @@ void shared_finish(struct shared *shared, const struct shared_run *run);
 enum shared_status shared_share(struct shared *shared, unsigned slot, const struct shared_run *run, uint64_t n,
                                 uint32_t now) __attribute__((warn_unused_result));
 
-/* Makes the slot a holder of the run of that index and generation, and takes a ticket if there is one. On SHARED_OK run->blocks
- * is its length, and *set tells whether the slot did not hold it before. */
+/* Makes the slot a holder of the run of that index and generation. On SHARED_OK run->blocks is its length, and *set tells
+ * whether the slot did not hold it before. */
+enum shared_status shared_hold(struct shared *shared, unsigned slot, struct shared_run *run, bool *set)
+    __attribute__((warn_unused_result));
+
+/* The same, and takes a ticket of the run if there is one. */
 enum shared_status shared_redeem(struct shared *shared, unsigned slot, struct shared_run *run, bool *set)
     __attribute__((warn_unused_result));
 

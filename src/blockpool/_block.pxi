@@ -116,11 +116,16 @@ cdef class Block:
         """The pool of the block."""
         if self.mapping is None:
             raise InvalidBlock("this Block was never allocated; get blocks from Pool.allocate()")
-        owner = <object>self.mapping.pool_ref()
+        cdef _Mapping m = self.mapping
+        owner = None if m.pool_ref is None else m.pool_ref()
+        if m.owners is not None and (owner is None or (<Pool>owner).mapping is None):
+            for other in list(m.owners):
+                if (<Pool>other).mapping is not None:
+                    return other
         if owner is None:
             owner = Pool.__new__(Pool)
-            if not self.mapping.closed:
-                adopt(<Pool>owner, self.mapping)
+            if not m.closed:
+                adopt(<Pool>owner, m)
         return owner
 
     @property
@@ -189,6 +194,8 @@ cdef class Block:
         InvalidBlock
             If it was released before.
         """
+        if self.mapping is not None and self.mapping.lost is not None:
+            await_fork(self.mapping)
         cdef state_outcome outcome = state_begin_free(&self.state)
         cdef Py_ssize_t users = 0
         cdef bint freed = False
@@ -319,12 +326,14 @@ cdef class Block:
         )
 
     cdef inline int require_open(self) except -1:
-        if not state_is_open(&self.state):
+        if not state_is_open(&self.state) or self.mapping.lost is not None:
             self.enter()
             self.leave()
         return 0
 
     cdef int enter(self) except -1:
+        if self.mapping is not None and self.mapping.lost is not None:
+            await_fork(self.mapping)  # raises: what is mapped here now is not the pool
         cdef state_outcome outcome = state_enter(&self.state)
         if outcome == STATE_OK:
             return 0

@@ -31,11 +31,10 @@ from cpython.object cimport PyObject
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport free as c_free, malloc
+from libc.stdlib cimport free as c_free, malloc, realloc
 
 from blockpool._engine cimport *
 
-import atexit
 import gc
 import operator
 import os
@@ -53,6 +52,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
     object PyMemoryView_FromMemory(char *memory, Py_ssize_t size, int flags)
     enum: PyBUF_WRITE
+    int Py_AtExit(void (*call)() noexcept nogil)
     # Public, but not declared by the header that Python.h includes in every version.
     int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size)
     int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t address)

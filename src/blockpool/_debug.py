@@ -161,13 +161,13 @@ class Guard:
         WriteAfterFree
             If somebody wrote to a freed block.
         """
-        for run in self.outstanding():
+        for leak in self.outstanding():
             _log.warning(
                 "pool closed with block %d still allocated (blocks=%d, nbytes=%d); allocated at\n%s",
-                run.index,
-                run.blocks,
-                run.nbytes,
-                run.stack,
+                leak.index,
+                leak.blocks,
+                leak.nbytes,
+                leak.stack,
             )
         with self._lock:
             for block, run in self._freed.items():

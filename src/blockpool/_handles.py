@@ -22,16 +22,21 @@ class Handle:
     From `Block.handle`. Can be pickled, and turned into `str` or `bytes` and back by `parse`; equal handles name the
     same run.
 
-    Made by `Block`; not to be changed.
+    Attributes
+    ----------
+    pool_id : str
+        Which pool, in hexadecimal.
+    index : int
+        The block at which the run begins.
+    generation : int
+        How many runs had begun at that block, this one included.
+    process : int
+        Process id of who made the handle; a pool without a name is looked for there first.
+    name : str or None
+        Name of the pool.
     """
 
-    __slots__ = {
-        "pool_id": "Which pool, in hexadecimal.",
-        "index": "The block at which the run begins.",
-        "generation": "How many runs had begun at that block, this one included.",
-        "process": "Process id of who made the handle; a pool without a name is looked for there first.",
-        "name": "Name of the pool, or None.",
-    }
+    __slots__ = ("generation", "index", "name", "pool_id", "process")
     _kind = "handle"
 
     def __init__(self, pool_id: str, index: int, generation: int, process: int, name: str | None) -> None:
@@ -65,7 +70,8 @@ class Handle:
         )
 
     def __str__(self) -> str:
-        return f"blockpool-{self._kind}:{self.pool_id}:{self.index}:{self.generation}:{self.process}:{self.name or ''}"
+        numbers = f"{self.index}:{self.generation}:{self.process}"
+        return f"blockpool-{self._kind}:{self.pool_id}:{numbers}:{self.name or ''}"
 
     def __bytes__(self) -> bytes:
         return str(self).encode("ascii")
@@ -116,7 +122,8 @@ def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:
     """Yield (process, descriptor) where the memory of a pool without a name is open, the given process first."""
     target = f"/memfd:blockpool-{pool_id} (deleted)"
     own = os.geteuid()
-    processes = [process, *(int(entry) for entry in os.listdir("/proc") if entry.isdecimal() and int(entry) != process)]
+    others = (int(entry) for entry in os.listdir("/proc") if entry.isdecimal())
+    processes = [process, *(other for other in others if other != process)]
     for candidate in processes:
         folder = f"/proc/{candidate}/fd"
         try:

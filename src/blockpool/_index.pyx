@@ -8,13 +8,13 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free as c_free, malloc
 
 from blockpool._engine cimport (
     BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, batch, batch_add, batch_add_integers, batch_add_range,
-    batch_bytes, batch_first, batch_missing, batch_release, batch_status, batch_view, bitmap, bitmap_bytes, bitmap_claim,
+    batch_bytes, batch_first, batch_missing, batch_release, batch_status, batch_view, bitmap, bitmap_bytes,
+    bitmap_claim,
     bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run, bitmap_count, bitmap_longest_free, bitmap_release,
     bitmap_summary_fault, bitmap_test, bitmap_view, os_map_private, os_memory, os_memory_t, os_unmap,
 )
@@ -65,9 +65,9 @@ cdef class IndexPool:
 
     Hands out the integers 0 to capacity - 1, singly, many at once, or as ranges, and takes them back.
 
-    It is the bitmap of a `Pool` without memory behind it, for page tables, cache slots, ids. A second free of an index that is
-    not allocated is an error, and so is one twice in a batch; one that was handed out again meanwhile cannot be told from
-    its new owner's. Memory: some 1.13 bits an index.
+    It is the bitmap of a `Pool` without memory behind it, for page tables, cache slots, ids. A second free of an index
+    that is not allocated is an error, and so is one twice in a batch; one that was handed out again meanwhile cannot be
+    told from its new owner's. Memory: some 1.13 bits an index.
 
     Parameters
     ----------
@@ -114,7 +114,8 @@ cdef class IndexPool:
         os_memory(&machine)
         if count > BITMAP_MOST or bitmap_bytes(count) > machine.total:
             raise PoolExhausted(
-                f"asked for {readable(count)} indices, whose bitmap takes {readable(count // 7)} bytes; there are {machine.total} "
+                f"asked for {readable(count)} indices, whose bitmap takes {readable(count // 7)} bytes; "
+                f"there are {machine.total} "
                 "in this machine or allowed to this process; ask for fewer"
             )
         cdef size_t nbytes = head + bitmap_bytes(count)
@@ -132,7 +133,9 @@ cdef class IndexPool:
 
     @property
     def bitmap(self):
-        """A read-only memoryview of the bitmap: unsigned 64-bit words, index i in bit i % 64 of word i // 64, 1 = allocated.
+        """A read-only memoryview of the bitmap: unsigned 64-bit words, index i in bit i % 64 of word i // 64.
+
+        A bit of 1 means allocated.
 
         It shows changes as they happen. Bits past the capacity are 1.
         """
@@ -181,7 +184,8 @@ cdef class IndexPool:
         count : int
             How many, at least 1.
         packed : bool
-            Take as few runs of adjacent indices as the free ones allow, the longest first. Takes longer, when they are scattered.
+            Take as few runs of adjacent indices as the free ones allow, the longest first. Takes longer, when they are
+            scattered.
 
         Returns
         -------
@@ -285,8 +289,8 @@ cdef class IndexPool:
         Raises
         ------
         DoubleFree
-            If one is not allocated, or is there twice. None was freed. (Unless another thread freed some of them after this
-            call had found them allocated; the error then names those, and the others are freed.)
+            If one is not allocated, or is there twice. None was freed. (Unless another thread freed some of them after
+            this call had found them allocated; the error then names those, and the others are freed.)
         InvalidBlock
             If one is not from 0 to capacity - 1. None was freed.
         TypeError, ValueError
@@ -306,7 +310,8 @@ cdef class IndexPool:
                 PyBuffer_Release(&view)
         else:
             raise TypeError(
-                f"indices must be a list, a range, or a buffer of integers, not {type(indices).__name__}; list(…) makes one"
+                f"indices must be a list, a range, or a buffer of integers, not {type(indices).__name__}; "
+                "list(…) makes one"
             )
 
     def stats(self):
@@ -355,7 +360,8 @@ cdef class IndexPool:
         last = (<uint64_t *>self.bits.words)[(self.bits.bits - 1) // 64]
         if self.bits.bits % 64 and ~last >> self.bits.bits % 64:
             raise PoolCorrupt(
-                f"a bit past the last index, {self.bits.bits - 1}, was cleared: something wrote over the bitmap; make a new pool"
+                f"a bit past the last index, {self.bits.bits - 1}, was cleared: something wrote over the bitmap; "
+                "make a new pool"
             )
         if summary != BITMAP_NONE:
             raise PoolCorrupt(
@@ -437,7 +443,7 @@ cdef class IndexPool:
 
     @cython.wraparound(True)
     cdef int free_range(self, indices) except -1:
-        cdef uint64_t n, i, bit, step
+        cdef uint64_t n, _i, bit, step
         if not indices:
             return 0
         bit = self.as_index(indices[0])
@@ -452,7 +458,7 @@ cdef class IndexPool:
             if step == 1:
                 batch_add_range(&gathered, bit, n)
             else:
-                for i in range(n):
+                for _i in range(n):
                     batch_add(&gathered, bit)
                     bit += step
             return self.free_gathered(&gathered)
@@ -499,8 +505,8 @@ cdef class IndexPool:
         missing = batch_first(gathered)
         if missing != BITMAP_NONE:
             raise DoubleFree(
-                f"index {missing} was freed by another thread during this call, which freed all the others it was given; "
-                "two threads own it, or think they do"
+                f"index {missing} was freed by another thread during this call, which freed all the others "
+                "it was given; two threads own it, or think they do"
             )
         return 0
 
@@ -539,7 +545,8 @@ cdef size_t integers(buffer, Py_buffer *view, bint writable) except 0:
     """Open a contiguous buffer of 32-bit or 64-bit integers; return their size in bytes."""
     if not PyObject_CheckBuffer(buffer):
         raise TypeError(
-            f"expected a buffer of 32-bit or 64-bit integers (array.array('i'), numpy int32), not {type(buffer).__name__}"
+            "expected a buffer of 32-bit or 64-bit integers (array.array('i'), numpy int32), "
+            f"not {type(buffer).__name__}"
         )
     flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if writable else 0)
     try:

@@ -30,6 +30,7 @@ cdef class _Mapping:
 
     def __dealloc__(self):
         if self.member != NULL:
+            strike_off(self.member)
             with nogil:
                 member_leave(self.member, GATE_SECONDS)
                 member_unmap(self.member)
@@ -62,7 +63,8 @@ cdef inline void count_allocation(_Mapping m, uint64_t blocks, uint64_t nbytes) 
 cdef inline void give_back(_Mapping m, const shared_run *run, uint64_t nbytes) noexcept:
     """One owner of the run less; in a private pool there is only one."""
     if m.member != NULL:
-        give_back_shared(m, run)
+        if give_back_shared(m, run):
+            m.member.place.frees += 1
         return
     pool_release(m.core, run.index, run.blocks)
     m.frees += 1
@@ -70,17 +72,17 @@ cdef inline void give_back(_Mapping m, const shared_run *run, uint64_t nbytes) n
     m.in_use -= run.blocks
 
 
-cdef void give_back_shared(_Mapping m, const shared_run *run) noexcept:
+cdef bint give_back_shared(_Mapping m, const shared_run *run) noexcept:
+    """The same, uncounted; say whether that freed the run."""
     cdef c_bool freed = False
     cdef member_status status = member_drop(m.member, run, &freed)
     while status == MEMBER_LOCKED:
         with nogil:
             os_yield()
             status = member_drop(m.member, run, &freed)
-    if freed:
-        m.member.place.frees += 1
-    elif status == MEMBER_CORRUPT:
+    if status == MEMBER_CORRUPT:
         report_corrupt(run.index)
+    return freed
 
 
 cdef void report_corrupt(uint64_t index) noexcept:

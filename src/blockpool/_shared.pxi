@@ -16,6 +16,7 @@ cdef _Mapping new_member():
     if os_map_private(sizeof(member), False, &memory):
         raise MemoryError("no memory for a membership in a pool")
     m.member = <member *>memory
+    enlist(m.member)
     return m
 
 
@@ -28,11 +29,17 @@ cdef _Mapping joined(_Mapping m, bint fork_shares):
     m.id = <bytes>m.member.geometry.id[:SEGMENT_ID_BYTES]
     m.name = (<bytes>m.member.name).decode()[len("blockpool."):] or None
     m.fork_shares = fork_shares
-    existing = mappings.get(m.id)
+    existing = known(m.id)
     if existing is not None:
         return existing
     mappings[m.id] = m
     return m
+
+
+cdef _Mapping known(bytes pool_id):
+    """The mapping that this process has of a pool, if it has a part in the pool through it; else None."""
+    cdef _Mapping m = mappings.get(pool_id)
+    return m if m is not None and m.lost is None and not member_is_stray(m.member) else None
 
 
 cdef bint shares(on_fork) except -1:
@@ -139,9 +146,9 @@ cdef _Mapping attach_named(name, on_fork):
     cdef member_status status
     cdef _Mapping m
     if member_identify(file_chars, id) == MEMBER_OK:
-        existing = mappings.get(<bytes>id[:SEGMENT_ID_BYTES])
-        if existing is not None and (<_Mapping>existing).lost is None:
-            return existing
+        m = known(<bytes>id[:SEGMENT_ID_BYTES])
+        if m is not None:
+            return m
     m = new_member()
     with nogil:
         status = member_attach(m.member, file_chars, GATE_SECONDS, &failure)
@@ -174,10 +181,9 @@ cdef _Mapping attach_found(pool_id, process):
 
 cdef _Mapping mapping_of(handle):
     """This process's mapping of the pool that a handle names, attached now if it has to be."""
-    cdef _Mapping m
-    existing = mappings.get(bytes.fromhex(handle.pool_id))
-    if existing is not None and (<_Mapping>existing).lost is None:
-        return existing
+    cdef _Mapping m = known(bytes.fromhex(handle.pool_id))
+    if m is not None:
+        return m
     if handle.name is None:
         return attach_found(handle.pool_id, handle.process)
     m = attach_named(handle.name, "share")
@@ -203,6 +209,8 @@ cdef int unlink_shared(_Mapping m) except -1:
         status = member_unlink(m.member, GATE_SECONDS, &failure)
     if status == MEMBER_NOT_FOUND:
         raise PoolNotFound(f"{titled(m.name)} has no name to remove: it never had one, or it was removed before")
+    if status == MEMBER_STRAY:
+        fail(m, status, 0)
     if status != MEMBER_OK:
         refuse(status, &failure, titled(m.name))
     return 0
@@ -250,6 +258,8 @@ cdef bint attempt_shared(_Mapping m, uint64_t n, uint64_t slack, bint many, shar
 cdef int fail(_Mapping m, member_status status, uint64_t index) except -1:
     """Raise what a failed operation on a run is."""
     if status == MEMBER_STRAY:
+        if m.lost is not None:
+            await_fork(m)
         raise PoolClosed("this process was forked without Python's knowledge, and has no part in the pool; attach it anew")
     if status == MEMBER_TICKETS:
         raise TooManyTickets(
@@ -262,15 +272,22 @@ cdef int fail(_Mapping m, member_status status, uint64_t index) except -1:
     )
 
 
+cdef member_status attempt_free(_Mapping m, const shared_run *run, uint64_t *word, uint32_t *extra) noexcept:
+    cdef member_status status = member_free(m.member, run, word, extra)
+    while status == MEMBER_LOCKED:
+        with nogil:
+            os_yield()
+            status = member_free(m.member, run, word, extra)
+    return status
+
+
 cdef int free_shared(_Mapping m, const shared_run *run, what) except -1:
     """Free a run that this process holds once; raise if anybody else has a part in it."""
     cdef uint64_t word = 0
     cdef uint32_t extra = 0
-    cdef member_status status = member_free(m.member, run, &word, &extra)
-    while status == MEMBER_LOCKED:
-        with nogil:
-            os_yield()
-            status = member_free(m.member, run, &word, &extra)
+    cdef member_status status = attempt_free(m, run, &word, &extra)
+    if status == MEMBER_IN_USE and not extra and reclaim(m):  # who uses it may be dead
+        status = attempt_free(m, run, &word, &extra)
     if status == MEMBER_OK:
         m.member.place.frees += 1
         return 0
@@ -279,7 +296,7 @@ cdef int free_shared(_Mapping m, const shared_run *run, what) except -1:
     if extra:
         users = "another Block of it in this process"
     else:
-        others = [pid for pid in holders_of(m, word) if pid != os.getpid()]
+        others = [pid or "that begins" for pid in holders_of(m, word) if pid != os.getpid()]
         users = " and ".join(
             ([f"process{'es' if len(others) > 1 else ''} {', '.join(map(str, others))}"] if others else [])
             + ([f"{ledger_tickets(word)} ticket{'s' if ledger_tickets(word) > 1 else ''} in flight"] if ledger_tickets(word) else [])
@@ -337,19 +354,20 @@ cdef Block redeemed(_Mapping m, handle):
     cdef member_status status
     cdef Block block = Block.__new__(Block)
     cdef uint64_t slack
+    cdef bint flying = isinstance(handle, Ticket)  # a handle takes nothing
     if m.lost is not None or m.forking is not None:
         await_fork(m)
     run.index = handle.index
     run.generation = handle.generation
     run.blocks = 0
-    status = member_redeem(m.member, &run)
+    status = member_redeem(m.member, &run) if flying else member_hold(m.member, &run)
     while status == MEMBER_LOCKED:
         with nogil:
             os_yield()
-            status = member_redeem(m.member, &run)
+            status = member_redeem(m.member, &run) if flying else member_hold(m.member, &run)
     if status == MEMBER_STALE:
         raise StaleHandle(
-            f"the run at block {handle.index} that this {'ticket' if isinstance(handle, Ticket) else 'handle'} names was freed; "
+            f"the run at block {handle.index} that this {'ticket' if flying else 'handle'} names was freed; "
             "keep a Block of it, or send a ticket (Block.share()) for each receiver"
         )
     if status != MEMBER_OK:
@@ -522,7 +540,7 @@ cdef int await_fork(_Mapping m) except -1:
 
 cdef int set_quick(_Mapping m) except -1:
     """Let the mapping's Pool objects take the fast way, or not."""
-    for owner in list(m.owners):
+    for owner in list(m.owners or ()):  # none yet when this process only redeemed
         (<Pool>owner).quick = m if m.forking is None and m.lost is None and (<Pool>owner).mapping is m else None
     return 0
 
@@ -531,9 +549,11 @@ def _before_fork():
     import threading
 
     cdef _Mapping m
+    if mappings:
+        import blockpool.stats  # or a child of a fork while another thread imports it would wait for that thread for ever
     for mapping in list(mappings.values()):
         m = mapping
-        if m.lost is not None:
+        if m.lost is not None or member_is_stray(m.member):
             continue
         m.forking = threading.get_ident()
         set_quick(m)
@@ -563,15 +583,43 @@ def _after_fork_in_shared_child():
     in_fork.clear()
 
 
-def _at_exit():
-    cdef _Mapping m
-    for mapping in list(mappings.values()):
-        m = mapping
-        with nogil:
-            member_leave(m.member, GATE_SECONDS)
+# The memberships of this process, for its end: then there is no Python any more. Changed with the GIL held.
+cdef member **present = NULL
+cdef size_t present_count = 0, present_room = 0
+
+
+cdef int enlist(member *one) except -1:
+    global present, present_count, present_room
+    cdef member **larger
+    if present_count == present_room:
+        larger = <member **>realloc(present, (present_room * 2 + 8) * sizeof(member *))
+        if larger == NULL:
+            raise MemoryError("no memory for a membership in a pool")
+        present = larger
+        present_room = present_room * 2 + 8
+    present[present_count] = one
+    present_count += 1
+    return 0
+
+
+cdef void strike_off(member *one) noexcept:
+    global present_count
+    cdef size_t i
+    for i in range(present_count):
+        if present[i] == one:
+            present_count -= 1
+            present[i] = present[present_count]
+            return
+
+
+cdef void leave_all() noexcept nogil:
+    """Leave every pool. After the last line of Python: until then somebody may use a block, or a queue still have to send one."""
+    cdef size_t i
+    for i in range(present_count):
+        member_leave(present[i], GATE_SECONDS)
 
 
 os.register_at_fork(
     before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_shared_child
 )
-atexit.register(_at_exit)
+Py_AtExit(leave_all)  # refused, the process leaves as a killed one does

@@ -14,6 +14,7 @@ for _power, _letter in enumerate("KMGT", start=1):
     _UNITS[_letter + "IB"] = 1024**_power
 
 _LARGEST = 2**62
+_DIGITS = 20  # more make a number larger than that anyway
 
 
 def parse_size(size: str | SupportsIndex, what: str) -> int:
@@ -37,8 +38,10 @@ def parse_size(size: str | SupportsIndex, what: str) -> int:
     if isinstance(size, str):
         number = size.strip().rstrip("BbIiKkMmGgTt ")
         unit = size.strip()[len(number) :].strip().upper()
-        if not (number.isascii() and number.isdecimal() and len(number) <= 20 and unit in _UNITS):
-            raise ValueError(f"{what} {size!r:.60} is no size; write a whole number and a unit, such as '4KiB' or '1 MB'")
+        if not (number.isascii() and number.isdecimal() and len(number) <= _DIGITS and unit in _UNITS):
+            raise ValueError(
+                f"{what} {size!r:.60} is no size; write a whole number and a unit, such as '4KiB' or '1 MB'"
+            )
         value = int(number) * _UNITS[unit]
     else:
         try:

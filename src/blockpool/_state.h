@@ -32,18 +32,16 @@ enum state_outcome { STATE_OK, STATE_BUSY, STATE_FREED, STATE_RELEASED };
 
 /* Why the word cannot be used; STATE_OK when it can. */
 static inline enum state_outcome state_why(uint64_t word) {
-    return word & STATE_FLAG_FREED                                    ? STATE_FREED
+    return word & STATE_FLAG_FREED                                     ? STATE_FREED
            : (word & STATE_FLAG_RELEASED) || !(word & STATE_FLAG_OPEN) ? STATE_RELEASED
-                                                                        : STATE_OK;
+                                                                       : STATE_OK;
 }
 
 /* The block has a run from now on. For its maker, before anybody else sees it. */
 static inline void state_open(block_state *state) { store_relaxed(&state->word, STATE_FLAG_OPEN); }
 
 /* Whether the block still has its run. */
-static inline bool state_is_open(const block_state *state) {
-    return state_why(load_relaxed(&state->word)) == STATE_OK;
-}
+static inline bool state_is_open(const block_state *state) { return state_why(load_relaxed(&state->word)) == STATE_OK; }
 
 /* One more inside, unless freed or released. */
 static inline enum state_outcome state_enter(block_state *state) {

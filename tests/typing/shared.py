@@ -1,6 +1,6 @@
 """What mypy must see of shared pools. Never run."""
 
-# ruff: noqa: D103 - these functions are never called; their names are their descriptions
+
 from typing import assert_type
 
 import blockpool

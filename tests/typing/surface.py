@@ -1,6 +1,6 @@
 """What mypy must see: the type of everything public. Never run."""
 
-# ruff: noqa: D102, D103 - these functions are never called; their names are their descriptions
+
 from types import TracebackType
 from typing import assert_type, final
 

@@ -1,6 +1,6 @@
 """What mypy must refuse: an `ignore` that ignores nothing is an error, so each line here is a test. Never run."""
 
-# ruff: noqa: D103 - these functions are never called; their names are their descriptions
+
 import copy
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The `demo` command: its verdict, its exit status, and what it says when something is wrong."""
+"""The `demo` command with threads: its verdict, its exit status, and what it says when something is wrong."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _no_thread_is_left() -> Any:
 
 def demo(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     """Run the command; return the exit status, stdout and stderr."""
-    status = main(["demo", f"--block-size={BLOCK}", *map(str, arguments)])
+    status = main(["demo", "--threads", f"--block-size={BLOCK}", *map(str, arguments)])
     out, err = capsys.readouterr()
     assert "Traceback" not in err
     return status, out, err
@@ -360,7 +360,7 @@ def test_wrong_usage_is_a_sentence(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit status 2, one line on stderr, nothing on stdout, no traceback."""
-    status = main(["demo", *arguments])
+    status = main(["demo", "--threads", *arguments])
     out, err = capsys.readouterr()
     assert status == 2
     assert out == ""
@@ -409,7 +409,7 @@ def test_missing_dependency_is_a_sentence(missing: str) -> None:
 
 def test_module_runs_as_a_command(tree: Path) -> None:
     """`python -m blockpool demo` is the same command; without arguments there is help."""
-    result = run("demo", str(tree), "--json")
+    result = run("demo", str(tree), "--json", "--threads")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["agreed"] == 2 * len(SIZES)
     assert "demo" in run().stdout
@@ -418,7 +418,7 @@ def test_module_runs_as_a_command(tree: Path) -> None:
 def test_output_can_be_ascii(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the terminal cannot show more than ASCII, the report is ASCII."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    result = run("demo", str(tree), "--blocks=8")
+    result = run("demo", str(tree), "--blocks=8", "--threads")
     assert result.returncode == 0, result.stderr
     assert "0 ........" in result.stdout
 
@@ -433,6 +433,7 @@ def test_interrupt_ends_cleanly(tmp_path: Path) -> None:
         "-m",
         "blockpool",
         "demo",
+        "--threads",
         str(tmp_path),
         "--block-size=512",
         "--blocks=2",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from blockpool.cli.files import identity, open_regular, reason
 from blockpool.cli.pipeline import Digest, Pipeline
+from blockpool.cli.processes import Processes
 from blockpool.report.results import DemoResult, Disagreement, Rate, Skipped
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ def run(
     """Hash the files both ways. `watch` is told now and then which of the `PHASES` it is, and the bytes done."""
     warm, pooled, plain = PHASES
     _warm_up(selection.files, lambda done: watch(warm, done))
-    pipeline = Pipeline(pool, selection.files, selection.nbytes, settings)
-    pool_run = pipeline.run(lambda done: watch(pooled, done))
+    engine = Pipeline if settings.start_method is None else Processes
+    pooled_way = engine(pool, selection.files, selection.nbytes, settings)
+    pool_run = pooled_way.run(lambda done: watch(pooled, done))
     digests, failures, rate = plain_loop(selection.files, lambda done: watch(plain, done))
-    reasons = failures | {each.path: each.reason for each in pipeline.skipped}
-    agreed, disagreements, changed = compare(pipeline.digests, digests)
+    reasons = failures | {each.path: each.reason for each in pooled_way.skipped}
+    agreed, disagreements, changed = compare(pooled_way.digests, digests)
     skipped = selection.skipped + tuple(Skipped(*item) for item in reasons.items()) + changed
     return DemoResult(
         settings=settings,

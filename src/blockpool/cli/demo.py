@@ -19,7 +19,8 @@ from blockpool.report.text import printable
 
 __all__ = ["DemoFailed", "demo"]
 
-_THREADS = click.IntRange(1, 256)
+# 47 may be attached: this one, and some that are dead but not yet found.
+_MOST_PROCESSES = 40
 
 
 class DemoFailed(click.ClickException):
@@ -30,8 +31,32 @@ class DemoFailed(click.ClickException):
 
 @click.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(exists=True))
-@click.option("--readers", type=_THREADS, default=2, show_default=True, help="Threads that read.")
-@click.option("--workers", type=_THREADS, default=2, show_default=True, help="Threads that hash.")
+@click.option(
+    "--processes/--threads",
+    default=True,
+    show_default=True,
+    help="Whether the workers are processes around a shared pool, or threads around a private one.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=2,
+    show_default=True,
+    help=f"Workers, which hash; at most {_MOST_PROCESSES} processes.",
+)
+@click.option("--kill", is_flag=True, help="Kill worker processes at random while they work.")
+@click.option(
+    "--readers",
+    type=click.IntRange(1, 256),
+    help="Threads that read, with --threads (default: 2). With processes there is one reader.",
+)
+@click.option(
+    "--start-method",
+    type=click.Choice(["fork", "spawn", "forkserver"]),
+    default="forkserver",
+    show_default=True,
+    help="How worker processes are started.",
+)
 @click.option(
     "--block-size", type=SIZE, default="64KiB", show_default=True, help="Size of a block."
 )
@@ -49,8 +74,11 @@ class DemoFailed(click.ClickException):
 def demo(
     paths: tuple[str, ...],
     *,
-    readers: int,
+    processes: bool,
     workers: int,
+    kill: bool,
+    readers: int | None,
+    start_method: str,
     block_size: int,
     blocks: int,
     max_bytes: int,
@@ -58,15 +86,36 @@ def demo(
 ) -> None:
     """Hash files through a pool, and compare with hashlib.
 
-    Reader threads read the files below each PATH (default: those of this Python installation) straight into blocks of
-    a small pool. Worker threads hash the blocks and free them. When the pool is full, readers wait.
+    This process reads the files below each PATH (default: those of this Python installation) straight into blocks of
+    a small shared pool, and sends tickets of them to worker processes, which hash the blocks where they are. When the
+    pool is full, the reader waits. With --kill, workers are killed (SIGKILL) while they work, and others do again
+    what they left undone. With --threads, reader and worker threads do the same around a private pool.
 
     Then the same files are hashed by a plain loop, every digest is compared, and the pool is audited. The exit status
     is 0 if all digests agree and every block came back, 1 if not, 2 if the command was given something wrong.
     """
-    settings = Settings(block_size, blocks, readers, workers)
+    if processes and readers is not None:
+        raise click.UsageError("--readers is for --threads: with processes there is one reader")
+    if processes and workers > _MOST_PROCESSES:
+        raise click.UsageError(
+            f"at most {_MOST_PROCESSES} worker processes, not {workers}; a pool has room for 47 in all"
+        )
+    if kill and not processes:
+        raise click.UsageError("--kill is for --processes: a thread cannot be killed")
+    settings = Settings(
+        block_size,
+        blocks,
+        readers or (1 if processes else 2),
+        workers,
+        start_method if processes else None,
+        kill,
+    )
     try:
-        pool = Pool(block_size, blocks)
+        pool = (
+            Pool.create(block_size, blocks, on_fork="detach")
+            if processes
+            else Pool(block_size, blocks)
+        )
         selection = select(paths or [sysconfig.get_path("stdlib")], max_bytes)
     except (ValueError, PoolExhausted) as error:
         raise click.UsageError(str(error)) from error

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from blockpool.report.bitmap import Glyphs
-    from blockpool.report.results import DemoResult, PoolRun, Rate, Settings, Skipped, Snapshot
+    from blockpool.report.results import (
+        DemoResult,
+        PoolRun,
+        Rate,
+        Settings,
+        Skipped,
+        Snapshot,
+        Workers,
+    )
 
 __all__ = ["demo_json", "demo_report", "opening"]
 
@@ -30,11 +38,19 @@ _LISTED = 10
 
 def opening(files: int, nbytes: int, settings: Settings) -> Text:
     """Say what is going to be done."""
-    return Text(
-        f"{count(files, 'file')}, {in_bytes(nbytes)}: {count(settings.readers, 'thread')} read them into a pool of "
-        f"{count(settings.blocks, 'block')} of {in_bytes(settings.block_size)}, "
-        f"{count(settings.workers, 'thread')} hash the blocks and free them.\n"
-    )
+    pool = f"{count(settings.blocks, 'block')} of {in_bytes(settings.block_size)}"
+    if settings.start_method is None:
+        work = (
+            f"{count(settings.readers, 'thread')} read them into a pool of {pool}, "
+            f"{count(settings.workers, 'thread')} hash the blocks and free them."
+        )
+    else:
+        work = (
+            f"this process reads them into a shared pool of {pool}, "
+            f"{count(settings.workers, 'worker process', 'worker processes')} hash the blocks in place"
+            f"{', and are killed at random while they do' if settings.kill else ''}."
+        )
+    return Text(f"{count(files, 'file')}, {in_bytes(nbytes)}: {work}\n")
 
 
 def demo_report(result: DemoResult, *, width: int, glyphs: Glyphs) -> RenderableType:
@@ -106,6 +122,8 @@ def _verdict(result: DemoResult) -> Iterable[Text]:
         )
     yield _line(_blocks(result.pool), good=not result.pool.problems)
     yield from (Text(f"  {problem}") for problem in result.pool.problems)
+    if result.pool.workers is not None:
+        yield Text(_deaths(result.pool.workers))
     yield Text(_waits(result.pool))
 
 
@@ -114,6 +132,16 @@ def _blocks(pool: PoolRun) -> str:
     if pool.problems:
         return f"not all is well with the pool ({counts}):"
     return f"every block came back ({counts}), and check() found nothing wrong"
+
+
+def _deaths(workers: Workers) -> str:
+    started = count(workers.started, "worker process", "worker processes")
+    if not workers.killed:
+        return f"{started} hashed the blocks where they are; what travelled between processes were tickets."
+    return (
+        f"{started} started, {workers.killed:,} of them killed: {count(workers.again, 'file')} done again "
+        f"({in_bytes(workers.again_bytes)})."
+    )
 
 
 def _waits(pool: PoolRun) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ __all__ = [
     "Skipped",
     "Snapshot",
     "Waits",
+    "Workers",
 ]
 
 _MIB = 1 << 20
@@ -85,13 +86,44 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Workers:
+    """The worker processes of a run: how many were started and killed, and what was done again because of that.
+
+    `again` counts files, once for each worker that died over them.
+    """
+
+    started: int = 0
+    killed: int = 0
+    again: int = 0
+    again_bytes: int = 0
+
+    def and_started(self) -> Workers:
+        """Return these and one more that was started."""
+        return replace(self, started=self.started + 1)
+
+    def and_killed(self) -> Workers:
+        """Return these, one more of them killed."""
+        return replace(self, killed=self.killed + 1)
+
+    def and_again(self, files: int, nbytes: int) -> Workers:
+        """Return these and what one left undone."""
+        return replace(self, again=self.again + files, again_bytes=self.again_bytes + nbytes)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """The pool of a demo, and the threads that use it."""
+    """The pool of a demo, and who uses it.
+
+    `start_method` is how worker processes are started; without it, readers and workers are threads of one process. With
+    `kill` workers are killed while they work.
+    """
 
     block_size: int
     blocks: int
     readers: int
     workers: int
+    start_method: str | None = None
+    kill: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +142,8 @@ class PoolRun:
         At the end.
     problems : tuple of str
         A sentence for each thing that should not have happened; a block that did not come back is one.
+    workers : Workers or None
+        Of the worker processes, if there were any.
     """
 
     rate: Rate
@@ -118,6 +152,7 @@ class PoolRun:
     end: Snapshot
     stats: PoolStats
     problems: tuple[str, ...]
+    workers: Workers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +162,7 @@ class DemoResult:
     Attributes
     ----------
     settings : Settings
-        The pool and its threads.
+        The pool, and who uses it.
     agreed : int
         Files whose digests are the same both ways.
     disagreements : tuple of Disagreement

@@ -23,13 +23,13 @@ def in_bytes(nbytes: int) -> str:
     return f"{value:.{0 if value.is_integer() else 1}f} {_UNITS[power]}"
 
 
-def count(number: int, thing: str) -> str:
-    """Write a number of things.
+def count(number: int, thing: str, things: str | None = None) -> str:
+    """Write a number of things; `things` is the plural if it takes more than an s.
 
-    >>> count(1, "file"), count(2000, "file")
-    ('1 file', '2,000 files')
+    >>> count(1, "file"), count(2000, "file"), count(2, "process", "processes")
+    ('1 file', '2,000 files', '2 processes')
     """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def printable(path: str) -> str:

@@ -1,0 +1,151 @@
+"""What the processes of a soak share besides the pool: a table of counters, and pipes with room for whole messages.
+
+There is no lock in it, so nobody can die holding one. Every counter has one writer. Messages travel in pipes in packet
+mode: one write is one read, whole or not at all, and nobody waits at either end.
+"""
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+
+# Words of the header, and columns of a row.
+PHASE, FINISH, PHASES = 0, 1, 2  # what workers do now; whether to end; how many phases there were
+RUN, LEAVE, CALM = (
+    0,
+    1,
+    2,
+)  # phases (CALM: work, but fork no more); beyond these: stand still and answer
+(
+    PROGRESS,  # grows while the process does anything at all
+    VERIFIED,  # blocks whose pattern was found as it was written
+    ALLOCATED,
+    REDEEMED,  # tickets and handles
+    STALE,  # of handles, or of tickets that an audit had dropped
+    UNSENT,  # tickets whose receiver had no room
+    WAITS,  # for room in a full pool
+    FORKS,
+    KILLS,
+    STOPS,
+    EPOCHS,
+    DROPPED,  # tickets that only recovery found
+    HEALED,
+    RECOVERED,  # dead processes that were found and cleared away
+    LOST,  # blocks
+    DAMAGED,  # patterns
+) = range(16)
+NAMES = (
+    *("progress", "verified", "allocated", "redeemed", "stale", "unsent", "waits", "forks"),
+    *("kills", "stops", "epochs", "dropped", "healed", "recovered", "lost", "damaged"),
+)
+WIDTH = 16
+
+PACKET = 4096
+MESSAGE = struct.Struct("<cQQI")  # kind, owner, sequence, nbytes; the text of the ticket follows
+TICKET, HANDLE = b"T", b"H"
+ANSWER = struct.Struct("<QQ")  # process, phase; what it holds follows
+HELD = struct.Struct("<IIQ")  # index, blocks, generation
+
+
+class Board:
+    """Rows of counters in shared memory: two for each worker (its own, and its children's), and the warden's."""
+
+    def __init__(self, workers, file=None):
+        size = (2 + (2 * workers + 1)) * WIDTH * 8
+        if file is None:
+            file = os.memfd_create("soak-board")
+            os.ftruncate(file, size)
+        self.file = file
+        self.workers = workers
+        self.words = memoryview(mmap.mmap(file, size)).cast("Q")
+
+    def row(self, number):
+        """Return a row, to be written by one process."""
+        start = (2 + number) * WIDTH
+        return self.words[start : start + WIDTH]
+
+    @property
+    def warden(self):
+        """The last row."""
+        return self.row(2 * self.workers)
+
+    def totals(self):
+        """Add the rows up."""
+        rows = [self.row(number) for number in range(2 * self.workers + 1)]
+        return {name: sum(row[column] for row in rows) for column, name in enumerate(NAMES)}
+
+
+@dataclass
+class Spec:
+    """One pool of a soak, and the ends of the pipes around it."""
+
+    name: str | None
+    permanent: bool
+    block_size: int
+    blocks: int
+    workers: int
+    seed: str
+    kill_every: float  # seconds, in the mean
+    inboxes: list[
+        tuple[int, int]
+    ]  # for each worker, of whichever incarnation: its successor reads on
+    answers: tuple[int, int]
+    trouble: tuple[int, int]
+    board: int
+
+    @property
+    def title(self):
+        """What reports call it."""
+        kind = "permanent" if self.permanent else "default"
+        return f"{self.name} ({kind})" if self.name else "without a name"
+
+
+def packet_pipe():
+    """Make a pipe in which one write is one read, and nobody waits."""
+    return os.pipe2(os.O_DIRECT | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def receive(pipe):
+    """Take the next packet, or None."""
+    try:
+        return os.read(pipe[0], PACKET) or None
+    except BlockingIOError:
+        return None
+
+
+def send(pipe, packet):
+    """Send a packet; say whether there was room."""
+    try:
+        os.write(pipe[1], packet)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def complain(spec, kind, text):
+    """Tell the controller that something is wrong: `kind` is lost, damaged, crash or hang."""
+    send(spec.trouble, f"{kind} pool {spec.title}, process {os.getpid()}: {text}".encode()[:PACKET])
+
+
+def pattern(owner, sequence, nbytes):
+    """Return what whoever allocated the block writes into it."""
+    unit = struct.pack("<QQ", owner, sequence * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
+    return (unit * (nbytes // 16 + 1))[:nbytes]
+
+
+def difference(spec, where, block, expected):
+    """Compare a block with its pattern; a difference is reported, and True."""
+    found = bytes(block.buf)
+    if found == expected:
+        return False
+    at = next(
+        (i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b),
+        min(len(found), len(expected)),
+    )
+    complain(
+        spec,
+        "damaged",
+        f"{where}: {block.handle}, {len(found)} bytes, {len(expected)} expected; from byte {at}: "
+        f"{found[at : at + 32].hex()} instead of {expected[at : at + 32].hex()}",
+    )
+    return True

@@ -1,0 +1,254 @@
+"""How shared memory fails elsewhere, each tried here. What is said of others was run, with the versions of the day."""
+
+import gc
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import blockpool as bp
+
+
+def test_an_attacher_that_exits(shared, run_python, file_of, unchanged):
+    """SharedMemory: an attacher that exits normally deletes the owner's segment.
+
+    Here it stays, as does all that is in it.
+    """
+    block = shared.allocate()
+    block.buf[:4] = b"data"
+    with unchanged(shared):
+        run_python(
+            f"import blockpool as bp; kept = bp.Pool.attach({shared.name!r}), bp.redeem({str(block.handle)!r}).buf"
+        )
+        assert file_of(shared.name).exists()
+        shared.recover()
+    assert bytes(block.buf[:4]) == b"data"
+    block.free()
+
+
+def test_a_killed_group(pool_name, peers, file_of):
+    """SharedMemory: killing the whole group leaks the segment. Here the next create, or sweep, takes it away."""
+    several = [peers() for _ in range(2)]
+    for _ in range(3):
+        for each in several:
+            each(
+                f"pool = bp.Pool.create('1MiB', 4, name={pool_name!r}, exist_ok=True); kept = pool.allocate()"
+            )
+        for each in several:
+            each.kill()
+        several = [peers() for _ in range(2)]
+    bp.sweep()
+    assert not file_of(pool_name).exists()
+
+
+def test_close_under_a_live_array(run_python, pool_name, file_of):
+    """SharedMemory: close() under a live ndarray succeeds, and the next access is SIGSEGV. Here the array stays."""
+    run_python(f"""
+        import gc, numpy as np
+        import blockpool as bp
+        pool = bp.Pool.create("1MiB", 4, name={pool_name!r})
+        block = pool.allocate()
+        array = np.ndarray((1024, 128), "f8", buffer=block.buf)
+        array[:] = 1.5
+        block.release()
+        pool.close()
+        del block, pool
+        gc.collect()
+        assert array.sum() == 1024 * 128 * 1.5
+        array[0, 0] = 7
+        row = array[3:5]
+        del array
+        gc.collect()
+        row += 1
+        assert row[0, 0] == 2.5
+    """)
+    assert not file_of(pool_name).exists()
+
+
+def test_close_does_not_complain_of_exported_pointers(shared):
+    """SharedMemory, the opposite: BufferError "cannot close exported pointers exist". Here close is always possible."""
+    view = shared.allocate().buf
+    shared.close()
+    view[0] = 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_too_little_shared_memory(pool_name, named):
+    """SharedMemory: a full /dev/shm is SIGBUS at the first write.
+
+    Here it is an error at create (see also test_bad_pools).
+    """
+    with pytest.raises(bp.PoolExhausted, match="are available"):
+        bp.Pool.create("1GiB", 4096, name=pool_name if named else None)
+
+
+def test_a_killed_holder_of_a_lock(shared, peers):
+    """multiprocessing.Lock: a killed holder blocks everybody. Here whatever it was at, the others go on."""
+    for action in (
+        "while True: pool.check()",
+        "while True: bp.Pool.attach(pool.name); pool.recover(tickets_older_than=1000)",
+        "while True: pool.allocate().free()",
+        "while True: bp.Pool.create(64, 8, name=pool.name + '-x').close()",
+        "while True: os.waitpid(os.fork() or os._exit(0), 0)",
+    ):
+        peer = peers()
+        peer(f"pool = bp.Pool.attach({shared.name!r})")
+        peer.start(action)
+        assert not peer.answers(0.15)
+        peer.kill()
+        shared.recover()
+        shared.check()
+        assert len(shared.allocate_many(16)) == 16
+    assert shared.stats().processes == 1
+    bp.sweep()
+
+
+def test_an_array_that_outlives_its_block(shared, peer):
+    """iceoryx2: an array that outlives its sample silently changes. Here it keeps the memory from being handed out."""
+    block = shared.allocate()
+    array = np.ndarray(512, "i8", buffer=block.buf)
+    array[:] = 42
+    block.release()
+    del block
+    gc.collect()
+    peer(f"pool = bp.Pool.attach({shared.name!r}); everything = pool.allocate_many(15)")
+    with pytest.raises(bp.PoolExhausted):
+        peer("pool.allocate()")
+    peer("for block in everything: block.buf[:] = b'x' * 4096\n")
+    assert (array == 42).all()
+    del array
+    assert peer("pool.allocate().index") == 0
+
+
+def test_writing_to_a_read_only_view(shared, peer):
+    """iceoryx2: the received view says it is writable, and writing is SIGSEGV.
+
+    Here it says it is not, and writing raises.
+    """
+    block = shared.allocate()
+    peer("import numpy as np")
+    peer(f"got = bp.redeem({str(block.handle)!r}).readonly(); array = np.frombuffer(got.buf, 'u1')")
+    assert peer("got.buf.readonly, array.flags.writeable") == (True, False)
+    for wrong in (
+        "got.buf[0] = 1",
+        "array[0] = 1",
+        "array.flags.writeable = True",
+        "got.buf.cast('B')[:2] = b'xx'",
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            peer(wrong)
+    assert not any(block.buf)
+
+
+def test_slots_of_killed_publishers(shared, peers):
+    """kickmsg: they can be recovered only when nobody uses the segment. Here while everybody works."""
+    worker = peers()
+    worker(f"""
+        pool = bp.Pool.attach({shared.name!r})
+        count, stop = 0, False
+        def work():
+            global count
+            while not stop:
+                with pool.allocate(timeout=30) as block:
+                    block.buf[0] = 1
+                count += 1
+        thread = threading.Thread(target=work)
+        thread.start()
+    """)
+    for _ in range(5):
+        killed = peers()
+        killed(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(10)")
+        killed.kill()
+        assert shared.recover().processes == 1
+    assert worker("stop = True; thread.join(); count") > 0
+    assert shared.check().allocated == 0
+
+
+def test_an_explicit_release_under_a_view(shared, unchanged):
+    """kickmsg: it is allowed, and the data changes.
+
+    Here free says what still uses the memory, and release waits for it.
+    """
+    block = shared.allocate()
+    array = np.ndarray(4096, "u1", buffer=block.buf)
+    with unchanged(shared), pytest.raises(bp.BlockInUse, match="views of its memory"):
+        block.free()
+    block.release()
+    assert shared.stats().allocated == 1
+    del array
+    assert shared.stats().allocated == 0
+
+
+def test_a_double_free(shared, peer):
+    """Free lists in Python: it is silent, and one block gets two owners.
+
+    Here it raises, and every block has one owner.
+    """
+    block = shared.allocate()
+    block.free()
+    with pytest.raises(bp.DoubleFree):
+        block.free()
+    peer(f"pool = bp.Pool.attach({shared.name!r}); theirs = pool.allocate()")
+    with pytest.raises(bp.DoubleFree):
+        block.free()
+    block.release()
+    assert peer("theirs.index") == block.index
+    kept = shared.allocate_many(15)
+    assert sorted(each.index for each in kept) == list(range(1, 16))
+    with pytest.raises(bp.PoolExhausted):
+        shared.allocate()
+
+
+def test_a_segment_recycled_under_a_reader(shared, peer):
+    """Segments recycled under live views (spdl#1636): a reader's bytes never change while it has them."""
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    peer("""
+        def read(tickets):
+            views = [(bp.redeem(ticket).buf, number) for ticket, number in tickets]
+            return sum(bytes(view[:4]) != number.to_bytes(4, "little") for view, number in views)
+    """)
+    for round_ in range(20):
+        tickets = []
+        for number in range(round_ * 10, round_ * 10 + 10):
+            with shared.allocate(timeout=10) as block:
+                block.buf[:4] = number.to_bytes(4, "little")
+                tickets.append((str(block.share()), number))
+        peer.start(f"read({tickets!r})")
+        with shared.allocate(timeout=10) as block:
+            block.buf[:] = b"\xff" * 4096
+        assert peer.answer() == 0
+    assert shared.check().allocated == 0
+
+
+def test_restarts_leave_nothing(pool_name, file_of):
+    """852 leaked segments after restarts (sglang#40726): a program killed and started again has one pool at most."""
+    code = f"""
+import blockpool as bp, os, signal
+pool = bp.Pool.create("1MiB", 8, name={pool_name!r})
+kept = pool.allocate_many(5)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for _ in range(6):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (-signal.SIGKILL, b"")
+        assert len([path for path in file_of("x").parent.iterdir() if pool_name in path.name]) <= 1
+    bp.sweep()
+    assert not file_of(pool_name).exists()
+
+
+def test_one_descriptor_for_many_blocks(shared):
+    """pytorch#973: a descriptor for each tensor. Here their number does not grow with blocks, tickets or views."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    kept = [
+        pickled
+        for block in shared.allocate_many(16)
+        for pickled in (block.buf, block.share(), bp.redeem(block.handle))
+    ]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    del kept
+    shared.recover(tickets_older_than=0)

@@ -1,0 +1,595 @@
+"""Shared pools in Python: create, attach, close, unlink, sweep, what they tell, and waiting for room."""
+
+import dataclasses
+import os
+import pickle
+import signal
+import threading
+import time
+
+import pytest
+
+import blockpool as bp
+
+# --- create and attach ---
+
+
+def test_what_create_gives(pool_name):
+    """The attributes say what was asked for."""
+    pool = bp.Pool.create("4KiB", 16, name=pool_name)
+    assert (pool.name, pool.block_size, pool.blocks, pool.nbytes) == (pool_name, 4096, 16, 65536)
+    assert (pool.debug, pool.closed, pool.alignment) == (False, False, 4096)
+    assert pool.address % 4096 == 0
+    assert repr(pool) == f"<blockpool.Pool '{pool_name}', 16 blocks of 4096 bytes, 0 allocated>"
+    pool.close()
+    assert (pool.closed, pool.name) == (True, pool_name)
+    assert repr(pool) == "<blockpool.Pool closed>"
+
+
+def test_a_pool_without_a_name():
+    """It has all but the name, and leaves nothing behind."""
+    with bp.Pool.create(64, 8) as pool:
+        assert pool.name is None
+        assert "shared" in repr(pool)
+        block = pool.allocate(nbytes=100)
+        assert (block.index, block.blocks, block.nbytes, block.pool) == (0, 2, 100, pool)
+        assert block.address == pool.address
+
+
+def test_a_new_pool_is_zeroed(shared):
+    """Nothing of what the kernel had in those pages is there."""
+    assert not any(bytes(block.buf).strip(b"\0") for block in shared.allocate_many(16))
+
+
+def test_two_processes_see_one_memory(shared, peer):
+    """What one writes the other reads; what one has allocated the other does not get."""
+    block = shared.allocate()
+    block.buf[:5] = b"hello"
+    assert peer(f"pool = bp.Pool.attach({shared.name!r}); pool.blocks, pool.block_size") == (
+        16,
+        4096,
+    )
+    assert peer(f"other = bp.redeem({str(block.handle)!r}); bytes(other.buf[:5])") == b"hello"
+    peer("other.buf[:5] = b'HELLO'")
+    assert bytes(block.buf[:5]) == b"HELLO"
+    assert peer("mine = pool.allocate(); mine.index") != block.index
+    assert peer("pool.stats().processes") == shared.stats().processes == 2
+
+
+def test_attaching_twice_is_one_mapping(shared):
+    """Each Pool object of a process is a reference to the same memory; closing one leaves the others open."""
+    again = bp.Pool.attach(shared.name)
+    third = bp.Pool.create("4KiB", 16, name=shared.name, exist_ok=True)
+    assert again is not shared
+    assert again.address == third.address == shared.address
+    assert shared.stats().processes == 1
+    block = again.allocate()
+    again.close()
+    assert shared.allocate().index != block.index
+    third.close()
+    with pytest.raises(bp.PoolClosed, match="closed"):
+        again.allocate()
+    shared.allocate().free()
+
+
+def test_a_process_stays_until_its_last_pool_object_goes(shared, peer, file_of):
+    """Attached twice and closed once, it is still there; then not."""
+    peer(f"one, two = bp.Pool.attach({shared.name!r}), bp.Pool.attach({shared.name!r})")
+    peer("one.close()")
+    shared.close()
+    assert file_of(shared.name).exists()
+    assert peer("two.stats().processes") == 1
+    peer("two.close()")
+    assert not file_of(shared.name).exists()
+
+
+def test_attaching_in_many_threads_at_once(peer, pool_name):
+    """Threads that attach at the same time get the same mapping, and the process counts once."""
+    peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r})")
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(bp.Pool.attach(pool_name))) for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({pool.address for pool in found}) == 1
+    assert peer("pool.stats().processes") == 2
+
+
+def test_the_name_goes_with_the_last_process(shared, peer, file_of):
+    """It does not matter who made the pool."""
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    shared.close()
+    assert peer(f"bp.Pool.attach({shared.name!r}).stats().processes") == 1
+    peer("pool.close()")
+    with pytest.raises(bp.PoolNotFound, match=shared.name):
+        bp.Pool.attach(shared.name)
+    assert not file_of(shared.name).exists()
+
+
+def test_an_exit_counts_as_leaving(pool_name, run_python, file_of):
+    """A program that ends without closing leaves nothing behind."""
+    run_python(
+        f"import blockpool as bp; kept = bp.Pool.create(64, 8, name={pool_name!r}).allocate()"
+    )
+    assert not file_of(pool_name).exists()
+
+
+def test_a_file_is_for_its_user_only(shared, file_of):
+    """Nobody else can read the memory."""
+    assert file_of(shared.name).stat().st_mode & 0o777 == 0o600
+
+
+def test_create_where_there_is_a_pool(shared, unchanged):
+    """Without exist_ok it is refused.
+
+    With it, the same geometry attaches and another one is refused, with the numbers.
+    """
+    with unchanged(shared):
+        with pytest.raises(bp.PoolExists, match=f"{shared.name}.*attach it"):
+            bp.Pool.create("4KiB", 16, name=shared.name)
+        for size, blocks in ((4096, 17), (8192, 16), (8, 1)):
+            with pytest.raises(bp.PoolExists, match="16 blocks of 4096"):
+                bp.Pool.create(size, blocks, name=shared.name, exist_ok=True)
+        assert bp.Pool.create(4096, 16, name=shared.name, exist_ok=True).address == shared.address
+
+
+def test_one_creator_wins(pool_name, peers):
+    """Of several processes that make the same name at once, one does; with exist_ok all have the same pool."""
+    several = [peers() for _ in range(4)]
+    at = time.time() + 0.3
+    for each in several:
+        each.start(f"""
+            while time.time() < {at}: pass
+            try:
+                pool, made = bp.Pool.create(64, 8, name={pool_name!r}), True
+            except bp.PoolExists:
+                made = False
+            made
+        """)
+    assert sorted(each.answer() for each in several) == [False, False, False, True]
+    for each in several:
+        each(f"pool = bp.Pool.create(64, 8, name={pool_name!r}, exist_ok=True)")
+    assert several[0]("pool.stats().processes") == 4
+
+
+def test_a_subclass(pool_name):
+    """`create` and `attach` of a subclass give that."""
+
+    class Frames(bp.Pool):
+        pass
+
+    assert type(Frames.create(64, 8, name=pool_name)) is Frames
+    pool = Frames.create(64, 8, name=pool_name)
+    assert type(Frames.attach(pool_name)) is Frames
+    assert "Frames" in repr(pool)
+
+
+def test_prefault(pool_name):
+    """With prefault every page is there; without, the file has its pages all the same, so no write can fail later."""
+    pool = bp.Pool.create("64KiB", 16, name=pool_name, prefault=True)
+    assert pool.residency().resident_bytes >= pool.nbytes  # its bookkeeping too
+
+
+def test_the_pages_are_reserved(shared, file_of):
+    """The file takes its whole size from the start."""
+    assert file_of(shared.name).stat().st_blocks * 512 >= shared.nbytes
+    assert shared.residency().resident_bytes >= 0
+
+
+# --- the end of a pool ---
+
+
+def test_views_outlive_the_pool_object(shared, peer, file_of):
+    """After close, blocks and views stay valid, and keep the process attached; then it leaves."""
+    block = shared.allocate()
+    view = block.buf
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    shared.close()
+    block.buf[:4] = b"kept"
+    block.release()
+    assert peer("[(run.index, len(run.holders)) for run in pool.runs()]") == [(0, 1)]
+    assert peer("pool.allocate().index") == 1
+    assert bytes(view[:4]) == b"kept"
+    del view, block
+    assert peer("s = pool.stats(); s.allocated, s.processes") == (0, 1)
+    peer("pool.close()")
+    assert not file_of(shared.name).exists()
+
+
+def test_a_permanent_pool_stays(pool_name, peer, file_of):
+    """Nobody attached, it is there, with its bytes and its tickets, until it is unlinked."""
+    pool = bp.Pool.create("4KiB", 16, name=pool_name, permanent=True)
+    block = pool.allocate(nbytes=5000)
+    block.buf[:3] = b"abc"
+    ticket = str(block.share())
+    index = pool.allocate().index
+    block.release()
+    pool.close()
+    assert file_of(pool_name).exists()
+    assert bp.sweep() >= 0
+    again = bp.Pool.attach(pool_name)
+    assert [
+        (run.index, run.blocks, run.nbytes, run.holders, run.tickets) for run in again.runs()
+    ] == [(0, 2, 5000, (), 1)]
+    assert index == 2
+    assert peer(f"block = bp.redeem({ticket!r}); bytes(block.buf[:3]), block.nbytes") == (
+        b"abc",
+        5000,
+    )
+    assert again.stats().tickets == 0
+    again.unlink()
+    assert not file_of(pool_name).exists()
+    peer("block = None; gc.collect()")
+
+
+def test_a_permanent_pool_needs_a_name():
+    """Nobody could come back to it."""
+    with pytest.raises(ValueError, match="needs a name"):
+        bp.Pool.create(64, 8, permanent=True)
+
+
+def test_unlink_while_others_work(shared, peer):
+    """Who is attached goes on; nobody else comes in; a second unlink finds nothing."""
+    peer(f"pool = bp.Pool.attach({shared.name!r}); block = pool.allocate()")
+    shared.unlink()
+    with pytest.raises(bp.PoolNotFound):
+        bp.Pool.attach(shared.name)
+    with pytest.raises(bp.PoolNotFound, match="removed before"):
+        shared.unlink()
+    with pytest.raises(bp.PoolNotFound):
+        peer("pool.unlink()")
+    assert peer("pool.allocate().index") == 1
+    assert shared.stats().processes == 2
+    ticket = str(shared.allocate().share())
+    assert peer(f"bp.redeem({ticket!r}).index") == 1
+    assert shared.check().allocated == 1
+
+
+def test_the_name_can_be_used_again_after_unlink(shared, file_of):
+    """The new pool is another one, and the end of the old one does not take the new one's name along."""
+    block = shared.allocate()
+    shared.unlink()
+    new = bp.Pool.create(64, 8, name=shared.name)
+    assert new.address != shared.address
+    assert new.stats().allocated == 0
+    with pytest.raises(bp.PoolNotFound):
+        shared.unlink()
+    block.release()
+    shared.close()
+    assert file_of(new.name).exists()
+    assert bp.Pool.attach(new.name).address == new.address
+
+
+def test_unlink_of_a_pool_without_a_name():
+    """There is nothing to remove."""
+    with pytest.raises(bp.PoolNotFound, match="name"):
+        bp.Pool.create(64, 8).unlink()
+    with pytest.raises(bp.PoolNotFound, match="private"):
+        bp.Pool(64, 8).unlink()
+
+
+def test_sweep_leaves_what_lives(shared, pool_names, peer, file_of):
+    """Live pools and permanent ones stay; the file of a killed program goes."""
+    left, permanent = pool_names(), pool_names()
+    peer(
+        f"a = bp.Pool.create(64, 8, name={left!r}); b = bp.Pool.create(64, 8, name={permanent!r}, permanent=True)"
+    )
+    shared.allocate()
+    peer.kill()
+    assert isinstance(bp.sweep(), int)
+    assert not file_of(left).exists()
+    assert file_of(permanent).exists()
+    assert file_of(shared.name).exists()
+    assert shared.stats().processes == 1
+    bp.Pool.attach(permanent).unlink()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda pool: pool.allocate(),
+        lambda pool: pool.allocate(blocks=2, timeout=1),
+        lambda pool: pool.allocate_many(2),
+        lambda pool: pool.stats(),
+        lambda pool: pool.runs(),
+        lambda pool: pool.check(),
+        lambda pool: pool.recover(),
+        lambda pool: pool.residency(),
+        lambda pool: pool.unlink(),
+        lambda pool: pool.blocks,
+        lambda pool: pool.address,
+        lambda pool: [pool.__enter__()],
+        lambda pool: pickle.dumps(pool),
+    ],
+)
+def test_a_closed_pool_refuses(shared, call):
+    """Every call but close raises PoolClosed; close does nothing."""
+    shared.close()
+    shared.close()
+    with pytest.raises(bp.PoolClosed):
+        call(shared)
+
+
+def test_the_resource_tracker_has_no_part(run_python):
+    """No helper process of multiprocessing is started."""
+    run_python("""
+        import os, sys
+        from pathlib import Path
+        import blockpool as bp
+        pool = bp.Pool.create(64, 8)
+        block = pool.allocate()
+        assert not [name for name in sys.modules if "multiprocessing" in name]
+        assert Path(f"/proc/self/task/{os.getpid()}/children").read_text() == ""
+    """)
+
+
+# --- allocating, and what the pool tells ---
+
+
+def test_allocate_and_free(shared):
+    """Blocks, runs and lists, as in a private pool."""
+    single, run = shared.allocate(), shared.allocate(blocks=3)
+    sized, many = shared.allocate(nbytes="5KiB"), shared.allocate_many(4)
+    assert [single.index, run.index, sized.index] == [0, 1, 4]
+    assert (run.blocks, run.nbytes, sized.blocks, sized.nbytes) == (3, 12288, 2, 5120)
+    assert sorted(block.index for block in many) == [6, 7, 8, 9]
+    assert len(sized.buf) == 5120
+    run.free()
+    with pytest.raises(bp.DoubleFree):
+        run.free()
+    with pytest.raises(bp.InvalidBlock):
+        run.buf
+    assert shared.allocate().index in {1, 2, 3}
+
+
+def test_all_or_nothing(shared, unchanged):
+    """A list or run that does not fit takes nothing, and the message has the numbers."""
+    kept = shared.allocate_many(12)
+    kept.pop(5).free()
+    with unchanged(shared, failures=3):
+        with pytest.raises(
+            bp.PoolExhausted, match="asked for 6 blocks; 5 of 16 free, longest run 4;"
+        ):
+            shared.allocate_many(6)
+        with pytest.raises(
+            bp.PoolExhausted, match="5 adjacent blocks; 5 of 16 free, longest run 4;"
+        ):
+            shared.allocate(blocks=5)
+        with pytest.raises(bp.PoolExhausted, match="the pool has only 16"):
+            shared.allocate(blocks=17)
+    assert len(shared.allocate_many(5)) == 5
+
+
+def test_stats(shared, peer):
+    """The numbers are those of the pool, whoever asks."""
+    peer(f"pool = bp.Pool.attach({shared.name!r}); theirs = pool.allocate(nbytes=1)")
+    mine = shared.allocate(blocks=2)
+    ticket = mine.share(2)
+    with pytest.raises(bp.PoolExhausted):
+        shared.allocate(blocks=15)
+    stats = shared.stats()
+    assert 0 <= stats.oldest_ticket < 30
+    assert dataclasses.replace(stats, oldest_ticket=None) == bp.PoolStats(
+        blocks=16,
+        block_size=4096,
+        allocated=3,
+        free=13,
+        peak=3,
+        largest_free_run=stats.largest_free_run,
+        fragmentation=1 - stats.largest_free_run / 13,
+        requested_bytes=8193,
+        allocated_bytes=12288,
+        utilization=8193 / 12288,
+        allocations=2,
+        frees=0,
+        failures=1,
+        tickets=2,
+        oldest_ticket=None,
+        processes=2,
+    )
+    theirs = peer("pool.stats()")
+    assert dataclasses.replace(theirs, oldest_ticket=None) == dataclasses.replace(
+        stats, oldest_ticket=None
+    )
+    bp.redeem(ticket).release()
+    bp.redeem(ticket).release()
+    mine.free()
+    peer("theirs.free()")
+    stats = shared.stats()
+    assert (stats.allocations, stats.frees, stats.allocated, stats.peak) == (2, 2, 0, 3)
+    assert (stats.tickets, stats.oldest_ticket) == (0, None)
+
+
+def test_runs(shared, peer):
+    """Every live run, in the order of addresses, with who holds it and what is in flight."""
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    first, second = shared.allocate(nbytes=10), shared.allocate(blocks=3)
+    second.share(5)
+    peer(f"both = bp.redeem({str(first.handle)!r})")
+    third = peer("mine = pool.allocate(blocks=2); mine.index")
+    assert shared.runs() == [
+        bp.Run(0, 1, 10, (os.getpid(), peer.pid), 0),
+        bp.Run(1, 3, 12288, (os.getpid(),), 5),
+        bp.Run(third, 2, 8192, (peer.pid,), 0),
+    ]
+    assert peer("pool.runs()") == shared.runs()
+
+
+def test_check(shared, peer):
+    """An audit says what it looked at, also while others work."""
+    kept = shared.allocate_many(3), shared.allocate(blocks=2)
+    assert shared.check() == bp.Audit(blocks=16, allocated=5, runs=4, healed=0)
+    peer(f"""
+        pool = bp.Pool.attach({shared.name!r})
+        stop = threading.Event()
+        def churn():
+            while not stop.is_set():
+                pool.allocate(blocks=3).free()
+                pool.allocate().release()
+        thread = threading.Thread(target=churn)
+        thread.start()
+    """)
+    for _ in range(200):
+        assert shared.check().blocks == 16
+    peer("stop.set(); thread.join()")
+    del kept
+    assert shared.check().allocated == 0
+
+
+@pytest.mark.parametrize("bad", [-1, float("nan"), -0.001])
+def test_recover_of_a_bad_age(shared, bad):
+    """An age is 0 or more seconds."""
+    with pytest.raises(ValueError, match="0 or more"):
+        shared.recover(tickets_older_than=bad)
+    with pytest.raises((TypeError, ValueError)):
+        shared.recover(tickets_older_than="old")
+
+
+def test_recover_when_nobody_died(shared, unchanged):
+    """There is nothing to do, and nothing changes."""
+    block = shared.allocate()
+    with unchanged(shared):
+        assert shared.recover() == bp.Recovered(processes=0, tickets=0)
+        assert shared.recover(tickets_older_than=float("inf")) == bp.Recovered(
+            processes=0, tickets=0
+        )
+        assert bp.Pool(64, 8).recover() == bp.Recovered(processes=0, tickets=0)
+    block.free()
+
+
+@pytest.mark.parametrize(
+    ("index", "word"),
+    [(0, 0), (1, 0), (9, 1 << 61 | 4), (5, 7 << 61), (0, 3 << 61 | 1 << 40), (3, 3 << 61 | 2)],
+)
+def test_damage_is_found(pool_name, file_of, index, word):
+    """A word of the ledger that something wrote over is PoolCorrupt at check, with its place; never a signal."""
+    pool = bp.Pool.create(4096, 16, name=pool_name)
+    block = pool.allocate(blocks=3)
+    with file_of(pool_name).open("r+b") as file:
+        at = 4096 + 47 * 256 + 8 * index
+        right = os.pread(file.fileno(), 8, at)
+        os.pwrite(file.fileno(), word.to_bytes(8, "little"), at)
+        with pytest.raises(bp.PoolCorrupt, match=f"fault.*{index}"):
+            pool.check()
+        pool.stats()
+        pool.runs()
+        os.pwrite(file.fileno(), right, at)
+    block.free()
+
+
+# --- waiting ---
+
+
+@pytest.mark.parametrize(
+    ("ask", "taken"),
+    [
+        ("allocate(timeout=30)", 16),
+        ("allocate(blocks=5, timeout=30)", 13),
+        ("allocate_many(4, timeout=None)", 13),
+    ],
+)
+def test_a_free_wakes_another_process(shared, peer, await_waiting, ask, taken):
+    """Who waits for a block, a run or a list gets it when another process frees, and soon."""
+    kept = shared.allocate_many(taken)
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    peer.start(f"got = pool.{ask}; time.monotonic()")
+    await_waiting(shared.name)
+    assert not peer.answers(0.3)
+    freed = time.monotonic()
+    while kept and not peer.answers(0.02):
+        kept.pop().free()
+    assert peer.answer() - freed < 5
+    assert shared.check().allocated == len(kept) + peer(
+        "len(got) if isinstance(got, list) else got.blocks"
+    )
+    peer("got = None")
+
+
+def test_a_wait_expires(shared, peer):
+    """After its time, not before, and not much later; the failure is counted once."""
+    kept = shared.allocate_many(16)
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    began = time.monotonic()
+    with pytest.raises(bp.PoolExhausted):
+        peer("pool.allocate(timeout=0.4)")
+    assert 0.4 <= time.monotonic() - began < 10
+    assert shared.stats().failures == 1
+    del kept
+
+
+def test_a_wait_is_interrupted(shared, peer, await_waiting):
+    """Ctrl-C ends it, nothing is taken, and nobody is thought to wait any more."""
+    kept = shared.allocate_many(16)
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    peer.start("pool.allocate(timeout=None)")
+    await_waiting(shared.name)
+    os.kill(peer.pid, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        peer.answer()
+    await_waiting(shared.name, 0)
+    kept.clear()
+    assert shared.stats().allocated == 0
+    assert peer("pool.allocate().index") == 0
+
+
+def test_the_blocks_of_the_dead_come_to_who_waits(shared, peers, await_waiting):
+    """Nobody need call recover."""
+    holder, waiter = peers(), peers()
+    holder(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(16)")
+    waiter(f"pool = bp.Pool.attach({shared.name!r})")
+    waiter.start("pool.allocate(blocks=16, timeout=30).blocks")
+    await_waiting(shared.name)
+    holder.kill()
+    assert waiter.answer() == 16
+    assert shared.stats().processes == 2
+
+
+def test_a_waiter_that_is_killed(shared, peer, await_waiting):
+    """Its mark is cleared with it, and frees go on as before."""
+    kept = shared.allocate_many(16)
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    peer.start("pool.allocate(timeout=None)")
+    await_waiting(shared.name)
+    peer.kill()
+    kept.clear()
+    assert shared.recover().processes == 1
+    await_waiting(shared.name, 0)
+    assert len(shared.allocate_many(16)) == 16
+
+
+def test_threads_of_two_processes_wait(shared, peer, await_waiting):
+    """Many waiters in both processes all get their block in the end."""
+    kept = shared.allocate_many(16)
+    work = """
+        def work():
+            for _ in range(20):
+                with pool.allocate(timeout=30) as block:
+                    block.buf[0] = 1
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+    """
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    peer.start(work)
+    await_waiting(shared.name)
+    got = []
+
+    def work_here():
+        for _ in range(20):
+            with shared.allocate(timeout=30) as block:
+                got.append(block.index)
+
+    threads = [threading.Thread(target=work_here) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    await_waiting(shared.name, 2)
+    del kept[3:]
+    peer.answer()
+    for thread in threads:
+        thread.join(60)
+    assert len(got) == 80
+    await_waiting(shared.name, 0)
+    assert shared.stats().allocated == 3
