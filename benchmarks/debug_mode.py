@@ -20,7 +20,11 @@ def main() -> None:
         }
         rows += [
             _measure.compare(
-                f"debug on, {size} B: {call}", f"watched.{call}", f"pool.{call}", names, peer_name="debug off"
+                f"debug on, {size} B: {call}",
+                f"watched.{call}",
+                f"pool.{call}",
+                names,
+                peer_name="debug off",
             )
             for call in ("allocate()", "allocate().free()", "allocate(nbytes=10)")
         ]

@@ -179,8 +179,8 @@ def shared(pool_name):
 def await_waiting():
     """Return when so many processes wait for room in the pool of that name."""
 
-    def wait(name, count=1):
-        deadline = time.monotonic() + 30
+    def wait(name, count=1, seconds=30):
+        deadline = time.monotonic() + seconds
         with _file_of(name).open("rb") as file:
             while os.pread(file.fileno(), 8, 128) and (
                 int.from_bytes(os.pread(file.fileno(), 8, 128), "little").bit_count() != count

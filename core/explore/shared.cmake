@@ -63,7 +63,7 @@ plant_shared(ticket_taken_with_the_hold die_stepping_back "a ticket of the run a
     return held == LEDGER_REFUSED ? held : ledger_take_ticket(held, slot);"
   "    (void)ledger_change(word, change_take_ticket, slot, 0, &before, &after);
 "
-  "    (void)change_take_ticket;
+  "    (void)change_take_ticket, (void)word, (void)before, (void)after;
 ")
 plant_shared(tails_front_to_back die_freeing "finds a fault of kind 2" shared.c
   "    for (uint64_t d = n - 1; d > 0; d--) {"

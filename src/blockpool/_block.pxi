@@ -210,8 +210,9 @@ cdef class Block:
                     users += Py_REFCNT(<PyObject *>self.lease.parent) - 1
             if users:
                 raise BlockInUse(
-                    f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: views of its memory (memoryviews, "
-                    "arrays) or other Blocks of it; drop those first, or call release() to let the last of them free it"
+                    f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: views of its memory "
+                    "(memoryviews, arrays) or other Blocks of it; drop those first, or call release() to let the last "
+                    "of them free it"
                 )
             if self.mapping.member != NULL:
                 free_shared(self.mapping, &self.run, self.describe())
@@ -256,8 +257,8 @@ cdef class Block:
         Returns
         -------
         Ticket
-            It can be pickled, and turned into `str` or `bytes`. The memory stays allocated until it was redeemed `n` times and
-            all that redeemed it are done, also if this process ends meanwhile.
+            It can be pickled, and turned into `str` or `bytes`. The memory stays allocated until it was redeemed `n`
+            times and all that redeemed it are done, also if this process ends meanwhile.
 
         Raises
         ------
@@ -281,8 +282,8 @@ cdef class Block:
         return self
 
     def __exit__(self, kind, value, traceback, /):
-        # Python holds this object once for the call, and once if `as` gave it a name. Whoever else holds it (a queue that
-        # will pickle it later, a list, a generator) still wants it.
+        # Python holds this object once for the call, and once if `as` gave it a name. Whoever else holds it (a queue
+        # that will pickle it later, a list, a generator) still wants it.
         if Py_REFCNT(<PyObject *>self) <= 2:
             self.end_use()
 
@@ -313,7 +314,9 @@ cdef class Block:
         )
 
     cdef describe(self):
-        return f"block {self.run.index}" if self.run.blocks == 1 else f"the run of {self.run.blocks} blocks at {self.run.index}"
+        if self.run.blocks == 1:
+            return f"block {self.run.index}"
+        return f"the run of {self.run.blocks} blocks at {self.run.index}"
 
     cdef int raise_why(self, state_outcome outcome) except -1:
         if outcome == STATE_FREED:
@@ -394,7 +397,7 @@ cdef Block hand_out(_Mapping m, const shared_run *run, uint64_t nbytes):
         open_block(block, m, run, nbytes)
         count_allocation(m, run.blocks, nbytes)
         return block
-    except:
+    except BaseException:
         unclaim(m, run)
         raise
 

@@ -44,6 +44,7 @@ class Block:
 
 def redeem(handle: Handle | str | bytes, /) -> Block: ...
 def sweep() -> int: ...
+
 @disjoint_base
 class Pool:
     def __init__(

@@ -13,11 +13,11 @@ _Lease, which is the exporter of every view. From then on the run goes back when
 gone, and «is it in use?» is the reference count of the lease. Exports are not counted: numpy.ndarray(buffer=…)
 releases its export at once and keeps only a reference to the exporter.
 
-In debug mode a block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug) when the run
-comes back. So the hot calls need not know of it.
+In debug mode a block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug) when the
+run comes back. So the hot calls need not know of it.
 
-The memory is unmapped with the _Mapping, when neither Pool nor Block nor lease refers to it; that is also when this process
-leaves a shared pool.
+The memory is unmapped with the _Mapping, when neither Pool nor Block nor lease refers to it; that is also when this
+process leaves a shared pool.
 """
 
 cimport cython

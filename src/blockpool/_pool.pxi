@@ -18,15 +18,15 @@ cdef class Pool:
         Memory to use instead of reserving some. Its address must be a multiple of 8. It stays exported until the
         pool, its blocks and their views are gone.
     prefault : bool
-        Have the kernel make every page present now, so that no later access has to wait for it. Without it pages come at
-        their first use.
+        Have the kernel make every page present now, so that no later access has to wait for it. Without it pages come
+        at their first use.
     huge_pages : bool
         Ask the kernel for huge pages; `residency` tells what it gave.
     debug : bool, optional
-        Look for misuse at some cost: memory is filled with patterns, slack after `nbytes` is checked at free, freed memory at
-        reuse and at close, freed runs rest before they are used again, and every allocation remembers its stack
-        (`outstanding`) and is known to `tracemalloc`, in the domain `TRACEMALLOC_DOMAIN`. Default: as ``python -X dev`` or
-        the environment variable ``BLOCKPOOL_DEBUG`` say.
+        Look for misuse at some cost: memory is filled with patterns, slack after `nbytes` is checked at free, freed
+        memory at reuse and at close, freed runs rest before they are used again, and every allocation remembers its
+        stack (`outstanding`) and is known to `tracemalloc`, in the domain `TRACEMALLOC_DOMAIN`. Default: as ``python -X
+        dev`` or the environment variable ``BLOCKPOOL_DEBUG`` say.
 
     Raises
     ------
@@ -37,8 +37,8 @@ cdef class Pool:
 
     Notes
     -----
-    All methods may be called from any thread. A forked child has its own copy (copy-on-write) of a private pool and of what is
-    allocated in it.
+    All methods may be called from any thread. A forked child has its own copy (copy-on-write) of a private pool and of
+    what is allocated in it.
 
     Examples
     --------
@@ -70,7 +70,9 @@ cdef class Pool:
             reserve(m, size, blocks, bool(prefault), bool(huge_pages))
         else:
             if prefault or huge_pages:
-                raise ValueError("prefault and huge_pages are for memory that the pool reserves itself, not for buffer=")
+                raise ValueError(
+                    "prefault and huge_pages are for memory that the pool reserves itself, not for buffer="
+                )
             blocks = borrow(m, buffer, size, blocks)
         m.alignment = alignment_of(<uintptr_t>m.data, size)
         view(m, size, blocks)
@@ -95,8 +97,8 @@ cdef class Pool:
         blocks : int
             How many blocks, at most 2**24.
         name : str, optional
-            Name by which others `attach`: 1 to 180 letters, digits, ``_``, ``-`` and ``.``. Without one, the pool is reached by
-            fork, and by passing the pool, a block or a ticket.
+            Name by which others `attach`: 1 to 180 letters, digits, ``_``, ``-`` and ``.``. Without one, the pool is
+            reached by fork, and by passing the pool, a block or a ticket.
         exist_ok : bool
             Attach the pool of that name if there is one, of the same geometry.
         permanent : bool
@@ -125,8 +127,8 @@ cdef class Pool:
 
         Notes
         -----
-        Up to 47 processes can be attached at a time. What a process held when it died, whatever it died of, comes back by
-        itself.
+        Up to 47 processes can be attached at a time. What a process held when it died, whatever it died of, comes back
+        by itself.
         """
         owner = cls.__new__(cls)
         adopt(<Pool>owner, create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork))
@@ -222,8 +224,9 @@ cdef class Pool:
     def alignment(self):
         """What the address of every block is a multiple of.
 
-        The largest power of two that divides the block size and the address of the pool, at most 4096. A pool that reserves
-        its own memory starts on a page, so there it depends on the block size alone: 64 for blocks of 64, 192, 320 bytes.
+        The largest power of two that divides the block size and the address of the pool, at most 4096. A pool that
+        reserves its own memory starts on a page, so there it depends on the block size alone: 64 for blocks of 64, 192,
+        320 bytes.
         """
         return self.opened().alignment
 
@@ -245,7 +248,8 @@ cdef class Pool:
         blocks : int, optional
             Length of the run in blocks. Default 1.
         nbytes : int or str, optional
-            Length in bytes, instead of `blocks`: the run has as many blocks as that takes, and the Block remembers `nbytes`.
+            Length in bytes, instead of `blocks`: the run has as many blocks as that takes, and the Block remembers
+            `nbytes`.
         timeout : float or None
             Seconds to wait for room; 0 does not wait, None waits as long as it takes. Ctrl-C interrupts.
 
@@ -309,7 +313,7 @@ cdef class Pool:
                 while i < n:
                     i += 1  # hand_out answers for this one from here on
                     found.append(hand_out(m, &runs[i - 1], m.block_size))
-            except:
+            except BaseException:
                 while i < n:
                     unclaim(m, &runs[i])
                     i += 1
@@ -420,7 +424,8 @@ cdef class Pool:
         if m is None:
             return f"<blockpool.{type(self).__name__} closed>"
         kind = "private" if m.member == NULL else "shared" if m.name is None else repr(m.name)
-        return f"<blockpool.{type(self).__name__} {kind}, {m.blocks} blocks of {m.block_size} bytes, {allocated_of(m)} allocated>"
+        size = f"{m.blocks} blocks of {m.block_size} bytes"
+        return f"<blockpool.{type(self).__name__} {kind}, {size}, {allocated_of(m)} allocated>"
 
     def __reduce_ex__(self, protocol):
         cdef _Mapping m = self.opened()
@@ -455,7 +460,9 @@ cdef class Pool:
         self.obtain(m, blocks, blocks * size - nbytes, False, deadline, &run)
         return hand_out(m, &run, nbytes)
 
-    cdef int obtain(self, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, shared_run *out) except -1:
+    cdef int obtain(
+        self, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, shared_run *out
+    ) except -1:
         """Claim n blocks, adjacent unless `many`, before the deadline; or raise."""
         cdef uint32_t sequence
         cdef double left

@@ -183,7 +183,8 @@ cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) excep
     if wanted > limit:
         what = "available now" if prefault else "in this machine or allowed to this process"
         raise PoolExhausted(
-            f"asked for {readable(wanted)} bytes ({readable(blocks)} blocks of {size}); there are {limit} {what}; ask for fewer or smaller blocks"
+            f"asked for {readable(wanted)} bytes ({readable(blocks)} blocks of {size}); "
+            f"there are {limit} {what}; ask for fewer or smaller blocks"
         )
     nbytes = wanted
     with nogil:
@@ -204,7 +205,9 @@ cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) excep
 cdef borrow(_Mapping m, buffer, size, blocks):
     """Give the mapping the caller's memory; return how many blocks it makes."""
     if not PyObject_CheckBuffer(buffer):
-        raise TypeError(f"buffer must be an object with writable memory (bytearray, mmap, array), not {type(buffer).__name__}")
+        raise TypeError(
+            f"buffer must be an object with writable memory (bytearray, mmap, array), not {type(buffer).__name__}"
+        )
     try:
         PyObject_GetBuffer(buffer, &m.lender, PyBUF_WRITABLE | PyBUF_ANY_CONTIGUOUS)
     except (BufferError, ValueError) as error:

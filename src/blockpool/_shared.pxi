@@ -53,7 +53,9 @@ cdef int refuse(member_status status, member_failure *failure, what) except -1:
     if status == MEMBER_EXISTS:
         raise PoolExists(f"{what} exists already; attach it, choose another name, or unlink it")
     if status == MEMBER_NOT_FOUND:
-        raise PoolNotFound(f"{what} does not exist: it was never made, or its last process has left, or its name was removed")
+        raise PoolNotFound(
+            f"{what} does not exist: it was never made, or its last process has left, or its name was removed"
+        )
     if status == MEMBER_FORBIDDEN:
         raise PoolForbidden(f"{what} belongs to another user; processes of one user can share a pool")
     if status == MEMBER_NO_POOL:
@@ -61,7 +63,9 @@ cdef int refuse(member_status status, member_failure *failure, what) except -1:
     if status == MEMBER_NEWER:
         raise PoolCorrupt(f"{what} was made by a newer version of blockpool; upgrade, or make the pool anew")
     if status == MEMBER_TRUNCATED:
-        raise PoolCorrupt(f"{what} is damaged: its file has another size than its header says; unlink it, and make it anew")
+        raise PoolCorrupt(
+            f"{what} is damaged: its file has another size than its header says; unlink it, and make it anew"
+        )
     if status == MEMBER_CORRUPT:
         raise PoolCorrupt(f"{what} is damaged: its header contradicts itself; unlink it, and make it anew")
     if status == MEMBER_FULL:
@@ -72,7 +76,9 @@ cdef int refuse(member_status status, member_failure *failure, what) except -1:
             f"{GATE_SECONDS:g} s; if it is stopped, continue or kill it"
         )
     if status == MEMBER_NO_ROOM:
-        raise PoolExhausted(f"{what}: not enough shared memory; {failure.available} bytes are available; ask for less, or free some")
+        raise PoolExhausted(
+            f"{what}: not enough shared memory; {failure.available} bytes are available; ask for less, or free some"
+        )
     raise OSError(-failure.error, f"{what}: {os.strerror(-failure.error)}")
 
 
@@ -92,7 +98,9 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     if count > LEDGER_MOST_BLOCKS:
         raise ValueError(f"blocks must be at most {LEDGER_MOST_BLOCKS} in a shared pool, not {readable(count)}")
     if size * count > SEGMENT_MOST_BYTES:
-        raise PoolExhausted(f"asked for {readable(size * count)} bytes ({count} blocks of {size}); ask for fewer or smaller blocks")
+        raise PoolExhausted(
+            f"asked for {readable(size * count)} bytes ({count} blocks of {size}); ask for fewer or smaller blocks"
+        )
     if permanent and name is None:
         raise ValueError("a permanent pool needs a name, or nobody could come back to it")
     cdef bytes file = b"" if name is None else file_name(name).encode()
@@ -111,8 +119,9 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
             break
         if status == MEMBER_NO_ROOM:
             raise PoolExhausted(
-                f"asked for {size * count} bytes ({count} blocks of {size}) of shared memory; {failure.available} bytes are "
-                "available; ask for fewer or smaller blocks, free some memory, or make /dev/shm larger"
+                f"asked for {size * count} bytes ({count} blocks of {size}) of shared memory; "
+                f"{failure.available} bytes are available; ask for fewer or smaller blocks, "
+                "free some memory, or make /dev/shm larger"
             )
         if status != MEMBER_EXISTS or not exist_ok:
             refuse(status, &failure, titled(name))
@@ -217,7 +226,9 @@ cdef int unlink_shared(_Mapping m) except -1:
 
 
 def sweep():
-    """Remove what killed programs left behind: every named pool of this user that is not permanent and has no living process.
+    """Remove what killed programs left behind.
+
+    That is every named pool of this user that is not permanent and has no living process.
 
     Returns
     -------
@@ -260,11 +271,13 @@ cdef int fail(_Mapping m, member_status status, uint64_t index) except -1:
     if status == MEMBER_STRAY:
         if m.lost is not None:
             await_fork(m)
-        raise PoolClosed("this process was forked without Python's knowledge, and has no part in the pool; attach it anew")
+        raise PoolClosed(
+            "this process was forked without Python's knowledge, and has no part in the pool; attach it anew"
+        )
     if status == MEMBER_TICKETS:
         raise TooManyTickets(
-            f"more than {LEDGER_MOST_TICKETS} references to block {index} would be in flight; have some redeemed, or drop them: "
-            "Pool.recover(tickets_older_than=…)"
+            f"more than {LEDGER_MOST_TICKETS} references to block {index} would be in flight; "
+            "have some redeemed, or drop them: Pool.recover(tickets_older_than=…)"
         )
     raise PoolCorrupt(
         f"the ledger of {titled(m.name)} holds what no blockpool wrote, near block {index}: something wrote over it; "
@@ -297,9 +310,10 @@ cdef int free_shared(_Mapping m, const shared_run *run, what) except -1:
         users = "another Block of it in this process"
     else:
         others = [pid or "that begins" for pid in holders_of(m, word) if pid != os.getpid()]
+        tickets = ledger_tickets(word)
         users = " and ".join(
             ([f"process{'es' if len(others) > 1 else ''} {', '.join(map(str, others))}"] if others else [])
-            + ([f"{ledger_tickets(word)} ticket{'s' if ledger_tickets(word) > 1 else ''} in flight"] if ledger_tickets(word) else [])
+            + ([f"{tickets} ticket{'s' if tickets > 1 else ''} in flight"] if tickets else [])
         )
     raise BlockInUse(f"{what} is still used by {users}; call release() to let the last of them free it")
 
@@ -308,7 +322,9 @@ cdef int free_shared(_Mapping m, const shared_run *run, what) except -1:
 
 cdef handle_of(_Mapping m, const shared_run *run, kind):
     if m.member == NULL:
-        raise TypeError("a block of a private pool has no name that another process could use; make the pool with Pool.create()")
+        raise TypeError(
+            "a block of a private pool has no name that another process could use; make the pool with Pool.create()"
+        )
     return kind(m.id.hex(), run.index if run != NULL else 0, run.generation if run != NULL else 0, os.getpid(), m.name)
 
 
@@ -550,7 +566,8 @@ def _before_fork():
 
     cdef _Mapping m
     if mappings:
-        import blockpool.stats  # or a child of a fork while another thread imports it would wait for that thread for ever
+        # or a child of a fork while another thread imports it would wait for that thread for ever
+        import blockpool.stats
     for mapping in list(mappings.values()):
         m = mapping
         if m.lost is not None or member_is_stray(m.member):
@@ -613,7 +630,7 @@ cdef void strike_off(member *one) noexcept:
 
 
 cdef void leave_all() noexcept nogil:
-    """Leave every pool. After the last line of Python: until then somebody may use a block, or a queue still have to send one."""
+    """Leave every pool, after the last line of Python: until then somebody may use a block, or have one to send."""
     cdef size_t i
     for i in range(present_count):
         member_leave(present[i], GATE_SECONDS)

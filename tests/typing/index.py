@@ -67,7 +67,7 @@ def wrong_arguments(ids: IndexPool) -> None:
     ids.free(1.0)  # type: ignore[arg-type]
     ids.free(index=1)  # type: ignore[call-arg]
     ids.allocate_many(count=3)  # type: ignore[call-arg]
-    ids.allocate_many(3, True)  # type: ignore[call-arg]
+    ids.allocate_many(3, packed=3)  # type: ignore[arg-type]
     ids.allocate_many("3")  # type: ignore[arg-type]
     ids.allocate_run(None)  # type: ignore[arg-type]
     ids.allocate_into([0, 0])  # type: ignore[arg-type]

@@ -1,6 +1,5 @@
 """What mypy must see of shared pools. Never run."""
 
-
 from typing import assert_type
 
 import blockpool
@@ -10,7 +9,10 @@ from blockpool import Block, Handle, Pool, Recovered, Ticket
 def pools(pool: Pool) -> None:
     assert_type(Pool.create("4KiB", 16), Pool)
     assert_type(
-        Pool.create(64, 2, name="a", exist_ok=True, permanent=True, prefault=True, on_fork="detach"), Pool
+        Pool.create(
+            64, 2, name="a", exist_ok=True, permanent=True, prefault=True, on_fork="detach"
+        ),
+        Pool,
     )
     assert_type(Pool.attach("a", on_fork="share"), Pool)
     assert_type(pool.unlink(), None)

@@ -1,6 +1,5 @@
 """What mypy must see: the type of everything public. Never run."""
 
-
 from types import TracebackType
 from typing import assert_type, final
 

@@ -1,6 +1,5 @@
 """What mypy must refuse: an `ignore` that ignores nothing is an error, so each line here is a test. Never run."""
 
-
 import copy
 from decimal import Decimal
 

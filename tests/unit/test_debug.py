@@ -90,7 +90,9 @@ def test_writing_all_that_was_asked_for_is_no_overrun(pool) -> None:
 def test_an_overrun_of_a_dropped_block_goes_to_the_unraisable_hook(pool, monkeypatch) -> None:
     """A destructor cannot raise: the report goes where Python sends such, and the block comes back."""
     seen = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: seen.append(type(unraisable.exc_value)))
+    monkeypatch.setattr(
+        sys, "unraisablehook", lambda unraisable: seen.append(type(unraisable.exc_value))
+    )
     block = pool.allocate(nbytes=1)
     poke(block.address + 1)
     del block
@@ -230,7 +232,11 @@ def test_the_whole_program_can_run_in_debug_mode(flags, variable, expected) -> N
         environment["BLOCKPOOL_DEBUG"] = variable
     code = "import blockpool; print(*[blockpool.Pool(8, 1, debug=d).debug for d in (None, True, False)])"
     result = subprocess.run(
-        [sys.executable, *flags, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, *flags, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert result.stdout.split() == [str(expected), "True", "False"]
 

@@ -89,7 +89,11 @@ def test_every_public_name_has_a_docstring(name):
     # plain fields are described in the docstring of the class
     for attribute, value in vars(thing).items():
         if not attribute.startswith("_"):
-            assert inspect.getdoc(value) or f"    {attribute}" in thing.__doc__ or f", {attribute}" in thing.__doc__
+            assert (
+                inspect.getdoc(value)
+                or f"    {attribute}" in thing.__doc__
+                or f", {attribute}" in thing.__doc__
+            )
 
 
 SIGNATURES = {

@@ -811,7 +811,9 @@ def test_drops_in_fork_hooks(hook, early):
         .replace("EARLY", register if early else "")
         .replace("LATE", "" if early else register)
     )
-    code = code.replace("HOOK", repr(hook)).replace("INSIDE", repr(early and hook != "after_in_parent"))
+    code = code.replace("HOOK", repr(hook)).replace(
+        "INSIDE", repr(early and hook != "after_in_parent")
+    )
     start, rest = code.split("import blockpool as bp\n", 1)
     run_forking_early = start + PRELUDE + rest
     done = subprocess.run(
