@@ -131,6 +131,9 @@ INSTALL_GROUP = .venv/$*/bin/python -m pip install --quiet --group $(patsubst .%
 
 .venv/%/.bench: .venv/%/.package
 	.venv/$*/bin/python -m pip install --quiet "numpy>=1.26" "rich>=13"
+	@# peers; a benchmark names those that it misses
+	@for peer in iceoryx2 kickmsg posix-ipc; do \
+		.venv/$*/bin/python -m pip install --quiet "$$peer" || echo "$$peer cannot be installed here"; done
 	@touch $@
 
 # Not editable: what is tested and shown is what would be installed. The build folder stays.

@@ -117,6 +117,17 @@ uint64_t bitmap_summary_fault(const struct bitmap *bitmap) {
     return BITMAP_NONE;
 }
 
+void bitmap_begin_at(struct bitmap *bitmap, unsigned number) {
+    for (uint64_t i = 0; i < BITMAP_CURSORS; i++) {
+        /* 0, 8, 4, 12, 2, …: however few the threads are, they begin far apart */
+        uint64_t turn = i + number;
+        uint64_t place = (turn & 1) << 3 | (turn & 2) << 1 | (turn & 4) >> 1 | (turn & 8) >> 3;
+        uint64_t home = bitmap->chunk_count * place / BITMAP_CURSORS;
+        bitmap->cursors[i].home = home;
+        store_relaxed(&bitmap->cursors[i].chunk, home);
+    }
+}
+
 void bitmap_view(struct bitmap *bitmap, void *memory, uint64_t bits, bool fresh) {
     bitmap->bits = bits;
     bitmap->chunk_count = chunks_for(bits);
@@ -124,13 +135,7 @@ void bitmap_view(struct bitmap *bitmap, void *memory, uint64_t bits, bool fresh)
     bitmap->words = memory;
     bitmap->chunks = bitmap->words + bitmap->chunk_count * BITMAP_CHUNK_WORDS;
     bitmap->groups = bitmap->chunks + bitmap->chunk_count;
-    for (uint64_t i = 0; i < BITMAP_CURSORS; i++) {
-        /* 0, 8, 4, 12, 2, …: however few the threads are, they begin far apart */
-        uint64_t place = (i & 1) << 3 | (i & 2) << 1 | (i & 4) >> 1 | (i & 8) >> 3;
-        uint64_t home = bitmap->chunk_count * place / BITMAP_CURSORS;
-        bitmap->cursors[i].home = home;
-        store_relaxed(&bitmap->cursors[i].chunk, home);
-    }
+    bitmap_begin_at(bitmap, 0);
     if (!fresh) {
         return;
     }

@@ -82,6 +82,10 @@ size_t bitmap_bytes(uint64_t bits);
 /* Makes *bitmap a view of a bitmap at `memory`. With `fresh`, all bits become free first; else they stay. */
 void bitmap_view(struct bitmap *bitmap, void *memory, uint64_t bits, bool fresh);
 
+/* Lets the threads of this view begin where those of other views, of other numbers, do not: threads are numbered anew in
+ * each process. Before anybody uses the view. */
+void bitmap_begin_at(struct bitmap *bitmap, unsigned number);
+
 /* Claims one free bit and returns it; BITMAP_NONE when there is none. */
 static inline uint64_t bitmap_claim(struct bitmap *bitmap);
 

@@ -184,6 +184,7 @@ static enum member_status take_slot(struct member *member, struct member_failure
         return error ? refused(error, failure) : MEMBER_FULL;
     }
     slots_sign(member->memory, &member->geometry, member->slot);
+    bitmap_begin_at(&member->shared.bitmap, member->slot);
     member->place = segment_slot(member->memory, &member->geometry, member->slot);
     store_relaxed(member->alive, 1);
     return MEMBER_OK;
@@ -692,6 +693,7 @@ enum member_status member_fork_child(struct member *member) {
     }
     member->child_description = -1;
     if (status == MEMBER_OK) {
+        bitmap_begin_at(&member->shared.bitmap, member->slot);
         member->place = segment_slot(member->memory, &member->geometry, member->slot);
         slots_sign(member->memory, &member->geometry, member->slot);
         store_relaxed(member->alive, 1);

@@ -196,33 +196,39 @@ cdef class Block:
         """
         if self.mapping is not None and self.mapping.lost is not None:
             await_fork(self.mapping)
+        # Whoever may be dead holds nothing; looked at first, as between begin and end of the freeing no Python may run.
+        if self.mapping is not None and self.mapping.member != NULL and is_held_elsewhere(self.mapping, &self.run):
+            reclaim(self.mapping)
         cdef state_outcome outcome = state_begin_free(&self.state)
+        cdef member_status status = MEMBER_OK
         cdef Py_ssize_t users = 0
-        cdef bint freed = False
+        cdef uint64_t word = 0
+        cdef uint32_t extra = 0
         if outcome == STATE_BUSY:
             raise BlockInUse(f"{self.describe()} is in use by another thread at this moment; try again")
         if outcome != STATE_OK:
             self.raise_why(outcome)
-        try:
-            if self.lease is not None:
-                users = Py_REFCNT(<PyObject *>self.lease) - 1
-                if self.lease.parent is not None:
-                    users += Py_REFCNT(<PyObject *>self.lease.parent) - 1
-            if users:
-                raise BlockInUse(
-                    f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: views of its memory "
-                    "(memoryviews, arrays) or other Blocks of it; drop those first, or call release() to let the last "
-                    "of them free it"
-                )
+        if self.lease is not None:
+            users = Py_REFCNT(<PyObject *>self.lease) - 1
+            if self.lease.parent is not None:
+                users += Py_REFCNT(<PyObject *>self.lease.parent) - 1
+        if users == 0:
             if self.mapping.member != NULL:
-                free_shared(self.mapping, &self.run, self.describe())
-                forget_run(self.lease)
+                status = free_shared(self.mapping, &self.run, &word, &extra)
             elif self.lease is None:
                 give_back(self.mapping, &self.run, self.nbytes)
-            freed = True
-        finally:
-            state_end_free(&self.state, freed)
+        state_end_free(&self.state, users == 0 and status == MEMBER_OK)
+        if users:
+            raise BlockInUse(
+                f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: views of its memory "
+                "(memoryviews, arrays) or other Blocks of it; drop those first, or call release() to let the last "
+                "of them free it"
+            )
+        if status != MEMBER_OK:
+            refuse_free(self.mapping, &self.run, status, word, extra, self.describe())
         if self.lease is not None:
+            if self.mapping.member != NULL:
+                forget_run(self.lease)
             self.drop()
 
     def release(self):
@@ -338,6 +344,10 @@ cdef class Block:
         if self.mapping is not None and self.mapping.lost is not None:
             await_fork(self.mapping)  # raises: what is mapped here now is not the pool
         cdef state_outcome outcome = state_enter(&self.state)
+        while outcome == STATE_BUSY:
+            with nogil:
+                os_yield()
+            outcome = state_enter(&self.state)
         if outcome == STATE_OK:
             return 0
         if outcome == STATE_FREED:
@@ -356,7 +366,12 @@ cdef class Block:
         return self.lease
 
     cdef inline int end_use(self) except -1:
-        return self.drop() if state_release(&self.state) else 0
+        cdef state_outcome outcome = state_release(&self.state)
+        while outcome == STATE_BUSY:
+            with nogil:
+                os_yield()
+            outcome = state_release(&self.state)
+        return self.drop() if outcome == STATE_OK else 0
 
     cdef inline int drop(self) except -1:
         """End this object's part in the run."""

@@ -26,6 +26,7 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.long cimport PyLong_CheckExact
 from cpython.memoryview cimport PyMemoryView_FromObject
 from cpython.object cimport PyObject
 from cpython.weakref cimport PyWeakref_NewRef
@@ -50,6 +51,7 @@ from blockpool.errors import (
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
+    long long PyLong_AsLongLongAndOverflow(object number, int *overflow) noexcept
     object PyMemoryView_FromMemory(char *memory, Py_ssize_t size, int flags)
     enum: PyBUF_WRITE
     int Py_AtExit(void (*call)() noexcept nogil)

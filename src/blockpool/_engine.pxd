@@ -111,7 +111,14 @@ cdef extern from "_state.h" nogil:
     bint state_leave(block_state *state)
     state_outcome state_begin_free(block_state *state)
     void state_end_free(block_state *state, bint freed)
-    bint state_release(block_state *state)
+    state_outcome state_release(block_state *state)
+
+
+cdef extern from "atomic.h" nogil:
+    ctypedef struct atomic_word:
+        pass
+
+    uint64_t load_relaxed(const atomic_word *word)
 
 
 cdef extern from "<stdbool.h>":
@@ -126,6 +133,7 @@ cdef extern from "shared.h" nogil:
 
     struct shared:
         bitmap bitmap
+        const atomic_word *ledger
 
     struct shared_run:
         uint64_t index
@@ -152,6 +160,8 @@ cdef extern from "shared.h" nogil:
         uint64_t index
 
     uint64_t ledger_tickets(uint64_t word)
+    uint64_t ledger_holders(uint64_t word)
+    uint64_t ledger_slot_bit(unsigned slot)
     uint64_t shared_slack(const shared *view, uint64_t index)
     bint shared_next_run(const shared *view, uint64_t start, shared_run *run, uint64_t *word)
     void shared_count(const shared *view, shared_totals *totals)
@@ -200,6 +210,7 @@ cdef extern from "member.h" nogil:
 
     struct member:
         shared shared
+        unsigned slot
         void *memory
         segment_geometry geometry
         segment_slot *place

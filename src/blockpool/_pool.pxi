@@ -270,12 +270,22 @@ cdef class Pool:
         cdef _Mapping m = self.quick
         cdef Block block
         cdef shared_run run
-        if blocks is None and nbytes is None and timeout is ZERO and m is not None:
-            block = Block.__new__(Block)  # first, so that no failure comes after the claim
-            if claim_one(m, &run):
-                open_block(block, m, &run, m.block_size)
-                count_allocation(m, 1, m.block_size)
-                return block
+        cdef uint64_t n
+        if nbytes is None and timeout is ZERO and m is not None:
+            if blocks is None:
+                block = Block.__new__(Block)  # first, so that no failure comes after the claim
+                if claim_one(m, &run):
+                    open_block(block, m, &run, m.block_size)
+                    count_allocation(m, 1, m.block_size)
+                    return block
+            else:
+                n = few(m, blocks)
+                if n:
+                    block = Block.__new__(Block)
+                    if claim_few(m, n, &run):
+                        open_block(block, m, &run, n * m.block_size)
+                        count_allocation(m, n, n * m.block_size)
+                        return block
         return self.allocate_run(blocks, nbytes, timeout)
 
     def allocate_many(self, count, *, timeout=0):
@@ -539,6 +549,26 @@ cdef inline bint claim_one(_Mapping m, shared_run *run) noexcept:
         return member_allocate(m.member, 1, 0, run) == MEMBER_OK
     run.index = pool_allocate(m.core)
     run.blocks = 1
+    run.generation = 0
+    return run.index != BITMAP_NONE
+
+
+cdef inline uint64_t few(_Mapping m, blocks) noexcept:
+    """How many blocks are asked for, if that is an int and the search so short that it need not leave the GIL; else 0."""
+    cdef int overflow = 0
+    cdef long long n
+    if not PyLong_CheckExact(blocks) or m.blocks > LARGE_POOL:
+        return 0
+    n = PyLong_AsLongLongAndOverflow(blocks, &overflow)
+    return <uint64_t>n if 0 < n <= <long long>MANY and <uint64_t>n <= m.blocks else 0
+
+
+cdef inline bint claim_few(_Mapping m, uint64_t n, shared_run *run) noexcept:
+    """Claim a run without waiting, or looking for the dead."""
+    if m.member != NULL:
+        return member_allocate(m.member, n, 0, run) == MEMBER_OK
+    run.index = pool_allocate_run(m.core, n)
+    run.blocks = n
     run.generation = 0
     return run.index != BITMAP_NONE
 

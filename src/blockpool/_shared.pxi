@@ -294,16 +294,24 @@ cdef member_status attempt_free(_Mapping m, const shared_run *run, uint64_t *wor
     return status
 
 
-cdef int free_shared(_Mapping m, const shared_run *run, what) except -1:
-    """Free a run that this process holds once; raise if anybody else has a part in it."""
-    cdef uint64_t word = 0
-    cdef uint32_t extra = 0
-    cdef member_status status = attempt_free(m, run, &word, &extra)
-    if status == MEMBER_IN_USE and not extra and reclaim(m):  # who uses it may be dead
-        status = attempt_free(m, run, &word, &extra)
+cdef member_status free_shared(_Mapping m, const shared_run *run, uint64_t *word, uint32_t *extra) noexcept:
+    """Free a run that this process holds once, if nobody else has a part in it. Runs no Python."""
+    cdef member_status status = attempt_free(m, run, word, extra)
     if status == MEMBER_OK:
         m.member.place.frees += 1
-        return 0
+    return status
+
+
+cdef bint is_held_elsewhere(_Mapping m, const shared_run *run) noexcept:
+    """Whether another process holds the run, as far as the ledger says; it may be dead."""
+    cdef uint64_t word = load_relaxed(&m.member.shared.ledger[run.index])
+    return (ledger_holders(word) & ~ledger_slot_bit(m.member.slot)) != 0
+
+
+cdef int refuse_free(
+    _Mapping m, const shared_run *run, member_status status, uint64_t word, uint32_t extra, what
+) except -1:
+    """Raise why a run was not freed."""
     if status != MEMBER_IN_USE:
         fail(m, status, run.index)
     if extra:

@@ -6,7 +6,7 @@
  *
  *     bits 0-31  how many are inside
  *     OPEN       the block has its run
- *     FREEING    free is deciding; lasts a few instructions
+ *     FREEING    free is deciding
  *     FREED      free succeeded
  *     RELEASED   release was called
  *
@@ -16,7 +16,6 @@
 #define BLOCKPOOL_STATE_H
 
 #include "atomic.h"
-#include "os.h"
 
 #define STATE_INSIDE UINT64_C(0xffffffff)
 #define STATE_FLAG_OPEN (UINT64_C(1) << 32)
@@ -43,20 +42,19 @@ static inline void state_open(block_state *state) { store_relaxed(&state->word, 
 /* Whether the block still has its run. */
 static inline bool state_is_open(const block_state *state) { return state_why(load_relaxed(&state->word)) == STATE_OK; }
 
-/* One more inside, unless freed or released. */
+/* One more inside, unless freed or released. STATE_BUSY while free decides, which may wait for a fork: let go of whatever that
+ * may need, and call again. */
 static inline enum state_outcome state_enter(block_state *state) {
     uint64_t old = load_seq(&state->word);
-    for (;;) {
+    do {
         if (state_why(old) != STATE_OK) {
             return state_why(old);
         }
         if (old & STATE_FLAG_FREEING) {
-            os_yield();
-            old = load_seq(&state->word);
-        } else if (compare_exchange_seq(&state->word, &old, old + 1)) {
-            return STATE_OK;
+            return STATE_BUSY;
         }
-    }
+    } while (!compare_exchange_seq(&state->word, &old, old + 1));
+    return STATE_OK;
 }
 
 /* One less inside; true when a release waits for this one to give the run back. */
@@ -91,20 +89,19 @@ static inline void state_end_free(block_state *state, bool freed) {
     } while (!compare_exchange_seq(&state->word, &old, next));
 }
 
-/* Marks the block as released; true when this call has to give the run back now. */
-static inline bool state_release(block_state *state) {
+/* Marks the block as released. STATE_OK obliges the caller to give the run back now; STATE_BUSY as for state_enter; anything else
+ * means that there is nothing to do. */
+static inline enum state_outcome state_release(block_state *state) {
     uint64_t old = load_seq(&state->word);
-    for (;;) {
+    do {
         if (state_why(old) != STATE_OK) {
-            return false;
+            return state_why(old);
         }
         if (old & STATE_FLAG_FREEING) {
-            os_yield();
-            old = load_seq(&state->word);
-        } else if (compare_exchange_seq(&state->word, &old, old | STATE_FLAG_RELEASED)) {
-            return (old & STATE_INSIDE) == 0;
+            return STATE_BUSY;
         }
-    }
+    } while (!compare_exchange_seq(&state->word, &old, old | STATE_FLAG_RELEASED));
+    return old & STATE_INSIDE ? STATE_RELEASED : STATE_OK;
 }
 
 #endif

@@ -990,3 +990,52 @@ view = bp.Pool.create(64, 8, name={pool_name!r}).allocate().buf
         assert done.returncode == code
         assert b"blockpool" not in done.stderr
         assert not file_of(pool_name).exists()
+
+
+def test_a_view_is_taken_while_a_free_waits_for_a_fork(run_python):
+    """A free that waits for another thread's fork holds nobody up, not even who takes a view of the block meanwhile."""
+    out = run_python("""
+        import os, threading, time
+        inside, forks = threading.Event(), threading.Event()
+
+        def hook():  # registered before blockpool's own, so it runs after them: within the fork
+            if forks.is_set():
+                inside.set()
+                time.sleep(0.3)
+
+        os.register_at_fork(before=hook)
+        import blockpool as bp
+
+        pool = bp.Pool.create(64, 8)
+        block = pool.allocate()
+
+        def fork():
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+
+        def free():
+            try:
+                block.free()
+            except bp.BlockInUse:  # the child had its share
+                pass
+
+        def look():
+            try:
+                block.buf
+            except bp.InvalidBlock:
+                pass
+
+        forks.set()
+        threads = [threading.Thread(target=target) for target in (fork, free, look)]
+        threads[0].start()
+        inside.wait()
+        for thread in threads[1:]:
+            thread.start()
+            time.sleep(0.05)
+        for thread in threads:
+            thread.join()
+        print("done")
+    """)
+    assert out == "done\n"
