@@ -4,6 +4,7 @@
 #include "summary.h"
 
 #define ALL UINT64_MAX
+#define TURN_TRIES 100000
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t most(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -130,6 +131,7 @@ void bitmap_begin_at(struct bitmap *bitmap, unsigned number) {
 
 void bitmap_view(struct bitmap *bitmap, void *memory, uint64_t bits, bool fresh) {
     bitmap->bits = bits;
+    store_relaxed(&bitmap->turn, 0);
     bitmap->chunk_count = chunks_for(bits);
     bitmap->group_count = groups_for(bits);
     bitmap->words = memory;
@@ -433,22 +435,42 @@ static uint64_t claim_upto_packed(struct bitmap *bitmap, struct bitmap_cursor *c
 
 typedef uint64_t claim_upto_function(struct bitmap *, struct bitmap_cursor *, uint64_t n, uint64_t *out);
 
-/* All or nothing, of something that claims up to n. */
+/* Waits until no other thread of this view that met with a conflict is claiming; not for ever, as one may have been forked
+ * away. True when the turn is this thread's, which then has to end it. */
+static bool take_turn(struct bitmap *bitmap) {
+    for (int tries = 0; tries < TURN_TRIES; tries++) {
+        uint64_t nobody = 0;
+        if (compare_exchange_seq(&bitmap->turn, &nobody, 1)) {
+            return true;
+        }
+        os_yield();
+    }
+    return false;
+}
+
+/* All or nothing, of something that claims up to n. Two that claim half each fail both, and large ones would meet again and
+ * again: so who met with a conflict goes on only when it is his turn. */
 static bool claim_all(struct bitmap *bitmap, claim_upto_function *claim, uint64_t n, uint64_t *out) {
     struct bitmap_cursor *cursor = bitmap_cursor(bitmap);
+    bool all = false, my_turn = false;
     for (int looks = 0; looks < BITMAP_LOOKS; looks++) {
         if (has_free(bitmap, load_relaxed(&cursor->chunk), n)) {
             uint64_t done = claim(bitmap, cursor, n, out);
-            if (done == n) {
-                return true;
+            all = done == n;
+            if (all) {
+                break;
             }
             release_some(bitmap, out, done);
         } else if (looks == 0) {
-            return false; /* nobody was in the way */
+            break; /* nobody was in the way */
         }
+        my_turn = my_turn || take_turn(bitmap);
         stand_back();
     }
-    return false;
+    if (my_turn) {
+        store_release(&bitmap->turn, 0);
+    }
+    return all;
 }
 
 bool bitmap_claim_many(struct bitmap *bitmap, uint64_t n, uint64_t *out) {

@@ -73,6 +73,7 @@ struct bitmap {
     uint64_t bits;
     uint64_t chunk_count;
     uint64_t group_count;
+    atomic_word turn; /* 1 while a thread that met with a conflict claims many */
     struct bitmap_cursor cursors[BITMAP_CURSORS];
 };
 

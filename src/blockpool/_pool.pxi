@@ -554,7 +554,7 @@ cdef inline bint claim_one(_Mapping m, shared_run *run) noexcept:
 
 
 cdef inline uint64_t few(_Mapping m, blocks) noexcept:
-    """How many blocks are asked for, if that is an int and the search so short that it need not leave the GIL; else 0."""
+    """How many blocks are asked for, if that is an int and the search short enough to keep the GIL; else 0."""
     cdef int overflow = 0
     cdef long long n
     if not PyLong_CheckExact(blocks) or m.blocks > LARGE_POOL:
