@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 
@@ -89,11 +90,8 @@ def test_every_public_name_has_a_docstring(name):
     # plain fields are described in the docstring of the class
     for attribute, value in vars(thing).items():
         if not attribute.startswith("_"):
-            assert (
-                inspect.getdoc(value)
-                or f"    {attribute}" in thing.__doc__
-                or f", {attribute}" in thing.__doc__
-            )
+            in_a_list = re.search(rf"(^|, ) *{attribute}(,| :|$)", thing.__doc__, re.MULTILINE)
+            assert inspect.getdoc(value) or in_a_list, attribute
 
 
 SIGNATURES = {
