@@ -367,11 +367,15 @@ cdef class Block:
 
     cdef inline int end_use(self) except -1:
         cdef state_outcome outcome = state_release(&self.state)
-        while outcome == STATE_BUSY:
-            with nogil:
-                os_yield()
-            outcome = state_release(&self.state)
-        return self.drop() if outcome == STATE_OK else 0
+        if outcome == STATE_OK:
+            return self.drop()
+        return self.end_use_later() if outcome == STATE_BUSY else 0
+
+    cdef int end_use_later(self) except -1:
+        """End the use when a free in another thread has decided."""
+        with nogil:
+            os_yield()
+        return self.end_use()
 
     cdef inline int drop(self) except -1:
         """End this object's part in the run."""
