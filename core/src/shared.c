@@ -234,6 +234,9 @@ void shared_recover(struct shared *shared, unsigned dead) {
 
 uint64_t shared_mend(struct shared *shared) {
     uint64_t wrong = 0;
+    for (uint64_t c = 0; c < shared->bitmap.chunk_count; c++) {
+        bitmap_mark(&shared->bitmap, c); /* the dead may have released bits and not come to say so */
+    }
     for (uint64_t i = 0; i < shared->blocks; i++) {
         bool set = bitmap_test(&shared->bitmap, i), used = load_seq(&shared->ledger[i]) != LEDGER_FREE;
         if (set && !used) {
