@@ -612,6 +612,26 @@ static void a_process_attaches(void) {
     stay();
 }
 
+static void recovery_computes_anew_what_a_dead_process_did_not_mark(void) {
+    make();
+    struct bitmap *bitmap = &member.shared.bitmap;
+    struct shared_run run;
+    while (member_allocate(&member, 1, 0, &run) == MEMBER_OK) {
+    }
+    CHECK(bitmap_find(bitmap, 0, 1), ==, BITMAP_NONE); /* every summary is fresh, and knows of no room */
+    tell(0, 1);
+    pid_t child = start(a_process_attaches);
+    await(1);
+    /* it released block 0, and died before it marked the chunk */
+    store_release(&member.shared.ledger[0], LEDGER_FREE);
+    (void)fetch_and_seq(&bitmap->words[0], ~UINT64_C(1));
+    CHECK(bitmap_summary_fault(bitmap), !=, BITMAP_NONE);
+    kill_and_wait(child);
+    CHECK(recover(), ==, 1);
+    CHECK(bitmap_summary_fault(bitmap), ==, BITMAP_NONE);
+    unmake();
+}
+
 static void the_48th_process_is_refused(void) {
     make();
     pid_t children[SEGMENT_SLOTS - 1];
@@ -1073,6 +1093,7 @@ int main(void) {
     RUN(attaching_recovers_the_dead);
     RUN(what_a_killed_group_leaves_is_swept);
     RUN(sweep_removes_leftovers_and_nothing_else);
+    RUN(recovery_computes_anew_what_a_dead_process_did_not_mark);
     RUN(the_48th_process_is_refused);
     RUN(a_stopped_holder_of_the_gate_blocks_nobody_for_ever);
     RUN(a_forked_child_is_a_member_and_holds_what_its_parent_holds);
