@@ -346,7 +346,10 @@ static enum member_status sweep_name(const char *name, double gate_seconds, stru
         member_unmap(&other);
         return MEMBER_EXISTS;
     }
-    return status == MEMBER_NOT_FOUND ? MEMBER_OK : status == MEMBER_BUSY ? MEMBER_BUSY : MEMBER_EXISTS;
+    if (status == MEMBER_NOT_FOUND) {
+        return MEMBER_OK;
+    }
+    return status == MEMBER_BUSY || status == MEMBER_FORBIDDEN ? status : MEMBER_EXISTS;
 }
 
 enum member_status member_create(struct member *member, const struct member_request *request,

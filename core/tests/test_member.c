@@ -280,7 +280,7 @@ static void as_another_user(void) {
     CHECK(attach(&other), ==, MEMBER_FORBIDDEN);
     CHECK(failure.error, ==, -EACCES);
     struct member_request request = {name, BLOCK, 10, false, PATIENCE};
-    CHECK(member_create(&other, &request, &failure), ==, MEMBER_EXISTS);
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_FORBIDDEN);
 }
 
 static void what_belongs_to_another_user_is_forbidden(void) {
