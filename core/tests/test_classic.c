@@ -296,31 +296,34 @@ static void the_last_status_is_of_this_thread(void) {
 }
 
 /* Fills what it gets with its own number, and finds it there later. */
+static void use_a_run(unsigned char mine, unsigned round) {
+    size_t n = 1 + (round + mine) % 4;
+    unsigned char *run = allocate_memory_blocks(n);
+    if (run == NULL) {
+        int status = blockpool_last_status();
+        if (status != BLOCKPOOL_NO_ROOM) {
+            CHECK(status, ==, BLOCKPOOL_NO_ROOM);
+        }
+        return;
+    }
+    memset(run, mine, n * BLOCK);
+    if (round % 64 == 0) {
+        sched_yield();
+    }
+    for (size_t i = 0; i < n * BLOCK; i++) {
+        if (run[i] != mine) {
+            CHECK(run[i], ==, mine);
+        }
+    }
+    int status = deallocate_memory_blocks(run);
+    if (status != BLOCKPOOL_OK) {
+        CHECK(status, ==, BLOCKPOOL_OK);
+    }
+}
+
 static void *use_blocks(void *argument) {
-    unsigned char mine = (unsigned char)(uintptr_t)argument;
     for (unsigned round = 0; round < ROUNDS; round++) {
-        size_t n = 1 + (round + mine) % 4;
-        unsigned char *run = allocate_memory_blocks(n);
-        if (run == NULL) {
-            int status = blockpool_last_status();
-            if (status != BLOCKPOOL_NO_ROOM) {
-                CHECK(status, ==, BLOCKPOOL_NO_ROOM);
-            }
-            continue;
-        }
-        memset(run, mine, n * BLOCK);
-        if (round % 64 == 0) {
-            sched_yield();
-        }
-        for (size_t i = 0; i < n * BLOCK; i++) {
-            if (run[i] != mine) {
-                CHECK(run[i], ==, mine);
-            }
-        }
-        int status = deallocate_memory_blocks(run);
-        if (status != BLOCKPOOL_OK) {
-            CHECK(status, ==, BLOCKPOOL_OK);
-        }
+        use_a_run((unsigned char)(uintptr_t)argument, round);
     }
     atomic_fetch_sub(&running, 1);
     return NULL;
@@ -375,9 +378,24 @@ static void *replace_pool(void *argument) {
     return NULL;
 }
 
+/* True until *count is more than 0, after a moment in which the caller holds nothing: busy users may leave none. False
+ * too when that never comes. */
+static bool still_none(atomic_int *count, unsigned *moments) {
+    usleep(100);
+    return atomic_load(count) == 0 && (*moments)++ < 100000;
+}
+
+static void *use_until_replaced(void *argument) {
+    unsigned round = 0, moments = 0;
+    do {
+        use_a_run((unsigned char)(uintptr_t)argument, round++);
+    } while (round < ROUNDS || still_none(&in_time, &moments) || still_none(&refusals, &moments));
+    atomic_fetch_sub(&running, 1);
+    return NULL;
+}
+
 static void *use_or_replace(void *argument) {
-    uintptr_t number = (uintptr_t)argument;
-    return number <= 2 ? replace_pool(argument) : use_blocks(argument);
+    return (uintptr_t)argument <= 2 ? replace_pool(argument) : use_until_replaced(argument);
 }
 
 static void a_pool_is_replaced_under_threads_that_use_it(void) {
@@ -395,12 +413,13 @@ static void a_pool_is_replaced_under_threads_that_use_it(void) {
 /* Deallocates what is not allocated, again and again: no block of its own keeps the pool in its place. */
 static void *deallocate_strangers(void *argument) {
     (void)argument;
-    for (unsigned round = 0; round < 5 * ROUNDS; round++) {
-        int status = deallocate_memory_blocks((char *)contested + round % BLOCKS * BLOCK);
+    unsigned round = 0, moments = 0;
+    do {
+        int status = deallocate_memory_blocks((char *)contested + round++ % BLOCKS * BLOCK);
         if (status != BLOCKPOOL_NOT_ALLOCATED && status != BLOCKPOOL_OUTSIDE && status != BLOCKPOOL_INSIDE_BLOCK) {
             CHECK(status, ==, BLOCKPOOL_NOT_ALLOCATED);
         }
-    }
+    } while (round < 5 * ROUNDS || still_none(&in_time, &moments));
     atomic_fetch_sub(&running, 1);
     return NULL;
 }
