@@ -525,6 +525,10 @@ enum member_status member_redeem(struct member *member, struct shared_run *run) 
     return take(member, shared_redeem, run);
 }
 
+bool member_withdraw(struct member *member, const struct shared_run *run) {
+    return !member_is_stray(member) && shared_withdraw(&member->shared, member->slot, run);
+}
+
 /* --- looking after the others --- */
 
 enum member_status member_recover(struct member *member, double gate_seconds, double ticket_seconds, unsigned *slots,

@@ -118,6 +118,9 @@ enum member_status member_hold(struct member *member, struct shared_run *run) __
 /* The same, and takes one out of flight, if there is one. */
 enum member_status member_redeem(struct member *member, struct shared_run *run) __attribute__((warn_unused_result));
 
+/* Takes one reference to a run that this process holds out of flight; says whether there was one. */
+bool member_withdraw(struct member *member, const struct shared_run *run);
+
 /* Brings back what dead processes held, and drops tickets older than so many seconds (negative: none). Waits for the gate;
  * 0 seconds only tries. *slots and *tickets tell how many were recovered and dropped. */
 enum member_status member_recover(struct member *member, double gate_seconds, double ticket_seconds, unsigned *slots,

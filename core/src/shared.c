@@ -207,6 +207,11 @@ enum shared_status shared_redeem(struct shared *shared, unsigned slot, struct sh
     return status;
 }
 
+bool shared_withdraw(struct shared *shared, unsigned slot, const struct shared_run *run) {
+    uint64_t before, after;
+    return ledger_change(&shared->ledger[run->index], change_take_ticket, slot, 0, &before, &after) && after != before;
+}
+
 void shared_fork(struct shared *shared, unsigned parent, unsigned child) {
     for (uint64_t i = 0; i < shared->blocks; i++) {
         uint64_t before, after;

@@ -102,6 +102,9 @@ enum shared_status shared_hold(struct shared *shared, unsigned slot, struct shar
 enum shared_status shared_redeem(struct shared *shared, unsigned slot, struct shared_run *run, bool *set)
     __attribute__((warn_unused_result));
 
+/* Takes one reference out of flight, of a run that the slot holds; says whether there was one. */
+bool shared_withdraw(struct shared *shared, unsigned slot, const struct shared_run *run);
+
 /* Makes the slot `child` a holder of all that the slot `parent` holds. No other thread of the parent may be at work. */
 void shared_fork(struct shared *shared, unsigned parent, unsigned child);
 

@@ -389,6 +389,22 @@ static void freeing_needs_the_only_reference(void) {
     unmake();
 }
 
+static void a_reference_in_flight_is_withdrawn_once(void) {
+    make();
+    struct shared_run run = allocate(2);
+    CHECK(member_withdraw(&member, &run), ==, false);
+    CHECK(member_share(&member, &run, 2), ==, MEMBER_OK);
+    CHECK(member_withdraw(&member, &run), ==, true);
+    CHECK(ledger_tickets(word_of(&run)), ==, 1);
+    CHECK(member_withdraw(&member, &run), ==, true);
+    CHECK(member_withdraw(&member, &run), ==, false);
+    CHECK(word_of(&run), ==, ledger_live(member.slot));
+    CHECK(free_run(&run), ==, MEMBER_OK);
+    CHECK(member_withdraw(&member, &run), ==, false); /* not held, so nothing to withdraw */
+    CHECK(word_of(&run), ==, LEDGER_FREE);
+    unmake();
+}
+
 static void a_stale_handle_is_never_anothers_data(void) {
     make();
     struct shared_run run = allocate(2), old = run;
@@ -1084,6 +1100,7 @@ int main(void) {
     RUN(a_pool_without_a_name_is_reached_through_its_process);
     RUN(a_full_pool_says_so);
     RUN(freeing_needs_the_only_reference);
+    RUN(a_reference_in_flight_is_withdrawn_once);
     RUN(a_stale_handle_is_never_anothers_data);
     RUN(a_run_has_at_most_8191_tickets);
     RUN(only_a_dropped_ticket_frees_what_nobody_holds);

@@ -278,7 +278,7 @@ cdef class Block:
         count = as_count(n, "n")
         self.enter()
         try:
-            share_run(self.mapping, &self.run, count, self.describe())
+            share_run(self.mapping, &self.run, count)
             return handle_of(self.mapping, &self.run, Ticket)
         finally:
             self.leave()
@@ -311,13 +311,26 @@ cdef class Block:
         return self.__copy__()
 
     def __reduce_ex__(self, protocol):
-        if self.mapping is not None and self.mapping.member != NULL:
+        return self.sent()
+
+    cdef tuple sent(self):
+        """What pickle makes of the block: a call, with a reference in flight."""
+        global receive_block
+        cdef _Mapping m = self.mapping
+        if m is None or m.member == NULL:
+            raise TypeError(
+                "a block of a private pool cannot be pickled: no other process can reach its memory. "
+                "Send bytes(block.buf) instead"
+            )
+        if receive_block is None:
+            from blockpool._receive import block as receive_block
+        self.enter()
+        try:
+            share_run(m, &self.run, 1)
             readonly = self.lease is not None and self.lease.parent is not None
-            return _redeem_pickled, (str(self.share()), self.nbytes, readonly)
-        raise TypeError(
-            "a block of a private pool cannot be pickled: no other process can reach its memory. "
-            "Send bytes(block.buf) instead"
-        )
+            return receive_block, (*reference_of(m, &self.run), self.nbytes, readonly)
+        finally:
+            self.leave()
 
     cdef describe(self):
         if self.run.blocks == 1:

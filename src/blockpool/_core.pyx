@@ -30,12 +30,14 @@ from cpython.long cimport PyLong_CheckExact
 from cpython.memoryview cimport PyMemoryView_FromObject
 from cpython.object cimport PyObject
 from cpython.weakref cimport PyWeakref_NewRef
+from posix.unistd cimport getpid
 from libc.math cimport INFINITY
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc, realloc
 
 from blockpool._engine cimport *
 
+import copyreg
 import gc
 import operator
 import os

@@ -244,6 +244,7 @@ cdef extern from "member.h" nogil:
     member_status member_free(member *self, const shared_run *run, uint64_t *word, uint32_t *extra)
     member_status member_share(member *self, const shared_run *run, uint64_t n)
     member_status member_hold(member *self, shared_run *run)
+    bint member_withdraw(member *attached, const shared_run *run)
     member_status member_redeem(member *self, shared_run *run)
     member_status member_recover(member *self, double gate_seconds, double ticket_seconds, unsigned *slots,
                                  uint64_t *tickets, member_failure *failure)

@@ -38,7 +38,8 @@ cdef _Mapping joined(_Mapping m, bint fork_shares):
 
 cdef _Mapping known(bytes pool_id):
     """The mapping that this process has of a pool, if it has a part in the pool through it; else None."""
-    cdef _Mapping m = mappings.get(pool_id)
+    reference = mappings.data.get(pool_id)  # as mappings.get, but without a call of Python
+    cdef _Mapping m = None if reference is None else reference()
     return m if m is not None and m.lost is None and not member_is_stray(m.member) else None
 
 
@@ -336,7 +337,7 @@ cdef handle_of(_Mapping m, const shared_run *run, kind):
     return kind(m.id.hex(), run.index if run != NULL else 0, run.generation if run != NULL else 0, os.getpid(), m.name)
 
 
-cdef int share_run(_Mapping m, const shared_run *run, count, what) except -1:
+cdef int share_run(_Mapping m, const shared_run *run, count) except -1:
     cdef member_status status
     if m.member == NULL:
         raise TypeError("a block of a private pool cannot be shared; make the pool with Pool.create()")
@@ -370,20 +371,32 @@ def redeem(handle, /):
     """
     if not isinstance(handle, Handle):
         handle = Handle.parse(handle)
-    return redeemed(mapping_of(handle), handle)
+    return redeemed(mapping_of(handle), handle.index, handle.generation, isinstance(handle, Ticket))
 
 
-cdef Block redeemed(_Mapping m, handle):
+def withdraw(Block block, /):
+    """Take one reference to the block out of flight; say whether there was one.
+
+    The opposite of ``share(1)``, for whoever finds that the ticket cannot be sent.
+    """
+    block.enter()
+    try:
+        return block.mapping.member != NULL and member_withdraw(block.mapping.member, &block.run)
+    finally:
+        block.leave()
+
+
+cdef Block redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying):
     cdef shared_run run
     cdef member_status status
     cdef Block block = Block.__new__(Block)
     cdef uint64_t slack
-    cdef bint flying = isinstance(handle, Ticket)  # a handle takes nothing
     if m.lost is not None or m.forking is not None:
         await_fork(m)
-    run.index = handle.index
-    run.generation = handle.generation
+    run.index = index
+    run.generation = generation
     run.blocks = 0
+    # a handle takes nothing
     status = member_redeem(m.member, &run) if flying else member_hold(m.member, &run)
     while status == MEMBER_LOCKED:
         with nogil:
@@ -391,19 +404,32 @@ cdef Block redeemed(_Mapping m, handle):
             status = member_redeem(m.member, &run) if flying else member_hold(m.member, &run)
     if status == MEMBER_STALE:
         raise StaleHandle(
-            f"the run at block {handle.index} that this {'ticket' if flying else 'handle'} names was freed; "
+            f"the run at block {index} that this {'ticket' if flying else 'handle'} names was freed; "
             "keep a Block of it, or send a ticket (Block.share()) for each receiver"
         )
     if status != MEMBER_OK:
-        fail(m, status, handle.index)
+        fail(m, status, index)
     slack = shared_slack(&m.member.shared, run.index)
     open_block(block, m, &run, run.blocks * m.block_size - min(slack, m.block_size - 1))
     return block
 
 
-def _redeem_pickled(text, nbytes, readonly):
+cdef tuple reference_of(_Mapping m, const shared_run *run):
+    """A ticket as pickles carry it; `received` takes it."""
+    return m.id, run.index, run.generation, getpid(), m.name
+
+
+cdef Block received(bytes pool_id, uint64_t index, uint64_t generation, process, name):
+    """Redeem a reference that came in a pickle."""
+    cdef _Mapping m = known(pool_id)
+    if m is None:
+        m = mapping_of(Ticket(pool_id.hex(), index, generation, process, name))
+    return redeemed(m, index, generation, True)
+
+
+def _receive_block(pool_id, index, generation, process, name, uint64_t nbytes, bint readonly):
     """Unpickle a Block."""
-    cdef Block block = redeem(text)
+    cdef Block block = received(pool_id, index, generation, process, name)
     if nbytes <= block.run.blocks * block.mapping.block_size:
         block.nbytes = nbytes
     if not readonly:
@@ -411,6 +437,18 @@ def _redeem_pickled(text, nbytes, readonly):
     twin = block.readonly()
     block.release()
     return twin
+
+
+# The function that pickles of a Block name; looked up once.
+cdef object receive_block = None
+
+
+def _send_block(Block block):
+    """Pickle a Block: what to call, and with a reference in flight."""
+    return block.sent()
+
+
+copyreg.pickle(Block, _send_block)  # found sooner than __reduce_ex__
 
 
 # --- looking ---

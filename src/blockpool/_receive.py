@@ -1,0 +1,22 @@
+"""What pickles call: plain functions, which pickle names quicker than those of an extension module."""
+
+from __future__ import annotations
+
+from blockpool._core import _receive_block
+
+TYPE_CHECKING = False  # as in blockpool/__init__.py
+if TYPE_CHECKING:
+    from blockpool._core import Block
+
+
+def block(
+    pool_id: bytes,
+    index: int,
+    generation: int,
+    process: int,
+    name: str | None,
+    nbytes: int,
+    readonly: bool,  # noqa: FBT001 - as pickle passes it
+) -> Block:
+    """Take the block whose reference went with the pickle."""
+    return _receive_block(pool_id, index, generation, process, name, nbytes, readonly)
