@@ -6,17 +6,11 @@ from blockpool._core import _receive_block
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
+    from typing import Any
+
     from blockpool._core import Block
 
 
-def block(
-    pool_id: bytes,
-    index: int,
-    generation: int,
-    process: int,
-    name: str | None,
-    nbytes: int,
-    readonly: bool,  # noqa: FBT001 - as pickle passes it
-) -> Block:
+def block(*parts: Any) -> Block:
     """Take the block whose reference went with the pickle."""
-    return _receive_block(pool_id, index, generation, process, name, nbytes, readonly)
+    return _receive_block(*parts)
