@@ -33,6 +33,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def pool():
     """Make a small pool, and audit its bookkeeping after the test."""
@@ -284,11 +289,11 @@ while True:
         """Let it exit; unless killed, it must end well and say nothing on stderr."""
         if self.process.stdin.closed:
             return
-        self.process.stdin.close()
-        said = self.process.stderr.read()
-        self.process.wait(30)
-        self.process.stdout.close()
-        self.process.stderr.close()
+        try:
+            _, said = self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            _, said = self.process.communicate()
         assert self.doomed or (self.process.returncode, said) == (0, b""), said.decode()
 
 

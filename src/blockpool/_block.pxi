@@ -151,6 +151,32 @@ cdef class Block:
         finally:
             self.leave()
 
+    def array(self, shape, dtype=None, *, order="C"):
+        """Return the memory as an array; read-only if the block is.
+
+        Parameters
+        ----------
+        shape : int or sequence of int
+        dtype : numpy dtype, optional
+            Default float64. Types that hold Python objects are refused.
+        order : {"C", "F"}
+
+        Returns
+        -------
+        numpy.ndarray
+            It, and whatever is made from it, keeps the memory allocated.
+
+        Raises
+        ------
+        InvalidBlock
+            If the block was released or freed.
+        TypeError, ValueError
+            If an argument is of the wrong kind, or the block has not so many bytes.
+        ImportError
+            If there is no NumPy.
+        """
+        return array_of_block(self, shape, dtype, order)
+
     def readonly(self):
         """Return another Block of the same memory whose views are read-only.
 

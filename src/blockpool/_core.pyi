@@ -1,12 +1,28 @@
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, Never, NoReturn, Self, SupportsFloat, SupportsIndex, final
+from typing import (
+    Any,
+    Final,
+    Literal,
+    Never,
+    NoReturn,
+    Self,
+    SupportsFloat,
+    SupportsIndex,
+    TypeAlias,
+    final,
+)
 
+import numpy.typing as npt
 from typing_extensions import Buffer, disjoint_base
 
 from blockpool._handles import Handle, Ticket
 from blockpool.stats import Audit, Outstanding, PoolStats, Recovered, Residency, Run
 
 TRACEMALLOC_DOMAIN: Final[int]
+
+_Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+_Timeout: TypeAlias = SupportsFloat | SupportsIndex | None
 
 @final
 class Block:
@@ -24,6 +40,9 @@ class Block:
     def address(self) -> int: ...
     @property
     def buf(self) -> memoryview: ...
+    def array(
+        self, shape: _Shape, dtype: npt.DTypeLike | None = None, *, order: Literal["C", "F"] = "C"
+    ) -> npt.NDArray[Any]: ...
     @property
     def handle(self) -> Handle: ...
     def share(self, n: SupportsIndex = 1) -> Ticket: ...
@@ -96,11 +115,42 @@ class Pool:
         *,
         blocks: SupportsIndex | None = None,
         nbytes: str | SupportsIndex | None = None,
-        timeout: SupportsFloat | SupportsIndex | None = 0,
+        timeout: _Timeout = 0,
     ) -> Block: ...
-    def allocate_many(
-        self, count: SupportsIndex, *, timeout: SupportsFloat | SupportsIndex | None = 0
-    ) -> list[Block]: ...
+    def allocate_many(self, count: SupportsIndex, *, timeout: _Timeout = 0) -> list[Block]: ...
+    def empty(
+        self,
+        shape: _Shape,
+        dtype: npt.DTypeLike | None = None,
+        *,
+        order: Literal["C", "F"] = "C",
+        timeout: _Timeout = 0,
+    ) -> npt.NDArray[Any]: ...
+    def zeros(
+        self,
+        shape: _Shape,
+        dtype: npt.DTypeLike | None = None,
+        *,
+        order: Literal["C", "F"] = "C",
+        timeout: _Timeout = 0,
+    ) -> npt.NDArray[Any]: ...
+    def full(
+        self,
+        shape: _Shape,
+        fill_value: Any,
+        dtype: npt.DTypeLike | None = None,
+        *,
+        order: Literal["C", "F"] = "C",
+        timeout: _Timeout = 0,
+    ) -> npt.NDArray[Any]: ...
+    def asarray(
+        self,
+        source: npt.ArrayLike,
+        dtype: npt.DTypeLike | None = None,
+        *,
+        order: Literal["K", "C", "F"] = "K",
+        timeout: _Timeout = 0,
+    ) -> npt.NDArray[Any]: ...
     def stats(self) -> PoolStats: ...
     def runs(self) -> list[Run]: ...
     def check(self) -> Audit: ...

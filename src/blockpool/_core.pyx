@@ -27,13 +27,15 @@ from cpython.buffer cimport (
 )
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_CheckExact
-from cpython.memoryview cimport PyMemoryView_FromObject
+from cpython.memoryview cimport PyMemoryView_Check, PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from cpython.weakref cimport PyWeakref_NewRef
 from posix.unistd cimport getpid
 from libc.math cimport INFINITY
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc, realloc
+from libc.string cimport memset
 
 from blockpool._engine cimport *
 
@@ -92,5 +94,6 @@ cdef object ZERO = 0
 include "_mapping.pxi"
 include "_block.pxi"
 include "_pool.pxi"
+include "_array.pxi"
 include "_private.pxi"
 include "_shared.pxi"

@@ -282,7 +282,7 @@ cdef class Pool:
                 n = few(m, blocks)
                 if n:
                     block = Block.__new__(Block)
-                    if claim_few(m, n, &run):
+                    if claim_few(m, n, 0, &run):
                         open_block(block, m, &run, n * m.block_size)
                         count_allocation(m, n, n * m.block_size)
                         return block
@@ -331,6 +331,75 @@ cdef class Pool:
             return found
         finally:
             c_free(runs)
+
+    def empty(self, shape, dtype=None, *, order="C", timeout=0):
+        """Return a new array in the pool, with whatever its memory holds.
+
+        Parameters
+        ----------
+        shape : int or sequence of int
+        dtype : numpy dtype, optional
+            Default float64. Types that hold Python objects are refused.
+        order : {"C", "F"}
+        timeout : float or None
+            As for `allocate`.
+
+        Returns
+        -------
+        numpy.ndarray
+            The memory comes back when it and every array made from it are gone. Its address is a multiple of
+            `alignment`. An array of no bytes is NumPy's own.
+
+        Raises
+        ------
+        PoolExhausted, PoolClosed
+            As for `allocate`.
+        TypeError, ValueError
+            If an argument is of the wrong kind or out of range.
+        ImportError
+            If there is no NumPy.
+        """
+        return new_array(self, shape, dtype, order, timeout, False)
+
+    def zeros(self, shape, dtype=None, *, order="C", timeout=0):
+        """Return a new array in the pool, filled with zeros; otherwise as `empty`."""
+        return new_array(self, shape, dtype, order, timeout, True)
+
+    def full(self, shape, fill_value, dtype=None, *, order="C", timeout=0):
+        """Return a new array in the pool, filled with a value; otherwise as `empty`.
+
+        Without `dtype`, the array has the type that NumPy gives `fill_value`.
+        """
+        need_numpy()
+        kind = numpy.asarray(fill_value).dtype if dtype is None else dtype
+        made = new_array(self, shape, kind, order, timeout, False)
+        numpy.copyto(made, fill_value, casting="unsafe")
+        return made
+
+    def asarray(self, source, dtype=None, *, order="K", timeout=0):
+        """Return an array in the pool with the elements of `source`.
+
+        Parameters
+        ----------
+        source : array_like
+            An array that is in this pool already, of that type and order, is returned as it is; all else is copied.
+        dtype : numpy dtype, optional
+            Default: that of `source`.
+        order : {"K", "C", "F"}
+            "K" is the order of `source`.
+        timeout : float or None
+            As for `allocate`.
+
+        Returns
+        -------
+        numpy.ndarray
+
+        Raises
+        ------
+        PoolExhausted, PoolClosed, TypeError, ValueError, ImportError
+            As for `empty`.
+        """
+        return copied_array(self, source, dtype, order, timeout)
 
     def stats(self):
         """Return the state of the pool.
@@ -563,14 +632,19 @@ cdef inline uint64_t few(_Mapping m, blocks) noexcept:
     return <uint64_t>n if 0 < n <= <long long>MANY and <uint64_t>n <= m.blocks else 0
 
 
-cdef inline bint claim_few(_Mapping m, uint64_t n, shared_run *run) noexcept:
+cdef inline bint claim_few(_Mapping m, uint64_t n, uint64_t slack, shared_run *run) noexcept:
     """Claim a run without waiting, or looking for the dead."""
     if m.member != NULL:
-        return member_allocate(m.member, n, 0, run) == MEMBER_OK
-    run.index = pool_allocate_run(m.core, n)
+        return member_allocate(m.member, n, recorded(slack), run) == MEMBER_OK
+    run.index = pool_allocate(m.core) if n == 1 else pool_allocate_run(m.core, n)
     run.blocks = n
     run.generation = 0
     return run.index != BITMAP_NONE
+
+
+cdef inline uint32_t recorded(uint64_t slack) noexcept:
+    """As much of the slack of a run as its record holds."""
+    return <uint32_t>min(slack, <uint64_t>0xFFFFFFFF)
 
 
 cdef bint attempt(_Mapping m, uint64_t n, uint64_t slack, bint many, shared_run *out) except -1:

@@ -247,7 +247,7 @@ def sweep():
 cdef bint attempt_shared(_Mapping m, uint64_t n, uint64_t slack, bint many, shared_run *out) except -1:
     cdef uint64_t runs = n if many else 1, i
     cdef uint64_t length = 1 if many else n
-    cdef uint32_t kept = <uint32_t>min(slack, <uint64_t>0xFFFFFFFF)
+    cdef uint32_t kept = recorded(slack)
     cdef member_status status = MEMBER_OK
     for i in range(runs):
         if length > MANY or m.blocks > LARGE_POOL:

@@ -1,0 +1,254 @@
+# NumPy arrays in a pool, made by NumPy's C interface: the way through a memoryview costs twice as much.
+#
+# The base of such an array is a lease, as of any view; so the run goes back with the last array or other view.
+
+cdef extern from "_ndarray.h":
+    ctypedef Py_ssize_t npy_intp
+
+    ctypedef struct PyArray_Descr:
+        pass
+
+    ctypedef struct PyArray_Dims:
+        npy_intp *ptr
+        int len
+
+    enum:
+        NPY_ARRAY_CARRAY
+        NPY_ARRAY_FARRAY
+        NPY_ARRAY_WRITEABLE
+        NPY_DOUBLE
+
+    int array_load() except -1
+    bint array_is(PyObject *o) noexcept
+    PyObject *array_base(PyObject *array) noexcept
+    PyArray_Descr *array_descr(PyObject *array) noexcept
+    char *array_data(PyObject *array) noexcept
+    int array_dimensions(PyObject *array) noexcept
+    npy_intp *array_shape(PyObject *array) noexcept
+    npy_intp *array_strides(PyObject *array) noexcept
+    bint array_is_writeable(PyObject *array) noexcept
+    bint array_is_c(PyObject *array) noexcept
+    bint array_is_f(PyObject *array) noexcept
+    Py_ssize_t descr_size(const PyArray_Descr *descr) noexcept
+    bint descr_has_objects(const PyArray_Descr *descr) noexcept
+    int descr_number(const PyArray_Descr *descr) noexcept
+    object array_over(
+        PyArray_Descr *descr, int dimensions, const npy_intp *shape, const npy_intp *strides, void *data, int flags
+    )
+    int array_keep(object array, object base) except -1
+    bint size_multiply(size_t *size, npy_intp by) noexcept
+    bint array_fits(
+        size_t item, int dimensions, const npy_intp *shape, const npy_intp *strides, int64_t offset, uint64_t room
+    ) noexcept
+    PyArray_Descr *PyArray_DescrFromType(int number) except NULL
+    int PyArray_DescrConverter(object dtype, PyArray_Descr **descr) except 0
+    int PyArray_IntpConverter(object shape, PyArray_Dims *dims) except 0
+    void PyDimMem_FREE(npy_intp *dims) noexcept
+
+# NumPy's own limit.
+cdef enum: MOST_DIMENSIONS = 64
+# From here on, filling memory leaves the GIL.
+cdef uint64_t MANY_BYTES = 1 << 20
+
+# The module, once it is needed.
+cdef object numpy = None
+
+
+cdef struct form:
+    PyArray_Descr *descr        # a reference of its own
+    int dimensions
+    npy_intp shape[MOST_DIMENSIONS]
+    size_t nbytes
+
+
+cdef int need_numpy() except -1:
+    global numpy
+    if numpy is None:
+        try:
+            import numpy as found
+        except ImportError:
+            raise ImportError(
+                "arrays need NumPy, which cannot be imported; pip install 'blockpool[numpy]'"
+            ) from None
+        array_load()
+        numpy = found
+    return 0
+
+
+cdef int form_of(shape, dtype, form *out) except -1:
+    """What array that is. Whoever calls has a reference to the descr from then on; not if this raises."""
+    cdef PyArray_Dims dims
+    cdef int i, overflow = 0
+    need_numpy()
+    if dtype is None:
+        out.descr = PyArray_DescrFromType(NPY_DOUBLE)
+    else:
+        PyArray_DescrConverter(dtype, &out.descr)
+    try:
+        if descr_has_objects(out.descr):
+            raise TypeError(
+                f"an array of {<object>out.descr} cannot be in a pool: its elements are pointers, to Python objects or "
+                "strings that are nowhere but in this process; use a dtype without, or numpy.empty"
+            )
+        if PyLong_CheckExact(shape):
+            out.dimensions = 1
+            out.shape[0] = PyLong_AsLongLongAndOverflow(shape, &overflow)
+            if overflow:
+                raise ValueError(f"shape must be at most 2**63 - 1 in any dimension, not {readable(shape)}")
+        else:
+            PyArray_IntpConverter(shape, &dims)
+            out.dimensions = dims.len
+            if dims.len <= MOST_DIMENSIONS:
+                for i in range(dims.len):
+                    out.shape[i] = dims.ptr[i]
+            PyDimMem_FREE(dims.ptr)
+            if out.dimensions > MOST_DIMENSIONS:
+                raise ValueError(f"shape has {out.dimensions} dimensions; an array has at most {MOST_DIMENSIONS}")
+        out.nbytes = bytes_of(out, shape)
+        return 0
+    except BaseException:
+        Py_DECREF(<object>out.descr)
+        raise
+
+
+cdef size_t bytes_of(const form *array, shape) except? 0:
+    cdef size_t nbytes = descr_size(array.descr)
+    cdef bint empty = False
+    cdef int i
+    for i in range(array.dimensions):
+        if array.shape[i] < 0:
+            raise ValueError(f"shape must have no negative dimensions, not {shape!r:.60}")
+        if array.shape[i] == 0:
+            empty = True
+        elif not size_multiply(&nbytes, array.shape[i]):
+            raise ValueError(
+                f"an array of shape {shape!r:.60} and {<object>array.descr} has more bytes than can be addressed"
+            )
+    return 0 if empty else nbytes
+
+
+cdef int flags_of(order) except -1:
+    if order == "C":
+        return NPY_ARRAY_CARRAY
+    if order == "F":
+        return NPY_ARRAY_FARRAY
+    raise ValueError(f"order must be 'C' or 'F', not {order!r:.60}")
+
+
+cdef object array_on(_Lease lease, form *array, int64_t offset, const npy_intp *strides, int flags):
+    """An array of the lease's memory, which it keeps; takes over the reference to the descr."""
+    if lease.parent is not None:
+        flags &= ~NPY_ARRAY_WRITEABLE
+    made = array_over(
+        array.descr, array.dimensions, array.shape, strides,
+        <char *>address_of(lease.mapping, lease.run.index) + offset, flags
+    )
+    array_keep(made, lease)
+    return made
+
+
+cdef object new_array(Pool pool, shape, dtype, order, timeout, bint zeroed):
+    cdef form array
+    cdef _Lease lease
+    cdef void *memory
+    cdef int flags = flags_of(order)
+    form_of(shape, dtype, &array)
+    if array.nbytes == 0:
+        # as empty as ever, or a string type whose length NumPy chooses
+        Py_DECREF(<object>array.descr)
+        made = numpy.empty(shape, dtype, order)
+        if made.nbytes == 0:
+            pool.opened()
+            return numpy.zeros(shape, dtype, order) if zeroed else made
+        return new_array(pool, shape, made.dtype, order, timeout, zeroed)
+    try:
+        lease = new_run(pool, array.nbytes, timeout)
+    except BaseException:
+        Py_DECREF(<object>array.descr)
+        raise
+    if zeroed:
+        memory = address_of(lease.mapping, lease.run.index)
+        if array.nbytes >= MANY_BYTES:
+            with nogil:
+                memset(memory, 0, array.nbytes)
+        else:
+            memset(memory, 0, array.nbytes)
+    return array_on(lease, &array, 0, NULL, flags)
+
+
+cdef _Lease new_run(Pool pool, uint64_t nbytes, timeout):
+    """Allocate a run of so many bytes for views alone, without a Block."""
+    cdef _Mapping m = pool.quick
+    cdef _Lease lease
+    cdef Block block
+    cdef uint64_t n = 1
+    if timeout is ZERO and m is not None and m.blocks <= LARGE_POOL:
+        if nbytes > m.block_size:
+            n = (nbytes - 1) // m.block_size + 1
+        if n <= MANY and n <= m.blocks:
+            lease = _Lease.__new__(_Lease)
+            if claim_few(m, n, n * m.block_size - nbytes, &lease.run):
+                lease.nbytes = nbytes
+                lease.mapping = m
+                count_allocation(m, n, nbytes)
+                return lease
+    block = pool.allocate_run(None, nbytes, timeout)
+    lease = block.own_lease()
+    block.end_use()
+    return lease
+
+
+cdef object array_of_block(Block block, shape, dtype, order):
+    cdef form array
+    cdef int flags = flags_of(order)
+    form_of(shape, dtype, &array)
+    try:
+        if array.nbytes > block.nbytes:
+            raise ValueError(
+                f"an array of shape {shape!r:.60} and {<object>array.descr} takes {array.nbytes} bytes; "
+                f"{block.describe()} has {block.nbytes}"
+            )
+        block.enter()
+    except BaseException:
+        Py_DECREF(<object>array.descr)
+        raise
+    try:
+        return array_on(block.own_lease(), &array, 0, NULL, flags)
+    finally:
+        block.leave()
+
+
+cdef object copied_array(Pool pool, source, dtype, order, timeout):
+    cdef _Lease lease
+    need_numpy()
+    if dtype is not None and numpy.dtype(dtype).itemsize == 0:
+        source = numpy.asarray(source, dtype)  # NumPy finds how long the strings are
+        dtype = None
+    source = numpy.asarray(source)
+    kind = source.dtype if dtype is None else numpy.dtype(dtype)
+    if order == "K":
+        order = "F" if source.flags.f_contiguous and not source.flags.c_contiguous else "C"
+    elif order not in ("C", "F"):
+        raise ValueError(f"order must be 'C', 'F' or 'K', not {order!r:.60}")
+    if kind == source.dtype and (source.flags.c_contiguous if order == "C" else source.flags.f_contiguous):
+        lease = lease_behind(source)
+        if lease is not None and lease.mapping is pool.opened():
+            return source
+    made = new_array(pool, source.shape, kind, order, timeout, False)
+    numpy.copyto(made, source, casting="unsafe")
+    return made
+
+
+cdef _Lease lease_behind(view):
+    """The lease whose memory the array or memoryview shows; None if it is no pool's."""
+    cdef PyObject *at = <PyObject *>view
+    while at != NULL:
+        if type(<object>at) is _Lease:
+            return <_Lease>at
+        if numpy is not None and array_is(at):
+            at = array_base(at)
+        elif PyMemoryView_Check(<object>at):
+            at = <PyObject *>PyMemoryView_GET_BUFFER(<object>at).obj
+        else:
+            return None
+    return None

@@ -1,0 +1,78 @@
+/* _ndarray.h: what the binding needs of NumPy's C interface, where that is made of macros; loaded when first needed. */
+#ifndef BLOCKPOOL_NDARRAY_H
+#define BLOCKPOOL_NDARRAY_H
+
+#define NPY_NO_DEPRECATED_API NPY_1_23_API_VERSION
+#define NPY_TARGET_VERSION NPY_1_23_API_VERSION
+#include <Python.h>
+#include <numpy/arrayobject.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* NumPy sets its table of functions by a macro that is meant for module initialisation. 0, or -1 and an exception. */
+static inline int array_load(void) {
+    import_array1(-1);
+    return 0;
+}
+
+static inline bool array_is(PyObject *object) { return PyArray_Check(object); }
+static inline PyObject *array_base(PyObject *array) { return PyArray_BASE((PyArrayObject *)array); }
+static inline PyArray_Descr *array_descr(PyObject *array) { return PyArray_DESCR((PyArrayObject *)array); }
+static inline char *array_data(PyObject *array) { return PyArray_BYTES((PyArrayObject *)array); }
+static inline int array_dimensions(PyObject *array) { return PyArray_NDIM((PyArrayObject *)array); }
+static inline npy_intp *array_shape(PyObject *array) { return PyArray_SHAPE((PyArrayObject *)array); }
+static inline npy_intp *array_strides(PyObject *array) { return PyArray_STRIDES((PyArrayObject *)array); }
+static inline bool array_is_writeable(PyObject *array) { return PyArray_ISWRITEABLE((PyArrayObject *)array); }
+static inline bool array_is_c(PyObject *array) { return PyArray_IS_C_CONTIGUOUS((PyArrayObject *)array); }
+static inline bool array_is_f(PyObject *array) { return PyArray_IS_F_CONTIGUOUS((PyArrayObject *)array); }
+static inline Py_ssize_t descr_size(const PyArray_Descr *descr) { return PyDataType_ELSIZE(descr); }
+static inline bool descr_has_objects(const PyArray_Descr *descr) { return PyDataType_REFCHK(descr); }
+
+/* The number of a type that says all of it: numbers in the machine's byte order, without metadata; else -1. */
+static inline int descr_number(const PyArray_Descr *descr) {
+    int number = descr->type_num;
+    bool plain = (number >= 0 && number < NPY_OBJECT) || number == NPY_HALF;
+    return plain && PyArray_ISNBO(descr->byteorder) && PyDataType_METADATA(descr) == NULL ? number : -1;
+}
+
+/* An array of memory that it does not own; strides may be NULL. Steals the descr, also when it fails. */
+static inline PyObject *array_over(PyArray_Descr *descr, int dimensions, const npy_intp *shape, const npy_intp *strides,
+                                   void *data, int flags) {
+    return PyArray_NewFromDescr(&PyArray_Type, descr, dimensions, shape, strides, data, flags, NULL);
+}
+
+/* Gives the array its base, a new reference to which is made. 0, or -1 and an exception. */
+static inline int array_keep(PyObject *array, PyObject *base) {
+    Py_INCREF(base);
+    return PyArray_SetBaseObject((PyArrayObject *)array, base);
+}
+
+/* *size times `by`; false when that does not fit. */
+static inline bool size_multiply(size_t *size, npy_intp by) {
+    size_t product;
+    if (__builtin_mul_overflow(*size, (size_t)by, &product) || product > NPY_MAX_INTP) {
+        return false;
+    }
+    *size = product;
+    return true;
+}
+
+/* Whether an array of that form at `offset` lies within `room` bytes. */
+static inline bool array_fits(size_t item, int dimensions, const npy_intp *shape, const npy_intp *strides,
+                              int64_t offset, uint64_t room) {
+    int64_t low = offset, high = offset;
+    bool empty = false;
+    for (int i = 0; i < dimensions; i++) {
+        int64_t reach;
+        if (shape[i] <= 0) {
+            empty = true;
+        } else if (__builtin_mul_overflow(shape[i] - 1, strides[i], &reach) ||
+                   __builtin_add_overflow(reach < 0 ? low : high, reach, reach < 0 ? &low : &high)) {
+            return false;
+        }
+    }
+    return low >= 0 && (empty || item <= INT64_MAX) &&
+           !__builtin_add_overflow(high, empty ? 0 : (int64_t)item, &high) && (uint64_t)high <= room;
+}
+
+#endif
