@@ -40,7 +40,7 @@ cdef extern from "_ndarray.h":
     bint array_fits(
         size_t item, int dimensions, const npy_intp *shape, const npy_intp *strides, int64_t offset, uint64_t room
     ) noexcept
-    PyArray_Descr *PyArray_DescrFromType(int number) except NULL
+    object descr_numbered(int number)
     int PyArray_DescrConverter(object dtype, PyArray_Descr **descr) except 0
     int PyArray_IntpConverter(object shape, PyArray_Dims *dims) except 0
     void PyDimMem_FREE(npy_intp *dims) noexcept
@@ -81,9 +81,8 @@ cdef int form_of(shape, dtype, form *out) except -1:
     cdef int i, overflow = 0
     need_numpy()
     if dtype is None:
-        out.descr = PyArray_DescrFromType(NPY_DOUBLE)
-    else:
-        PyArray_DescrConverter(dtype, &out.descr)
+        dtype = descr_numbered(NPY_DOUBLE)
+    PyArray_DescrConverter(dtype, &out.descr)
     try:
         if descr_has_objects(out.descr):
             raise TypeError(

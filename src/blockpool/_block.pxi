@@ -116,17 +116,7 @@ cdef class Block:
         """The pool of the block."""
         if self.mapping is None:
             raise InvalidBlock("this Block was never allocated; get blocks from Pool.allocate()")
-        cdef _Mapping m = self.mapping
-        owner = None if m.pool_ref is None else m.pool_ref()
-        if m.owners is not None and (owner is None or (<Pool>owner).mapping is None):
-            for other in list(m.owners):
-                if (<Pool>other).mapping is not None:
-                    return other
-        if owner is None:
-            owner = Pool.__new__(Pool)
-            if not m.closed:
-                adopt(<Pool>owner, m)
-        return owner
+        return pool_object(self.mapping)
 
     @property
     def address(self):

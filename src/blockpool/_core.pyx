@@ -29,13 +29,13 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_CheckExact
 from cpython.memoryview cimport PyMemoryView_Check, PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.weakref cimport PyWeakref_NewRef
 from posix.unistd cimport getpid
 from libc.math cimport INFINITY
-from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc, realloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from blockpool._engine cimport *
 
@@ -97,3 +97,4 @@ include "_pool.pxi"
 include "_array.pxi"
 include "_private.pxi"
 include "_shared.pxi"
+include "_transfer.pxi"

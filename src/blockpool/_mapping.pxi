@@ -90,6 +90,20 @@ cdef void report_corrupt(uint64_t index) noexcept:
     raise PoolCorrupt(f"the ledger does not say that this process holds block {index}: something wrote over it")
 
 
+cdef pool_object(_Mapping m):
+    """A Pool object of the mapping, an open one if there is one."""
+    owner = None if m.pool_ref is None else m.pool_ref()
+    if m.owners is not None and (owner is None or (<Pool>owner).mapping is None):
+        for other in list(m.owners):
+            if (<Pool>other).mapping is not None:
+                return other
+    if owner is None:
+        owner = Pool.__new__(Pool)
+        if not m.closed:
+            adopt(<Pool>owner, m)
+    return owner
+
+
 cdef int adopt(Pool owner, _Mapping mapping) except -1:
     """Make the Pool object one of the mapping's."""
     owner.mapping = mapping

@@ -28,6 +28,9 @@ static inline bool array_is_f(PyObject *array) { return PyArray_IS_F_CONTIGUOUS(
 static inline Py_ssize_t descr_size(const PyArray_Descr *descr) { return PyDataType_ELSIZE(descr); }
 static inline bool descr_has_objects(const PyArray_Descr *descr) { return PyDataType_REFCHK(descr); }
 
+/* The type of such a number as descr_number gives; a new reference, or NULL and an exception. */
+static inline PyObject *descr_numbered(int number) { return (PyObject *)PyArray_DescrFromType(number); }
+
 /* The number of a type that says all of it: numbers in the machine's byte order, without metadata; else -1. */
 static inline int descr_number(const PyArray_Descr *descr) {
     int number = descr->type_num;

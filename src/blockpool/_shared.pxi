@@ -374,18 +374,6 @@ def redeem(handle, /):
     return redeemed(mapping_of(handle), handle.index, handle.generation, isinstance(handle, Ticket))
 
 
-def withdraw(Block block, /):
-    """Take one reference to the block out of flight; say whether there was one.
-
-    The opposite of ``share(1)``, for whoever finds that the ticket cannot be sent.
-    """
-    block.enter()
-    try:
-        return block.mapping.member != NULL and member_withdraw(block.mapping.member, &block.run)
-    finally:
-        block.leave()
-
-
 cdef Block redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying):
     cdef shared_run run
     cdef member_status status

@@ -185,3 +185,25 @@ class Recovered:
 
     processes: int
     tickets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """What this process sent through pools; from `blockpool.multiprocessing.stats`.
+
+    Attributes
+    ----------
+    shared : int
+        Arrays and buffers that were in a pool already, and went by ticket alone.
+    copied : int
+        Those that were copied into the pool, once.
+    copied_bytes : int
+        Their bytes.
+    refused : int
+        Those for which there was no room, or no pool any more; they travelled as without blockpool.
+    """
+
+    shared: int
+    copied: int
+    copied_bytes: int
+    refused: int

@@ -1,0 +1,208 @@
+# Arrays and buffers that travel between processes through a shared pool; blockpool.multiprocessing decides which do.
+#
+# What is sent is a tuple: the reference to the run, taken when the tuple is made, and what part of the run it is.
+
+# What this process sent, since it was started or forked: changed with the GIL held.
+cdef uint64_t sent_count = 0, copied_count = 0, copied_bytes = 0, refused_count = 0
+
+
+def transfers():
+    """Return how many arrays and buffers were sent by ticket alone, copied, their bytes, and how many were refused."""
+    return sent_count - copied_count, copied_count, copied_bytes, refused_count
+
+
+def _after_fork_in_sending_child():
+    global sent_count, copied_count, copied_bytes, refused_count
+    sent_count = copied_count = copied_bytes = refused_count = 0
+
+
+os.register_at_fork(after_in_child=_after_fork_in_sending_child)
+
+
+def require_shared(Pool pool):
+    """Raise unless processes can share the pool."""
+    if pool.opened().member == NULL:
+        raise ValueError("the pool is private: no other process can reach its memory; make one with Pool.create()")
+
+
+cdef _Lease new_run_at_once(Pool pool, uint64_t nbytes):
+    """Allocate a run for what is copied, without waiting and without collecting garbage; None if there is no room."""
+    global copied_count, copied_bytes, refused_count
+    cdef _Mapping m
+    cdef uint64_t n, slack
+    cdef _Lease lease
+    try:
+        require_shared(pool)
+    except (PoolClosed, TooManyProcesses):  # closed, or this process was forked without a part in it
+        refused_count += 1
+        return None
+    m = pool.mapping
+    n = (nbytes - 1) // m.block_size + 1
+    slack = n * m.block_size - nbytes
+    lease = _Lease.__new__(_Lease)
+    if n <= m.blocks and (
+        attempt(m, n, slack, False, &lease.run) or (reclaim(m) and attempt(m, n, slack, False, &lease.run))
+    ):
+        lease.nbytes = nbytes
+        lease.mapping = m
+        count_allocation(m, n, nbytes)
+        copied_count += 1
+        copied_bytes += nbytes
+        return lease
+    refused_count += 1
+    m.member.place.failures += 1
+    return None
+
+
+def copy_array(Pool pool, array):
+    """Copy an array of at least one byte into a shared pool; None if there is no room, or it holds objects.
+
+    Returns an array of the same order, writeable.
+    """
+    need_numpy()
+    if descr_has_objects(array_descr(<PyObject *>array)):
+        return None
+    cdef form copied
+    cdef int i
+    cdef PyObject *source = <PyObject *>array
+    cdef bint columns = array_is_f(source) and not array_is_c(source)
+    cdef _Lease lease = new_run_at_once(pool, array.nbytes)
+    if lease is None:
+        return None
+    copied.descr = array_descr(source)
+    Py_INCREF(<object>copied.descr)
+    copied.dimensions = array_dimensions(source)
+    for i in range(copied.dimensions):
+        copied.shape[i] = array_shape(source)[i]
+    made = array_on(lease, &copied, 0, NULL, NPY_ARRAY_FARRAY if columns else NPY_ARRAY_CARRAY)
+    if columns or array_is_c(source):
+        copy_memory(array_data(<PyObject *>made), array_data(source), lease.nbytes)
+    else:
+        numpy.copyto(made, array)
+    return made
+
+
+def copy_buffer(Pool pool, memoryview source):
+    """Copy contiguous bytes, at least one, into a shared pool; None if there is no room. Returns a memoryview."""
+    cdef Py_buffer *bytes_of_it = PyMemoryView_GET_BUFFER(source)
+    cdef _Lease lease = new_run_at_once(pool, bytes_of_it.len)
+    if lease is None:
+        return None
+    copy_memory(address_of(lease.mapping, lease.run.index), bytes_of_it.buf, lease.nbytes)
+    return PyMemoryView_FromObject(lease)
+
+
+cdef void copy_memory(void *to, const void *source, size_t nbytes) noexcept:
+    if nbytes < MANY_BYTES:
+        memcpy(to, source, nbytes)
+        return
+    with nogil:
+        memcpy(to, source, nbytes)
+
+
+cdef _Lease shared_lease(view):
+    """The lease of a shared pool behind an array or memoryview, or None."""
+    cdef _Lease lease = lease_behind(view)
+    return lease if lease is not None and lease.mapping is not None and lease.mapping.member != NULL else None
+
+
+def send_array(array, bint readonly):
+    """Take a reference to an array in a shared pool, and return the arguments of `_receive_array`; else None."""
+    global sent_count
+    need_numpy()
+    cdef PyObject *a = <PyObject *>array
+    cdef _Lease lease = shared_lease(array)
+    cdef int number
+    if lease is None:
+        return None
+    number = descr_number(array_descr(a))
+    share_run(lease.mapping, &lease.run, 1)
+    sent_count += 1
+    return (
+        *reference_of(lease.mapping, &lease.run),
+        array_data(a) - <char *>address_of(lease.mapping, lease.run.index),
+        array.shape,
+        None if array_is_c(a) else array.strides,
+        array.dtype if number < 0 else number,
+        readonly or not array_is_writeable(a),
+    )
+
+
+def send_buffer(memoryview view, bint readonly):
+    """The same of contiguous bytes, with the arguments of `_receive_buffer`."""
+    global sent_count
+    cdef Py_buffer *found = PyMemoryView_GET_BUFFER(view)
+    cdef _Lease lease = shared_lease(view)
+    if lease is None:
+        return None
+    share_run(lease.mapping, &lease.run, 1)
+    sent_count += 1
+    offset = <char *>found.buf - <char *>address_of(lease.mapping, lease.run.index)
+    return *reference_of(lease.mapping, &lease.run), offset, found.len, readonly or found.readonly != 0
+
+
+def withdraw(owner, /):
+    """Take one reference to what a Block, array or memoryview holds out of flight; say whether there was one.
+
+    The opposite of ``share(1)``, for whoever finds that it cannot be sent.
+    """
+    cdef Block block
+    cdef _Lease lease
+    if isinstance(owner, Block):
+        block = owner
+        block.enter()
+        try:
+            return block.mapping.member != NULL and member_withdraw(block.mapping.member, &block.run)
+        finally:
+            block.leave()
+    lease = shared_lease(owner)
+    return lease is not None and member_withdraw(lease.mapping.member, &lease.run)
+
+
+cdef _Lease received_lease(pool_id, index, generation, process, name, bint readonly):
+    """The memory whose reference came in a pickle."""
+    cdef Block block = received(pool_id, index, generation, process, name)
+    cdef _Lease lease = block.own_lease()
+    if readonly:
+        lease = new_lease(block.mapping, lease, &block.run, block.nbytes)
+    block.end_use()
+    return lease
+
+
+def _receive_array(
+    pool_id, index, generation, process, name, int64_t offset, tuple shape, strides, dtype, bint readonly, /
+):
+    """Unpickle an array."""
+    cdef _Lease lease = received_lease(pool_id, index, generation, process, name, readonly)
+    cdef form array
+    cdef npy_intp steps[MOST_DIMENSIONS]
+    cdef npy_intp step
+    cdef int i
+    need_numpy()
+    if PyLong_CheckExact(dtype):
+        dtype = descr_numbered(dtype)
+    form_of(shape, dtype, &array)
+    try:
+        step = descr_size(array.descr)
+        for i in reversed(range(array.dimensions)):
+            steps[i] = step if strides is None else strides[i]
+            step *= array.shape[i]
+        room = lease.run.blocks * lease.mapping.block_size
+        if not array_fits(descr_size(array.descr), array.dimensions, array.shape, steps, offset, room):
+            raise InvalidBlock(f"an array was sent that is not within its run, at block {index}; send it again")
+    except BaseException:
+        Py_DECREF(<object>array.descr)
+        raise
+    return array_on(lease, &array, offset, steps, NPY_ARRAY_CARRAY if not readonly else 0)
+
+
+def _receive_buffer(pool_id, index, generation, process, name, uint64_t offset, uint64_t nbytes, bint readonly, /):
+    """Unpickle bytes."""
+    view = PyMemoryView_FromObject(received_lease(pool_id, index, generation, process, name, readonly))
+    return view[offset:offset + nbytes]  # never more than there is
+
+
+def pool_of(view, /):
+    """A Pool object of the shared pool that an array or memoryview is in."""
+    cdef _Lease lease = shared_lease(view)
+    return None if lease is None else pool_object(lease.mapping)
