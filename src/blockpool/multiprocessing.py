@@ -153,6 +153,8 @@ def _dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> 
         parts, _ = _route.parts(obj, send_array, copy_array)
         if parts is not None:
             return _call_of(b"blockpool.multiprocessing\nreceive_array\n", parts)
+        if not obj.dtype.hasobject:
+            return pickle.dumps(obj)
     elif kind is Block:
         return _call_of(b"blockpool._receive\nblock\n", _send_block(obj)[1])
     message = _Message(_route)
