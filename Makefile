@@ -132,7 +132,7 @@ INSTALL_GROUP = .venv/$*/bin/python -m pip install --quiet --group $(patsubst .%
 .venv/%/.bench: .venv/%/.package
 	.venv/$*/bin/python -m pip install --quiet "numpy>=1.26" "rich>=13"
 	@# peers; a benchmark names those that it misses
-	@for peer in iceoryx2 kickmsg posix-ipc; do \
+	@for peer in iceoryx2 kickmsg posix-ipc faster-fifo; do \
 		.venv/$*/bin/python -m pip install --quiet "$$peer" || echo "$$peer cannot be installed here"; done
 	@touch $@
 

@@ -1,8 +1,9 @@
-"""How long does it take to hand 8 MiB to another process, and to get a short answer?
+"""How long does it take to hand megabytes to another process, and to get a short answer?
 
 The receiver is a process of its own, has the pool, and answers each message with a short one. A block is written once,
 outside of what is timed, unless the line says that each message has a block of its own. "looked at" means that the
-receiver reads a byte of every page, and checks it. "newcomer" is a receiver that does not keep the pool, so that it
+receiver reads a byte of every page, and checks it. "array" is one that is in the pool already, sent after
+blockpool.multiprocessing.install. "newcomer" is a receiver that does not keep the pool, so that it
 attaches for every message. The floor is a message of 32 bytes, there and back, over the same Queue or Pipe.
 """
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import _measure
 
 import blockpool
+import blockpool.multiprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +117,28 @@ class Pipes:
         self.process.join()
 
 
+class FasterFifo:
+    """A receiver behind two queues of faster-fifo, which have room for four messages."""
+
+    def __init__(self, size: int) -> None:
+        module = _measure.peer("faster_fifo")
+        self.there, self.back = module.Queue(4 * size + (1 << 16)), module.Queue(1 << 16)
+        self.process = processes.Process(
+            target=receive_from_queue, args=(self.there, self.back, None)
+        )
+        self.process.start()
+
+    def round_trip(self, message: object) -> None:
+        """Send, and await the answer."""
+        self.there.put(message)
+        assert self.back.get() == ANSWER
+
+    def end(self) -> None:
+        """Have the receiver end."""
+        self.there.put(None)
+        self.process.join()
+
+
 def shared_memory(link: Queues | Pipes, size: int) -> None:
     """Hand over a SharedMemory of its own, marked here and looked at there."""
     memory = SharedMemory(create=True, size=size)
@@ -141,11 +165,13 @@ def through(kind: type[Queues | Pipes], size: int) -> list[_measure.Comparison]:
     block.buf[:] = bytes(size)
     block.buf[::PAGE] = MARKS[: size // PAGE]
     data = bytes(block.buf)
+    array = pool.zeros(size, "u1")
     names = {
         "link": link,
         "newcomer": newcomer,
         "block": block,
         "seen": (block,),
+        "array": array,
         "data": data,
         "FLOOR": FLOOR,
         "pool": pool,
@@ -156,8 +182,16 @@ def through(kind: type[Queues | Pipes], size: int) -> list[_measure.Comparison]:
     ours, floor = "link.round_trip(block)", f"32 bytes, {link.name}"
     sent = f"{label} block, {link.name}"
     own = "own_block(link, pool, size)"
+    limit = 1.2 if size == 8 << 20 else None
+    blockpool.multiprocessing.install(pool)
+    sent_array = _measure.compare(
+        f"{label} array, {link.name}", "link.round_trip(array)", "link.round_trip(FLOOR)", names,
+        peer_name=floor, limit=limit,
+    )  # fmt: skip
+    blockpool.multiprocessing.uninstall()
     rows = [
-        _measure.compare(sent, ours, "link.round_trip(FLOOR)", names, peer_name=floor, limit=1.2),
+        sent_array,
+        _measure.compare(sent, ours, "link.round_trip(FLOOR)", names, peer_name=floor, limit=limit),
         _measure.compare(
             f"{sent}, looked at",
             "link.round_trip(seen)",
@@ -265,12 +299,33 @@ def beside_iceoryx2(size: int) -> list[_measure.Comparison]:
     return [row]
 
 
+def beside_faster_fifo(size: int) -> list[_measure.Comparison]:
+    """Compare a block through a Queue with pickled bytes through faster-fifo."""
+    if not _measure.peer("faster_fifo"):
+        return []
+    pool = blockpool.Pool.create(size, 4, prefault=True)
+    link, other = Queues(pool), FasterFifo(size)
+    names = {"link": link, "other": other, "block": pool.allocate(), "data": bytes(size)}
+    row = _measure.compare(
+        f"{size >> 20} MiB block, Queue",
+        "link.round_trip(block)",
+        "other.round_trip(data)",
+        names,
+        peer_name="faster-fifo, pickled bytes",
+        faster=True,
+    )
+    link.end()
+    other.end()
+    return [row]
+
+
 def main() -> None:
     """Measure, and print the table."""
     rows = []
-    for size in (1 << 20, 8 << 20):
-        rows += through(Queues, size) + through(Pipes, size) + beside_iceoryx2(size)
-    _measure.report("Hand a block to another process, and get a short answer", rows)
+    for size in (1 << 20, 8 << 20, 64 << 20):
+        rows += through(Queues, size) + through(Pipes, size)
+        rows += beside_iceoryx2(size) + beside_faster_fifo(size)
+    _measure.report("Hand memory to another process, and get a short answer", rows)
 
 
 if __name__ == "__main__":

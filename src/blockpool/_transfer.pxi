@@ -170,7 +170,7 @@ cdef _Lease received_lease(pool_id, index, generation, process, name, bint reado
 
 
 def _receive_array(
-    pool_id, index, generation, process, name, int64_t offset, tuple shape, strides, dtype, bint readonly, /
+    pool_id, index, generation, process, name, int64_t offset, tuple shape, tuple strides, dtype, bint readonly, /
 ):
     """Unpickle an array."""
     cdef _Lease lease = received_lease(pool_id, index, generation, process, name, readonly)
@@ -183,6 +183,8 @@ def _receive_array(
         dtype = descr_numbered(dtype)
     form_of(shape, dtype, &array)
     try:
+        if strides is not None and len(strides) != array.dimensions:
+            raise ValueError(f"an array of {array.dimensions} dimensions was sent with {len(strides)} strides")
         step = descr_size(array.descr)
         for i in reversed(range(array.dimensions)):
             steps[i] = step if strides is None else strides[i]

@@ -135,6 +135,10 @@ class _Message:
         return False
 
 
+# What neither is nor holds an array.
+_PLAIN = frozenset({bytes, str, int, float, bool, type(None)})
+
+
 def _call_of(function: bytes, arguments: tuple[Any, ...]) -> bytes:
     """Pickle a call.
 
@@ -149,6 +153,8 @@ def _dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> 
     if _route is None or cls is not ForkingPickler or protocol is not None:
         return _plain_dumps(cls, obj, protocol)
     kind = type(obj)
+    if kind in _PLAIN:
+        return pickle.dumps(obj)
     if kind is _ndarray:
         parts, _ = _route.parts(obj, send_array, copy_array)
         if parts is not None:
@@ -160,8 +166,7 @@ def _dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> 
     message = _Message(_route)
     file = io.BytesIO()
     pickler = pickle.Pickler(file, 5, buffer_callback=message.buffer)
-    table = copyreg.dispatch_table.copy()
-    table.update(_registered)
+    table = copyreg.dispatch_table | _registered
     if _ndarray is not None:
         table[_ndarray] = message.array
     table[Block] = message.block
