@@ -22,8 +22,8 @@ process leaves a shared pool.
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_ANY_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_CheckBuffer,
-    PyObject_GetBuffer,
+    PyBUF_ANY_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release,
+    PyObject_CheckBuffer, PyObject_GetBuffer,
 )
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_CheckExact
@@ -95,6 +95,7 @@ include "_mapping.pxi"
 include "_block.pxi"
 include "_pool.pxi"
 include "_array.pxi"
+include "_waiting.pxi"
 include "_private.pxi"
 include "_shared.pxi"
 include "_transfer.pxi"

@@ -288,6 +288,42 @@ cdef class Pool:
                         return block
         return self.allocate_run(blocks, nbytes, timeout)
 
+    def allocate_async(self, *, blocks=None, nbytes=None, timeout=None):
+        """Allocate as `allocate` does, but let the event loop of asyncio go on while there is no room.
+
+        Parameters
+        ----------
+        blocks, nbytes : optional
+            As for `allocate`.
+        timeout : float or None
+            Seconds to wait for room once it is awaited; None, the default, waits as long as it takes, 0 does not wait.
+
+        Returns
+        -------
+        awaitable of Block
+
+        Raises
+        ------
+        PoolExhausted, PoolClosed, TypeError, ValueError
+            As for `allocate`: wrong arguments at the call, the rest when it is awaited.
+
+        Notes
+        -----
+        First come, first served, among all that this process awaits of the pool: a long run at the head of the queue
+        holds up the single blocks behind it, and so gets its room. So do not wait for more while you hold what
+        the queue waits for. Calls of `allocate`, and other processes, take what they find; so does a call whose time is
+        over, in a last look.
+
+        A call that is cancelled gives back what it was given meanwhile. While any waits, one daemon thread a pool
+        waits for all of them.
+        """
+        from blockpool._async import allocate
+
+        cdef double seconds = seconds_of(timeout)
+        cdef uint64_t n = 0, length = 0
+        self.measure(self.opened(), blocks, nbytes, &n, &length)
+        return allocate(self, n, length, seconds)
+
     def allocate_many(self, count, *, timeout=0):
         """Allocate `count` single blocks, all or nothing.
 
@@ -524,6 +560,14 @@ cdef class Pool:
         """`allocate` with all its arguments."""
         cdef _Mapping m = self.opened()
         cdef double deadline = deadline_of(timeout)
+        cdef uint64_t n = 0, length = 0
+        cdef shared_run run
+        self.measure(m, blocks, nbytes, &n, &length)
+        self.obtain(m, n, n * m.block_size - length, False, deadline, &run)
+        return hand_out(m, &run, length)
+
+    cdef int measure(self, _Mapping m, blocks, nbytes, uint64_t *n, uint64_t *length) except -1:
+        """Tell how many blocks and bytes are asked for; raise if the arguments are wrong, or the pool is too small."""
         size = m.block_size
         if nbytes is None:
             blocks = 1 if blocks is None else as_count(blocks, "blocks")
@@ -535,9 +579,9 @@ cdef class Pool:
             raise TypeError("give blocks or nbytes, not both: nbytes says how many blocks it takes")
         if blocks > m.blocks:
             raise self.exhausted(m, blocks, True)
-        cdef shared_run run
-        self.obtain(m, blocks, blocks * size - nbytes, False, deadline, &run)
-        return hand_out(m, &run, nbytes)
+        n[0] = blocks
+        length[0] = nbytes
+        return 0
 
     cdef int obtain(
         self, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, shared_run *out
@@ -658,37 +702,3 @@ cdef uint64_t allocated_of(_Mapping m) noexcept:
         shared_count(&m.member.shared, &totals)
         return totals.allocated
     return bitmap_count(&m.core.bitmap)
-
-
-cdef int wait_enter(_Mapping m) except -1:
-    if m.member == NULL:
-        waited.add(m)
-        pool_wait_enter(m.core)
-        return 0
-    while member_wait_enter(m.member) == MEMBER_LOCKED:
-        with nogil:
-            os_yield()
-    return 0
-
-
-cdef uint32_t wait_sequence(_Mapping m) noexcept:
-    return pool_wait_sequence(m.core) if m.member == NULL else member_wait_sequence(m.member)
-
-
-cdef int wait_sleep(_Mapping m, uint32_t sequence, double seconds) except -1:
-    with nogil:
-        if m.member == NULL:
-            pool_wait_sleep(m.core, sequence, seconds)
-        else:
-            member_wait_sleep(m.member, sequence, seconds)
-    return 0
-
-
-cdef int wait_leave(_Mapping m) except -1:
-    if m.member == NULL:
-        pool_wait_leave(m.core)
-        return 0
-    while member_wait_leave(m.member) == MEMBER_LOCKED:
-        with nogil:
-            os_yield()
-    return 0

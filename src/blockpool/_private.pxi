@@ -143,6 +143,12 @@ cdef as_block_size(value):
 
 cdef double deadline_of(timeout) except? -1.0:
     """When to stop waiting, on the monotonic clock; 0 is not to wait at all."""
+    cdef double seconds = seconds_of(timeout)
+    return os_now() + seconds if seconds else 0
+
+
+cdef double seconds_of(timeout) except? -1.0:
+    """How long to wait; infinitely long for None."""
     if timeout is None:
         return INFINITY
     if not (hasattr(timeout, "__float__") or hasattr(timeout, "__index__")):
@@ -153,7 +159,7 @@ cdef double deadline_of(timeout) except? -1.0:
         seconds = INFINITY if timeout > 0 else -INFINITY
     if not seconds >= 0:
         raise ValueError(f"timeout must be 0 or more seconds, or None to wait without end, not {seconds}")
-    return os_now() + seconds if seconds else 0
+    return seconds
 
 
 cdef describe_fault(pool_fault fault):

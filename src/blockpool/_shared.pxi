@@ -431,7 +431,7 @@ def _receive_block(pool_id, index, generation, process, name, uint64_t nbytes, b
 cdef object receive_block = None
 
 
-def _send_block(Block block):
+def _send_block(Block block not None):
     """Pickle a Block: what to call, and with a reference in flight."""
     return block.sent()
 

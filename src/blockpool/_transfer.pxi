@@ -19,7 +19,7 @@ def _after_fork_in_sending_child():
 os.register_at_fork(after_in_child=_after_fork_in_sending_child)
 
 
-def require_shared(Pool pool):
+def require_shared(Pool pool not None):
     """Raise unless processes can share the pool."""
     if pool.opened().member == NULL:
         raise ValueError("the pool is private: no other process can reach its memory; make one with Pool.create()")
@@ -54,19 +54,19 @@ cdef _Lease new_run_at_once(Pool pool, uint64_t nbytes):
     return None
 
 
-def copy_array(Pool pool, array):
+def copy_array(Pool pool not None, array):
     """Copy an array of at least one byte into a shared pool; None if there is no room, or it holds objects.
 
     Returns an array of the same order, writeable.
     """
-    need_numpy()
-    if descr_has_objects(array_descr(<PyObject *>array)):
-        return None
     cdef form copied
     cdef int i
-    cdef PyObject *source = <PyObject *>array
+    cdef PyObject *source = as_array(array)
     cdef bint columns = array_is_f(source) and not array_is_c(source)
-    cdef _Lease lease = new_run_at_once(pool, array.nbytes)
+    cdef _Lease lease
+    if descr_has_objects(array_descr(source)):
+        return None
+    lease = new_run_at_once(pool, array.nbytes)
     if lease is None:
         return None
     copied.descr = array_descr(source)
@@ -82,14 +82,27 @@ def copy_array(Pool pool, array):
     return made
 
 
-def copy_buffer(Pool pool, memoryview source):
+def copy_buffer(Pool pool not None, memoryview source not None):
     """Copy contiguous bytes, at least one, into a shared pool; None if there is no room. Returns a memoryview."""
-    cdef Py_buffer *bytes_of_it = PyMemoryView_GET_BUFFER(source)
+    cdef Py_buffer *bytes_of_it = as_bytes(source)
     cdef _Lease lease = new_run_at_once(pool, bytes_of_it.len)
     if lease is None:
         return None
     copy_memory(address_of(lease.mapping, lease.run.index), bytes_of_it.buf, lease.nbytes)
     return PyMemoryView_FromObject(lease)
+
+
+cdef PyObject *as_array(array) except NULL:
+    need_numpy()
+    if not array_is(<PyObject *>array):
+        raise TypeError(f"an array is needed, not {type(array).__name__}")
+    return <PyObject *>array
+
+
+cdef Py_buffer *as_bytes(memoryview view) except NULL:
+    if not PyBuffer_IsContiguous(PyMemoryView_GET_BUFFER(view), b"C"):
+        raise ValueError("a contiguous buffer is needed")
+    return PyMemoryView_GET_BUFFER(view)
 
 
 cdef void copy_memory(void *to, const void *source, size_t nbytes) noexcept:
@@ -109,8 +122,7 @@ cdef _Lease shared_lease(view):
 def send_array(array, bint readonly):
     """Take a reference to an array in a shared pool, and return the arguments of `_receive_array`; else None."""
     global sent_count
-    need_numpy()
-    cdef PyObject *a = <PyObject *>array
+    cdef PyObject *a = as_array(array)
     cdef _Lease lease = shared_lease(array)
     cdef int number
     if lease is None:
@@ -128,10 +140,10 @@ def send_array(array, bint readonly):
     )
 
 
-def send_buffer(memoryview view, bint readonly):
+def send_buffer(memoryview view not None, bint readonly):
     """The same of contiguous bytes, with the arguments of `_receive_buffer`."""
     global sent_count
-    cdef Py_buffer *found = PyMemoryView_GET_BUFFER(view)
+    cdef Py_buffer *found = as_bytes(view)
     cdef _Lease lease = shared_lease(view)
     if lease is None:
         return None

@@ -150,20 +150,24 @@ def _call_of(function: bytes, arguments: tuple[Any, ...]) -> bytes:
 
 def _dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> Any:
     """Pickle as ForkingPickler.dumps does, with what goes through the pool apart."""
-    if _route is None or cls is not ForkingPickler or protocol is not None:
+    route = _route
+    if route is None or cls is not ForkingPickler or protocol is not None:
         return _plain_dumps(cls, obj, protocol)
     kind = type(obj)
-    if kind in _PLAIN:
-        return pickle.dumps(obj)
     if kind is _ndarray:
-        parts, _ = _route.parts(obj, send_array, copy_array)
+        parts, _ = route.parts(obj, send_array, copy_array)
         if parts is not None:
             return _call_of(b"blockpool.multiprocessing\nreceive_array\n", parts)
         if not obj.dtype.hasobject:
             return pickle.dumps(obj)
     elif kind is Block:
         return _call_of(b"blockpool._receive\nblock\n", _send_block(obj)[1])
-    message = _Message(_route)
+    return pickle.dumps(obj) if kind in _PLAIN else _dumps_within(route, obj)
+
+
+def _dumps_within(route: _Route, obj: Any) -> Any:
+    """Pickle what may have arrays, blocks and out-of-band buffers somewhere within it."""
+    message = _Message(route)
     file = io.BytesIO()
     pickler = pickle.Pickler(file, 5, buffer_callback=message.buffer)
     table = copyreg.dispatch_table | _registered
@@ -187,7 +191,8 @@ def _reduce_or(otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Make a reducer of arrays for picklers that are not ours."""
 
     def reduce(array: NDArray[Any]) -> Any:
-        parts = None if _route is None else _route.parts(array, send_array, copy_array)[0]
+        route = _route
+        parts = None if route is None else route.parts(array, send_array, copy_array)[0]
         return otherwise(array) if parts is None else (receive_array, parts)
 
     return reduce

@@ -1,5 +1,6 @@
 """What mypy must see: the type of everything public. Never run."""
 
+import asyncio
 from types import TracebackType
 from typing import assert_type, final
 
@@ -69,6 +70,15 @@ def pool_methods(pool: Pool) -> None:
     pool.close()
     with pool as same:
         assert_type(same, Pool)
+
+
+async def awaited(pool: Pool) -> None:
+    assert_type(await pool.allocate_async(), Block)
+    assert_type(await pool.allocate_async(blocks=Index(), timeout=None), Block)
+    assert_type(await pool.allocate_async(nbytes="10 kB", timeout=2.5), Block)
+    assert_type(asyncio.create_task(pool.allocate_async(nbytes=10)), asyncio.Task[Block])
+    with await pool.allocate_async() as block:
+        assert_type(block, Block)
 
 
 class MyPool(Pool):

@@ -34,6 +34,14 @@ def allocations(pool: Pool) -> None:
     pool.allocate_many(None)  # type: ignore[arg-type]
 
 
+async def awaited(pool: Pool) -> None:
+    await pool.allocate_async(3)  # type: ignore[call-arg]
+    await pool.allocate_async(blocks="3")  # type: ignore[arg-type]
+    await pool.allocate_async(timeout="1")  # type: ignore[arg-type]
+    with pool.allocate_async():  # type: ignore[attr-defined]
+        pass
+
+
 def attributes_are_read_only(pool: Pool, block: Block) -> None:
     pool.name = "frames"  # type: ignore[misc]
     pool.blocks = 1  # type: ignore[misc]

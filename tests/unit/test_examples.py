@@ -26,6 +26,14 @@ def run(name):
     return done.stdout
 
 
+def test_async_server():
+    """Every answer is right, each message took one allocation and no copy, and all blocks are back."""
+    sent, right, blocks = run("async_server.py").splitlines()
+    assert re.fullmatch(r"200 messages of 5\d{6} bytes over 8 connections in \d+\.\d s", sent)
+    assert right == "200 right answers from 2 workers"
+    assert blocks == "4 of 4 blocks free, after 200 allocations"
+
+
 def test_paged_cache():
     """The deque gives one page to two sequences after each accident; IndexPool raises at the call that frees twice."""
     costs, twice, two_tables = run("paged_cache.py").split("\n\n")

@@ -97,6 +97,7 @@ def test_every_public_name_has_a_docstring(name):
 SIGNATURES = {
     bp.Pool: "(block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None)",
     bp.Pool.allocate: "(self, /, *, blocks=None, nbytes=None, timeout=0)",
+    bp.Pool.allocate_async: "(self, /, *, blocks=None, nbytes=None, timeout=None)",
     bp.Pool.allocate_many: "(self, /, count, *, timeout=0)",
     bp.Pool.stats: "(self, /)",
     bp.Pool.runs: "(self, /)",

@@ -1,0 +1,250 @@
+"""Waiting for room in a pool without blocking: what `Pool.allocate_async` awaits.
+
+A request that finds no room goes to the end of its pool's queue, and a thread sleeps on the pool in the place of all
+of them: only a thread can, as whoever frees a block, perhaps in another process, wakes a futex and no event loop.
+
+What holds:
+
+- A request is in its queue until it is answered, with a block or an error, or withdrawn by its coroutine. Each of
+  these takes it out, under the lock; so it is answered once at most.
+- A block that was claimed for a request is the request's until its coroutine takes it. So whatever ends the coroutine
+  (it is cancelled before the answer or after it, its loop is closed) needs no more than to drop the request. No
+  frame that outlives the answer has a reference to the block: `with` counts them.
+- A pool is in `_waiters` as long as its queue has requests and its thread runs. The thread reads the pool's sequence,
+  then looks for room, then sleeps unless the sequence has changed. So a free that comes after the request looked, and
+  before it was in the queue, is not missed. Nor is one when the first request is withdrawn: whoever does that looks in
+  the name of the next.
+- Strictly first come, first served. To serve whom the room is enough for would let single blocks starve a run; and with
+  a thousand requests in the queue, each free is one look and not a thousand.
+- One lock for all pools. It is held for a look and never while something sleeps; fork takes it, so a child is never
+  made in the middle of a change. It can be taken again by its holder, as a finalizer or a signal handler may come in at
+  any allocation and end a coroutine, or fork.
+
+Rejected: a thread a call; calls of `allocate(timeout=)` in slices, each of which collects garbage before it gives up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from blockpool._core import (
+    begin_wait,
+    claim,
+    end_wait,
+    given_up,
+    mapping_of_pool,
+    moment,
+    recover_unused,
+    sleep_since,
+)
+
+if TYPE_CHECKING:
+    from blockpool._core import Block, Pool, _Mapping
+
+# How often the thread looks for requests whose pool or loop was closed.
+_ROUND_SECONDS = 0.25
+
+
+class _Request:
+    """A call that waits for room."""
+
+    __slots__ = ("began", "block", "blocks", "error", "future", "loop", "nbytes", "pool")
+
+    def __init__(self, pool: Pool, blocks: int, nbytes: int) -> None:
+        self.pool = pool
+        self.blocks = blocks
+        self.nbytes = nbytes
+        self.loop = asyncio.get_running_loop()
+        # Done when it is time to look here.
+        self.future: asyncio.Future[None] = self.loop.create_future()
+        self.began = time.monotonic()
+        self.block: Block | None = None
+        self.error: Exception | None = None
+
+    def look(self) -> bool:
+        """Look for room; say whether there is an answer now."""
+        try:
+            self.block = claim(self.pool, self.blocks, self.nbytes)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who asked
+            self.error = error.with_traceback(None)
+        return self.block is not None or self.error is not None
+
+    def wake(self) -> None:
+        """Let the coroutine go on; called in its loop."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def take(self) -> Block | None:
+        """Return the block if there is one, or raise the error; keep no reference to either."""
+        block, self.block = self.block, None
+        if self.error is None:
+            return block
+        try:
+            raise self.error
+        finally:
+            self.error = None
+
+
+class _Waiter:
+    """The queue of a pool, and its thread."""
+
+    def __init__(self, mapping: _Mapping) -> None:
+        self.mapping = mapping
+        self.queue: OrderedDict[_Request, None] = OrderedDict()
+        self.collected = -math.inf  # when garbage was collected for the last time
+
+    def start(self) -> None:
+        """Begin; under the lock, so that the first request is in the queue before the thread looks."""
+        begin_wait(self.mapping)
+        _waiters[self.mapping] = self
+        try:
+            threading.Thread(target=self.run, name="blockpool-waiter", daemon=True).start()
+        except BaseException:
+            del _waiters[self.mapping]
+            end_wait(self.mapping)
+            raise
+
+    def run(self) -> None:
+        """Wait for room, and give it out, until nobody asks for more."""
+        try:
+            began = -math.inf
+            freed = False
+            rounds = time.monotonic() + _ROUND_SECONDS
+            while True:
+                sequence = moment(self.mapping)
+                if not freed:
+                    self.recover_for_all(began)
+                with _lock:
+                    if time.monotonic() >= rounds:
+                        self.look_after()
+                        rounds = time.monotonic() + _ROUND_SECONDS
+                    self.serve()
+                    if not self.queue:
+                        del _waiters[self.mapping]
+                        return
+                    began = next(iter(self.queue)).began
+                freed = sleep_since(self.mapping, sequence)
+        finally:
+            end_wait(self.mapping)
+
+    def serve(self) -> None:
+        """Give room to the first, the next, and so on until there is none."""
+        while self.queue and (first := next(iter(self.queue))).look():
+            self.answer(first)
+
+    def look_after(self) -> None:
+        """Answer those whose pool was closed, and forget those whose loop was."""
+        for request in list(self.queue):
+            if request.loop.is_closed():
+                self.queue.pop(request, None)
+            elif request.pool.closed and request.look():
+                self.answer(request)
+
+    def answer(self, request: _Request) -> None:
+        """Tell the coroutine that there is an answer."""
+        self.queue.pop(request, None)
+        try:
+            request.loop.call_soon_threadsafe(request.wake)
+        except RuntimeError:  # the loop is closed
+            request.block = None
+
+    def withdraw(self, request: _Request) -> None:
+        """Take the request out of the queue, if it is still there; it may have held up the others."""
+        with _lock:
+            if request in self.queue:
+                first = next(iter(self.queue)) is request
+                del self.queue[request]
+                if first:
+                    self.serve()
+
+    def recover(self, began: float) -> None:
+        """Bring back what nobody uses; collect garbage too, unless that was done since `began`.
+
+        So it is done once for a request, and once may do for many.
+        """
+        garbage = self.collected < began
+        if garbage:
+            self.collected = time.monotonic()
+        recover_unused(self.mapping, garbage)
+
+    def recover_for_all(self, began: float) -> None:
+        """Do that in the thread; an error goes to the first request."""
+        try:
+            self.recover(began)
+        except Exception as error:  # noqa: BLE001 - as in _Request.look
+            with _lock:
+                if self.queue:
+                    first = next(iter(self.queue))
+                    first.error = error.with_traceback(None)
+                    self.answer(first)
+
+
+_lock = threading.RLock()
+_waiters: dict[_Mapping, _Waiter] = {}
+
+
+async def allocate(pool: Pool, blocks: int, nbytes: int, seconds: float) -> Block:
+    """Do what `Pool.allocate_async` says, with arguments that were checked: so many bytes in so many blocks."""
+    if not seconds:
+        return pool.allocate(nbytes=nbytes)
+    mapping = mapping_of_pool(pool)
+    with _lock:
+        waiter = _waiters.get(mapping)
+        if waiter is None and (block := claim(pool, blocks, nbytes)) is not None:
+            return block
+        request = _Request(pool, blocks, nbytes)
+        if waiter is None:
+            waiter = _Waiter(mapping)
+            waiter.start()
+        waiter.queue[request] = None
+    timer = None if seconds == math.inf else request.loop.call_later(seconds, request.wake)
+    try:
+        await request.future
+    except BaseException:
+        waiter.withdraw(request)
+        request.block = None  # the traceback keeps the request
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
+    waiter.withdraw(request)
+    return request.take() or _last_look(request, waiter)
+
+
+def _last_look(request: _Request, waiter: _Waiter) -> Block:
+    """Allocate after all, or raise: the time is over."""
+    block = claim(request.pool, request.blocks, request.nbytes)
+    if block is None:
+        waiter.recover(request.began)
+        block = claim(request.pool, request.blocks, request.nbytes)
+    if block is None:
+        raise given_up(request.pool, request.blocks)
+    return block
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    """Begin anew: the child has none of the threads, and its tasks are the parent's."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+    _waiters.clear()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

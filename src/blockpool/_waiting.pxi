@@ -1,0 +1,83 @@
+# The steps of a wait for room. Pool.obtain takes them in C; blockpool._async, which waits for many calls at once and
+# must not block in any, takes them in Python.
+
+cdef int wait_enter(_Mapping m) except -1:
+    if m.member == NULL:
+        waited.add(m)
+        pool_wait_enter(m.core)
+        return 0
+    while member_wait_enter(m.member) == MEMBER_LOCKED:
+        with nogil:
+            os_yield()
+    return 0
+
+
+cdef uint32_t wait_sequence(_Mapping m) noexcept:
+    return pool_wait_sequence(m.core) if m.member == NULL else member_wait_sequence(m.member)
+
+
+cdef int wait_sleep(_Mapping m, uint32_t sequence, double seconds) except -1:
+    with nogil:
+        if m.member == NULL:
+            pool_wait_sleep(m.core, sequence, seconds)
+        else:
+            member_wait_sleep(m.member, sequence, seconds)
+    return 0
+
+
+cdef int wait_leave(_Mapping m) except -1:
+    if m.member == NULL:
+        pool_wait_leave(m.core)
+        return 0
+    while member_wait_leave(m.member) == MEMBER_LOCKED:
+        with nogil:
+            os_yield()
+    return 0
+
+
+def mapping_of_pool(Pool pool not None, /):
+    """What all Pool objects of one pool have in common; for identity, and for the steps below."""
+    return pool.opened()
+
+
+def claim(Pool pool not None, uint64_t blocks, uint64_t nbytes, /):
+    """Allocate a run, or return None if there is no room at this moment. The numbers are checked already."""
+    cdef _Mapping m = pool.opened()
+    cdef shared_run run
+    if not attempt(m, blocks, blocks * m.block_size - nbytes, False, &run):
+        return None
+    return hand_out(m, &run, nbytes)
+
+
+def given_up(Pool pool not None, uint64_t blocks, /):
+    """Count a failure, and return its error."""
+    return pool.exhausted(pool.opened(), blocks, True)
+
+
+def begin_wait(_Mapping m not None, /):
+    """From now on, whoever frees something says so; until `end_wait`."""
+    wait_enter(m)
+
+
+def end_wait(_Mapping m not None, /):
+    """Undo one `begin_wait`."""
+    wait_leave(m)
+
+
+def moment(_Mapping m not None, /):
+    """Return a number that is another one after something was freed."""
+    return wait_sequence(m)
+
+
+def sleep_since(_Mapping m not None, uint32_t sequence, /):
+    """Sleep until something is freed after that moment, at most for a slice; say whether something was."""
+    wait_sleep(m, sequence, SLICE)
+    return wait_sequence(m) != sequence
+
+
+def recover_unused(_Mapping m not None, bint garbage, /):
+    """Bring back what the dead held, or what rests; and with `garbage`, what nobody in this process can reach."""
+    if garbage:
+        collect(m)
+    else:
+        reclaim(m)
