@@ -119,6 +119,7 @@ cdef extern from "atomic.h" nogil:
         pass
 
     uint64_t load_relaxed(const atomic_word *word)
+    uint64_t load_seq(const atomic_word *word)
 
 
 cdef extern from "<stdbool.h>":

@@ -142,8 +142,16 @@ def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:
             if os.stat(folder).st_uid != own:
                 continue
             for entry in os.listdir(folder):
-                if os.readlink(f"{folder}/{entry}") == target:
+                if _read_link(f"{folder}/{entry}") == target:
                     yield candidate, int(entry)
                     break
         except OSError:
             continue  # gone meanwhile, or not ours to look at
+
+
+def _read_link(path: str) -> str | None:
+    """Return what the link points to; None if it is gone: a process opens and closes files while one looks at them."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None

@@ -171,6 +171,27 @@ def withdraw(owner, /):
     return lease is not None and member_withdraw(lease.mapping.member, &lease.run)
 
 
+def in_flight(Block block not None, /):
+    """How many references to the block are in flight."""
+    block.enter()
+    try:
+        if block.mapping.member == NULL:
+            return 0
+        return ledger_tickets(load_seq(&block.mapping.member.shared.ledger[block.run.index]))
+    finally:
+        block.leave()
+
+
+def first_run(Pool pool not None, /):
+    """The handle of the first run of a shared pool; None if there is no run."""
+    cdef _Mapping m = pool.opened()
+    cdef shared_run run
+    cdef uint64_t word = 0
+    if m.member == NULL or not shared_next_run(&m.member.shared, 0, &run, &word):
+        return None
+    return handle_of(m, &run, Handle)
+
+
 cdef _Lease received_lease(pool_id, index, generation, process, name, bint readonly):
     """The memory whose reference came in a pickle."""
     cdef Block block = received(pool_id, index, generation, process, name)

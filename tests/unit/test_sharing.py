@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import blockpool as bp
+from blockpool._handles import find_descriptor
 
 # --- handles ---
 
@@ -739,3 +740,12 @@ def test_threads_share_and_redeem(shared):
         thread.join()
     assert shared.runs() == [bp.Run(0, 2, 8192, (os.getpid(),), 0)]
     block.free()
+
+
+def test_the_memory_of_a_pool_without_a_name_is_found_among_files_that_come_and_go():
+    """A file that is closed while one looks at the files of a process does not hide those after it."""
+    below = os.open(os.devnull, os.O_RDONLY)
+    pool = bp.Pool.create(64, 1)
+    os.close(below)  # its number is the one that looking takes
+    pool_id = pool.allocate().handle.pool_id
+    assert [owner for owner, _ in find_descriptor(pool_id, os.getpid())] == [os.getpid()]

@@ -1,0 +1,277 @@
+"""In place of `multiprocessing.shared_memory`: its names, arguments and errors, on top of pools.
+
+>>> from blockpool.shared_memory import SharedMemory
+>>> made = SharedMemory(create=True, size=100)
+>>> made.buf[:5] = b"hello"
+>>> attached = SharedMemory(made.name)  # here, or in any process of this user
+>>> bytes(attached.buf[:5])
+b'hello'
+>>> made.close()
+>>> attached.unlink()
+
+What differs from the standard library:
+
+- There is no resource tracker: who attaches a segment never destroys it, and who is killed leaves nothing behind.
+- A view may outlive `close`: memory is unmapped when the last view is gone. `close` never raises BufferError, and an
+  array of a closed segment never crashes.
+- `unlink` removes the object's own segment, never another that got its name since.
+- What the machine cannot hold is refused when it is made (`PoolExhausted`, a MemoryError), not SIGBUS later.
+- A segment with an automatic name ends, at the latest, when no process is left that made or attached it or was forked
+  from one that did. A segment with a given name stays until it is unlinked.
+- Given names are 1 to 176 letters, digits, '_', '-' and '.'; at most 47 processes have a segment at a time. Small
+  segments with automatic names lie in one pool, so for those of one maker together.
+- The creator of a large segment (more than 4 MiB) with an automatic name, unlinked by another process, lets go of it
+  when it next makes, closes or unlinks one.
+"""
+
+from __future__ import annotations
+
+import operator
+import struct
+from contextlib import suppress
+from itertools import accumulate
+from multiprocessing import managers
+from multiprocessing import shared_memory as _standard
+from typing import TYPE_CHECKING, Any, cast
+
+from blockpool import _segments
+from blockpool.errors import BlockPoolError, PoolNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from blockpool import Block
+
+__all__ = ["ShareableList", "SharedMemory", "SharedMemoryManager"]
+
+
+# A list in a segment: how it stores an item that is no str or bytes, and what kind an item is.
+_WORD = 8
+_FORMATS = {int: "q", float: "d", bool: "xxxxxxx?", type(None): "xxxxxx?x"}
+_KINDS: list[tuple[int, type]] = [(1, str), (2, bytes), (3, type(None))]  # any other is 0
+
+
+class SharedMemory:
+    """A segment of memory that processes share by its name.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name of the segment. Without one, a new segment gets a name of its own.
+    create : bool
+        Make a new segment, of zeros, instead of attaching one.
+    size : int
+        Length of a new segment in bytes; ignored when attaching.
+    track : bool
+        Accepted and ignored: nothing is tracked.
+
+    Raises
+    ------
+    FileExistsError
+        If a segment of that name is to be made and exists (`PoolExists`).
+    FileNotFoundError
+        If there is no segment of that name (`PoolNotFound`).
+    MemoryError
+        If the machine has too little memory left (`PoolExhausted`).
+    ValueError, TypeError
+        If an argument is none that can be used.
+    """
+
+    _block: Block | None = None
+
+    def __init__(
+        self,
+        name: str | None = None,
+        create: bool = False,  # noqa: FBT001, FBT002 - as in the standard library
+        size: int = 0,
+        *,
+        track: bool = True,  # noqa: ARG002 - as in the standard library
+    ) -> None:
+        size = operator.index(size)
+        if size < 0 or (create and size == 0):
+            raise ValueError(f"size must be a positive number of bytes, not {size}")
+        if create:
+            self._name, block = _segments.make(name, size)
+        elif name is None:
+            raise ValueError("name must be given to attach a segment; or create=True makes one")
+        else:
+            self._name, block = name, _segments.take(name)
+        self._handle = block.handle
+        self._size = block.nbytes
+        self._block = block
+
+    @property
+    def name(self) -> str:
+        """The name by which any process of this user can attach the segment."""
+        return self._name
+
+    @property
+    def size(self) -> int:
+        """Length in bytes, as asked for."""
+        return self._size
+
+    @property
+    def buf(self) -> memoryview | None:
+        """A writable memoryview of the segment; None after `close`.
+
+        It, and whatever is made from it (slices, arrays), keeps the memory, also after `close` and `unlink`.
+        """
+        block = self._block
+        return None if block is None else block.buf
+
+    def close(self) -> None:
+        """End the use of this object. The segment stays, and so does the memory under views that were made."""
+        self._block = None
+        _segments.tidy()
+
+    def unlink(self) -> None:
+        """Remove the segment's name; once, in any of its processes. Its memory goes with its last user.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it was removed before (`PoolNotFound`).
+        """
+        _segments.remove(self._handle, self._block)
+
+    def __reduce__(self) -> tuple[type[SharedMemory], tuple[str, bool, int]]:
+        return type(self), (self._name, False, self._size)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._name!r}, size={self._size})"
+
+
+class ShareableList(_standard.ShareableList[Any]):
+    """A list of fixed length in a segment, of int, float, bool, str, bytes and None.
+
+    The standard library's, with the same bytes, on a segment of this module. But a str whose encoding needs more room
+    than the standard library gives it is not cut off, and nothing is made if an item cannot be stored.
+
+    Parameters
+    ----------
+    sequence : iterable, optional
+        Items of a new list.
+    name : str, optional
+        Name of the segment. If there is no sequence, the list in it is attached.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError, MemoryError
+        As `SharedMemory`.
+    KeyError, struct.error
+        If an item is of another type, or an int of more than 64 bits.
+    ValueError
+        If the segment holds no list.
+    """
+
+    shm: SharedMemory  # type: ignore[assignment]
+
+    def __init__(self, sequence: Iterable[Any] | None = None, *, name: str | None = None) -> None:
+        if sequence is None and name is not None:
+            self.shm = SharedMemory(name)
+        else:
+            image = _image(sequence)
+            self.shm = SharedMemory(name, create=True, size=len(image))
+            _fill(self.shm, image)
+        # what the methods of the standard library's class go by
+        view = cast("memoryview", self.shm.buf)
+        self._list_len = struct.unpack_from("q", view)[0] if len(view) >= _WORD else -1
+        if not 0 <= self._list_len <= len(view) // _WORD - 2:
+            raise ValueError(
+                f"segment {self.shm.name!r} holds no ShareableList; pass the name of one, or a sequence"
+            )
+        self._allocated_offsets = list(struct.unpack_from(f"{self._list_len + 1}q", view, _WORD))
+
+
+def _image(sequence: Iterable[Any] | None) -> bytes:
+    """Return the bytes of a list: length, offsets, items, their formats, and what Python makes of them."""
+    originals = [] if sequence is None else list(sequence)
+    items = [item.encode() if isinstance(item, str) else item for item in originals]
+    formats = [
+        # at least one byte more than the original is long, and all of it
+        f"{_WORD * max(len(original) // _WORD + 1, -(-len(item) // _WORD))}s"
+        if isinstance(item, bytes)
+        else _FORMATS[type(item)]
+        for original, item in zip(originals, items, strict=True)
+    ]
+    offsets = accumulate(map(struct.calcsize, formats), initial=0)
+    kinds = [next((kind for kind, of in _KINDS if isinstance(item, of)), 0) for item in originals]
+    n = len(items)
+    return struct.pack(
+        f"{n + 2}q{''.join(formats)}{n * '8s'}{n}b",
+        *(n, *offsets, *items, *map(str.encode, formats), *kinds),
+    )
+
+
+def _fill(shm: SharedMemory, image: bytes) -> None:
+    cast("memoryview", shm.buf)[:] = image
+
+
+class _Server(managers.Server):
+    """What runs in the manager's process."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.public = [*self.public, "make_segment"]
+        self._names: list[str] = []
+
+    def make_segment(self, _connection: object, size: int) -> str | Exception:
+        """Make a segment; return its name, or why there is none: what is raised here reaches nobody as it is."""
+        try:
+            made = SharedMemory(create=True, size=size)
+        except (BlockPoolError, OSError, TypeError, ValueError) as error:
+            return error
+        self._names.append(made.name)
+        return made.name
+
+    def shutdown(self, c: Any) -> None:
+        for name in self._names:
+            with suppress(PoolNotFound):  # a user may have unlinked it
+                SharedMemory(name).unlink()
+        super().shutdown(c)
+
+
+def _begin_server(initializer: Callable[..., object] | None, initargs: Iterable[Any]) -> None:
+    _segments.begin_anew()
+    if initializer is not None:
+        initializer(*initargs)
+
+
+class SharedMemoryManager(managers.SharedMemoryManager):
+    """Segments that end together: at the end of the `with`, at `shutdown`, or with the manager's process.
+
+    As `multiprocessing.managers.SharedMemoryManager`. The manager's process makes the segments, in pools of its own: if
+    it is killed, memory that nobody has attached is gone with it, and the rest with its last user.
+    """
+
+    _Server = _Server
+    _Client: Any
+    _address: Any
+    _authkey: bytes
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # not that of the standard library's class, which starts a resource tracker
+        managers.BaseManager.__init__(self, *args, **options)
+
+    def start(
+        self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()
+    ) -> None:
+        """Start the manager's process; `initializer`, if there is one, is called in it first."""
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        super().start(_begin_server, (initializer, initargs))
+
+    def SharedMemory(self, size: int) -> SharedMemory:  # type: ignore[override]  # noqa: N802
+        """Return a new segment with a name of its own."""
+        with self._Client(self._address, authkey=self._authkey) as connection:
+            made = managers.dispatch(connection, None, "make_segment", (size,))  # type: ignore[attr-defined]
+        if isinstance(made, Exception):
+            raise made
+        return SharedMemory(made)
+
+    def ShareableList(self, sequence: Iterable[Any] | None) -> ShareableList:  # noqa: N802
+        """Return a new list."""
+        image = _image(sequence)
+        segment = self.SharedMemory(len(image))
+        _fill(segment, image)
+        return ShareableList(name=segment.name)

@@ -1,0 +1,223 @@
+"""`ShareableList` and `SharedMemoryManager` of `blockpool.shared_memory`."""
+
+import os
+import pickle
+import signal
+import struct
+import time
+from multiprocessing import get_context
+
+import pytest
+
+import blockpool as bp
+from blockpool._handles import find_descriptor
+from blockpool.shared_memory import ShareableList, SharedMemory, SharedMemoryManager
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+LARGE = 5 << 20
+IMPORT = "from blockpool.shared_memory import *"
+ITEMS = [1, -(2**63), 2.5, True, False, None, "text", "", b"bytes", b"", "é" * 3, "x" * 16]
+
+
+@pytest.fixture
+def attacher(peer):
+    """Start another process that has our names."""
+    peer(IMPORT)
+    return peer
+
+
+def is_anywhere(name):
+    """Say whether a living process has the pool of the automatic name."""
+    return any(True for _ in find_descriptor(bp.Handle.parse(name).pool_id, os.getpid()))
+
+
+# --- lists ---
+
+
+def test_a_list_across_processes(attacher):
+    """By name and by pickle, both sides read and write one list."""
+    made = ShareableList(ITEMS)
+    attacher(f"there = ShareableList(name={made.shm.name!r})")
+    attacher(f"also = pickle.loads({pickle.dumps(made)!r})")
+    assert attacher("list(there)") == attacher("list(also)") == list(made) == ITEMS
+    attacher("there[0] = 'new'")
+    assert (made[0], attacher("also[0]")) == ("new", "new")
+    made[2] = 3.5
+    assert attacher("there[2], len(there), there.index(3.5), there.count(None)") == (3.5, 12, 2, 1)
+    attacher("there.shm.unlink()")
+    with pytest.raises(FileNotFoundError):
+        ShareableList(name=made.shm.name)
+
+
+def test_the_bytes_are_those_of_the_standard_library(run_python):
+    """A list that it stores whole has the same bytes here."""
+    run_python(f"""
+        from multiprocessing import shared_memory as standard
+        {IMPORT}
+        for items in ([], {ITEMS!r}, range(100), [b"x" * n for n in range(40)]):
+            ours, theirs = ShareableList(items), standard.ShareableList(items)
+            assert bytes(theirs.shm.buf[: ours.shm.size]) == bytes(ours.shm.buf), items
+            ours.shm.unlink()
+            theirs.shm.close()
+            theirs.shm.unlink()
+    """)
+
+
+@pytest.mark.parametrize("text", ["é" * 5, "é" * 9, "é" * 16, "𝄞" * 7, "日本語" * 100])
+def test_no_text_is_cut_off(text):
+    """A str of which the encoding is much longer than itself is stored whole; the standard library's cannot be read."""
+    made = ShareableList([text, "after"])
+    assert list(made) == [text, "after"]
+    made.shm.unlink()
+
+
+@pytest.mark.parametrize(
+    ("item", "error"), [([], KeyError), (2**63, struct.error), ("\ud800", UnicodeEncodeError)]
+)
+def test_what_cannot_be_stored(pool_name, item, error):
+    """It is refused before anything is made: the name is free."""
+    with pytest.raises(error):
+        ShareableList([1, item], name=pool_name)
+    with pytest.raises(FileNotFoundError):
+        ShareableList(name=pool_name)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff" * 8, struct.pack("q", 99), struct.pack("q", 2**62)]
+)
+@pytest.mark.parametrize("size", [3, 8, 100])
+def test_a_segment_that_is_no_list(content, size):
+    """Attaching it as a list is a ValueError that says so, whatever is in it."""
+    made = SharedMemory(create=True, size=size)
+    made.buf[: len(content[:size])] = content[:size]
+    if size == 100 and not content:
+        assert len(ShareableList(name=made.name)) == 0  # zeros are a list of no items
+    else:
+        with pytest.raises(ValueError, match="no ShareableList"):
+            ShareableList(name=made.name)
+    made.unlink()
+
+
+def test_a_list_is_the_standard_librarys():
+    """It is an instance of it, and can be subscripted as a type."""
+    from multiprocessing import shared_memory as standard
+
+    made = ShareableList(iter([1, 2]))
+    assert isinstance(made, standard.ShareableList)
+    assert isinstance(made.shm, SharedMemory)
+    assert str(ShareableList[int]).endswith("ShareableList[int]")
+    assert (repr(made), made.format) == (f"ShareableList([1, 2], name={made.shm.name!r})", "qq")
+    made.shm.unlink()
+
+
+# --- managers ---
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_segments_end_with_the_manager(method, attacher):
+    """At the end of the `with` the names are gone, and memory that somebody has open stays for them."""
+    with SharedMemoryManager(ctx=get_context(method)) as manager:
+        made = [manager.SharedMemory(size) for size in (10, LARGE)]
+        items = manager.ShareableList(range(5))
+        names = [made[0].name, made[1].name, items.shm.name]
+        made[0].buf[0] = 5
+        assert attacher(f"SharedMemory({names[0]!r}).buf[0]") == 5
+        assert list(ShareableList(name=names[2])) == list(items) == [0, 1, 2, 3, 4]
+        assert (made[0].size, made[1].size) == (10, LARGE)
+    for name in names:
+        with pytest.raises(FileNotFoundError):
+            SharedMemory(name)
+    assert (made[0].buf[0], items[4]) == (5, 4)
+    del made, items
+    assert not any(map(is_anywhere, names))
+
+
+def test_a_killed_manager_leaves_nothing_behind():
+    """What nobody has open is gone with it; what a user has open, when the user closes it."""
+    manager = SharedMemoryManager()
+    manager.start()
+    held, dropped, large = (manager.SharedMemory(size) for size in (10, LARGE, LARGE))
+    names = [held.name, dropped.name, large.name]
+    dropped.close()
+    os.kill(manager._process.pid, signal.SIGKILL)
+    manager._process.join()
+    assert [is_anywhere(name) for name in names] == [True, False, True]
+    held.buf[0] = large.buf[0] = 1
+    held.close()
+    large.close()
+    assert not any(map(is_anywhere, names))
+    manager.shutdown()
+
+
+def test_a_manager_has_pools_of_its_own():
+    """A forked manager's segments do not lie in the pool of the process that started it, which lives longer."""
+    made = SharedMemory(create=True, size=10)
+    with SharedMemoryManager() as manager:
+        other = manager.SharedMemory(10)
+        assert bp.Handle.parse(other.name).pool_id != bp.Handle.parse(made.name).pool_id
+    made.unlink()
+
+
+def test_a_user_unlinks_a_managers_segment():
+    """It is gone then; the others end with the manager as ever."""
+    with SharedMemoryManager() as manager:
+        made = [manager.SharedMemory(10) for _ in range(3)]
+        made[1].unlink()
+        with pytest.raises(FileNotFoundError):
+            SharedMemory(made[1].name)
+        SharedMemory(made[2].name).close()
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(made[2].name)
+
+
+def test_a_manager_says_what_is_wrong():
+    """Errors reach the user as they would without a manager, and the manager goes on."""
+    manager = SharedMemoryManager()
+    with pytest.raises(ValueError):
+        manager.SharedMemory(10)  # not started
+    with manager:
+        for size, error in (
+            (0, ValueError),
+            (-1, ValueError),
+            ("1", TypeError),
+            (1 << 45, MemoryError),
+        ):
+            with pytest.raises(error):
+                manager.SharedMemory(size)
+        with pytest.raises(KeyError):
+            manager.ShareableList([[]])
+        assert list(manager.ShareableList(None)) == []
+        assert manager.SharedMemory(10).size == 10
+
+
+def _note(path, text):
+    path.write_text(text)
+
+
+def test_a_managers_initializer(tmp_path):
+    """It is called in the manager's process; what cannot be called is a TypeError."""
+    note = tmp_path / "note"
+    manager = SharedMemoryManager()
+    with pytest.raises(TypeError):
+        manager.start("no")
+    manager.start(_note, (note, "called"))
+    manager.SharedMemory(10)
+    assert note.read_text() == "called"
+    manager.shutdown()
+
+
+def test_another_process_uses_the_manager(peers):
+    """It connects by the address; what it makes stays when it ends, until the manager does."""
+    with SharedMemoryManager(authkey=b"key") as manager:
+        attacher = peers()  # after the fork, or the manager would keep its standard input open
+        attacher(IMPORT)
+        attacher(f"other = SharedMemoryManager({manager.address!r}, b'key'); other.connect()")
+        name = attacher("made = other.SharedMemory(10); made.buf[0] = 7; made.name")
+        attacher.end()
+        assert SharedMemory(name).buf[0] == 7
+    deadline = time.monotonic() + 10
+    while is_anywhere(name):
+        assert time.monotonic() < deadline
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(name)
