@@ -87,25 +87,39 @@ def run_python():
 class Bookkeeping:
     """Where a pool's words are. Its own memory is searched for them: the product has no hook for this.
 
-    The C structure stands at the start of a mapping of its own: first the pointers to words and chunk summaries;
-    later the pointer to the continuation marks, then data, block size, blocks, and the count of waiters.
+    The C structure stands at the start of a mapping of its own, which the kernel may have joined with its neighbours:
+    first the pointers to words and chunk summaries; later the pointer to the continuation marks, then data, block
+    size, blocks, and the count of waiters.
     """
 
     def __init__(self, pool):
         known = struct.pack("<QQQ", pool.address, pool.block_size, pool.blocks)
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            span, permissions, _, _, _, *path = line.split()
-            if path or permissions != "rw-p":
-                continue
-            start = int(span.split("-")[0], 16)
-            page = ctypes.string_at(start, 4096)
-            at = page.find(known)
-            if at >= 8:
-                self.words, self.chunks = struct.unpack_from("<QQ", page)
-                (self.continuations,) = struct.unpack_from("<Q", page, at - 8)
-                self._waiting = ctypes.c_uint32.from_address(start + at + len(known))
-                return
+        with Path("/proc/self/mem").open("rb", buffering=0) as memory:
+            for line in Path("/proc/self/maps").read_text().splitlines():
+                span, permissions, _, _, _, *path = line.split()
+                if path or permissions != "rw-p":
+                    continue
+                start, end = (int(address, 16) for address in span.split("-"))
+                try:
+                    content = os.pread(memory.fileno(), min(end - start, 16 << 20), start)
+                except OSError:
+                    continue  # gone meanwhile
+                if self._find(content, known, start):
+                    return
         raise LookupError("the pool's bookkeeping was not found; did struct pool change?")
+
+    def _find(self, content, known, start):
+        """Look in the content of a mapping; there may also be mere copies of what is known."""
+        at = content.find(known)
+        while at >= 8:
+            head = at & ~4095
+            self.words, self.chunks = struct.unpack_from("<QQ", content, head)
+            if start + head < self.words < self.chunks < start + len(content):
+                (self.continuations,) = struct.unpack_from("<Q", content, at - 8)
+                self._waiting = ctypes.c_uint32.from_address(start + at + len(known))
+                return True
+            at = content.find(known, at + 1)
+        return False
 
     @property
     def waiting(self):

@@ -454,9 +454,11 @@ cdef oldest_of(const shared_totals *totals):
 
 cdef exhausted_shared(_Mapping m, asked):
     cdef shared_totals totals
+    cdef member_counts counts
     cdef uint64_t longest
     with nogil:
         shared_count(&m.member.shared, &totals)
+        member_count(m.member, totals.allocated, &counts)  # for the high-water mark
         longest = bitmap_longest_free(&m.member.shared.bitmap)
     tickets = ""
     if totals.only_tickets:

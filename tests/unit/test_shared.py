@@ -403,6 +403,15 @@ def test_stats(shared, peer):
     assert (stats.tickets, stats.oldest_ticket) == (0, None)
 
 
+def test_exhaustion_is_a_sample_of_the_peak(shared):
+    """Whoever finds the pool full has seen how much is allocated."""
+    held = shared.allocate_many(16)
+    with pytest.raises(bp.PoolExhausted):
+        shared.allocate()
+    held.clear()
+    assert shared.stats().peak == 16
+
+
 def test_runs(shared, peer):
     """Every live run, in the order of addresses, with who holds it and what is in flight."""
     peer(f"pool = bp.Pool.attach({shared.name!r})")
