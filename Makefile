@@ -22,13 +22,14 @@ C_FILES = $(wildcard core/*/*.[ch] src/blockpool/*.h)
 SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
-.PHONY: help demo test soak check format bench core-test fuzz clean fresh
-.PRECIOUS: .venv/%/.made .venv/%/.build .venv/%/.package .venv/%/.test .venv/%/.lint .venv/%/.bench
+.PHONY: help demo test torch-test soak check format bench core-test fuzz clean fresh
+.PRECIOUS: .venv/%/.made .venv/%/.build .venv/%/.package .venv/%/.test .venv/%/.lint .venv/%/.bench .venv/%/.torch
 
 help:
 	@echo "make demo        a tour of blockpool in the terminal (DEMO_ARGS=...)"
 	@echo "make test        C tests, then pytest on every Python 3.11, 3.12, 3.13 found"
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
+	@echo "make torch-test  PyTorch on blocks: installs it for Python 3.11, some 200 MB"
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\")"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
 	@echo "make check       formats, linters, types, C warnings"
@@ -38,13 +39,17 @@ help:
 	@echo "                 FUZZ_SECONDS=60)"
 	@echo "make clean       remove everything that these made"
 
-demo test soak check format bench core-test fuzz: fresh
+demo test torch-test soak check format bench core-test fuzz: fresh
 
 demo soak bench check format core-test fuzz:
 	@version=$$(tools/preflight.sh first $(PYTHONS)) && $(MAKE) do-$@ VERSION=$$version
 
 test:
 	@tools/run-tests.sh $(PYTHONS)
+
+# For one Python: for others it would be a download of gigabytes.
+torch-test:
+	@tools/preflight.sh versions 3.11 >/dev/null && $(MAKE) do-torch-test VERSION=3.11
 
 clean:
 	rm -rf .venv build core/build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -60,10 +65,15 @@ fresh:
 
 # ---- what needs a VERSION --------------------------------------------------------------------
 
-.PHONY: do-demo do-soak do-bench do-check do-format do-fuzz do-core-test do-core-release do-core-asan do-core-tsan
+.PHONY: do-demo do-torch-test do-soak do-bench do-check do-format do-fuzz do-core-test do-core-release do-core-asan do-core-tsan
 
 do-demo: $(VENV)/.package
 	@$(VENV)/bin/python -m blockpool demo $(DEMO_ARGS)
+
+# The import first: the tests would be skipped without it.
+do-torch-test: $(VENV)/.torch
+	@$(VENV)/bin/python -c 'import torch; print("PyTorch", torch.__version__)'
+	@$(VENV)/bin/python -m pytest tests/unit/test_torch.py
 
 do-soak: $(VENV)/.package
 	@$(VENV)/bin/python tests/stress/soak.py $(SOAK_ARGS)
@@ -134,6 +144,10 @@ INSTALL_GROUP = .venv/$*/bin/python -m pip install --quiet --group $(patsubst .%
 	@# peers; a benchmark names those that it misses
 	@for peer in iceoryx2 kickmsg posix-ipc faster-fifo; do \
 		.venv/$*/bin/python -m pip install --quiet "$$peer" || echo "$$peer cannot be installed here"; done
+	@touch $@
+
+.venv/%/.torch: .venv/%/.package .venv/%/.test
+	.venv/$*/bin/python -m pip install --quiet torch==2.13.0
 	@touch $@
 
 # Not editable: what is tested and shown is what would be installed. The build folder stays.

@@ -194,6 +194,14 @@ def shared(pool_name):
         made.close()
 
 
+@pytest.fixture(params=["private", "debug", "shared"])
+def each(request):
+    """Make a pool of each kind in turn, with debug mode as one: 16 blocks of 4 KiB."""
+    if request.param == "debug":
+        return bp.Pool("4KiB", 16, debug=True)
+    return request.getfixturevalue("pool" if request.param == "private" else "shared")
+
+
 @pytest.fixture
 def await_waiting():
     """Return when so many processes wait for room in the pool of that name."""

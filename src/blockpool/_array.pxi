@@ -29,6 +29,7 @@ cdef extern from "_ndarray.h":
     bint array_is_writeable(PyObject *array) noexcept
     bint array_is_c(PyObject *array) noexcept
     bint array_is_f(PyObject *array) noexcept
+    void array_strides_like(PyObject *array, Py_ssize_t item, npy_intp *strides) noexcept
     Py_ssize_t descr_size(const PyArray_Descr *descr) noexcept
     bint descr_has_objects(const PyArray_Descr *descr) noexcept
     int descr_number(const PyArray_Descr *descr) noexcept
@@ -65,7 +66,7 @@ cdef int need_numpy() except -1:
     global numpy
     if numpy is None:
         try:
-            import numpy as found
+            found = __import__("numpy")  # an import statement of Cython's takes None in sys.modules for the module
         except ImportError:
             raise ImportError(
                 "arrays need NumPy, which cannot be imported; pip install 'blockpool[numpy]'"
@@ -83,6 +84,10 @@ cdef int form_of(shape, dtype, form *out) except -1:
     if dtype is None:
         dtype = descr_numbered(NPY_DOUBLE)
     PyArray_DescrConverter(dtype, &out.descr)
+    if descr_size(out.descr) == 0 or descr_has_objects(out.descr):
+        # strings whose length NumPy chooses when it makes an array, or a class of dtypes
+        Py_DECREF(<object>out.descr)
+        PyArray_DescrConverter(numpy.empty((), dtype).dtype, &out.descr)
     try:
         if descr_has_objects(out.descr):
             raise TypeError(
@@ -146,20 +151,19 @@ cdef object array_on(_Lease lease, form *array, int64_t offset, const npy_intp *
     return made
 
 
-cdef object new_array(Pool pool, shape, dtype, order, timeout, bint zeroed):
+cdef object new_array(Pool pool, shape, dtype, order, timeout, bint zeroed, like=None):
+    """A new array; `like` is one of that shape whose order of axes it gets, instead of `order`."""
     cdef form array
+    cdef npy_intp strides[MOST_DIMENSIONS]
     cdef _Lease lease
     cdef void *memory
     cdef int flags = flags_of(order)
     form_of(shape, dtype, &array)
     if array.nbytes == 0:
-        # as empty as ever, or a string type whose length NumPy chooses
         Py_DECREF(<object>array.descr)
-        made = numpy.empty(shape, dtype, order)
-        if made.nbytes == 0:
-            pool.opened()
-            return numpy.zeros(shape, dtype, order) if zeroed else made
-        return new_array(pool, shape, made.dtype, order, timeout, zeroed)
+        deadline_of(timeout)
+        pool.opened()
+        return numpy.empty(shape, dtype, order)
     try:
         lease = new_run(pool, array.nbytes, timeout)
     except BaseException:
@@ -172,7 +176,10 @@ cdef object new_array(Pool pool, shape, dtype, order, timeout, bint zeroed):
                 memset(memory, 0, array.nbytes)
         else:
             memset(memory, 0, array.nbytes)
-    return array_on(lease, &array, 0, NULL, flags)
+    if like is None:
+        return array_on(lease, &array, 0, NULL, flags)
+    array_strides_like(<PyObject *>like, descr_size(array.descr), strides)
+    return array_on(lease, &array, 0, strides, flags)
 
 
 cdef _Lease new_run(Pool pool, uint64_t nbytes, timeout):
@@ -220,20 +227,28 @@ cdef object array_of_block(Block block, shape, dtype, order):
 cdef object copied_array(Pool pool, source, dtype, order, timeout):
     cdef _Lease lease
     need_numpy()
-    if dtype is not None and numpy.dtype(dtype).itemsize == 0:
-        source = numpy.asarray(source, dtype)  # NumPy finds how long the strings are
-        dtype = None
-    source = numpy.asarray(source)
-    kind = source.dtype if dtype is None else numpy.dtype(dtype)
-    if order == "K":
-        order = "F" if source.flags.f_contiguous and not source.flags.c_contiguous else "C"
-    elif order not in ("C", "F"):
+    if order not in ("K", "C", "F"):
         raise ValueError(f"order must be 'C', 'F' or 'K', not {order!r:.60}")
-    if kind == source.dtype and (source.flags.c_contiguous if order == "C" else source.flags.f_contiguous):
+    if dtype is not None:
+        kind = numpy.dtype(dtype)
+        # NumPy knows what a list, or a dtype that leaves something open, comes to; arrays are cast in the pool.
+        if not array_is(<PyObject *>source) or kind.itemsize == 0 or kind.hasobject or kind.subdtype is not None:
+            source = numpy.asarray(source, dtype)
+            dtype = None
+    source = numpy.asarray(source)
+    if dtype is None:
+        kind = source.dtype
+    like = None
+    if kind == source.dtype and (
+        order == "K" or (source.flags.c_contiguous if order == "C" else source.flags.f_contiguous)
+    ):
         lease = lease_behind(source)
         if lease is not None and lease.mapping is pool.opened():
             return source
-    made = new_array(pool, source.shape, kind, order, timeout, False)
+    if order == "K":
+        order = "F" if source.flags.fnc else "C"
+        like = None if source.flags.forc else source
+    made = new_array(pool, source.shape, kind, order, timeout, False, like)
     numpy.copyto(made, source, casting="unsafe")
     return made
 

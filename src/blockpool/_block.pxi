@@ -167,6 +167,47 @@ cdef class Block:
         """
         return array_of_block(self, shape, dtype, order)
 
+    @property
+    def __array_interface__(self):
+        """The bytes as NumPy's array interface has them, so that ``numpy.asarray(block)`` needs no copy.
+
+        The memory is given as an object that keeps it, never as a bare address.
+        """
+        self.enter()
+        try:
+            return {"version": 3, "typestr": "|u1", "shape": (self.nbytes,), "data": self.own_lease()}
+        finally:
+            self.leave()
+
+    def __dlpack_device__(self):
+        """The device of DLPack that has the memory: the CPU."""
+        return DLPACK_CPU, 0
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """Return the bytes as a DLPack tensor of uint8, for ``from_dlpack`` of NumPy, PyTorch and others.
+
+        Parameters
+        ----------
+        stream : None
+        max_version : tuple of two ints, optional
+            The newest version of DLPack that the consumer knows. Only from (1, 0) on can it be told that a block is
+            read-only.
+        dl_device : tuple of two ints, optional
+            Where to; only the CPU, (1, 0).
+        copy : bool, optional
+            True gives a copy, outside the pool. By default the consumer sees the memory itself, and keeps it allocated.
+
+        Raises
+        ------
+        InvalidBlock
+            If the block was released or freed.
+        BufferError
+            If the block is read-only and the consumer cannot be told, or another device is asked for.
+        TypeError, RuntimeError
+            If an argument is of the wrong kind, or a stream is given.
+        """
+        return dlpack_of(self, stream, max_version, dl_device, copy)
+
     def readonly(self):
         """Return another Block of the same memory whose views are read-only.
 

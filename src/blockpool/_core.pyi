@@ -11,11 +11,14 @@ from typing import (
     SupportsFloat,
     SupportsIndex,
     TypeAlias,
+    TypeVar,
     final,
+    overload,
 )
 
+import numpy as np
 import numpy.typing as npt
-from typing_extensions import Buffer, disjoint_base
+from typing_extensions import Buffer, CapsuleType, disjoint_base
 
 from blockpool._handles import Handle, Ticket
 from blockpool.errors import PoolExhausted
@@ -25,6 +28,9 @@ TRACEMALLOC_DOMAIN: Final[int]
 
 _Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 _Timeout: TypeAlias = SupportsFloat | SupportsIndex | None
+_Order: TypeAlias = Literal["C", "F"]
+_S = TypeVar("_S", bound=np.generic)
+_Kind: TypeAlias = type[_S] | np.dtype[_S]
 
 @final
 class Block:
@@ -42,9 +48,27 @@ class Block:
     def address(self) -> int: ...
     @property
     def buf(self) -> memoryview: ...
+    @overload
     def array(
-        self, shape: _Shape, dtype: npt.DTypeLike | None = None, *, order: Literal["C", "F"] = "C"
+        self, shape: _Shape, dtype: None = None, *, order: _Order = "C"
+    ) -> npt.NDArray[np.float64]: ...
+    @overload
+    def array(self, shape: _Shape, dtype: _Kind[_S], *, order: _Order = "C") -> npt.NDArray[_S]: ...
+    @overload
+    def array(
+        self, shape: _Shape, dtype: npt.DTypeLike | None, *, order: _Order = "C"
     ) -> npt.NDArray[Any]: ...
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> CapsuleType: ...
     @property
     def handle(self) -> Handle: ...
     def share(self, n: SupportsIndex = 1) -> Ticket: ...
@@ -118,31 +142,79 @@ class Pool:
         timeout: _Timeout = 0,
     ) -> Block: ...
     def allocate_many(self, count: SupportsIndex, *, timeout: _Timeout = 0) -> list[Block]: ...
+    @overload
+    def empty(
+        self, shape: _Shape, dtype: None = None, *, order: _Order = "C", timeout: _Timeout = 0
+    ) -> npt.NDArray[np.float64]: ...
+    @overload
+    def empty(
+        self, shape: _Shape, dtype: _Kind[_S], *, order: _Order = "C", timeout: _Timeout = 0
+    ) -> npt.NDArray[_S]: ...
+    @overload
     def empty(
         self,
         shape: _Shape,
-        dtype: npt.DTypeLike | None = None,
+        dtype: npt.DTypeLike | None,
         *,
-        order: Literal["C", "F"] = "C",
+        order: _Order = "C",
         timeout: _Timeout = 0,
     ) -> npt.NDArray[Any]: ...
+    @overload
+    def zeros(
+        self, shape: _Shape, dtype: None = None, *, order: _Order = "C", timeout: _Timeout = 0
+    ) -> npt.NDArray[np.float64]: ...
+    @overload
+    def zeros(
+        self, shape: _Shape, dtype: _Kind[_S], *, order: _Order = "C", timeout: _Timeout = 0
+    ) -> npt.NDArray[_S]: ...
+    @overload
     def zeros(
         self,
         shape: _Shape,
-        dtype: npt.DTypeLike | None = None,
+        dtype: npt.DTypeLike | None,
         *,
-        order: Literal["C", "F"] = "C",
+        order: _Order = "C",
         timeout: _Timeout = 0,
     ) -> npt.NDArray[Any]: ...
+    @overload
+    def full(
+        self,
+        shape: _Shape,
+        fill_value: Any,
+        dtype: _Kind[_S],
+        *,
+        order: _Order = "C",
+        timeout: _Timeout = 0,
+    ) -> npt.NDArray[_S]: ...
+    @overload
     def full(
         self,
         shape: _Shape,
         fill_value: Any,
         dtype: npt.DTypeLike | None = None,
         *,
-        order: Literal["C", "F"] = "C",
+        order: _Order = "C",
         timeout: _Timeout = 0,
     ) -> npt.NDArray[Any]: ...
+    @overload
+    def asarray(
+        self,
+        source: npt.NDArray[_S],
+        dtype: None = None,
+        *,
+        order: Literal["K", "C", "F"] = "K",
+        timeout: _Timeout = 0,
+    ) -> npt.NDArray[_S]: ...
+    @overload
+    def asarray(
+        self,
+        source: npt.ArrayLike,
+        dtype: _Kind[_S],
+        *,
+        order: Literal["K", "C", "F"] = "K",
+        timeout: _Timeout = 0,
+    ) -> npt.NDArray[_S]: ...
+    @overload
     def asarray(
         self,
         source: npt.ArrayLike,

@@ -50,6 +50,17 @@ static inline int array_keep(PyObject *array, PyObject *base) {
     return PyArray_SetBaseObject((PyArrayObject *)array, base);
 }
 
+/* The strides of a new array of such items, with the shape and the order of axes of that one, and without gaps. */
+static inline void array_strides_like(PyObject *array, Py_ssize_t item, npy_intp *strides) {
+    npy_stride_sort_item sorted[NPY_MAXDIMS];
+    int dimensions = array_dimensions(array);
+    PyArray_CreateSortedStridePerm(dimensions, array_strides(array), sorted);
+    for (int i = dimensions - 1; i >= 0; i--) {
+        strides[sorted[i].perm] = item;
+        item *= array_shape(array)[sorted[i].perm];
+    }
+}
+
 /* *size times `by`; false when that does not fit. */
 static inline bool size_multiply(size_t *size, npy_intp by) {
     size_t product;

@@ -422,7 +422,7 @@ cdef class Pool:
         dtype : numpy dtype, optional
             Default: that of `source`.
         order : {"K", "C", "F"}
-            "K" is the order of `source`.
+            "K" is the order of `source`, however its axes are permuted.
         timeout : float or None
             As for `allocate`.
 

@@ -41,6 +41,23 @@ def test_importing_is_quick_about_it(run_python):
     assert out == "PoolStats True\n"
 
 
+def test_numpy_is_imported_for_arrays_only(run_python):
+    """Blocks, their views, sharing and DLPack do without; the first array imports it."""
+    run_python("""
+        import sys
+        import blockpool
+        pool = blockpool.Pool.create(64, 4)
+        block = pool.allocate()
+        block.buf[0] = 1
+        blockpool.redeem(block.share()).release()
+        block.__dlpack__(), block.__array_interface__
+        pool.stats(), pool.runs(), pool.check()
+        assert "numpy" not in sys.modules
+        block.array(3)
+        assert "numpy" in sys.modules
+    """)
+
+
 def test_all_is_sorted_and_true():
     """`__all__` is sorted, constants first, without doubles, and each name exists."""
     assert bp.__all__ == sorted(set(bp.__all__), key=lambda name: (not name.isupper(), name))
@@ -99,6 +116,10 @@ SIGNATURES = {
     bp.Pool.allocate: "(self, /, *, blocks=None, nbytes=None, timeout=0)",
     bp.Pool.allocate_async: "(self, /, *, blocks=None, nbytes=None, timeout=None)",
     bp.Pool.allocate_many: "(self, /, count, *, timeout=0)",
+    bp.Pool.empty: "(self, /, shape, dtype=None, *, order='C', timeout=0)",
+    bp.Pool.zeros: "(self, /, shape, dtype=None, *, order='C', timeout=0)",
+    bp.Pool.full: "(self, /, shape, fill_value, dtype=None, *, order='C', timeout=0)",
+    bp.Pool.asarray: "(self, /, source, dtype=None, *, order='K', timeout=0)",
     bp.Pool.stats: "(self, /)",
     bp.Pool.runs: "(self, /)",
     bp.Pool.check: "(self, /)",
@@ -109,6 +130,9 @@ SIGNATURES = {
     bp.Block.free: "(self, /)",
     bp.Block.release: "(self, /)",
     bp.Block.readonly: "(self, /)",
+    bp.Block.array: "(self, /, shape, dtype=None, *, order='C')",
+    bp.Block.__dlpack__: "(self, /, *, stream=None, max_version=None, dl_device=None, copy=None)",
+    bp.Block.__dlpack_device__: "(self, /)",
     bp.Block.__exit__: "(self, kind, value, traceback, /)",
 }
 
