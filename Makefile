@@ -7,6 +7,7 @@ PYTHONS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 SOAK_ARGS ?=
+TRANSFER_ARGS ?=
 FUZZ_SECONDS ?= 60
 
 MAKEFLAGS += --no-print-directory
@@ -22,7 +23,7 @@ C_FILES = $(wildcard core/*/*.[ch] src/blockpool/*.h)
 SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
-.PHONY: help demo test torch-test soak check format bench core-test fuzz clean fresh
+.PHONY: help demo test torch-test soak transfer-soak check format bench core-test fuzz clean fresh
 .PRECIOUS: .venv/%/.made .venv/%/.build .venv/%/.package .venv/%/.test .venv/%/.lint .venv/%/.bench .venv/%/.torch
 
 help:
@@ -31,6 +32,7 @@ help:
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
 	@echo "make torch-test  PyTorch on blocks: installs it for Python 3.11, some 200 MB"
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\")"
+	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
 	@echo "make check       formats, linters, types, C warnings"
 	@echo "make format      put Python and C files into the house's format"
@@ -39,9 +41,9 @@ help:
 	@echo "                 FUZZ_SECONDS=60)"
 	@echo "make clean       remove everything that these made"
 
-demo test torch-test soak check format bench core-test fuzz: fresh
+demo test torch-test soak transfer-soak check format bench core-test fuzz: fresh
 
-demo soak bench check format core-test fuzz:
+demo soak transfer-soak bench check format core-test fuzz:
 	@version=$$(tools/preflight.sh first $(PYTHONS)) && $(MAKE) do-$@ VERSION=$$version
 
 test:
@@ -65,7 +67,7 @@ fresh:
 
 # ---- what needs a VERSION --------------------------------------------------------------------
 
-.PHONY: do-demo do-torch-test do-soak do-bench do-check do-format do-fuzz do-core-test do-core-release do-core-asan do-core-tsan
+.PHONY: do-demo do-torch-test do-soak do-transfer-soak do-bench do-check do-format do-fuzz do-core-test do-core-release do-core-asan do-core-tsan
 
 do-demo: $(VENV)/.package
 	@$(VENV)/bin/python -m blockpool demo $(DEMO_ARGS)
@@ -77,6 +79,10 @@ do-torch-test: $(VENV)/.torch
 
 do-soak: $(VENV)/.package
 	@$(VENV)/bin/python tests/stress/soak.py $(SOAK_ARGS)
+
+do-transfer-soak: $(VENV)/.package
+	$(VENV)/bin/python -m pip install --quiet "numpy>=1.26"
+	@$(VENV)/bin/python tests/stress/transfer_soak.py $(TRANSFER_ARGS)
 
 do-bench: $(VENV)/.package $(VENV)/.bench
 	$(IN_CORE) cmake --preset release

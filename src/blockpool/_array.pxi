@@ -42,6 +42,7 @@ cdef extern from "_ndarray.h":
         size_t item, int dimensions, const npy_intp *shape, const npy_intp *strides, int64_t offset, uint64_t room
     ) noexcept
     object descr_numbered(int number)
+    bint number_is_plain(int number) noexcept
     int PyArray_DescrConverter(object dtype, PyArray_Descr **descr) except 0
     int PyArray_IntpConverter(object shape, PyArray_Dims *dims) except 0
     void PyDimMem_FREE(npy_intp *dims) noexcept

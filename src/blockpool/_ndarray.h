@@ -31,11 +31,14 @@ static inline bool descr_has_objects(const PyArray_Descr *descr) { return PyData
 /* The type of such a number as descr_number gives; a new reference, or NULL and an exception. */
 static inline PyObject *descr_numbered(int number) { return (PyObject *)PyArray_DescrFromType(number); }
 
+/* Whether that is the number of a type of numbers; NumPy itself does not look whether it is that of any. */
+static inline bool number_is_plain(int number) { return (number >= 0 && number < NPY_OBJECT) || number == NPY_HALF; }
+
 /* The number of a type that says all of it: numbers in the machine's byte order, without metadata; else -1. */
 static inline int descr_number(const PyArray_Descr *descr) {
     int number = descr->type_num;
-    bool plain = (number >= 0 && number < NPY_OBJECT) || number == NPY_HALF;
-    return plain && PyArray_ISNBO(descr->byteorder) && PyDataType_METADATA(descr) == NULL ? number : -1;
+    return number_is_plain(number) && PyArray_ISNBO(descr->byteorder) && PyDataType_METADATA(descr) == NULL ? number
+                                                                                                            : -1;
 }
 
 /* An array of memory that it does not own; strides may be NULL. Steals the descr, also when it fails. */

@@ -213,11 +213,15 @@ def _receive_array(
     cdef int i
     need_numpy()
     if PyLong_CheckExact(dtype):
+        if not number_is_plain(dtype):
+            raise InvalidBlock(f"an array was sent whose type has the number {dtype}, which is none; send it again")
         dtype = descr_numbered(dtype)
     form_of(shape, dtype, &array)
     try:
         if strides is not None and len(strides) != array.dimensions:
-            raise ValueError(f"an array of {array.dimensions} dimensions was sent with {len(strides)} strides")
+            raise InvalidBlock(
+                f"an array of {array.dimensions} dimensions was sent with strides {strides!r:.60}; send it again"
+            )
         step = descr_size(array.descr)
         for i in reversed(range(array.dimensions)):
             steps[i] = step if strides is None else strides[i]

@@ -89,15 +89,10 @@ class _Route:
 _route: _Route | None = None
 _declined = False  # uninstall was called: nobody installs this process but itself
 _changing = threading.RLock()
-
-
-def _after_fork_in_child() -> None:
-    """Let no lock stay as another thread of the parent had it."""
-    global _changing  # noqa: PLW0603 - a new one
-    _changing = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+# No child finds the switch half changed by another thread, or that thread's lock.
+os.register_at_fork(
+    before=_changing.acquire, after_in_parent=_changing.release, after_in_child=_changing.release
+)
 
 
 # --- sending ---
@@ -121,8 +116,9 @@ class _Message:
         return receive_array, parts
 
     def block(self, block: Block) -> Any:
+        view = block.buf  # holds the memory, even if the block is released meanwhile
         reduced = _send_block(block)
-        self.sent.append(block)
+        self.sent.append(view)
         return reduced
 
     def buffer(self, pickled: pickle.PickleBuffer) -> bool:
@@ -148,16 +144,25 @@ def _call_of(function: bytes, arguments: tuple[Any, ...]) -> bytes:
     return b"\x80\x05c" + function + pickle.dumps(arguments, 3)[2:-1] + b"R."
 
 
+def _call_with(holder: Any, parts: tuple[Any, ...]) -> bytes:
+    """Pickle an array that is a message by itself."""
+    try:
+        return _call_of(b"blockpool.multiprocessing\nreceive_array\n", parts)
+    except BaseException:  # its dtype has metadata that cannot be pickled
+        withdraw(holder)
+        raise
+
+
 def _dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> Any:
     """Pickle as ForkingPickler.dumps does, with what goes through the pool apart."""
-    route = _route
+    route = _route  # another thread may change it
     if route is None or cls is not ForkingPickler or protocol is not None:
         return _plain_dumps(cls, obj, protocol)
     kind = type(obj)
     if kind is _ndarray:
-        parts, _ = route.parts(obj, send_array, copy_array)
+        parts, holder = route.parts(obj, send_array, copy_array)
         if parts is not None:
-            return _call_of(b"blockpool.multiprocessing\nreceive_array\n", parts)
+            return _call_with(holder, parts)
         if not obj.dtype.hasobject:
             return pickle.dumps(obj)
     elif kind is Block:
@@ -220,8 +225,9 @@ def receive_parcel(pickled: bytes, buffers: list[tuple[Any, ...]]) -> Any:
 def _join(view: Any, threshold: int, readonly: bool) -> None:  # noqa: FBT001 - as it came
     """Send as the sender does: a worker's results go the way its tasks came."""
     with _changing:
-        if _route is None and not _declined:
-            install(pool_of(view), threshold=threshold, readonly=readonly)
+        pool = pool_of(view)
+        if _route is None and not _declined and not pool.closed:
+            install(pool, threshold=threshold, readonly=readonly)
 
 
 # --- the switch ---

@@ -1,0 +1,268 @@
+"""Soak: processes send each other arrays through a pool, and are killed at random; nothing may be lost or damaged.
+
+    python tests/stress/transfer_soak.py --kills 1000
+
+This process keeps a shared pool, with some arrays in it, and starts pairs of a sender and a receiver, most by fork,
+some as new programs. Each pair has a queue, pipe or socket pair of its own, and a pipe back: one that is killed within
+a message leaves it broken, as multiprocessing has it. Senders send arrays that are in the pool, or are copied in,
+small ones that are not, several in a message, nested and as out-of-band buffers; the pool is full now and then.
+Receivers verify every element, hold some and send some back. After an epoch, when all have ended, recovery and an
+audit: the pool holds this process's arrays, untouched, and nothing else. In the first epoch and in every tenth nobody
+is killed: then not even a reference may be in flight at the end.
+
+Exit status 0: nothing lost, nothing damaged, nobody hung. The seed repeats the choices, not the timing.
+"""
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+
+import transfer_peer
+from soak_board import packet_pipe, receive
+
+import blockpool as bp
+import blockpool.multiprocessing as carrier
+
+PAIRS = 4
+EPOCH_KILLS = 50
+EPOCH_SECONDS = 15
+CALM_SECONDS = 1.5
+PATIENCE = 30  # a process that does not end for so long hangs
+SPAWNED = 0.02  # this part of the pairs are new programs
+BLOCKS = 160  # of 4 KiB: few enough to be full now and then
+
+
+class Pair:
+    """A sender and a receiver, with what is between them."""
+
+    def __init__(self, soak, number, *, calm):
+        self.random, self.calm = soak.random, calm
+        spawned = self.random.random() < SPAWNED
+        context = multiprocessing.get_context("spawn" if spawned else "fork")
+        echo = context.Pipe(duplex=False)
+        kind = self.random.choice(("pipe", "socket") if spawned else ("pipe", "socket", "queue"))
+        if kind == "queue":
+            queue = context.Queue(20)
+            channel = queue, queue
+            here = [queue._reader, queue._writer, *echo]
+        else:
+            channel = context.Pipe(duplex=kind == "socket")
+            here = [*channel, *echo]
+        # What a forked process has besides its own ends, it closes: or it would never see the other one's end.
+        self.processes = []
+        for i, (role, mine, back) in enumerate(
+            (("send", channel[1], echo[0]), ("receive", channel[0], echo[1]))
+        ):
+            rest = [] if spawned else [echo[1 - i]] + ([] if kind == "queue" else [channel[i]])
+            part = transfer_peer.Part(
+                role,
+                number + i,
+                soak.options.seed,
+                soak.pool,
+                transfer_peer.Descriptor(soak.board.file),
+                transfer_peer.Descriptor(soak.trouble[1]),
+                (mine, back, rest),
+                calm,
+                [] if spawned else soak.arrays,
+            )
+            process = context.Process(target=transfer_peer.main, args=(part,))
+            process.start()
+            self.processes.append((process, self.death(spawned=spawned)))
+        for end in here:
+            end.close()
+
+    def death(self, *, spawned):
+        """Choose when to kill a process: in its first moments, soon or later. Until then the epoch may be over."""
+        if self.calm:
+            return math.inf
+        longest = self.random.choices((0.003, 0.08, 0.8), (2, 8, 3))[0]
+        return time.monotonic() + (spawned and longest > 0.003) + self.random.random() * longest
+
+    def watch(self):
+        """Kill whose time has come, and forget who ended; return the exit codes."""
+        codes = []
+        for entry in list(self.processes):
+            process, death = entry
+            if time.monotonic() > death:
+                process.kill()
+            if process.exitcode is not None:
+                codes.append(process.exitcode)
+                self.processes.remove(entry)
+                process.close()
+        return codes
+
+    def signal(self, number):
+        """Send all that run a signal."""
+        for process, _ in self.processes:
+            os.kill(process.pid, number)
+
+
+class Soak:
+    """The pool, its steady arrays, and the epochs."""
+
+    def __init__(self, options):
+        self.options = options
+        self.random = random.Random(options.seed)
+        self.board = transfer_peer.Board()
+        self.trouble = packet_pipe()
+        self.counts = Counter()
+        self.found = []
+        self.pairs = []
+        self.pool = bp.Pool.create("4KiB", BLOCKS)
+        self.arrays = []
+        for part in range(6):
+            description = 0, 0, part, (300 * (part + 1), 2), "<u8"
+            self.arrays.append(
+                (self.pool.asarray(transfer_peer.content(*description)), description)
+            )
+        self.runs = self.pool.runs()
+        carrier.install(self.pool, threshold=transfer_peer.THRESHOLD)
+
+    def run(self):
+        """Run; return the summary."""
+        began = told = time.monotonic()
+        try:
+            while (
+                not self.found
+                and self.counts["kills"] < self.options.kills
+                and time.monotonic() - began < self.options.seconds
+            ):
+                self.epoch(began + self.options.seconds)
+                if time.monotonic() - told > 10 and not self.options.json:
+                    told = time.monotonic()
+                    print(f"{told - began:5.0f} s  {line(self.counts)}", flush=True)
+        finally:
+            for pair in self.pairs:
+                pair.signal(signal.SIGKILL)
+        return {
+            **self.counts,
+            "seconds": round(time.monotonic() - began, 1),
+            "seed": self.options.seed,
+            "trouble": self.found,
+            "ok": not self.found,
+        }
+
+    def epoch(self, end):
+        """Have pairs at work until so many were killed; let the others end, and audit."""
+        calm = self.counts["epochs"] % 10 == 0
+        self.board.finishing = False
+        enough = self.counts["kills"] + min(EPOCH_KILLS, self.options.kills - self.counts["kills"])
+        end = min(end, time.monotonic() + (CALM_SECONDS if calm else EPOCH_SECONDS))
+        number = 0
+        while (
+            not self.found
+            and self.counts["kills"] < enough
+            and number < transfer_peer.ROWS - 2 * PAIRS
+            and time.monotonic() < end
+        ):
+            while len(self.pairs) < PAIRS:
+                self.pairs.append(Pair(self, number, calm=calm))
+                number += 2
+            self.watch()
+            if self.random.random() < 0.02:
+                self.pool.recover()  # while all are at work
+        self.board.finishing = True
+        deadline = time.monotonic() + PATIENCE
+        while self.pairs and not self.found:
+            self.watch()
+            if time.monotonic() > deadline:
+                self.found.append(
+                    f"hang: {sum(len(pair.processes) for pair in self.pairs)} do not end"
+                )
+                for pair in self.pairs:
+                    pair.signal(signal.SIGUSR1)  # tells where it is
+                time.sleep(0.5)
+        self.board.fold(self.counts)
+        if not self.found:
+            self.audit(calm=calm)
+        self.counts["epochs"] += 1
+
+    def watch(self):
+        """Look after the pairs once."""
+        time.sleep(0.0005)
+        for pair in self.pairs:
+            for code in pair.watch():
+                self.counts["processes"] += 1
+                self.counts["kills"] += code == -signal.SIGKILL
+                if code not in (0, -signal.SIGKILL):
+                    self.found.append(f"crash: a process ended with exit code {code}")
+        self.pairs = [pair for pair in self.pairs if pair.processes]
+        while (packet := receive(self.trouble)) is not None:
+            self.found.append(packet.decode(errors="replace"))
+
+    def audit(self, *, calm):
+        """All have ended: what is in the pool besides this process's arrays was lost."""
+        recovered = self.pool.recover(tickets_older_than=None if calm else 0)
+        self.counts["dropped"] += recovered.tickets
+        try:
+            self.counts["healed"] += self.pool.check().healed
+        except bp.PoolCorrupt as error:
+            self.found.append(f"check: {error}")
+        runs = self.pool.runs()
+        if runs != self.runs:
+            lost = sum(run.blocks for run in runs) - sum(run.blocks for run in self.runs)
+            self.counts["lost"] += abs(lost)
+            self.found.append(f"lost: the pool holds {runs}, not {self.runs}")
+        stats = self.pool.stats()
+        if (stats.tickets, stats.processes) != (0, 1):
+            self.found.append(f"lost: {stats.tickets} tickets, {stats.processes} processes")
+        for array, description in self.arrays:
+            try:
+                transfer_peer.verify(array, description)
+            except transfer_peer.Damaged as error:
+                self.counts["damaged"] += 1
+                self.found.append(f"damaged: {error}")
+
+
+def line(counts):
+    """Put the figures into a line."""
+    return (
+        f"{counts['kills']} kills of {counts['processes']} processes, {counts['epochs']} epochs; "
+        f"{counts['messages']} messages, {counts['torn']} torn; {counts['verified']} arrays verified, "
+        f"{counts['held']} of them held and verified again, {counts['echoed']} sent back; "
+        f"sent: {counts['shared']} shared, {counts['copied']} copied, {counts['refused']} refused, "
+        f"{counts['unsendable']} unsendable; {counts['dropped']} tickets dropped by recovery, "
+        f"{counts['healed']} bits healed; {counts['lost']} blocks lost, {counts['damaged']} patterns damaged"
+    )
+
+
+def main():
+    """Run the command; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument(
+        "--kills", type=int, default=1000, help="stop after so many (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=600, help="or after so long (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object at the end, nothing else"
+    )
+    options = parser.parse_args()
+    if not options.json:
+        print(f"seed {options.seed}; {PAIRS} pairs in a pool of {BLOCKS} blocks", flush=True)
+    summary = Soak(options).run()
+    if options.json:
+        print(json.dumps(summary))
+    else:
+        for sentence in summary["trouble"]:
+            print(sentence)
+        verdict = "ok, check clean" if summary["ok"] else "FAILED"
+        print(
+            f"{verdict}: {line(Counter(summary))}; {summary['seconds']} s, seed {summary['seed']}"
+        )
+    return 0 if summary["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
