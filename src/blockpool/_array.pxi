@@ -263,7 +263,7 @@ cdef _Lease lease_behind(view):
         if numpy is not None and array_is(at):
             at = array_base(at)
         elif PyMemoryView_Check(<object>at):
-            at = <PyObject *>PyMemoryView_GET_BUFFER(<object>at).obj
+            at = <PyObject *>(<object>at).obj  # which raises if it was released
         else:
             return None
     return None

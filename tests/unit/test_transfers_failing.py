@@ -57,6 +57,14 @@ def attempt(message):
 # --- the send fails ---
 
 
+def test_an_array_whose_memory_was_taken_from_it(pool):
+    """Whoever releases the memoryview that NumPy keeps as the base is told so; nothing is followed that is gone."""
+    array = np.frombuffer(pool.allocate().buf, "u1")
+    array.base.release()
+    with pytest.raises(ValueError, match="released memoryview"):
+        packed(array)
+
+
 class Unsendable:
     """Cannot be pickled, and may do something before it says so."""
 
