@@ -94,7 +94,7 @@ def test_a_shared_pool_ends_with_its_last_array(pool_name, file_of):
 
 
 def test_debug_mode_watches_arrays(each):
-    """An array's run has its stack; a write behind its end is found when it comes back."""
+    """An array's run has a stack, as a block's has, until it comes back."""
     if not each.debug:
         with pytest.raises(ValueError, match="debug=True"):
             each.outstanding()
