@@ -8,6 +8,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 SOAK_ARGS ?=
 TRANSFER_ARGS ?=
+NUMPY_ARGS ?=
 FUZZ_SECONDS ?= 60
 
 MAKEFLAGS += --no-print-directory
@@ -23,8 +24,9 @@ C_FILES = $(wildcard core/*/*.[ch] src/blockpool/*.h)
 SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
-.PHONY: help demo test torch-test soak transfer-soak check format bench core-test fuzz clean fresh
-.PRECIOUS: .venv/%/.made .venv/%/.build .venv/%/.package .venv/%/.test .venv/%/.lint .venv/%/.bench .venv/%/.torch
+.PHONY: help demo test torch-test soak transfer-soak numpy-test check format bench core-test fuzz clean fresh
+.PRECIOUS: .venv/%/.made .venv/%/.build .venv/%/.package .venv/%/.test .venv/%/.lint .venv/%/.bench \
+	.venv/%/.torch .venv/%/.numpy-test
 
 help:
 	@echo "make demo        a tour of blockpool in the terminal (DEMO_ARGS=...)"
@@ -33,6 +35,7 @@ help:
 	@echo "make torch-test  PyTorch on blocks: installs it for Python 3.11, some 200 MB"
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\")"
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
+	@echo "make numpy-test  NumPy's own tests, with their arrays in a pool (NUMPY_ARGS=--without-pool: without)"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
 	@echo "make check       formats, linters, types, C warnings"
 	@echo "make format      put Python and C files into the house's format"
@@ -41,9 +44,9 @@ help:
 	@echo "                 FUZZ_SECONDS=60)"
 	@echo "make clean       remove everything that these made"
 
-demo test torch-test soak transfer-soak check format bench core-test fuzz: fresh
+demo test torch-test soak transfer-soak numpy-test check format bench core-test fuzz: fresh
 
-demo soak transfer-soak bench check format core-test fuzz:
+demo soak transfer-soak numpy-test bench check format core-test fuzz:
 	@version=$$(tools/preflight.sh first $(PYTHONS)) && $(MAKE) do-$@ VERSION=$$version
 
 test:
@@ -67,7 +70,8 @@ fresh:
 
 # ---- what needs a VERSION --------------------------------------------------------------------
 
-.PHONY: do-demo do-torch-test do-soak do-transfer-soak do-bench do-check do-format do-fuzz do-core-test do-core-release do-core-asan do-core-tsan
+.PHONY: do-demo do-torch-test do-soak do-transfer-soak do-numpy-test do-bench do-check do-format do-fuzz \
+	do-core-test do-core-release do-core-asan do-core-tsan
 
 do-demo: $(VENV)/.package
 	@$(VENV)/bin/python -m blockpool demo $(DEMO_ARGS)
@@ -83,6 +87,9 @@ do-soak: $(VENV)/.package
 do-transfer-soak: $(VENV)/.package
 	$(VENV)/bin/python -m pip install --quiet "numpy>=1.26"
 	@$(VENV)/bin/python tests/stress/transfer_soak.py $(TRANSFER_ARGS)
+
+do-numpy-test: $(VENV)/.package $(VENV)/.numpy-test
+	@PATH="$(BIN):$$PATH" $(VENV)/bin/python tests/numpy_suite.py $(NUMPY_ARGS)
 
 do-bench: $(VENV)/.package $(VENV)/.bench
 	$(IN_CORE) cmake --preset release
@@ -131,7 +138,7 @@ do-core-release do-core-asan do-core-tsan: do-core-%: $(VENV)/.build
 	.venv/$*/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	@touch $@
 
-# .build, .test and .lint are the groups of those names in pyproject.toml. (One rule for all three
+# .build, .test, .numpy-test and .lint are the groups of those names in pyproject.toml. (One rule for all
 # would not do: make takes several patterns in one rule for the results of one run.)
 INSTALL_GROUP = .venv/$*/bin/python -m pip install --quiet --group $(patsubst .%,%,$(notdir $@)) \
 	&& touch $@
@@ -140,6 +147,9 @@ INSTALL_GROUP = .venv/$*/bin/python -m pip install --quiet --group $(patsubst .%
 	$(INSTALL_GROUP)
 
 .venv/%/.test: .venv/%/.made pyproject.toml
+	$(INSTALL_GROUP)
+
+.venv/%/.numpy-test: .venv/%/.made pyproject.toml
 	$(INSTALL_GROUP)
 
 .venv/%/.lint: .venv/%/.made pyproject.toml

@@ -13,6 +13,9 @@ _Lease, which is the exporter of every view. From then on the run goes back when
 gone, and «is it in use?» is the reference count of the lease. Exports are not counted: numpy.ndarray(buffer=…)
 releases its export at once and keeps only a reference to the exporter.
 
+An array for which NumPy itself took memory of the pool (Pool.numpy_allocator) has neither: NumPy gives the memory back
+by its address, and the array keeps the mapping by way of the capsule of its handler.
+
 In debug mode a block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug) when the
 run comes back. So the hot calls need not know of it.
 
@@ -25,10 +28,12 @@ from cpython.buffer cimport (
     PyBUF_ANY_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer,
 )
+from cpython.contextvars cimport PyContextVar_New_with_default, PyContextVar_Set, get_value
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_CheckExact
 from cpython.memoryview cimport PyMemoryView_Check, PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.weakref cimport PyWeakref_NewRef
 from posix.unistd cimport getpid
@@ -97,6 +102,7 @@ include "_pool.pxi"
 include "_array.pxi"
 include "_dlpack.pxi"
 include "_waiting.pxi"
+include "_numpy_allocator.pxi"
 include "_private.pxi"
 include "_shared.pxi"
 include "_transfer.pxi"

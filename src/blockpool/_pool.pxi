@@ -437,6 +437,46 @@ cdef class Pool:
         """
         return copied_array(self, source, dtype, order, timeout)
 
+    def numpy_allocator(self):
+        """Return a context manager, in which NumPy takes array data from this private pool.
+
+        It may be entered any number of times, and inside others; the innermost counts. It holds for the context
+        (`contextvars`) that enters it: tasks that start inside inherit it, a new thread starts with NumPy's own.
+
+        Returns
+        -------
+        context manager
+
+        Raises
+        ------
+        ValueError
+            If the pool is shared, in debug mode, or its `alignment` is less than 16.
+        PoolClosed
+            If the pool is closed.
+        ImportError
+            If there is no NumPy.
+
+        Notes
+        -----
+        Every array gives its memory back where it came from, whenever and in whatever thread it ends; the pool's memory
+        stays mapped until then. NumPy's own memory serves what finds no room, counted among `failures`, what is
+        smaller than half a block, which would waste most of it, and all once the pool is closed. An array that grows
+        stays in the kind of memory where it began, unless the pool has no room. Nothing waits or collects garbage for
+        room.
+
+        What arrays take and give counts in whole blocks.
+
+        Examples
+        --------
+        >>> import blockpool, numpy
+        >>> pool = blockpool.Pool("1MiB", 64, prefault=True)
+        >>> with pool.numpy_allocator():
+        ...     a = numpy.ones(1_000_000)
+        >>> pool.stats().allocated
+        8
+        """
+        return numpy_allocator(self.opened())
+
     def stats(self):
         """Return the state of the pool.
 

@@ -66,6 +66,8 @@ def pool_methods(pool: Pool) -> None:
     assert_type(pool.runs(), list[Run])
     assert_type(pool.check(), Audit)
     assert_type(pool.residency(), Residency)
+    with pool.numpy_allocator() as nothing:
+        assert_type(nothing, None)
     assert_type(pool.outstanding(), list[Outstanding])
     pool.close()
     with pool as same:
@@ -91,8 +93,8 @@ def subclasses(pool: MyPool) -> None:
 
 
 def exits_swallow_nothing(pool: Pool, block: Block) -> int:
-    """No statement is missing a return: neither `with` swallows exceptions."""
-    with pool, block:
+    """No statement is missing a return: no `with` swallows exceptions."""
+    with pool, block, pool.numpy_allocator():
         return 1
 
 

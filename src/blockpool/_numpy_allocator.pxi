@@ -1,0 +1,192 @@
+# NumPy's array data from a private pool: a memory handler as NEP 49 describes it.
+#
+# Every array keeps a reference to the capsule of the handler that gave it its memory, and calls that handler to give
+# it back. The capsule keeps the mapping. So the memory outlives the context, the Pool object and the asking thread.
+#
+# NumPy calls a handler with the GIL held nearly always; fromstring and fromfile resize without it. So each function
+# takes the GIL, held or not. Then what is counted here may be plain, and the moments between looking at a run and
+# releasing it are nobody else's. Nothing gives it up in between: NumPy is in the midst of making an array.
+#
+# What does not go to the pool goes to NumPy's own handler, with just the arguments that NumPy gave. The address tells
+# where a pointer came from.
+
+cdef extern from "_ndarray.h":
+    ctypedef struct PyDataMemAllocator:
+        void *ctx
+        void *(*malloc)(void *ctx, size_t size) noexcept
+        void *(*calloc)(void *ctx, size_t count, size_t size) noexcept
+        void *(*realloc)(void *ctx, void *memory, size_t size) noexcept
+        void (*free)(void *ctx, void *memory, size_t size) noexcept
+
+    ctypedef struct PyDataMem_Handler:
+        char name[127]
+        unsigned char version
+        PyDataMemAllocator allocator
+
+    PyObject *PyDataMem_DefaultHandler
+    object PyDataMem_SetHandler(object capsule)
+
+# NumPy's name for such capsules.
+cdef const char *CAPSULE = "mem_handler"
+
+# The least that NumPy, and what is compiled for it, expects of memory: what malloc gives.
+cdef enum: NUMPY_ALIGNMENT = 16
+
+# NumPy's own handler; lives as long as NumPy.
+cdef PyDataMemAllocator *numpys_own = NULL
+
+# What is entered in this context, the innermost first: (allocator, the handler before it, the rest), or ().
+cdef object entered = PyContextVar_New_with_default("blockpool.numpy_allocator", ())
+
+
+cdef void *claim_for_numpy(_Mapping m, size_t size) noexcept:
+    """Memory of the pool; NULL if there is no room, or a block is more than twice what is asked for."""
+    cdef shared_run run
+    cdef uint64_t n
+    if size < m.block_size // 2 or m.closed:
+        return NULL
+    n = (size - 1) // m.block_size + 1
+    if n > m.blocks or not claim_few(m, n, 0, &run):
+        m.failures += 1
+        return NULL
+    count_allocation(m, n, n * m.block_size)
+    return address_of(m, run.index)
+
+
+cdef bint run_of_numpy(_Mapping m, const void *memory, shared_run *run) noexcept:
+    """The run that begins at that address; no blocks if none does. Say whether the address is the pool's at all."""
+    cdef uintptr_t at = <uintptr_t>memory, start = <uintptr_t>m.data
+    cdef uint64_t first = 0, n = 0
+    if at < start or at - start >= m.blocks * m.block_size:
+        return False
+    run.index = (at - start) // m.block_size
+    run.generation = 0
+    run.blocks = 0
+    if address_of(m, run.index) == memory and pool_next_run(m.core, run.index, &first, &n) and first == run.index:
+        run.blocks = n
+    return True
+
+
+cdef void *numpy_malloc(void *ctx, size_t size) noexcept with gil:
+    cdef void *memory = claim_for_numpy(<_Mapping>ctx, size)
+    return memory if memory != NULL else numpys_own.malloc(numpys_own.ctx, size)
+
+
+cdef void *numpy_calloc(void *ctx, size_t count, size_t size) noexcept with gil:
+    cdef void *memory
+    if size and count > <size_t>-1 // size:
+        return NULL
+    memory = claim_for_numpy(<_Mapping>ctx, count * size)
+    if memory == NULL:
+        return numpys_own.calloc(numpys_own.ctx, count, size)
+    return memset(memory, 0, count * size)
+
+
+cdef void *numpy_realloc(void *ctx, void *memory, size_t size) noexcept with gil:
+    """Memory of NumPy's own stays there: nobody here knows its size."""
+    cdef _Mapping m = <_Mapping>ctx
+    cdef shared_run run
+    cdef size_t had
+    cdef void *moved
+    if memory == NULL:
+        return numpy_malloc(ctx, size)
+    if not run_of_numpy(m, memory, &run):
+        return numpys_own.realloc(numpys_own.ctx, memory, size)
+    had = run.blocks * m.block_size
+    if had // 2 <= size <= had:
+        return memory
+    moved = numpy_malloc(ctx, size)
+    if moved == NULL:
+        return memory if size < had else NULL
+    memcpy(moved, memory, min(size, had))
+    numpy_free(ctx, memory, had)
+    return moved
+
+
+cdef void numpy_free(void *ctx, void *memory, size_t size) noexcept with gil:
+    cdef _Mapping m = <_Mapping>ctx
+    cdef shared_run run
+    if not run_of_numpy(m, memory, &run):
+        numpys_own.free(numpys_own.ctx, memory, size)
+    elif run.blocks:  # else somebody freed it before
+        give_back(m, &run, run.blocks * m.block_size)
+
+
+cdef void drop_handler(capsule) noexcept:
+    cdef PyDataMem_Handler *handler = <PyDataMem_Handler *>PyCapsule_GetPointer(capsule, CAPSULE)
+    Py_DECREF(<object>handler.allocator.ctx)
+    c_free(handler)
+
+
+cdef object handler_capsule(_Mapping m):
+    """A capsule of the mapping's handler, which keeps the mapping."""
+    cdef PyDataMem_Handler *handler = <PyDataMem_Handler *>malloc(sizeof(PyDataMem_Handler))
+    if handler == NULL:
+        raise MemoryError(f"no memory for a handler of {sizeof(PyDataMem_Handler)} bytes")
+    memset(handler, 0, sizeof(PyDataMem_Handler))
+    memcpy(handler.name, b"blockpool", 9)
+    handler.version = 1
+    handler.allocator.ctx = <void *>m
+    handler.allocator.malloc = numpy_malloc
+    handler.allocator.calloc = numpy_calloc
+    handler.allocator.realloc = numpy_realloc
+    handler.allocator.free = numpy_free
+    try:
+        capsule = PyCapsule_New(handler, CAPSULE, drop_handler)
+    except BaseException:
+        c_free(handler)
+        raise
+    Py_INCREF(m)
+    return capsule
+
+
+@cython.final
+@cython.internal
+cdef class _NumpyAllocator:
+    """What `Pool.numpy_allocator` returns."""
+
+    cdef _Mapping mapping
+    cdef object capsule
+
+    def __enter__(self):
+        if self.mapping.closed:
+            raise PoolClosed("the pool is closed; make a new one, or close it later")
+        PyContextVar_Set(entered, (self, PyDataMem_SetHandler(self.capsule), get_value(entered)))
+
+    def __exit__(self, kind, value, traceback, /):
+        innermost = get_value(entered)
+        if not innermost or innermost[0] is not self:
+            raise RuntimeError(
+                "this is not the innermost numpy_allocator() entered in this context; leave each in the context that "
+                "entered it, the last first"
+            )
+        PyDataMem_SetHandler(innermost[1])
+        PyContextVar_Set(entered, innermost[2])
+
+
+cdef object numpy_allocator(_Mapping m):
+    global numpys_own
+    cdef _NumpyAllocator made
+    if m.member != NULL:
+        raise ValueError(
+            "numpy_allocator() is for private pools: a shared one would keep arrays of which no other process knows; "
+            "make a private pool for them, or single arrays with empty() and zeros()"
+        )
+    if m.guard is not None:
+        raise ValueError(
+            "numpy_allocator() is not for pools in debug mode: NumPy's arrays have no slack to watch and no stack to "
+            "remember; make the pool with debug=False"
+        )
+    if m.alignment < NUMPY_ALIGNMENT:
+        raise ValueError(
+            f"NumPy needs memory aligned to {NUMPY_ALIGNMENT}, and the blocks of this pool are aligned to "
+            f"{m.alignment}; make block_size a multiple of {NUMPY_ALIGNMENT}"
+            + (", and start the buffer on one" if m.borrowed else "")
+        )
+    need_numpy()
+    if numpys_own == NULL:
+        numpys_own = &(<PyDataMem_Handler *>PyCapsule_GetPointer(<object>PyDataMem_DefaultHandler, CAPSULE)).allocator
+    made = _NumpyAllocator.__new__(_NumpyAllocator)
+    made.mapping = m
+    made.capsule = handler_capsule(m)
+    return made
