@@ -96,13 +96,20 @@ cdef enum: DOMAIN = 0x706F6F6C
 # «No timeout given», recognised without a comparison.
 cdef object ZERO = 0
 
+# What memory is, and who owns it
 include "_mapping.pxi"
 include "_block.pxi"
+# Pools: what both kinds have in common, then each kind
 include "_pool.pxi"
+include "_claim.pxi"
+include "_waiting.pxi"
+include "_private.pxi"
+include "_attach.pxi"
+include "_shared.pxi"
+include "_passing.pxi"
+include "_fork.pxi"
+# Other libraries
 include "_array.pxi"
 include "_dlpack.pxi"
-include "_waiting.pxi"
 include "_numpy_allocator.pxi"
-include "_private.pxi"
-include "_shared.pxi"
 include "_transfer.pxi"

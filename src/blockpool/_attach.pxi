@@ -1,0 +1,237 @@
+# Shared pools of this process: made, attached, found again.
+
+# The shared mappings of this process, by pool id.
+cdef object mappings = weakref.WeakValueDictionary()
+
+
+cdef _Mapping new_member():
+    """A mapping with room for a membership, that is none yet."""
+    cdef _Mapping m = _Mapping.__new__(_Mapping)
+    cdef void *memory = NULL
+    if os_map_private(sizeof(member), False, &memory):
+        raise MemoryError("no memory for a membership in a pool")
+    m.member = <member *>memory
+    enlist(m.member)
+    return m
+
+
+cdef _Mapping joined(_Mapping m, bint fork_shares):
+    """Complete a mapping whose membership began; or the one that this process has of the same pool already."""
+    m.data = segment_data(m.member.memory, &m.member.geometry)
+    m.block_size = m.member.geometry.block_size
+    m.blocks = m.member.geometry.blocks
+    m.alignment = alignment_of(<uintptr_t>m.data, m.block_size)
+    m.id = <bytes>m.member.geometry.id[:SEGMENT_ID_BYTES]
+    m.name = (<bytes>m.member.name).decode()[len("blockpool."):] or None
+    m.fork_shares = fork_shares
+    existing = known(m.id)
+    if existing is not None:
+        return existing
+    mappings[m.id] = m
+    return m
+
+
+cdef _Mapping known(bytes pool_id):
+    """The mapping that this process has of a pool, if it has a part in the pool through it; else None."""
+    reference = mappings.data.get(pool_id)  # as mappings.get, but without a call of Python
+    cdef _Mapping m = None if reference is None else reference()
+    return m if m is not None and m.lost is None and not member_is_stray(m.member) else None
+
+
+cdef bint shares(on_fork) except -1:
+    if on_fork not in ("share", "detach"):
+        raise ValueError(f"on_fork must be 'share' or 'detach', not {on_fork!r:.60}")
+    return on_fork == "share"
+
+
+cdef int refuse(member_status status, member_failure *failure, what) except -1:
+    """Raise what a failed attempt to make or attach a pool is."""
+    if status == MEMBER_EXISTS:
+        raise PoolExists(f"{what} exists already; attach it, choose another name, or unlink it")
+    if status == MEMBER_NOT_FOUND:
+        raise PoolNotFound(
+            f"{what} does not exist: it was never made, or its last process has left, or its name was removed"
+        )
+    if status == MEMBER_FORBIDDEN:
+        raise PoolForbidden(f"{what} belongs to another user; processes of one user can share a pool")
+    if status == MEMBER_NO_POOL:
+        raise PoolCorrupt(f"{what} is no pool: the file holds something else")
+    if status == MEMBER_NEWER:
+        raise PoolCorrupt(f"{what} was made by a newer version of blockpool; upgrade, or make the pool anew")
+    if status == MEMBER_TRUNCATED:
+        raise PoolCorrupt(
+            f"{what} is damaged: its file has another size than its header says; unlink it, and make it anew"
+        )
+    if status == MEMBER_CORRUPT:
+        raise PoolCorrupt(f"{what} is damaged: its header contradicts itself; unlink it, and make it anew")
+    if status == MEMBER_FULL:
+        raise TooManyProcesses(f"{what} has 47 processes attached, which is the most; let one leave first")
+    if status == MEMBER_BUSY:
+        raise PoolBusy(
+            f"{what}: process {failure.process} has kept others from attaching, leaving and recovering for "
+            f"{GATE_SECONDS:g} s; if it is stopped, continue or kill it"
+        )
+    if status == MEMBER_NO_ROOM:
+        raise PoolExhausted(
+            f"{what}: not enough shared memory; {failure.available} bytes are available; ask for less, or free some"
+        )
+    raise OSError(-failure.error, f"{what}: {os.strerror(-failure.error)}")
+
+
+cdef titled(name):
+    return "the pool" if name is None else f"pool {name!r}"
+
+
+cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork):
+    cdef member_request request
+    cdef member_failure failure
+    cdef member_status status
+    cdef bint fork_shares = shares(on_fork)
+    cdef _Mapping m
+    cdef int error
+    size = as_block_size(block_size)
+    count = as_count(blocks, "blocks")
+    if count > LEDGER_MOST_BLOCKS:
+        raise ValueError(f"blocks must be at most {LEDGER_MOST_BLOCKS} in a shared pool, not {readable(count)}")
+    if size * count > SEGMENT_MOST_BYTES:
+        raise PoolExhausted(
+            f"asked for {readable(size * count)} bytes ({count} blocks of {size}); ask for fewer or smaller blocks"
+        )
+    if permanent and name is None:
+        raise ValueError("a permanent pool needs a name, or nobody could come back to it")
+    cdef bytes file = b"" if name is None else file_name(name).encode()
+    request.name = NULL
+    if name is not None:
+        request.name = file
+    request.block_size = size
+    request.blocks = count
+    request.permanent = bool(permanent)
+    request.gate_seconds = GATE_SECONDS
+    for _ in range(100):  # it may vanish between the one attempt and the other
+        m = new_member()
+        with nogil:
+            status = member_create(m.member, &request, &failure)
+        if status == MEMBER_OK:
+            break
+        if status == MEMBER_NO_ROOM:
+            raise PoolExhausted(
+                f"asked for {size * count} bytes ({count} blocks of {size}) of shared memory; "
+                f"{failure.available} bytes are available; ask for fewer or smaller blocks, "
+                "free some memory, or make /dev/shm larger"
+            )
+        if status != MEMBER_EXISTS or not exist_ok:
+            refuse(status, &failure, titled(name))
+        try:
+            m = attach_named(name, on_fork)
+        except PoolNotFound:
+            continue
+        if m.block_size != size or m.blocks != count:
+            raise PoolExists(
+                f"{titled(name)} exists with {m.blocks} blocks of {m.block_size} bytes, not {count} of {size}; "
+                "attach it as it is, or choose another name"
+            )
+        return m
+    else:
+        raise PoolExists(f"{titled(name)} keeps vanishing and coming back; choose another name")
+    m = joined(m, fork_shares)
+    if prefault:
+        with nogil:
+            error = os_prefault(m.member.memory, m.member.geometry.bytes)
+        if error:
+            raise PoolExhausted(f"{titled(name)}: the kernel cannot map every page: {os.strerror(-error)}")
+    return m
+
+
+cdef _Mapping attach_named(name, on_fork):
+    cdef bint fork_shares = shares(on_fork)
+    cdef bytes file = file_name(name).encode()
+    cdef const char *file_chars = file
+    cdef unsigned char id[SEGMENT_ID_BYTES]
+    cdef member_failure failure
+    cdef member_status status
+    cdef _Mapping m
+    if member_identify(file_chars, id) == MEMBER_OK:
+        m = known(<bytes>id[:SEGMENT_ID_BYTES])
+        if m is not None:
+            return m
+    m = new_member()
+    with nogil:
+        status = member_attach(m.member, file_chars, GATE_SECONDS, &failure)
+    if status != MEMBER_OK:
+        refuse(status, &failure, titled(name))
+    return joined(m, fork_shares)
+
+
+cdef _Mapping attach_found(pool_id, process):
+    """Attach a pool without a name, through a descriptor that some process has of it."""
+    cdef member_failure failure
+    cdef member_status status = MEMBER_NOT_FOUND
+    cdef _Mapping m
+    cdef int file
+    for owner, number in find_descriptor(pool_id, process):
+        file = os_open_of(owner, number)
+        if file < 0:
+            continue
+        m = new_member()
+        with nogil:
+            status = member_attach_file(m.member, file, GATE_SECONDS, &failure)
+        if status == MEMBER_OK:
+            if (<bytes>m.member.geometry.id[:SEGMENT_ID_BYTES]).hex() == pool_id:
+                return joined(m, True)
+            status = MEMBER_NOT_FOUND
+        elif status not in (MEMBER_NOT_FOUND, MEMBER_FORBIDDEN):
+            refuse(status, &failure, "the pool")
+    raise PoolNotFound("the pool is gone: no process of this user has it any more")
+
+
+cdef _Mapping mapping_of(handle):
+    """This process's mapping of the pool that a handle names, attached now if it has to be."""
+    cdef _Mapping m = known(bytes.fromhex(handle.pool_id))
+    if m is not None:
+        return m
+    if handle.name is None:
+        return attach_found(handle.pool_id, handle.process)
+    m = attach_named(handle.name, "share")
+    if m.id.hex() != handle.pool_id:
+        raise PoolNotFound(f"the pool {handle.name!r} that the handle names is gone; another one has its name now")
+    return m
+
+
+def _attach_pickled(text, fork_shares):
+    """Unpickle a shared pool."""
+    owner = Pool.__new__(Pool)
+    m = mapping_of(Handle.parse(text))
+    adopt(<Pool>owner, m)
+    return owner
+
+
+cdef int unlink_shared(_Mapping m) except -1:
+    cdef member_failure failure
+    cdef member_status status
+    if m.member == NULL:
+        raise PoolNotFound("the pool is private: it has no name to remove")
+    with nogil:
+        status = member_unlink(m.member, GATE_SECONDS, &failure)
+    if status == MEMBER_NOT_FOUND:
+        raise PoolNotFound(f"{titled(m.name)} has no name to remove: it never had one, or it was removed before")
+    if status == MEMBER_STRAY:
+        fail(m, status, 0)
+    if status != MEMBER_OK:
+        refuse(status, &failure, titled(m.name))
+    return 0
+
+
+def sweep():
+    """Remove what killed programs left behind.
+
+    That is every named pool of this user that is not permanent and has no living process.
+
+    Returns
+    -------
+    int
+        How many pools were removed.
+    """
+    cdef unsigned count
+    with nogil:
+        count = member_sweep()
+    return count

@@ -1,0 +1,62 @@
+# How blocks are claimed, whichever kind the pool is of.
+
+cdef bint reclaim(_Mapping m) except -1:
+    """Have the pool take back what nobody uses, but nobody has returned yet; say whether there may be some."""
+    if m.member != NULL:
+        return recover_shared(m, 0, -1) is not None
+    return m.guard is not None and release_rested(m, True)
+
+
+cdef int collect(_Mapping m) except -1:
+    """Have Python free what nobody can reach."""
+    gc.collect()
+    reclaim(m)
+    return 0
+
+
+cdef inline bint claim_one(_Mapping m, shared_run *run) noexcept:
+    """Claim a block without waiting, or looking for the dead."""
+    if m.member != NULL:
+        return member_allocate(m.member, 1, 0, run) == MEMBER_OK
+    run.index = pool_allocate(m.core)
+    run.blocks = 1
+    run.generation = 0
+    return run.index != BITMAP_NONE
+
+
+cdef inline uint64_t few(_Mapping m, blocks) noexcept:
+    """How many blocks are asked for, if that is an int and the search short enough to keep the GIL; else 0."""
+    cdef int overflow = 0
+    cdef long long n
+    if not PyLong_CheckExact(blocks) or m.blocks > LARGE_POOL:
+        return 0
+    n = PyLong_AsLongLongAndOverflow(blocks, &overflow)
+    return <uint64_t>n if 0 < n <= <long long>MANY and <uint64_t>n <= m.blocks else 0
+
+
+cdef inline bint claim_few(_Mapping m, uint64_t n, uint64_t slack, shared_run *run) noexcept:
+    """Claim a run without waiting, or looking for the dead."""
+    if m.member != NULL:
+        return member_allocate(m.member, n, recorded(slack), run) == MEMBER_OK
+    run.index = pool_allocate(m.core) if n == 1 else pool_allocate_run(m.core, n)
+    run.blocks = n
+    run.generation = 0
+    return run.index != BITMAP_NONE
+
+
+cdef inline uint32_t recorded(uint64_t slack) noexcept:
+    """As much of the slack of a run as its record holds."""
+    return <uint32_t>min(slack, <uint64_t>0xFFFFFFFF)
+
+
+cdef bint attempt(_Mapping m, uint64_t n, uint64_t slack, bint many, shared_run *out) except -1:
+    """Claim n blocks, or nothing."""
+    return attempt_shared(m, n, slack, many, out) if m.member != NULL else attempt_private(m, n, many, out)
+
+
+cdef uint64_t allocated_of(_Mapping m) noexcept:
+    cdef shared_totals totals
+    if m.member != NULL:
+        shared_count(&m.member.shared, &totals)
+        return totals.allocated
+    return bitmap_count(&m.core.bitmap)

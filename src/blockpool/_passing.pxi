@@ -1,0 +1,110 @@
+# How a run of a shared pool passes from process to process: handles, tickets, pickles.
+
+cdef handle_of(_Mapping m, const shared_run *run, kind):
+    if m.member == NULL:
+        raise TypeError(
+            "a block of a private pool has no name that another process could use; make the pool with Pool.create()"
+        )
+    return kind(m.id.hex(), run.index if run != NULL else 0, run.generation if run != NULL else 0, os.getpid(), m.name)
+
+
+cdef int share_run(_Mapping m, const shared_run *run, count) except -1:
+    cdef member_status status
+    if m.member == NULL:
+        raise TypeError("a block of a private pool cannot be shared; make the pool with Pool.create()")
+    if m.forking is not None:
+        await_fork(m)
+    status = member_share(m.member, run, count) if count <= LEDGER_MOST_TICKETS else MEMBER_TICKETS
+    if status != MEMBER_OK:
+        fail(m, status, run.index)
+    return 0
+
+
+def redeem(handle, /):
+    """Take the run that a handle or ticket names, in any process; attaches its pool if need be.
+
+    Parameters
+    ----------
+    handle : Handle, Ticket, str or bytes
+
+    Returns
+    -------
+    Block
+
+    Raises
+    ------
+    StaleHandle
+        If the run is no more: freed by all that held it.
+    PoolNotFound
+        If the pool is no more.
+    ValueError, TypeError
+        If it is no handle or ticket.
+    """
+    if not isinstance(handle, Handle):
+        handle = Handle.parse(handle)
+    return redeemed(mapping_of(handle), handle.index, handle.generation, isinstance(handle, Ticket))
+
+
+cdef Block redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying):
+    cdef shared_run run
+    cdef member_status status
+    cdef Block block = Block.__new__(Block)
+    cdef uint64_t slack
+    if m.lost is not None or m.forking is not None:
+        await_fork(m)
+    run.index = index
+    run.generation = generation
+    run.blocks = 0
+    # a handle takes nothing
+    status = member_redeem(m.member, &run) if flying else member_hold(m.member, &run)
+    while status == MEMBER_LOCKED:
+        with nogil:
+            os_yield()
+            status = member_redeem(m.member, &run) if flying else member_hold(m.member, &run)
+    if status == MEMBER_STALE:
+        raise StaleHandle(
+            f"the run at block {index} that this {'ticket' if flying else 'handle'} names was freed; "
+            "keep a Block of it, or send a ticket (Block.share()) for each receiver"
+        )
+    if status != MEMBER_OK:
+        fail(m, status, index)
+    slack = shared_slack(&m.member.shared, run.index)
+    open_block(block, m, &run, run.blocks * m.block_size - min(slack, m.block_size - 1))
+    return block
+
+
+cdef tuple reference_of(_Mapping m, const shared_run *run):
+    """A ticket as pickles carry it; `received` takes it."""
+    return m.id, run.index, run.generation, getpid(), m.name
+
+
+cdef Block received(bytes pool_id, uint64_t index, uint64_t generation, process, name):
+    """Redeem a reference that came in a pickle."""
+    cdef _Mapping m = known(pool_id)
+    if m is None:
+        m = mapping_of(Ticket(pool_id.hex(), index, generation, process, name))
+    return redeemed(m, index, generation, True)
+
+
+def _receive_block(pool_id, index, generation, process, name, uint64_t nbytes, bint readonly):
+    """Unpickle a Block."""
+    cdef Block block = received(pool_id, index, generation, process, name)
+    if nbytes <= block.run.blocks * block.mapping.block_size:
+        block.nbytes = nbytes
+    if not readonly:
+        return block
+    twin = block.readonly()
+    block.release()
+    return twin
+
+
+# The function that pickles of a Block name; looked up once.
+cdef object receive_block = None
+
+
+def _send_block(Block block not None):
+    """Pickle a Block: what to call, and with a reference in flight."""
+    return block.sent()
+
+
+copyreg.pickle(Block, _send_block)  # found sooner than __reduce_ex__
