@@ -80,4 +80,6 @@ def __getattr__(name: str) -> Any:
         from blockpool import stats
 
         return getattr(stats, name)
+    if name in {"classic", "multiprocessing", "shared_memory"}:
+        raise AttributeError(f"blockpool.{name} is a module; import blockpool.{name}")
     raise AttributeError(f"module 'blockpool' has no attribute {name!r}")

@@ -101,7 +101,10 @@ cdef int form_of(shape, dtype, form *out) except -1:
             if overflow:
                 raise ValueError(f"shape must be at most 2**63 - 1 in any dimension, not {readable(shape)}")
         else:
-            PyArray_IntpConverter(shape, &dims)
+            try:
+                PyArray_IntpConverter(shape, &dims)
+            except TypeError:
+                raise TypeError(f"shape must be an int or a tuple of ints, not {shape!r:.60}") from None
             out.dimensions = dims.len
             if dims.len <= MOST_DIMENSIONS:
                 for i in range(dims.len):

@@ -189,7 +189,7 @@ _lock = threading.RLock()
 _waiters: dict[_Mapping, _Waiter] = {}
 
 
-async def allocate(pool: Pool, blocks: int, nbytes: int, seconds: float) -> Block:
+async def allocate_async(pool: Pool, blocks: int, nbytes: int, seconds: float) -> Block:
     """Do what `Pool.allocate_async` says, with arguments that were checked: so many bytes in so many blocks."""
     if not seconds:
         return pool.allocate(nbytes=nbytes)

@@ -181,7 +181,10 @@ cdef _Mapping attach_found(pool_id, process):
             status = MEMBER_NOT_FOUND
         elif status not in (MEMBER_NOT_FOUND, MEMBER_FORBIDDEN):
             refuse(status, &failure, "the pool")
-    raise PoolNotFound("the pool is gone: no process of this user has it any more")
+    raise PoolNotFound(
+        "the pool is gone: its last process ended, or dropped its Pool, before this was received; keep the Pool open, "
+        "in the parent say, until all is received, or make it with a name and permanent=True"
+    )
 
 
 cdef _Mapping mapping_of(handle):

@@ -381,7 +381,12 @@ cdef class Block:
             )
         if receive_block is None:
             from blockpool._receive import block as receive_block
-        self.enter()
+        try:
+            self.enter()
+        except InvalidBlock as error:
+            raise InvalidBlock(
+                f"{error}. If it was put in a queue: that pickles later, so leave the block alone after put()"
+            ) from None
         try:
             share_run(m, &self.run, 1)
             readonly = self.lease is not None and self.lease.parent is not None

@@ -22,6 +22,10 @@ cdef extern from "os.h" nogil:
     void os_yield()
 
 
+cdef extern from "os_shm.h" nogil:
+    void os_sleep(double seconds)
+
+
 cdef extern from "pool.h" nogil:
     const uint64_t BITMAP_NONE
     const uint64_t BITMAP_MOST

@@ -317,12 +317,12 @@ cdef class Pool:
         A call that is cancelled gives back what it was given meanwhile. While any waits, one daemon thread a pool
         waits for all of them.
         """
-        from blockpool._async import allocate
+        from blockpool._async import allocate_async
 
         cdef double seconds = seconds_of(timeout)
         cdef uint64_t n = 0, length = 0
         self.measure(self.opened(), blocks, nbytes, &n, &length)
-        return allocate(self, n, length, seconds)
+        return allocate_async(self, n, length, seconds)
 
     def allocate_many(self, count, *, timeout=0):
         """Allocate `count` single blocks, all or nothing.
@@ -564,6 +564,8 @@ cdef class Pool:
             If the pool is not in debug mode.
         """
         if self.guard is None:
+            if self.mapping is not None and self.mapping.member != NULL:
+                raise ValueError("a shared pool keeps no stacks; runs() shows which process holds what")
             raise ValueError("the pool keeps no stacks; make it with debug=True, or run python -X dev")
         return self.guard.outstanding()
 
@@ -585,7 +587,10 @@ cdef class Pool:
     def __reduce_ex__(self, protocol):
         cdef _Mapping m = self.opened()
         if m.member == NULL:
-            raise TypeError("a private pool cannot be pickled or copied: no other process can reach its memory")
+            raise TypeError(
+                "a private pool cannot be pickled or copied: no other process can reach its memory; "
+                "make it with Pool.create()"
+            )
         return _attach_pickled, (str(handle_of(m, NULL, Handle)), m.fork_shares)
 
     cdef _Mapping opened(self):

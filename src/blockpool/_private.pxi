@@ -89,8 +89,13 @@ cdef check_private(_Mapping m):
 
     cdef pool_fault faults[FAULTS]
     cdef uint64_t count, allocated, runs = 0, first = 0, n = 0, at = 0, i
+    cdef double until
     with nogil:
+        until = os_now() + AT_REST
         count = pool_check(m.core, faults, FAULTS)
+        while count and os_now() < until:
+            os_sleep(AT_REST / 20)
+            count = pool_check(m.core, faults, FAULTS)
         allocated = bitmap_count(&m.core.bitmap)
         while pool_next_run(m.core, at, &first, &n):
             runs += 1

@@ -171,8 +171,16 @@ cdef check_shared(_Mapping m):
     cdef shared_run run
     cdef member_failure failure
     cdef member_status status
+    cdef uint64_t more = 0
+    cdef double until
     with nogil:
-        status = member_check(m.member, GATE_SECONDS, faults, FAULTS, &count, &healed, &failure)
+        until = os_now() + AT_REST
+        while True:
+            status = member_check(m.member, GATE_SECONDS, faults, FAULTS, &count, &more, &failure)
+            healed += more
+            if status != MEMBER_OK or count == 0 or os_now() >= until:
+                break
+            os_sleep(AT_REST / 20)
         shared_count(&m.member.shared, &totals)
         while shared_next_run(&m.member.shared, at, &run, &word):
             runs += 1

@@ -556,7 +556,7 @@ def test_a_pool_without_a_name_is_found(peers):
     middle("del got; gc.collect()")
     last("del got; gc.collect()")
     for text in (ticket, handle):
-        with pytest.raises(bp.PoolNotFound, match="no process"):
+        with pytest.raises(bp.PoolNotFound, match="its last process ended"):
             bp.redeem(text)
 
 
@@ -749,3 +749,30 @@ def test_the_memory_of_a_pool_without_a_name_is_found_among_files_that_come_and_
     os.close(below)  # its number is the one that looking takes
     pool_id = pool.allocate().handle.pool_id
     assert [owner for owner, _ in find_descriptor(pool_id, os.getpid())] == [os.getpid()]
+
+
+def test_a_block_that_was_given_back_before_a_queue_sent_it(shared):
+    """The error says that queues pickle later; it has the class of any use of such a block."""
+    block = shared.allocate()
+    block.release()
+    with pytest.raises(bp.InvalidBlock, match="leave the block alone after put"):
+        pickle.dumps(block)
+
+
+def test_a_shared_pool_keeps_no_stacks(shared):
+    """What it has instead is said."""
+    with pytest.raises(ValueError, match=r"runs\(\) shows which process"):
+        shared.outstanding()
+
+
+@pytest.mark.parametrize("name", ["classic", "multiprocessing", "shared_memory"])
+def test_modules_are_imported_by_name(run_python, name):
+    """Whoever takes a module for an attribute is told to import it."""
+    said = run_python(f"""
+        import blockpool
+        try:
+            blockpool.{name}
+        except AttributeError as error:
+            print(error)
+    """)
+    assert said == f"blockpool.{name} is a module; import blockpool.{name}\n"
