@@ -77,10 +77,13 @@ async def converse(sock: socket.socket, pool: blockpool.Pool, workers: Executor)
             (length,) = LENGTH.unpack(head)
             if not 0 < length <= BLOCK_BYTES:
                 return  # no such client can be helped
-            with await pool.allocate_async(nbytes=length) as block:
+            block = await pool.allocate_async(nbytes=length)
+            try:
                 if not await receive_into(sock, block.buf):
                     return
                 answer = await loop.run_in_executor(workers, parse, block)
+            finally:
+                block.release()  # not `with`: the executor may refer to the block for a moment longer
             await loop.sock_sendall(sock, ANSWER.pack(*answer))
 
 
