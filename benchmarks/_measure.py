@@ -110,6 +110,11 @@ def compare(
     return of_pairs(what, a_ns, peer_name or str(peer), b_ns, limit=limit, faster=faster)
 
 
+def quickest(call: Callable[[], object], times: int) -> float:
+    """Return nanoseconds a call, of the quickest of several turns; for pairs that need a switch between them."""
+    return min(timeit.repeat(call, number=times, repeat=TURNS)) / times * 1e9
+
+
 def of_pairs(
     what: str,
     ours_ns: Sequence[float],

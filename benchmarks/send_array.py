@@ -9,18 +9,13 @@ the same.
 from __future__ import annotations
 
 import multiprocessing
-import timeit
 from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING
 
 import _measure
 import numpy as np
 
 import blockpool
 import blockpool.multiprocessing as carrier
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TIMES = 2000
 SMALL = {
@@ -29,11 +24,6 @@ SMALL = {
     "100 strings": [f"line {i}" for i in range(100)],
     "an array of 10 numbers": np.arange(10),
 }
-
-
-def quickest(call: Callable[[], object], times: int) -> float:
-    """Return nanoseconds a call, of the quickest of several turns."""
-    return min(timeit.repeat(call, number=times, repeat=_measure.TURNS)) / times * 1e9
 
 
 def small_messages(pool: blockpool.Pool) -> list[_measure.Comparison]:
@@ -49,9 +39,9 @@ def small_messages(pool: blockpool.Pool) -> list[_measure.Comparison]:
         with_install, without = [], []
         for _ in range(_measure.PAIRS):
             carrier.install(pool)
-            with_install.append(quickest(carry, TIMES))
+            with_install.append(_measure.quickest(carry, TIMES))
             carrier.uninstall()
-            without.append(quickest(carry, TIMES))
+            without.append(_measure.quickest(carry, TIMES))
         row = _measure.of_pairs(
             f"{name}, installed", with_install, "not installed", without, limit=1.05
         )
@@ -72,10 +62,10 @@ def first_send(size: int) -> list[_measure.Comparison]:
     installed, copied, pickled = [], [], []
     for _ in range(_measure.PAIRS):
         carrier.install(pool)
-        installed.append(quickest(carry, times))
+        installed.append(_measure.quickest(carry, times))
         carrier.uninstall()
-        copied.append(quickest(lambda: np.copyto(target, array), times))
-        pickled.append(quickest(carry, max(1, times // 4)))
+        copied.append(_measure.quickest(lambda: np.copyto(target, array), times))
+        pickled.append(_measure.quickest(carry, max(1, times // 4)))
     return [
         _measure.of_pairs(label, installed, "a copy into warm memory", copied),
         _measure.of_pairs(label, installed, "pickled and unpickled", pickled, faster=True),

@@ -119,20 +119,22 @@ cdef _Lease shared_lease(view):
     return lease if lease is not None and lease.mapping is not None and lease.mapping.member != NULL else None
 
 
-def send_array(array, bint readonly):
+def send_array(array, bint readonly, threshold):
     """Take a reference to an array in a shared pool, and return the arguments of `_receive_array`; else None."""
     global sent_count
     cdef PyObject *a = as_array(array)
     cdef _Lease lease = shared_lease(array)
+    cdef _Mapping m
     cdef int number
     if lease is None:
         return None
+    m = lease.mapping
     number = descr_number(array_descr(a))
-    share_run(lease.mapping, &lease.run, 1)
+    share_run(m, &lease.run, 1)
     sent_count += 1
-    return (
-        *reference_of(lease.mapping, &lease.run),
-        array_data(a) - <char *>address_of(lease.mapping, lease.run.index),
+    return (  # in one piece, as the quickest
+        threshold, readonly, m.id, lease.run.index, lease.run.generation, getpid(), m.name,
+        array_data(a) - <char *>address_of(m, lease.run.index),
         array.shape,
         None if array_is_c(a) else array.strides,
         array.dtype if number < 0 else number,
@@ -140,7 +142,7 @@ def send_array(array, bint readonly):
     )
 
 
-def send_buffer(memoryview view not None, bint readonly):
+def send_buffer(memoryview view not None, bint readonly, threshold):
     """The same of contiguous bytes, with the arguments of `_receive_buffer`."""
     global sent_count
     cdef Py_buffer *found = as_bytes(view)
@@ -150,7 +152,8 @@ def send_buffer(memoryview view not None, bint readonly):
     share_run(lease.mapping, &lease.run, 1)
     sent_count += 1
     offset = <char *>found.buf - <char *>address_of(lease.mapping, lease.run.index)
-    return *reference_of(lease.mapping, &lease.run), offset, found.len, readonly or found.readonly != 0
+    reference = reference_of(lease.mapping, &lease.run)
+    return threshold, readonly, *reference, offset, found.len, readonly or found.readonly != 0
 
 
 def withdraw(owner, /):
@@ -203,9 +206,10 @@ cdef _Lease received_lease(pool_id, index, generation, process, name, bint reado
 
 
 def _receive_array(
-    pool_id, index, generation, process, name, int64_t offset, tuple shape, tuple strides, dtype, bint readonly, /
+    threshold, all_readonly, pool_id, index, generation, process, name,
+    int64_t offset, tuple shape, tuple strides, dtype, bint readonly, /
 ):
-    """Unpickle an array."""
+    """Unpickle an array. How its sender sends, the first two, is for blockpool.multiprocessing."""
     cdef _Lease lease = received_lease(pool_id, index, generation, process, name, readonly)
     cdef form array
     cdef npy_intp steps[MOST_DIMENSIONS]
@@ -235,7 +239,10 @@ def _receive_array(
     return array_on(lease, &array, offset, steps, NPY_ARRAY_CARRAY if not readonly else 0)
 
 
-def _receive_buffer(pool_id, index, generation, process, name, uint64_t offset, uint64_t nbytes, bint readonly, /):
+def _receive_buffer(
+    threshold, all_readonly, pool_id, index, generation, process, name,
+    uint64_t offset, uint64_t nbytes, bint readonly, /
+):
     """Unpickle bytes."""
     view = PyMemoryView_FromObject(received_lease(pool_id, index, generation, process, name, readonly))
     return view[offset:offset + nbytes]  # never more than there is

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         def nbytes(self) -> int: ...
 
     _V = TypeVar("_V", bound=_View)
-    _Send = Callable[[_V, bool], tuple[Any, ...] | None]
+    _Send = Callable[[_V, bool, int], tuple[Any, ...] | None]
     _Copy = Callable[[Pool, _V], _V | None]
 
 __all__ = ["install", "stats", "uninstall"]
@@ -77,13 +77,13 @@ class _Route:
         self, view: _V, send: _Send[_V], copy: _Copy[_V]
     ) -> tuple[tuple[Any, ...] | None, _V]:
         """Return what is pickled of an array or buffer, None if it is to go as ever; and who holds its memory."""
-        sent = send(view, self.readonly)
+        sent = send(view, self.readonly, self.threshold)
         if sent is None and view.nbytes >= self.threshold:
             copied = copy(self.pool, view)
             if copied is not None:
                 view = copied
-                sent = send(view, self.readonly)
-        return sent and (self.threshold, self.readonly, *sent), view
+                sent = send(view, self.readonly, self.threshold)
+        return sent, view
 
 
 _route: _Route | None = None
@@ -206,17 +206,17 @@ def _reduce_or(otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
 # --- receiving ---
 
 
-def receive_array(threshold: int, readonly: bool, *parts: Any) -> NDArray[Any]:  # noqa: FBT001 - as pickle passes it
+def receive_array(*parts: Any) -> NDArray[Any]:
     """Unpickle an array that came through a pool."""
     array = _receive_array(*parts)
     if _route is None:
-        _join(array, threshold, readonly=readonly)
+        _join(array, *parts[:2])
     return array
 
 
 def receive_parcel(pickled: bytes, buffers: list[tuple[Any, ...]]) -> Any:
     """Unpickle what has out-of-band buffers that came through a pool."""
-    views = [_receive_buffer(*parts) for _, _, *parts in buffers]
+    views = [_receive_buffer(*parts) for parts in buffers]
     if _route is None:
         _join(views[0], *buffers[0][:2])
     return pickle.loads(pickled, buffers=views)  # noqa: S301 - as its sender's other messages are

@@ -355,6 +355,7 @@ def test_what_arrives_after_the_pool_was_closed_here(peer, pool):
 
 TYPED = (bp.BlockPoolError, TypeError, ValueError, OverflowError, AttributeError, MemoryError)
 PARTS = (
+    *("threshold", "all_readonly"),
     *("pool_id", "index", "generation", "process", "name"),
     *("offset", "shape", "strides", "dtype", "readonly"),
 )
@@ -364,7 +365,7 @@ PARTS = (
 def array_parts(pool):
     """Give the parts of an array in flight. Afterwards it is unchanged, and nobody else holds it."""
     array = pool.full((50, 40), 7, dtype="i4")
-    yield dict(zip(PARTS, _core.send_array(array, False), strict=True))  # noqa: FBT003 - readonly
+    yield dict(zip(PARTS, _core.send_array(array, False, 65536), strict=True))  # noqa: FBT003 - readonly
     assert (array == 7).all()
     assert pool.recover(tickets_older_than=0).tickets <= 1
     del array
@@ -412,7 +413,7 @@ def test_garbled_arrays(pool, kind):
     """A typed error, and the reference that had been taken is given back."""
     with array_parts(pool) as parts:
         with pytest.raises(TYPED):
-            carrier.receive_array(65536, False, *(parts | GARBLED[kind]).values())  # noqa: FBT003 - as pickles do
+            carrier.receive_array(*(parts | GARBLED[kind]).values())
         if kind not in TAKEN_BEFORE:
             assert pool.stats().tickets == 0
 
@@ -423,8 +424,9 @@ def test_garbled_arrays(pool, kind):
 def test_garbled_buffers(pool, beyond):
     """An error; no more than the run is ever seen."""
     array = pool.zeros(LARGE, "u1")
-    names = (*PARTS[:6], "nbytes", "readonly")
-    parts = dict(zip(names, _core.send_buffer(memoryview(array), False), strict=True))  # noqa: FBT003 - readonly
+    names = (*PARTS[:8], "nbytes", "readonly")
+    sent = _core.send_buffer(memoryview(array), False, 65536)  # noqa: FBT003 - readonly
+    parts = dict(zip(names, sent, strict=True))
     try:
         view = _core._receive_buffer(*(parts | beyond).values())
     except TYPED:
@@ -476,7 +478,8 @@ def test_any_garbled_array(fuzzed, change):
 def test_any_garbled_buffer(fuzzed, change):
     """The same of bytes; here in the places of shape and strides there are a length and whether it is read-only."""
     array = fuzzed.zeros(LARGE, "u1")
-    parts = dict(zip(PARTS, _core.send_buffer(memoryview(array), False), strict=False))  # noqa: FBT003 - readonly
+    sent = _core.send_buffer(memoryview(array), False, 65536)  # noqa: FBT003 - readonly
+    parts = dict(zip(PARTS, sent, strict=False))
     change = {name: value for name, value in change.items() if name in parts}
     try:
         view = _core._receive_buffer(*(parts | change).values())
