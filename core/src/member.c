@@ -653,10 +653,10 @@ enum member_status member_wait_leave(struct member *member) {
 void member_fork_before(struct member *member, bool share, double gate_seconds) {
     struct member_failure failure;
     int gate, error;
-    member->child = SLOTS_NONE;
-    member->child_description = -1;
     /* whatever it takes: a child must not inherit a description that another thread has open */
     pthread_mutex_lock(&turn);
+    member->child = SLOTS_NONE;
+    member->child_description = -1;
     member->fork_shares = share;
     bool entered = share && !member_is_stray(member) &&
                    enter_gate(member->file, member->memory, gate_seconds, &gate, &failure) == MEMBER_OK;

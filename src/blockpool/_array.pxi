@@ -32,6 +32,7 @@ cdef extern from "_ndarray.h":
     void array_strides_like(PyObject *array, Py_ssize_t item, npy_intp *strides) noexcept
     Py_ssize_t descr_size(const PyArray_Descr *descr) noexcept
     bint descr_has_objects(const PyArray_Descr *descr) noexcept
+    bint array_has_shape(PyObject *array, int dimensions, const npy_intp *shape) noexcept
     int descr_number(const PyArray_Descr *descr) noexcept
     object array_over(
         PyArray_Descr *descr, int dimensions, const npy_intp *shape, const npy_intp *strides, void *data, int flags
@@ -182,6 +183,9 @@ cdef object new_array(Pool pool, shape, dtype, order, timeout, bint zeroed, like
             memset(memory, 0, array.nbytes)
     if like is None:
         return array_on(lease, &array, 0, NULL, flags)
+    if not array_has_shape(<PyObject *>like, array.dimensions, array.shape):
+        Py_DECREF(<object>array.descr)
+        raise ValueError("the array got another shape while there was no room to copy it; keep it as it is until then")
     array_strides_like(<PyObject *>like, descr_size(array.descr), strides)
     return array_on(lease, &array, 0, strides, flags)
 

@@ -47,7 +47,12 @@ cdef int give_back_guarded(_Lease lease) except -1:
     if Py_IsFinalizing():  # nobody is left to be told, and little of Python to tell it with
         pool_release(m.core, lease.run.index, lease.run.blocks)
         return 0
-    error = m.guard.take_back(lease.run.index)
+    try:
+        error = m.guard.take_back(lease.run.index)
+    except (RecursionError, MemoryError):  # it does not rest, so it goes back at once
+        (<dict>m.guard.live).pop(lease.run.index, None)  # no call of Python: there may be no room for one
+        pool_release(m.core, lease.run.index, lease.run.blocks)
+        raise
     release_rested(m, False)
     if error is not None:
         raise error

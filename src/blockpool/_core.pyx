@@ -50,6 +50,7 @@ import operator
 import os
 import sys
 import weakref
+from _thread import RLock
 
 from blockpool._handles import Handle, Ticket, file_name, find_descriptor
 from blockpool._sizes import parse_size, readable

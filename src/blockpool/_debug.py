@@ -68,6 +68,14 @@ class _Run:
         return f"allocated at\n{_text(self.allocated_at)}{freed}"
 
 
+# Of all guards, as fork takes it: no child may find one half changed, or locked by a thread that it does not have.
+# Reentrant: a destructor may come at any point.
+_lock = threading.RLock()
+os.register_at_fork(
+    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+)
+
+
 class Guard:
     """Watches the runs of one pool. All methods may be called from any thread, and from destructors.
 
@@ -82,8 +90,8 @@ class Guard:
     def __init__(self, memory: memoryview, block_size: int) -> None:
         self._memory = memory
         self._block_size = block_size
-        self._lock = threading.RLock()  # reentrant: a destructor may come at any point
-        self._live: dict[int, _Run] = {}  # by first block
+        self._lock = _lock
+        self.live: dict[int, _Run] = {}  # what is allocated, by first block
         self._freed: dict[
             int, _Run
         ] = {}  # by each block: the run it was part of when it was last freed
@@ -99,7 +107,7 @@ class Guard:
     def rests(self, index: int) -> bool:
         """Return whether the run that begins at the block is in quarantine."""
         with self._lock:
-            return index not in self._live
+            return index not in self.live
 
     def issue(self, index: int, blocks: int, nbytes: int) -> None:
         """Prepare a run for its new owner.
@@ -119,12 +127,12 @@ class Guard:
             start, end = index * self._block_size, (index + blocks) * self._block_size
             self._fill(start, start + nbytes, CLEAN)
             self._fill(start + nbytes, end, CANARY)
-            self._live[index] = _Run(index, blocks, nbytes, _stack())
+            self.live[index] = _Run(index, blocks, nbytes, _stack())
 
     def take_back(self, index: int) -> BlockOverrun | None:
         """Take a run back from its owner and let it rest; return what is wrong with its canary, if anything is."""
         with self._lock:
-            run = self._live.pop(index)
+            run = self.live.pop(index)
             run.freed_at = _stack()
             start, end = index * self._block_size, (index + run.blocks) * self._block_size
             wrong = self._first_other(start + run.nbytes, end, CANARY)
@@ -154,7 +162,7 @@ class Guard:
     def outstanding(self) -> list[Outstanding]:
         """Return what is allocated, in the order of addresses."""
         with self._lock:
-            runs = sorted(self._live.values(), key=lambda run: run.index)
+            runs = sorted(self.live.values(), key=lambda run: run.index)
         return [
             Outstanding(run.index, run.blocks, run.nbytes, _text(run.allocated_at)) for run in runs
         ]

@@ -1,7 +1,8 @@
 # What a process has of shared pools when it forks, and when it ends.
 
-# Those that take part in the fork that is under way.
+# Those that take part in the fork that is under way, and whose turn it is: threads may fork at the same time.
 cdef list in_fork = []
+cdef object fork_turn = RLock()
 
 
 cdef int await_fork(_Mapping m) except -1:
@@ -30,6 +31,7 @@ def _before_fork():
     import threading
 
     cdef _Mapping m
+    fork_turn.acquire()
     if mappings:
         # or a child of a fork while another thread imports it would wait for that thread for ever
         import blockpool.stats
@@ -52,6 +54,7 @@ def _after_fork_in_parent():
         m.forking = None
         set_quick(m)
     in_fork.clear()
+    fork_turn.release()
 
 
 def _after_fork_in_shared_child():
@@ -63,6 +66,7 @@ def _after_fork_in_shared_child():
         m.forking = None
         set_quick(m)
     in_fork.clear()
+    fork_turn.release()
 
 
 # The memberships of this process, for its end: then there is no Python any more. Changed with the GIL held.

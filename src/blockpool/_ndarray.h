@@ -64,6 +64,11 @@ static inline void array_strides_like(PyObject *array, Py_ssize_t item, npy_intp
     }
 }
 
+static inline bool array_has_shape(PyObject *array, int dimensions, const npy_intp *shape) {
+    return PyArray_NDIM((PyArrayObject *)array) == dimensions &&
+           PyArray_CompareLists(array_shape(array), shape, dimensions);
+}
+
 /* *size times `by`; false when that does not fit. */
 static inline bool size_multiply(size_t *size, npy_intp by) {
     size_t product;
@@ -78,18 +83,20 @@ static inline bool size_multiply(size_t *size, npy_intp by) {
 static inline bool array_fits(size_t item, int dimensions, const npy_intp *shape, const npy_intp *strides,
                               int64_t offset, uint64_t room) {
     int64_t low = offset, high = offset;
-    bool empty = false;
+    for (int i = 0; i < dimensions; i++) {
+        if (shape[i] <= 0) {
+            return offset >= 0 && (uint64_t)offset <= room; /* no elements, so the strides do not matter */
+        }
+    }
     for (int i = 0; i < dimensions; i++) {
         int64_t reach;
-        if (shape[i] <= 0) {
-            empty = true;
-        } else if (__builtin_mul_overflow(shape[i] - 1, strides[i], &reach) ||
-                   __builtin_add_overflow(reach < 0 ? low : high, reach, reach < 0 ? &low : &high)) {
+        if (__builtin_mul_overflow(shape[i] - 1, strides[i], &reach) ||
+            __builtin_add_overflow(reach < 0 ? low : high, reach, reach < 0 ? &low : &high)) {
             return false;
         }
     }
-    return low >= 0 && (empty || item <= INT64_MAX) &&
-           !__builtin_add_overflow(high, empty ? 0 : (int64_t)item, &high) && (uint64_t)high <= room;
+    return low >= 0 && item <= INT64_MAX && !__builtin_add_overflow(high, (int64_t)item, &high) &&
+           (uint64_t)high <= room;
 }
 
 #endif

@@ -210,6 +210,8 @@ cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) excep
             "ask for fewer or smaller blocks"
         )
     m.data = <unsigned char *>data
+    m.block_size = size  # to be unmapped by, should anything else fail
+    m.blocks = blocks
     return 0
 
 

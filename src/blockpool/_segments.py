@@ -233,6 +233,8 @@ def _find(pool_name: str) -> Block | None:
         pool.recover()
         if pool.stats().processes == 1:
             block = _complete(pool)  # its maker may have made it and left meanwhile
+            if block is None and first_run(pool) is not None:
+                raise PoolCorrupt(f"pool {pool_name!r} is no segment; use Pool.attach() for it")
             if block is None:
                 pool.unlink()
                 raise PoolNotFound(

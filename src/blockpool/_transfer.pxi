@@ -94,12 +94,13 @@ def copy_buffer(Pool pool not None, memoryview source not None):
 
 cdef PyObject *as_array(array) except NULL:
     need_numpy()
-    if not array_is(<PyObject *>array):
-        raise TypeError(f"an array is needed, not {type(array).__name__}")
+    if type(array) is not numpy.ndarray:
+        raise TypeError(f"a numpy.ndarray is needed, not {type(array).__name__}")
     return <PyObject *>array
 
 
 cdef Py_buffer *as_bytes(memoryview view) except NULL:
+    view.nbytes  # raises if it was released
     if not PyBuffer_IsContiguous(PyMemoryView_GET_BUFFER(view), b"C"):
         raise ValueError("a contiguous buffer is needed")
     return PyMemoryView_GET_BUFFER(view)

@@ -44,6 +44,8 @@ def claim(Pool pool not None, uint64_t blocks, uint64_t nbytes, /):
     """Allocate a run, or return None if there is no room at this moment. The numbers are checked already."""
     cdef _Mapping m = pool.opened()
     cdef shared_run run
+    if not 0 < blocks <= m.blocks or nbytes > blocks * m.block_size:
+        raise ValueError(f"{nbytes} bytes in {blocks} blocks cannot be claimed")
     if not attempt(m, blocks, blocks * m.block_size - nbytes, False, &run):
         return None
     return hand_out(m, &run, nbytes)

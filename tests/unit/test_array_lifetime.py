@@ -96,7 +96,7 @@ def test_a_shared_pool_ends_with_its_last_array(pool_name, file_of):
 def test_debug_mode_watches_arrays(each):
     """An array's run has a stack, as a block's has, until it comes back."""
     if not each.debug:
-        with pytest.raises(ValueError, match="debug=True"):
+        with pytest.raises(ValueError, match="keeps no stacks"):
             each.outstanding()
         return
     array = each.empty(10, np.uint8)

@@ -1,5 +1,8 @@
 """pool.asarray copies into the pool what is not there already; pool.full fills with what NumPy can cast."""
 
+import contextlib
+import warnings
+
 import numpy as np
 import pytest
 
@@ -276,3 +279,27 @@ def test_without_numpy(run_python, absent):
     assert set(lines) == {
         "arrays need NumPy, which cannot be imported; pip install 'blockpool[numpy]'"
     }
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (5, 4, 3, 1), (60,)])
+def test_a_source_that_changes_its_shape_meanwhile(shape):
+    """Whatever runs while asarray looks at its arguments, or waits: an error or a right copy, and nothing stays."""
+    pool = bp.Pool("4KiB", 4)
+    source = np.arange(60.0).reshape(1, 5, 3, 4).transpose(0, 2, 3, 1)
+
+    class Timeout:
+        def __float__(self):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # setting a shape goes out of use
+                with contextlib.suppress(AttributeError, ValueError):
+                    source.shape = shape
+            return 0.5
+
+    try:
+        copied = pool.asarray(source, timeout=Timeout())
+    except ValueError:
+        pass
+    else:
+        assert copied.sum() == 1770
+        del copied
+    assert pool.stats().allocated == 0

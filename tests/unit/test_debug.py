@@ -12,6 +12,7 @@ import tracemalloc
 import pytest
 
 import blockpool
+from blockpool import _debug
 
 
 @pytest.fixture
@@ -253,3 +254,20 @@ def test_views_still_pin_in_debug_mode(pool) -> None:
     view[:] = b"alive"
     del pool, block
     assert bytes(view) == b"alive"
+
+
+@pytest.mark.parametrize("error", [RecursionError, MemoryError])
+def test_a_run_that_cannot_rest_comes_back_at_once(monkeypatch, error) -> None:
+    """Deep in a recursion, or without memory, bookkeeping fails: the error is raised, and the run is not lost."""
+    pool = blockpool.Pool(64, 8, debug=True)
+    block = pool.allocate(blocks=3)
+
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(_debug.Guard, "take_back", fail)
+    with pytest.raises(error):
+        block.free()
+    assert pool.stats().allocated == 0
+    assert pool.outstanding() == []
+    pool.check()

@@ -739,3 +739,16 @@ def test_importing_blockpool_does_not_import_it(run_python):
         import sys, blockpool
         assert not {"multiprocessing", "blockpool.shared_memory", "blockpool._segments"} & set(sys.modules)
     """)
+
+
+def test_a_pool_of_that_name_with_data_in_it_is_left_alone(pool_names):
+    """A user's own pool is no segment, and is not taken for one that was left half made."""
+    name = pool_names()
+    mine = bp.Pool.create(4096, 1, name=f"shm.{name}", permanent=True)
+    block = mine.allocate()
+    block.buf[:4] = b"DATA"
+    with pytest.raises(bp.PoolCorrupt, match="is no segment"):
+        SharedMemory(name)
+    assert len(bp.Pool.attach(f"shm.{name}").runs()) == 1
+    assert bytes(block.buf[:4]) == b"DATA"
+    mine.unlink()
