@@ -109,12 +109,16 @@ class Bookkeeping:
         raise LookupError("the pool's bookkeeping was not found; did struct pool change?")
 
     def _find(self, content, known, start):
-        """Look in the content of a mapping; there may also be mere copies of what is known."""
+        """Look in the content of a mapping.
+
+        There may be copies, the content that an earlier look read among them; but only the original has its words next
+        to it.
+        """
         at = content.find(known)
         while at >= 8:
             head = at & ~4095
             self.words, self.chunks = struct.unpack_from("<QQ", content, head)
-            if start + head < self.words < self.chunks < start + len(content):
+            if start + head < self.words < start + head + 4096 and self.words < self.chunks:
                 (self.continuations,) = struct.unpack_from("<Q", content, at - 8)
                 self._waiting = ctypes.c_uint32.from_address(start + at + len(known))
                 return True
