@@ -111,14 +111,15 @@ class Bookkeeping:
     def _find(self, content, known, start):
         """Look in the content of a mapping.
 
-        There may be copies, the content that an earlier look read among them; but only the original has its words next
-        to it.
+        There may be copies, the content that an earlier look read among them; but only the original has its words
+        where it ends: soon after what is known, on a cache line.
         """
         at = content.find(known)
         while at >= 8:
             head = at & ~4095
             self.words, self.chunks = struct.unpack_from("<QQ", content, head)
-            if start + head < self.words < start + head + 4096 and self.words < self.chunks:
+            behind = self.words - (start + at + len(known))
+            if 0 < behind <= 256 and self.words % 64 == 0 and self.words < self.chunks:
                 (self.continuations,) = struct.unpack_from("<Q", content, at - 8)
                 self._waiting = ctypes.c_uint32.from_address(start + at + len(known))
                 return True
