@@ -82,9 +82,12 @@ class Queues:
     name = "Queue"
 
     def __init__(self, pool: blockpool.Pool | None) -> None:
-        self.there, self.back = processes.Queue(), processes.Queue()
-        ends = (self.there, self.back, pool)
-        self.process = processes.Process(target=receive_from_queue, args=ends)
+        self.start(processes.Queue(), processes.Queue(), pool)
+
+    def start(self, there: Any, back: Any, pool: blockpool.Pool | None) -> None:
+        """Start the receiver."""
+        self.there, self.back = there, back
+        self.process = processes.Process(target=receive_from_queue, args=(there, back, pool))
         self.process.start()
 
     def round_trip(self, message: object) -> None:
@@ -119,26 +122,12 @@ class Pipes:
         self.process.join()
 
 
-class FasterFifo:
+class FasterFifo(Queues):
     """A receiver behind two queues of faster-fifo, which have room for four messages."""
 
     def __init__(self, size: int) -> None:
         module = _measure.peer("faster_fifo")
-        self.there, self.back = module.Queue(4 * size + (1 << 16)), module.Queue(1 << 16)
-        self.process = processes.Process(
-            target=receive_from_queue, args=(self.there, self.back, None)
-        )
-        self.process.start()
-
-    def round_trip(self, message: object) -> None:
-        """Send, and await the answer."""
-        self.there.put(message)
-        assert self.back.get() == ANSWER
-
-    def end(self) -> None:
-        """Have the receiver end."""
-        self.there.put(None)
-        self.process.join()
+        self.start(module.Queue(4 * size + (1 << 16)), module.Queue(1 << 16), None)
 
 
 def shared_memory(link: Queues | Pipes, size: int) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -207,6 +207,42 @@ def each(request):
     return request.getfixturevalue("pool" if request.param == "private" else "shared")
 
 
+ARRAYS = {
+    "empty": lambda pool: pool.empty((16, 64)),
+    "zeros": lambda pool: pool.zeros((16, 64)),
+    "full": lambda pool: pool.full((16, 64), 2.5),
+    "asarray": lambda pool: pool.asarray([[1.0] * 64] * 16),
+    "array": lambda pool: pool.allocate(blocks=2).array((16, 64)),
+}
+
+
+@pytest.fixture(params=ARRAYS.values(), ids=ARRAYS)
+def make_array(request):
+    """Make an array of 16 x 64 numbers in a pool, in each way in turn."""
+    return request.param
+
+
+@pytest.fixture
+def carrying(pool_name):
+    """Make shared pools through which arrays travel; nothing may be left in them, nor in flight."""
+    with ExitStack() as ends:
+        yield lambda *geometry: ends.enter_context(_carrying(pool_name, *geometry))
+
+
+@contextmanager
+def _carrying(name, *geometry):
+    from blockpool import multiprocessing as carrier  # takes NumPy, which not all tests need
+
+    made = bp.Pool.create(*geometry, name=name)
+    carrier.install(made)
+    yield made
+    carrier.uninstall()
+    if not made.closed:
+        made.check()
+        assert (made.stats().allocated, made.stats().tickets) == (0, 0)
+        made.close()
+
+
 @pytest.fixture
 def await_waiting():
     """Return when so many processes wait for room in the pool of that name."""
@@ -244,6 +280,42 @@ def run_script(tmp_path):
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def forking():
+    """Give what programs that fork begin with."""
+    return """
+import gc, os, pickle, signal, sys, threading, time, traceback, warnings
+import blockpool as bp
+
+warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads is what some of these are about
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return child
+
+def await_child(child):
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+def steps():
+    reading, writing = os.pipe()
+    return (lambda: os.read(reading, 1)), (lambda: os.write(writing, b"x"))
+
+"""
+
+
+@pytest.fixture
+def run_forking(run_python, forking):
+    """Run such a program, without threads that it did not start itself."""
+    return lambda code, *arguments: run_python(forking + textwrap.dedent(code), *arguments)
 
 
 class Peer:

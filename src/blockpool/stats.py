@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Audit", "IndexStats", "Outstanding", "PoolStats", "Recovered", "Residency", "Run"]
+__all__ = [
+    "Audit",
+    "IndexStats",
+    "Outstanding",
+    "PoolStats",
+    "Recovered",
+    "Residency",
+    "Run",
+    "Transfers",
+]
 
 
 def fragmentation(free: int, largest_free_run: int) -> float:

@@ -11,16 +11,6 @@ import pytest
 
 import blockpool as bp
 
-MADE = {
-    "empty": lambda pool: pool.empty((16, 64)),
-    "zeros": lambda pool: pool.zeros((16, 64)),
-    "full": lambda pool: pool.full((16, 64), 2.5),
-    "asarray": lambda pool: pool.asarray(np.ones((16, 64))),
-    "array": lambda pool: pool.allocate(blocks=2).array((16, 64)),
-}
-makers = pytest.mark.parametrize("make", MADE.values(), ids=MADE)
-
-
 VIEWS = {
     "slice": lambda array: array[3:5],
     "negative strides": lambda array: array[::-1, ::-2],
@@ -40,11 +30,10 @@ VIEWS = {
 }
 
 
-@makers
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_a_view_keeps_the_memory(each, make, view):
+def test_a_view_keeps_the_memory(each, make_array, view):
     """Whatever shows the array's memory keeps it when the array has gone; the last gives it back."""
-    kept = view(make(each))
+    kept = view(make_array(each))
     assert each.stats().allocated == 2
     del kept
     assert each.stats().allocated == 0
@@ -69,11 +58,10 @@ def test_a_copy_does_not(each, copy):
     del kept
 
 
-@makers
-def test_an_array_outlives_pool_and_block(make):
+def test_an_array_outlives_pool_and_block(make_array):
     """After close and the end of the Pool object, the memory is still there."""
     pool = bp.Pool("4KiB", 4)
-    array = make(pool)
+    array = make_array(pool)
     array[:] = 5
     pool.close()
     del pool

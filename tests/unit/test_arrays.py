@@ -17,20 +17,9 @@ def _lies_in(array, pool):
     return start >= 0 and start + array.nbytes <= pool.nbytes
 
 
-MADE = {
-    "empty": lambda pool: pool.empty((16, 64)),
-    "zeros": lambda pool: pool.zeros((16, 64)),
-    "full": lambda pool: pool.full((16, 64), 2.5),
-    "asarray": lambda pool: pool.asarray(np.ones((16, 64))),
-    "array": lambda pool: pool.allocate(blocks=2).array((16, 64)),
-}
-makers = pytest.mark.parametrize("make", MADE.values(), ids=MADE)
-
-
-@makers
-def test_the_memory_is_the_pools(each, make):
+def test_the_memory_is_the_pools(each, make_array):
     """A plain, writable ndarray of memory of the pool, which comes back with it."""
-    array = make(each)
+    array = make_array(each)
     assert type(array) is np.ndarray
     assert (array.shape, array.dtype, array.strides) == ((16, 64), np.float64, (512, 8))
     assert array.flags.carray

@@ -1,39 +1,14 @@
 """fork: a child has a copy of the pool and of all that is allocated in it; nothing it does reaches the parent."""
 
 import inspect
-import textwrap
 
 import pytest
 
-# Each script runs in an interpreter of its own, without threads that it did not start itself.
-PRELUDE = """
-import gc, os, sys, threading, traceback, warnings
-import blockpool as bp
-
-warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads is what some of these are about
-
-def in_child(work):
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return child
-
-def await_child(child):
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-pool = bp.Pool(64, 8)
-"""
-
 
 @pytest.fixture
-def run_forking(run_python):
-    """Run a script after the prelude."""
-    return lambda code: run_python(PRELUDE + textwrap.dedent(code))
+def forking(forking):
+    """Have such programs begin with a pool."""
+    return forking + "pool = bp.Pool(64, 8)\n"
 
 
 def test_a_child_has_a_copy(run_forking):
@@ -154,7 +129,7 @@ def test_a_fork_while_another_thread_waits(run_forking):
     """)
 
 
-def test_nobody_is_thought_to_wait_in_the_child(run_python, bookkeeping):
+def test_nobody_is_thought_to_wait_in_the_child(run_python, bookkeeping, forking):
     """A child begins without waiters, so freeing there makes no needless system call."""
     imports = "import ctypes, struct, time\nfrom contextlib import contextmanager\nfrom pathlib import Path\n"
     body = """
@@ -172,7 +147,7 @@ assert words.waiting == 1
 kept.free()
 waiter.join(30)
 """
-    run_python(imports + inspect.getsource(bookkeeping) + PRELUDE + body)
+    run_python(imports + inspect.getsource(bookkeeping) + forking + body)
 
 
 def test_forks_while_other_threads_allocate(run_forking):

@@ -18,16 +18,9 @@ LARGE = 100_000  # elements
 
 
 @pytest.fixture
-def pool(pool_name):
-    """Make a shared pool, and have arrays travel through it; nothing may be left in it, nor in flight."""
-    made = bp.Pool.create("16KiB", 256, name=pool_name)
-    carrier.install(made)
-    yield made
-    carrier.uninstall()
-    if not made.closed:
-        made.check()
-        assert (made.stats().allocated, made.stats().tickets) == (0, 0)
-        made.close()
+def pool(carrying):
+    """Make a shared pool, and have arrays travel through it."""
+    return carrying("16KiB", 256)
 
 
 @pytest.fixture

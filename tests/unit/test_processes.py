@@ -303,38 +303,6 @@ def test_threads_in_several_processes(shared, peers):
 
 # --- fork ---
 
-PRELUDE = """
-import gc, os, pickle, signal, sys, threading, time, traceback, warnings
-import blockpool as bp
-
-warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads is what some of these are about
-
-def in_child(work):
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return child
-
-def await_child(child):
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-def steps():
-    reading, writing = os.pipe()
-    return (lambda: os.read(reading, 1)), (lambda: os.write(writing, b"x"))
-
-"""
-
-
-@pytest.fixture
-def run_forking(run_python):
-    """Run a script after the prelude."""
-    return lambda code, *arguments: run_python(PRELUDE + textwrap.dedent(code), *arguments)
-
 
 @pytest.mark.parametrize("first", ["parent", "child"])
 @pytest.mark.parametrize("end", ["free", "release", "drop"])
@@ -748,7 +716,7 @@ def test_a_process_forked_without_python_forks(run_forking):
 
 @pytest.mark.parametrize("early", [True, False], ids=["before import", "after import"])
 @pytest.mark.parametrize("hook", ["before", "after_in_parent", "after_in_child"])
-def test_drops_in_fork_hooks(hook, early):
+def test_drops_in_fork_hooks(hook, early, forking):
     """A user's hook drops blocks, by name and by the garbage collector.
 
     Each side keeps what it still has, nothing is lost.
@@ -815,7 +783,7 @@ def test_drops_in_fork_hooks(hook, early):
         "INSIDE", repr(early and hook != "after_in_parent")
     )
     start, rest = code.split("import blockpool as bp\n", 1)
-    run_forking_early = start + PRELUDE + rest
+    run_forking_early = start + forking + rest
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", run_forking_early],
         capture_output=True,

@@ -23,16 +23,9 @@ LARGE = 10_000  # elements: two to five blocks
 
 
 @pytest.fixture
-def pool(pool_name):
-    """Make a shared pool, and have arrays travel through it; nothing may be left in it, nor in flight."""
-    made = bp.Pool.create("16KiB", 64, name=pool_name)
-    carrier.install(made)
-    yield made
-    carrier.uninstall()
-    if not made.closed:
-        made.check()
-        assert (made.stats().allocated, made.stats().tickets) == (0, 0)
-        made.close()
+def pool(carrying):
+    """Make a shared pool, and have arrays travel through it."""
+    return carrying("16KiB", 64)
 
 
 def packed(message):
