@@ -25,10 +25,10 @@ from blockpool.report.results import PoolRun, Rate, Skipped, Snapshot, Waits
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from blockpool import Block
+    from blockpool import Block, PoolStats
     from blockpool.report.results import Settings
 
-__all__ = ["Digest", "Pipeline", "fill_block", "hash_block"]
+__all__ = ["Digest", "Pipeline", "fill_block", "hash_block", "left_over"]
 
 # How often whoever waits looks up: for an interrupt, for lost blocks, to tell of progress.
 SLICE = 0.1
@@ -134,17 +134,7 @@ class Pipeline:
         return self._audit(rate)
 
     def _audit(self, rate: Rate) -> PoolRun:
-        problems = list(self._problems)
-        try:
-            self._pool.check()
-        except PoolCorrupt as error:
-            problems.append(str(error))
-        stats = self._pool.stats()
-        if stats.allocated or stats.allocations != stats.frees:
-            problems.append(
-                f"{stats.allocated} of {stats.blocks} blocks did not come back: "
-                f"{stats.allocations} allocations, {stats.frees} frees"
-            )
+        stats, problems = left_over(self._pool)
         end = self._snapshot()
         return PoolRun(
             rate=rate,
@@ -152,7 +142,7 @@ class Pipeline:
             busy=self._busy or end,
             end=end,
             stats=stats,
-            problems=tuple(problems),
+            problems=(*self._problems, *problems),
         )
 
     def _snapshot(self) -> Snapshot:
@@ -301,6 +291,25 @@ class Pipeline:
     def _problem(self, sentence: str) -> None:
         with self._lock:
             self._problems.append(sentence)
+
+
+def left_over(pool: Pool) -> tuple[PoolStats, list[str]]:
+    """Audit a pool at the end of a run; return its statistics, and what should not be."""
+    problems = []
+    try:
+        pool.recover()
+        pool.check()
+    except PoolCorrupt as error:
+        problems.append(str(error))
+    stats = pool.stats()
+    if stats.allocated or stats.allocations != stats.frees:
+        problems.append(
+            f"{stats.allocated} of {stats.blocks} blocks did not come back: "
+            f"{stats.allocations} allocations, {stats.frees} frees"
+        )
+    if stats.tickets:
+        problems.append(f"{stats.tickets} tickets are left over")
+    return stats, problems
 
 
 def fill_block(block: Block, descriptor: int) -> None:

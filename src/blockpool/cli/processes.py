@@ -29,10 +29,10 @@ from multiprocessing.connection import wait
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
-from blockpool import BlockInUse, PoolCorrupt, PoolExhausted, redeem
+from blockpool import BlockInUse, PoolExhausted, redeem
 from blockpool.cli.files import identity, open_regular, reason
 from blockpool.cli.hashing import Answer, Job, work
-from blockpool.cli.pipeline import STOPPED, Digest, fill_block
+from blockpool.cli.pipeline import STOPPED, Digest, fill_block, left_over
 from blockpool.report.results import PoolRun, Rate, Skipped, Snapshot, Waits, Workers
 
 if TYPE_CHECKING:
@@ -196,20 +196,7 @@ class Processes:
         return self._audit(Rate(len(self.digests), nbytes, seconds))
 
     def _audit(self, rate: Rate) -> PoolRun:
-        problems = list(self._problems)
-        try:
-            self._pool.recover()
-            self._pool.check()
-        except PoolCorrupt as error:
-            problems.append(str(error))
-        stats = self._pool.stats()
-        if stats.allocated or stats.allocations != stats.frees:
-            problems.append(
-                f"{stats.allocated} of {stats.blocks} blocks did not come back: "
-                f"{stats.allocations} allocations, {stats.frees} frees"
-            )
-        if stats.tickets:
-            problems.append(f"{stats.tickets} tickets are left over")
+        stats, problems = left_over(self._pool)
         end = self._snapshot()
         return PoolRun(
             rate=rate,
@@ -217,7 +204,7 @@ class Processes:
             busy=self._busy or end,
             end=end,
             stats=stats,
-            problems=tuple(problems),
+            problems=(*self._problems, *problems),
             workers=self._workers,
         )
 
