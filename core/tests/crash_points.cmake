@@ -1,6 +1,6 @@
 # The crash points (crash_points.c says what they are), and proof that they find faults: for each planted fault the library's
 # sources are copied with one change, and the crash points of that copy must fail.
-set(crash_sources os.c os_shm.c bitmap.c shared.c segment.c slots.c member.c)
+set(crash_sources os.c os_shm.c bitmap.c shared.c segment.c slots.c gate.c member.c references.c recovery.c fork.c sweep.c)
 
 function(add_crash_points target directory)
   list(TRANSFORM crash_sources PREPEND "${directory}/" OUTPUT_VARIABLE sources)
@@ -46,7 +46,7 @@ if(NOT BLOCKPOOL_SANITIZE)
     "if (!ledger_is_head(word) || !(word & ledger_slot_bit(dead))) {"
     "if (ledger_state(word) == LEDGER_IS_CLOSING || !ledger_is_head(word) || !(word & ledger_slot_bit(dead))) {"
     "drop ")
-  plant_crash(bits_not_mended member.c
+  plant_crash(bits_not_mended recovery.c
     "(void)shared_mend(&member->shared);"
     ""
     "allocate ")
@@ -71,16 +71,16 @@ if(NOT BLOCKPOOL_SANITIZE)
     "if (ledger_change(word, change_drop, slot, 0, &before, &after) && after == ledger_closing(slot)) {"
     "if (ledger_change(word, change_drop, slot, 0, &before, &after) && after == LEDGER_FREE) {"
     "redeem, overtaken twice")
-  plant_crash(slot_freed_first member.c
+  plant_crash(slot_freed_first recovery.c
     "        shared_recover(&member->shared, (unsigned)__builtin_ctzll(left));"
     "        slots_free(member->memory, &member->geometry, (unsigned)__builtin_ctzll(left));
         shared_recover(&member->shared, (unsigned)__builtin_ctzll(left));"
     "(recover|leave)")
-  plant_crash(dead_waiters_kept member.c
+  plant_crash(dead_waiters_kept recovery.c
     "(void)fetch_and_seq(&member->shared.waiting->slots, ~dead);"
     ""
     "wait")
-  plant_crash(lock_not_inherited member.c
+  plant_crash(lock_not_inherited fork.c
     "status = os_hold(member->child_description, &member->hold) == 0 ? MEMBER_OK : MEMBER_FULL;"
     "status = MEMBER_OK;"
     "fork, ")
