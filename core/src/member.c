@@ -268,7 +268,8 @@ enum member_status member_create(struct member *member, const struct member_requ
             snprintf(member->name, sizeof member->name, "%s", request->name);
             return MEMBER_OK;
         }
-        status = error == -EEXIST ? member_sweep_name(request->name, request->gate_seconds, failure) : member_refused(error, failure);
+        status = error == -EEXIST ? member_sweep_name(request->name, request->gate_seconds, failure)
+                                  : member_refused(error, failure);
     }
     if (status == MEMBER_OK && !request->name) {
         return MEMBER_OK;
