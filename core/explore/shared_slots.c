@@ -20,6 +20,7 @@ static struct description {
 static int made;
 static _Alignas(64) unsigned char memory[SEGMENT_PAGE + SEGMENT_SLOTS * sizeof(struct segment_slot)];
 static const struct segment_geometry geometry = {.slots_at = SEGMENT_PAGE};
+static const struct os_descriptor segment = {.number = -1}; /* carries no locks */
 static unsigned slot_of[EXPLORE_THREADS];
 static void *hold_of[EXPLORE_THREADS];
 static unsigned in_a_row[EXPLORE_THREADS + 1]; /* accesses of the thread since its last call of the kernel */
@@ -56,7 +57,12 @@ static bool is_locked(int by_other_than, uint64_t byte) {
     return false;
 }
 
-int os_reopen(int file) {
+int os_verify(const struct os_descriptor *file) {
+    (void)file;
+    return 0;
+}
+
+int os_reopen(const struct os_descriptor *file) {
     (void)file;
     if (made == MOST_DESCRIPTIONS) {
         explore_fail("too many descriptions");
@@ -108,24 +114,11 @@ void os_release_hold(void *page) {
     explore_wake(descriptions);
 }
 
-double os_now(void) { return 0; }
-
-/* Only slots_gate_enter sleeps, for a lock: until one ends. */
-void os_sleep(double seconds) {
-    (void)seconds;
-    if (is_locked(-1, SLOTS_GATE_BYTE)) {
-        explore_sleep(descriptions);
-    }
-}
-
 pid_t os_process(void) { return (pid_t)explore_thread() + 1; }
 
-uint64_t os_process_start(pid_t process) { return (uint64_t)process; }
+uint64_t os_process_start(void) { return 1; }
 
-void os_process_command(pid_t process, char *command, size_t size) {
-    (void)process;
-    memset(command, 0, size);
-}
+void os_process_command(char *command, size_t size) { memset(command, 0, size); }
 
 /* --- the scenarios --- */
 
@@ -148,7 +141,7 @@ static bool is_dead(unsigned process) {
 static void take(void) {
     int error;
     unsigned me = explore_thread();
-    unsigned slot = slots_take(0, memory, &geometry, &hold_of[me], NULL, &error);
+    unsigned slot = slots_take(&segment, memory, &geometry, &hold_of[me], NULL, &error);
     if (slot == SLOTS_NONE) {
         explore_fail("process %u got no slot", me);
     }
@@ -163,7 +156,10 @@ static void take(void) {
 /* Looks for the dead, other than its own; returns their slots. */
 static uint64_t probe(unsigned own) {
     unsigned dead_processes = 0;
-    uint64_t dead = slots_dead(0, memory, &geometry, own);
+    uint64_t dead;
+    if (slots_dead(&segment, memory, &geometry, own, &dead) != 0) {
+        explore_fail("nobody is known to be dead or alive");
+    }
     for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
         dead_processes += is_dead(t);
         if (slot_of[t] != SLOTS_NONE && dead >> slot_of[t] & 1 && !is_dead(t)) {
@@ -189,7 +185,12 @@ void slots_take_and_probe(unsigned thread) {
 }
 
 static int enter(void) {
-    int gate = slots_gate_enter(0, memory, 1);
+    int gate;
+    while ((gate = slots_gate_try(&segment, memory)) == -EAGAIN) {
+        if (is_locked(-1, SLOTS_GATE_BYTE)) { /* gate.c sleeps here */
+            explore_sleep(descriptions);
+        }
+    }
     if (gate < 0) {
         explore_fail("the gate is shut");
     }

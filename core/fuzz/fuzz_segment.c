@@ -49,8 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int __wrap_os_map_file(int file, uint64_t bytes, void **memory);
 void __wrap_os_unmap_file(void *memory, uint64_t bytes);
 void __wrap_os_yield(void);
-uint64_t __wrap_os_process_start(pid_t process);
-void __wrap_os_process_command(pid_t process, char *command, size_t size);
+uint64_t __wrap_os_process_start(void);
+void __wrap_os_process_command(char *command, size_t size);
 
 /* A mapping is kept for the next input: there is one file of each size. */
 static struct {
@@ -87,11 +87,8 @@ void __wrap_os_unmap_file(void *memory, uint64_t bytes) {
 void __wrap_os_yield(void) {} /* nobody else is at work */
 
 /* Reading /proc costs more than all the rest of an input. */
-uint64_t __wrap_os_process_start(pid_t process) { return (uint64_t)process; }
-void __wrap_os_process_command(pid_t process, char *command, size_t size) {
-    (void)process;
-    snprintf(command, size, "fuzz");
-}
+uint64_t __wrap_os_process_start(void) { return 1; }
+void __wrap_os_process_command(char *command, size_t size) { snprintf(command, size, "fuzz"); }
 
 /* --- the segments --- */
 
@@ -99,7 +96,7 @@ static const uint64_t sizes[] = {70, 1500, 40000}; /* one chunk; some; two group
 #define SEGMENTS (sizeof sizes / sizeof *sizes)
 
 static struct segment {
-    int file;
+    struct os_descriptor file;
     struct segment_geometry geometry;
     unsigned char *memory; /* shared, as a member maps it */
     unsigned char *good;   /* what it holds when an input begins */
@@ -149,14 +146,14 @@ static void prepare(struct segment *segment, uint64_t blocks) {
     void *memory, *hold;
     int error;
     MUST(segment_plan(geometry, BLOCK, blocks));
-    segment->file = os_memfd("blockpool-fuzz");
-    MUST(segment->file >= 0 && os_reserve(segment->file, geometry->bytes) == 0);
-    MUST(os_map_file(segment->file, geometry->bytes, &memory) == 0);
+    MUST(os_keep(os_memfd("blockpool-fuzz"), &segment->file) == 0);
+    MUST(os_reserve(segment->file.number, geometry->bytes) == 0);
+    MUST(os_map_file(segment->file.number, geometry->bytes, &memory) == 0);
     segment->memory = memory;
     segment_make(memory, geometry);
-    MUST(slots_take(segment->file, memory, geometry, &hold, NULL, &error) == 0);
+    MUST(slots_take(&segment->file, memory, geometry, &hold, NULL, &error) == 0);
     segment->hold = hold;
-    MUST(member_attach_file(&segment->living, os_reopen(segment->file), PATIENCE, &failure) == MEMBER_OK);
+    MUST(member_attach_through(&segment->living, 0, segment->file.number, NULL, PATIENCE, &failure) == MEMBER_OK);
     populate(segment);
     memset(segment->memory + geometry->data_at, 0x5a, blocks * BLOCK);
     segment->good = malloc(geometry->bytes);
@@ -359,11 +356,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     memcpy(segment->damaged, segment->memory, geometry->bytes);
     uint64_t bytes = geometry->bytes + (uint64_t)off[data[1] % 8];
-    MUST(bytes == geometry->bytes || ftruncate(segment->file, (off_t)bytes) == 0);
-    enum member_status status = member_attach_file(&member, os_reopen(segment->file), PATIENCE, &failure);
+    MUST(bytes == geometry->bytes || ftruncate(segment->file.number, (off_t)bytes) == 0);
+    enum member_status status = member_attach_through(&member, 0, segment->file.number, NULL, PATIENCE, &failure);
     if (bytes != geometry->bytes) {
         MUST(status != MEMBER_OK);
-        MUST(ftruncate(segment->file, (off_t)geometry->bytes) == 0);
+        MUST(ftruncate(segment->file.number, (off_t)geometry->bytes) == 0);
     }
     if (status == MEMBER_OK) {
         MUST(member.geometry.bytes == geometry->bytes);

@@ -5,19 +5,18 @@
 void member_fork_before(struct member *member, bool share, double gate_seconds) {
     struct member_failure failure;
     int gate, error;
-    turn_take_for_fork(); /* a child must not inherit a description that another thread has open */
+    turn_take(); /* a child must not inherit a description that another thread has open */
     member->child = SLOTS_NONE;
     member->child_description = -1;
     member->fork_shares = share;
-    bool entered = share && !member_is_stray(member) &&
-                   gate_enter(member->file, member->memory, gate_seconds, &gate, &failure) == MEMBER_OK;
+    bool entered = share && !member_is_stray(member) && gate_enter(member, gate_seconds, &gate, &failure) == MEMBER_OK;
     while (!member_lock(member)) { /* before the child has a slot: so that the two have the same */
         os_yield();
     }
     if (entered) {
         (void)member_recover_slots(member, member_dead_slots(member));
         member->child =
-            slots_take(member->file, member->memory, &member->geometry, NULL, &member->child_description, &error);
+            slots_take(&member->file, member->memory, &member->geometry, NULL, &member->child_description, &error);
         if (member->child != SLOTS_NONE) {
             shared_fork(&member->shared, member->slot, member->child);
         }

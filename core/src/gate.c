@@ -1,4 +1,14 @@
-/* gate.c: taking turns, among processes by the gate and among the threads of this one by a mutex; see member_parts.h. */
+/* gate.c: taking turns, among processes by the gate and among the threads of this one by a mutex; see member_parts.h.
+ *
+ * THE MUTEX is held while a thread is in a gate, and for the instant in which a descriptor of a pool is opened or closed; fork takes
+ * it too, so a child inherits no description that carries a lock, and finds every descriptor where its member says. Nobody holds it
+ * while it waits for another process, or one busy gate would delay every pool of the process.
+ *
+ * THE GATE is tried again and again: a lock that the kernel queues for cannot be waited for with a deadline. Who tries oftenest would
+ * win, and a process that comes back at once would keep out all the others; so the oldest waiter stands in the header, and younger ones
+ * let it go first. It renews the mark at each try: one that is stopped or dead holds up the others no longer than GATE_MARK. The mark is
+ * a hint, written without any care for each other: a wrong one costs patience, and only the lock lets anybody in.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -8,13 +18,21 @@
 #include <pthread.h>
 #include <time.h>
 
-/* One for all pools: the gate's locks belong to descriptions, and so do not exclude threads. Reentrant, as fork holds it. */
+#include "os.h"
+
+#define GATE_POLL 0.001 /* seconds between two tries */
+#define GATE_MARK 50u   /* milliseconds for which the mark of the oldest waiter counts */
+#define TURN_LEAST 0.1  /* seconds for which even who only tries waits for other threads, which are soon through */
+
+/* One for all pools. Reentrant, as fork holds it. */
 static pthread_mutex_t turn = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
-bool turn_take(double seconds) {
+void turn_take(void) { pthread_mutex_lock(&turn); }
+
+bool turn_take_within(double seconds) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    double whole = (double)until.tv_sec + (double)until.tv_nsec * 1e-9 + seconds;
+    double whole = (double)until.tv_sec + (double)until.tv_nsec * 1e-9 + (seconds < TURN_LEAST ? TURN_LEAST : seconds);
     until.tv_sec = (time_t)whole;
     until.tv_nsec = (long)((whole - (double)until.tv_sec) * 1e9);
     return pthread_mutex_timedlock(&turn, &until) == 0;
@@ -22,30 +40,58 @@ bool turn_take(double seconds) {
 
 void turn_end(void) { pthread_mutex_unlock(&turn); }
 
-void turn_take_for_fork(void) { pthread_mutex_lock(&turn); }
-
 void turn_begin_in_child(void) {
     pthread_mutex_t fresh = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
     turn = fresh;
 }
 
-enum member_status gate_enter(int file, void *memory, double seconds, int *gate, struct member_failure *failure) {
-    struct segment_header *header = memory;
-    if (!turn_take(seconds)) {
-        failure->process = (uint64_t)os_process();
-        return MEMBER_BUSY;
+/* The mark of a waiter: since when it waits, and when it last said so, in milliseconds that wrap around. */
+static uint64_t mark_of(uint32_t since, uint32_t now) { return (uint64_t)since << 32 | now; }
+
+/* Whether the mark is of somebody who has waited longer and was here a moment ago. */
+static bool is_older(uint64_t mark, uint32_t since, uint32_t now) {
+    return mark && now - (uint32_t)mark < GATE_MARK && (int32_t)((uint32_t)(mark >> 32) - since) < 0;
+}
+
+static uint32_t milliseconds(void) { return (uint32_t)(uint64_t)(os_now() * 1000); }
+
+enum member_status gate_enter(struct member *member, double seconds, int *gate, struct member_failure *failure) {
+    struct segment_header *header = member->memory;
+    double deadline = os_now() + seconds;
+    uint32_t since = milliseconds();
+    for (;;) {
+        if (!turn_take_within(deadline - os_now())) {
+            failure->process = (uint64_t)os_process();
+            return MEMBER_BUSY;
+        }
+        enum member_status status = descriptor_ready(member, failure);
+        uint32_t now = milliseconds();
+        *gate = -EAGAIN;
+        uint64_t mark = load_relaxed(&header->gate_oldest);
+        if (status == MEMBER_OK && (seconds <= 0 || !is_older(mark, since, now))) {
+            *gate = slots_gate_try(&member->file, member->memory);
+            if (*gate == -EAGAIN && seconds > 0) {
+                store_relaxed(&header->gate_oldest, mark_of(since, now));
+            } else if (mark >> 32 == since) {
+                store_relaxed(&header->gate_oldest, 0);
+            }
+        }
+        if (*gate >= 0) {
+            return MEMBER_OK;
+        }
+        turn_end();
+        if (status != MEMBER_OK) {
+            return status;
+        }
+        if (*gate != -EAGAIN) {
+            return member_refused(*gate, failure);
+        }
+        if (os_now() >= deadline) {
+            failure->process = load_relaxed(&header->gate_process);
+            return MEMBER_BUSY;
+        }
+        os_sleep(GATE_POLL);
     }
-    *gate = slots_gate_enter(file, memory, seconds);
-    if (*gate >= 0) {
-        return MEMBER_OK;
-    }
-    turn_end();
-    if (*gate == -EAGAIN) {
-        failure->process = load_relaxed(&header->gate_process);
-        return MEMBER_BUSY;
-    }
-    failure->error = *gate;
-    return MEMBER_SYSTEM;
 }
 
 void gate_leave(int gate) {

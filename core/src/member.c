@@ -13,7 +13,7 @@
 
 void member_reset(struct member *member) {
     memset(member, 0, sizeof *member);
-    member->file = -1;
+    member->file.number = -1;
     member->slot = SLOTS_NONE;
     member->child = SLOTS_NONE;
     member->child_description = -1;
@@ -32,9 +32,7 @@ void member_unmap(struct member *member) {
     if (member->extra) {
         os_unmap(member->extra, member->geometry.blocks * sizeof *member->extra);
     }
-    if (member->file >= 0) {
-        os_close(member->file);
-    }
+    descriptor_close(member);
     member_reset(member);
 }
 
@@ -53,9 +51,18 @@ enum member_status member_refused(int error, struct member_failure *failure) {
     case ENXIO:
         return MEMBER_NO_POOL;
     case ENOSPC:
-    case ENOMEM:
         failure->available = os_shm_available();
         return MEMBER_NO_ROOM;
+    case ENOMEM:
+        return MEMBER_NO_MAPPING;
+    case EMFILE:
+    case ENFILE:
+        return MEMBER_NO_DESCRIPTOR;
+    case ENOSYS:
+        return MEMBER_NO_PROC;
+    case EBADF:
+    case ESTALE:
+        return MEMBER_UNREACHABLE;
     default:
         return MEMBER_SYSTEM;
     }
@@ -64,7 +71,7 @@ enum member_status member_refused(int error, struct member_failure *failure) {
 /* Maps the segment and what belongs to this process alone. */
 static enum member_status map(struct member *member, struct member_failure *failure) {
     void *page = NULL, *counts = NULL;
-    int error = os_map_file(member->file, member->geometry.bytes, &member->memory);
+    int error = os_map_file(member->file.number, member->geometry.bytes, &member->memory);
     if (error) {
         member->memory = NULL;
         return member_refused(error, failure);
@@ -81,10 +88,10 @@ static enum member_status map(struct member *member, struct member_failure *fail
     return MEMBER_OK;
 }
 
-/* Takes a slot; under the gate, or before anybody can see the segment. */
+/* Takes a slot; under the gate, or with the turn before anybody can see the segment. */
 static enum member_status take_slot(struct member *member, struct member_failure *failure) {
     int error;
-    member->slot = slots_take(member->file, member->memory, &member->geometry, &member->hold, NULL, &error);
+    member->slot = slots_take(&member->file, member->memory, &member->geometry, &member->hold, NULL, &error);
     if (member->slot == SLOTS_NONE) {
         return error ? member_refused(error, failure) : MEMBER_FULL;
     }
@@ -96,22 +103,23 @@ static enum member_status take_slot(struct member *member, struct member_failure
 }
 
 /* Judges an open file, and keeps a private copy of its geometry. */
-static enum member_status judge(struct member *member, struct os_file *file, struct member_failure *failure) {
-    int error = os_stat(member->file, file);
+static enum member_status judge(struct member *member, struct member_failure *failure) {
+    struct os_file file;
+    int error = os_stat(member->file.number, &file);
     if (error) {
         return member_refused(error, failure);
     }
-    if (file->owner != os_user()) {
+    if (file.owner != os_user()) {
         return MEMBER_FORBIDDEN;
     }
-    if (!file->regular) {
+    if (!file.regular) {
         return MEMBER_NO_POOL;
     }
-    error = os_read(member->file, &member->geometry, sizeof member->geometry);
+    error = os_read(member->file.number, &member->geometry, sizeof member->geometry);
     if (error) {
-        return file->bytes < sizeof member->geometry ? MEMBER_NO_POOL : member_refused(error, failure);
+        return file.bytes < sizeof member->geometry ? MEMBER_NO_POOL : member_refused(error, failure);
     }
-    switch (segment_judge(&member->geometry, file->bytes)) {
+    switch (segment_judge(&member->geometry, file.bytes)) {
     case SEGMENT_OK:
         return MEMBER_OK;
     case SEGMENT_NO_POOL:
@@ -125,22 +133,26 @@ static enum member_status judge(struct member *member, struct os_file *file, str
     }
 }
 
-/* Joins the segment in member->file. MEMBER_NOT_FOUND also when it was a leftover, or its name went to another one meanwhile. */
-static enum member_status join(struct member *member, double gate_seconds, struct member_failure *failure) {
-    struct os_file file;
+/* Joins the segment in member->file, if it is the one of the id or that is NULL. MEMBER_NOT_FOUND also when it was a leftover, or its
+ * name went to another one meanwhile. */
+static enum member_status join(struct member *member, const unsigned char *id, double gate_seconds,
+                               struct member_failure *failure) {
     int gate;
-    enum member_status status = judge(member, &file, failure);
+    enum member_status status = judge(member, failure);
+    if (status == MEMBER_OK && id && memcmp(id, member->geometry.id, SEGMENT_ID_BYTES) != 0) {
+        status = MEMBER_NOT_FOUND;
+    }
     if (status == MEMBER_OK) {
         status = map(member, failure);
     }
     if (status == MEMBER_OK) {
-        status = gate_enter(member->file, member->memory, gate_seconds, &gate, failure);
+        status = gate_enter(member, gate_seconds, &gate, failure);
     }
     if (status != MEMBER_OK) {
         return status;
     }
     bool named = member->name[0] != 0;
-    if (named && !os_shm_names(member->name, &file)) {
+    if (named && !os_shm_names(member->name, &member->file.identity)) {
         status = MEMBER_NOT_FOUND;
     } else {
         uint64_t dead = member_dead_slots(member), used = slots_used(member->memory, &member->geometry);
@@ -159,12 +171,16 @@ static enum member_status join(struct member *member, double gate_seconds, struc
     return status;
 }
 
-enum member_status member_attach_file(struct member *member, int file, double gate_seconds,
-                                      struct member_failure *failure) {
+enum member_status member_attach_through(struct member *member, pid_t process, int number, const unsigned char *id,
+                                         double gate_seconds, struct member_failure *failure) {
     member_reset(member);
     *failure = (struct member_failure){0};
-    member->file = file;
-    enum member_status status = join(member, gate_seconds, failure);
+    turn_take();
+    enum member_status status = descriptor_keep(member, os_open_of(process, number), failure);
+    turn_end();
+    if (status == MEMBER_OK) {
+        status = join(member, id, gate_seconds, failure);
+    }
     if (status != MEMBER_OK) {
         member_unmap(member);
     }
@@ -177,13 +193,14 @@ enum member_status member_attach(struct member *member, const char *name, double
     member_reset(member);
     *failure = (struct member_failure){0};
     for (int tries = 0; tries < STARTS_OVER; tries++) {
-        int file = os_shm_open(name);
-        if (file < 0) {
-            return member_refused(file, failure);
+        turn_take();
+        status = descriptor_keep(member, os_shm_open(name), failure);
+        turn_end();
+        if (status != MEMBER_OK) {
+            return status;
         }
-        member->file = file;
         snprintf(member->name, sizeof member->name, "%s", name);
-        status = join(member, gate_seconds, failure);
+        status = join(member, NULL, gate_seconds, failure);
         if (status == MEMBER_OK) {
             return MEMBER_OK;
         }
@@ -222,22 +239,26 @@ static enum member_status build(struct member *member, const struct member_reque
     for (unsigned i = 0; i < SEGMENT_ID_BYTES; i++) {
         used += snprintf(label + used, sizeof label - (size_t)used, "%02x", geometry->id[i]);
     }
-    member->file = request->name ? os_shm_unnamed() : os_memfd(label);
-    if (member->file < 0) {
-        return member_refused(member->file, failure);
+    turn_take();
+    enum member_status status = descriptor_keep(member, request->name ? os_shm_unnamed() : os_memfd(label), failure);
+    turn_end();
+    if (status != MEMBER_OK) {
+        return status == MEMBER_NOT_FOUND ? MEMBER_NO_DIRECTORY : status;
     }
-    error = os_reserve(member->file, geometry->bytes);
+    error = os_reserve(member->file.number, geometry->bytes);
     if (error == 0 && !request->name) {
-        error = os_seal(member->file);
+        error = os_seal(member->file.number);
     }
     if (error) {
-        return member_refused(error, failure);
+        return member_refused(error == -ENOMEM ? -ENOSPC : error, failure);
     }
-    enum member_status status = map(member, failure);
+    status = map(member, failure);
     if (status == MEMBER_OK) {
         segment_make(member->memory, geometry);
         segment_view(&member->shared, member->memory, geometry);
+        turn_take();
         status = take_slot(member, failure);
+        turn_end();
     }
     return status;
 }
@@ -263,7 +284,7 @@ enum member_status member_create(struct member *member, const struct member_requ
     *failure = (struct member_failure){0};
     enum member_status status = build(member, request, failure);
     for (int tries = 0; status == MEMBER_OK && request->name && tries < STARTS_OVER; tries++) {
-        int error = os_shm_link(member->file, request->name);
+        int error = os_shm_link(member->file.number, request->name);
         if (error == 0) {
             snprintf(member->name, sizeof member->name, "%s", request->name);
             return MEMBER_OK;
@@ -282,23 +303,24 @@ enum member_status member_create(struct member *member, const struct member_requ
 
 /* Removes the name, if it is still that of this segment; under the gate. */
 static int remove_name(const struct member *member) {
-    struct os_file file;
-    if (!member->name[0] || os_stat(member->file, &file) != 0 || !os_shm_names(member->name, &file)) {
-        return -ENOENT;
-    }
-    return os_shm_unlink(member->name);
+    return member->name[0] && os_shm_names(member->name, &member->file.identity) ? os_shm_unlink(member->name)
+                                                                                 : -ENOENT;
 }
 
 void member_leave(struct member *member, double gate_seconds) {
     struct member_failure failure;
     int gate;
-    if (member_is_stray(member) || member->slot == SLOTS_NONE ||
-        gate_enter(member->file, member->memory, gate_seconds, &gate, &failure) != MEMBER_OK) {
+    if (member_is_stray(member) || member->slot == SLOTS_NONE) {
+        return;
+    }
+    shared_recover(&member->shared, member->slot); /* needs no gate: a living process drops what it holds */
+    (void)fetch_and_seq(&member->shared.waiting->slots, ~ledger_slot_bit(member->slot));
+    if (gate_enter(member, gate_seconds, &gate, &failure) != MEMBER_OK) {
         return;
     }
     uint64_t dead = member_dead_slots(member),
              others = slots_used(member->memory, &member->geometry) & ~dead & ~ledger_slot_bit(member->slot);
-    (void)member_recover_slots(member, ledger_slot_bit(member->slot));
+    slots_free(member->memory, &member->geometry, member->slot);
     if (others == 0 && !(member->geometry.flags & SEGMENT_PERMANENT)) {
         (void)remove_name(member);
     }
@@ -313,7 +335,7 @@ enum member_status member_unlink(struct member *member, double gate_seconds, str
     if (member_is_stray(member)) {
         return MEMBER_STRAY;
     }
-    enum member_status status = gate_enter(member->file, member->memory, gate_seconds, &gate, failure);
+    enum member_status status = gate_enter(member, gate_seconds, &gate, failure);
     if (status != MEMBER_OK) {
         return status;
     }
@@ -347,12 +369,16 @@ pid_t member_process(const struct member *member, unsigned slot) {
 
 enum member_status member_identify(const char *name, unsigned char id[SEGMENT_ID_BYTES]) {
     struct segment_geometry geometry;
-    int file = os_shm_open(name);
+    turn_take();
+    int file = os_shm_open(name), error = file;
+    if (file >= 0) {
+        error = os_read(file, &geometry, sizeof geometry);
+        os_close(file);
+    }
+    turn_end();
     if (file < 0) {
         return MEMBER_NOT_FOUND;
     }
-    int error = os_read(file, &geometry, sizeof geometry);
-    os_close(file);
     if (error || geometry.magic != SEGMENT_MAGIC) {
         return MEMBER_NO_POOL;
     }

@@ -20,29 +20,34 @@
 
 enum member_status {
     MEMBER_OK,
-    MEMBER_EXHAUSTED, /* no such run is free */
-    MEMBER_STALE,     /* the handle's run is no more */
-    MEMBER_IN_USE,    /* others hold the run too */
-    MEMBER_TICKETS,   /* too many tickets of the run are in flight */
-    MEMBER_CORRUPT,   /* the segment holds what this library never writes */
-    MEMBER_STRAY,     /* this process is a fork that the pool does not know */
-    MEMBER_FULL,      /* all slots are taken */
-    MEMBER_BUSY,      /* somebody else had the gate all the time */
-    MEMBER_EXISTS,    /* the name is taken */
-    MEMBER_NOT_FOUND, /* no pool of that name */
-    MEMBER_FORBIDDEN, /* another user's, or not to be opened */
-    MEMBER_NO_POOL,   /* the file holds something else */
-    MEMBER_NEWER,     /* the file is of a newer version */
-    MEMBER_TRUNCATED, /* the file's size is not what its header says */
-    MEMBER_NO_ROOM,   /* not so much memory */
-    MEMBER_SYSTEM,    /* the kernel refused: see .error */
-    MEMBER_LOCKED,    /* another thread of this process is at it, or forks: let it run, and call again */
+    MEMBER_EXHAUSTED,     /* no such run is free */
+    MEMBER_STALE,         /* the handle's run is no more */
+    MEMBER_IN_USE,        /* others hold the run too */
+    MEMBER_TICKETS,       /* too many tickets of the run are in flight */
+    MEMBER_CORRUPT,       /* the segment holds what this library never writes */
+    MEMBER_STRAY,         /* this process is a fork that the pool does not know */
+    MEMBER_FULL,          /* all slots are taken */
+    MEMBER_BUSY,          /* somebody else had the gate all the time */
+    MEMBER_EXISTS,        /* the name is taken */
+    MEMBER_NOT_FOUND,     /* no pool of that name */
+    MEMBER_FORBIDDEN,     /* another user's, or not to be opened */
+    MEMBER_NO_POOL,       /* the file holds something else */
+    MEMBER_NEWER,         /* the file is of a newer version */
+    MEMBER_TRUNCATED,     /* the file's size is not what its header says */
+    MEMBER_NO_ROOM,       /* not so much memory */
+    MEMBER_NO_DESCRIPTOR, /* the process, or the system, has as many files open as it may */
+    MEMBER_NO_MAPPING,    /* the kernel has no address space or no memory for a mapping */
+    MEMBER_NO_PROC,       /* there is no /proc of this process, by which an open file is opened again */
+    MEMBER_NO_DIRECTORY,  /* there is no directory of shared memory */
+    MEMBER_UNREACHABLE,   /* the program closed the pool's descriptor, and nobody else has the file open */
+    MEMBER_SYSTEM,        /* the kernel refused otherwise: see .error */
+    MEMBER_LOCKED,        /* another thread of this process is at it, or forks: let it run, and call again */
 };
 
 /* What a failure was about. */
 struct member_failure {
-    int error;          /* negative errno of MEMBER_SYSTEM, MEMBER_FORBIDDEN */
-    uint64_t process;   /* who has the gate, of MEMBER_BUSY */
+    int error;          /* negative errno, of what the kernel refused */
+    uint64_t process;   /* who has the gate, of MEMBER_BUSY; this process when it is another of its threads */
     uint64_t available; /* bytes, of MEMBER_NO_ROOM */
 };
 
@@ -56,7 +61,8 @@ struct member {
     void *memory;
     struct segment_geometry geometry;
     struct segment_slot *place;
-    int file;
+    struct os_descriptor file;
+    double seek_again; /* when to look for the file again after a vain search, see descriptor.c */
     void *hold;
     unsigned waiters; /* threads of this process that wait; under lock */
     unsigned child;   /* between the two halves of a fork: the child's slot, or SLOTS_NONE */
@@ -80,9 +86,11 @@ enum member_status member_create(struct member *member, const struct member_requ
 enum member_status member_attach(struct member *member, const char *name, double gate_seconds,
                                  struct member_failure *failure) __attribute__((warn_unused_result));
 
-/* Becomes a member of the pool in an open file, and takes over the descriptor, whatever comes of it. Waits for the gate. */
-enum member_status member_attach_file(struct member *member, int file, double gate_seconds,
-                                      struct member_failure *failure) __attribute__((warn_unused_result));
+/* Becomes a member of the pool that descriptor `number` of a process is of, process 0 being this one; MEMBER_NOT_FOUND also when that
+ * is another pool than the one of the id, unless it is NULL. Waits for the gate. */
+enum member_status member_attach_through(struct member *member, pid_t process, int number, const unsigned char *id,
+                                         double gate_seconds, struct member_failure *failure)
+    __attribute__((warn_unused_result));
 
 /* Gives back all that the process holds, and its slot; the last one to leave a pool that is not permanent removes its name. The
  * memory stays mapped, and the lock in force, until member_unmap. Waits for the gate; if in vain, the process counts as dead once

@@ -6,6 +6,7 @@
  *     fork.c        the two halves of a fork
  *     sweep.c       pools that nobody has open any more
  *     gate.c        the gate, and the mutex of this process that goes with it
+ *     descriptor.c  the descriptor by which a member reaches its segment
  */
 #ifndef BLOCKPOOL_MEMBER_PARTS_H
 #define BLOCKPOOL_MEMBER_PARTS_H
@@ -14,16 +15,29 @@
 
 /* --- gate.c --- */
 
-/* The mutex that threads of this process take before any gate; fork takes it too. False when it was not to be had in time. */
-bool turn_take(double seconds);
+/* The mutex that a thread of this process holds while it is in a gate, or opens or closes a descriptor of a pool; and while it forks.
+ * For short work: never while it waits for another process. The second form is false when others had it all the time. */
+void turn_take(void);
+bool turn_take_within(double seconds);
 void turn_end(void);
-/* The same for the forking thread, however long it takes; and for its child, whose threads are gone. */
-void turn_take_for_fork(void);
+/* The forked child's mutex is free, as the threads of its parent are gone. */
 void turn_begin_in_child(void);
 
-/* Takes the gate of a segment; on MEMBER_OK *gate is to be left. */
-enum member_status gate_enter(int file, void *memory, double seconds, int *gate, struct member_failure *failure);
+/* Takes the gate of the member's segment, which needs its file and memory; on MEMBER_OK *gate is to be left, and until then the
+ * thread has the turn. 0 seconds only tries. */
+enum member_status gate_enter(struct member *member, double seconds, int *gate, struct member_failure *failure);
 void gate_leave(int gate);
+
+/* --- descriptor.c --- */
+
+/* Makes what was opened, or an error of opening, the member's descriptor; for who has the turn since before it was opened. */
+enum member_status descriptor_keep(struct member *member, int number, struct member_failure *failure);
+
+/* Sees to it that the member's descriptor is of its segment's file, though the program closed it; for who has the turn. */
+enum member_status descriptor_ready(struct member *member, struct member_failure *failure);
+
+/* Closes it, unless the number is another file's now. */
+void descriptor_close(struct member *member);
 
 /* --- member.c --- */
 
@@ -38,7 +52,7 @@ enum member_status member_sweep_name(const char *name, double gate_seconds, stru
 
 /* --- recovery.c --- */
 
-/* A bit for each slot whose process is dead. */
+/* A bit for each slot whose process is known to be dead; for who has the turn. */
 uint64_t member_dead_slots(const struct member *member);
 
 /* Brings back what these slots held, and frees them; under the gate. Returns how many there were. */

@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 #define DIRECTORY "/dev/shm"
-#define FIRST_LOCK ((off_t)1 << 60) /* byte 0 of the locks: behind any file */
+#define OWN_DESCRIPTORS "/proc/self/fd/" /* never by number of the process: /proc may be of another PID namespace */
+#define FIRST_LOCK ((off_t)1 << 60)      /* byte 0 of the locks: behind any file */
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -29,6 +30,114 @@
 static int descriptor_or_error(int result) { return result < 0 ? -errno : result; }
 
 static int error_of(int result) { return result < 0 ? -errno : 0; }
+
+/* errno, after the failed use of an open descriptor's path under OWN_DESCRIPTORS. */
+static int error_of_own(const char *path) {
+    char target[1];
+    int error = -errno;
+    return readlink(path, target, sizeof target) < 0 ? -ENOSYS : error;
+}
+
+/* --- descriptors --- */
+
+static struct os_identity identity_of(const struct stat *status) {
+    return (struct os_identity){.device = status->st_dev, .inode = status->st_ino};
+}
+
+static bool is_of(const struct stat *status, const struct os_identity *identity) {
+    return status->st_dev == identity->device && status->st_ino == identity->inode;
+}
+
+int os_keep(int number, struct os_descriptor *file) {
+    struct stat status;
+    if (fstat(number, &status) != 0) {
+        return -errno;
+    }
+    *file = (struct os_descriptor){number, identity_of(&status)};
+    return 0;
+}
+
+int os_verify(const struct os_descriptor *file) {
+    struct stat status;
+    return fstat(file->number, &status) != 0 ? -errno : is_of(&status, &file->identity) ? 0 : -ESTALE;
+}
+
+void os_close(int file) { close(file); }
+
+void os_close_kept(struct os_descriptor *file) {
+    if (os_verify(file) == 0) {
+        os_close(file->number);
+    }
+    file->number = -1;
+}
+
+/* What was opened by a path, if it is the file. */
+static int opened(int number, const struct os_identity *identity) {
+    struct os_descriptor file = {number, *identity};
+    int error = os_verify(&file);
+    if (error) {
+        os_close(number);
+    }
+    return error ? error : number;
+}
+
+int os_reopen(const struct os_descriptor *file) {
+    char path[64];
+    int error = os_verify(file); /* first, as opening a stranger's file may do something to it */
+    if (error) {
+        return error;
+    }
+    snprintf(path, sizeof path, OWN_DESCRIPTORS "%d", file->number);
+    int again = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    return again < 0 ? error_of_own(path) : opened(again, &file->identity);
+}
+
+/* The directory's next entry that is a number, or NULL. */
+static const char *next_number(DIR *directory) {
+    const struct dirent *entry;
+    while ((entry = readdir(directory)) && (entry->d_name[0] < '0' || entry->d_name[0] > '9')) {
+    }
+    return entry ? entry->d_name : NULL;
+}
+
+/* Looks through the descriptors of one process. */
+static int find_open_in(const char *process, const struct os_identity *identity) {
+    char path[64], target[64];
+    struct stat status;
+    const char *number;
+    int found = -ENOENT;
+    snprintf(path, sizeof path, "/proc/%.20s/fd", process);
+    DIR *descriptors = opendir(path);
+    while (descriptors && found == -ENOENT && (number = next_number(descriptors))) {
+        snprintf(path, sizeof path, "/proc/%.20s/fd/%.20s", process, number);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        target[length > 0 ? length : 0] = 0;
+        /* other files may be of a file system that does not answer */
+        bool memory = strncmp(target, "/memfd:", 7) == 0 || strncmp(target, DIRECTORY "/", sizeof DIRECTORY) == 0;
+        if (memory && stat(path, &status) == 0 && is_of(&status, identity)) {
+            int again = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+            again = again < 0 ? -errno : opened(again, identity);
+            found = again >= 0 || again == -EMFILE || again == -ENFILE ? again : -ENOENT; /* else: closed meanwhile */
+        }
+    }
+    if (descriptors) {
+        closedir(descriptors);
+    }
+    return found;
+}
+
+int os_find_open(const struct os_identity *identity) {
+    const char *process;
+    int found = -ENOENT;
+    DIR *processes = opendir("/proc");
+    while (processes && found == -ENOENT && (process = next_number(processes))) {
+        found = find_open_in(process, identity);
+    }
+    if (processes) {
+        closedir(processes);
+    }
+    return found;
+}
 
 /* --- files --- */
 
@@ -52,8 +161,8 @@ int os_shm_link(int file, const char *name) {
     if (!path_of(name, to)) {
         return -EINVAL;
     }
-    snprintf(from, sizeof from, "/proc/self/fd/%d", file);
-    return error_of(linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW));
+    snprintf(from, sizeof from, OWN_DESCRIPTORS "%d", file);
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0 ? 0 : error_of_own(from);
 }
 
 int os_shm_open(const char *name) {
@@ -83,11 +192,13 @@ int os_shm_list(const char *prefix, bool (*each)(const char *name, void *context
     return 0;
 }
 
-int os_reopen(int file) { return os_open_of(getpid(), file); }
-
 int os_open_of(pid_t process, int number) {
     char path[64];
-    snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)process, number);
+    if (process) {
+        snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)process, number);
+    } else {
+        snprintf(path, sizeof path, OWN_DESCRIPTORS "%d", number);
+    }
     return descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
 }
 
@@ -115,9 +226,8 @@ bool os_is_sealed(int file) {
 
 static void file_of(const struct stat *status, struct os_file *found) {
     *found = (struct os_file){
+        .identity = identity_of(status),
         .bytes = status->st_size < 0 ? 0 : (uint64_t)status->st_size,
-        .inode = status->st_ino,
-        .device = status->st_dev,
         .owner = status->st_uid,
         .links = status->st_nlink,
         .regular = S_ISREG(status->st_mode),
@@ -138,14 +248,11 @@ int os_read(int file, void *bytes, size_t count) {
     return got < 0 ? -errno : (size_t)got == count ? 0 : -EIO;
 }
 
-bool os_shm_names(const char *name, const struct os_file *file) {
+bool os_shm_names(const char *name, const struct os_identity *identity) {
     char path[PATH_MAX];
     struct stat status;
-    return path_of(name, path) && lstat(path, &status) == 0 && status.st_ino == file->inode &&
-           status.st_dev == file->device;
+    return path_of(name, path) && lstat(path, &status) == 0 && is_of(&status, identity);
 }
-
-void os_close(int file) { close(file); }
 
 uint64_t os_shm_available(void) {
     struct statvfs room;
@@ -221,16 +328,20 @@ int os_is_locked(int file, uint64_t byte) {
 
 pid_t os_process(void) { return getpid(); }
 
-uint64_t os_process_start(pid_t process) {
-    char path[64], line[1024];
-    snprintf(path, sizeof path, "/proc/%ld/stat", (long)process);
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        return 0;
+/* Reads the start of a file of /proc; how much it was. No stdio: its locks may be taken for ever in a forked child. */
+static size_t read_start(const char *path, char *text, size_t size) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? 0 : read(file, text, size - 1);
+    if (file >= 0) {
+        close(file);
     }
-    size_t got = fread(line, 1, sizeof line - 1, file);
-    fclose(file);
-    line[got] = 0;
+    text[got > 0 ? got : 0] = 0;
+    return got > 0 ? (size_t)got : 0;
+}
+
+uint64_t os_process_start(void) {
+    char line[1024];
+    (void)read_start("/proc/self/stat", line, sizeof line);
     char *at = strrchr(line, ')'); /* the name may hold anything, parentheses too */
     for (int field = 2; at && field < 22; field++) {
         at = strchr(at + 1, ' ');
@@ -238,20 +349,13 @@ uint64_t os_process_start(pid_t process) {
     return at ? strtoull(at, NULL, 10) : 0;
 }
 
-void os_process_command(pid_t process, char *command, size_t size) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%ld/cmdline", (long)process);
-    FILE *file = fopen(path, "re");
-    size_t got = file ? fread(command, 1, size - 1, file) : 0;
-    if (file) {
-        fclose(file);
-    }
+void os_process_command(char *command, size_t size) {
+    size_t got = read_start("/proc/self/cmdline", command, size);
     for (size_t i = 0; i + 1 < got; i++) {
         if (command[i] == 0) {
             command[i] = ' ';
         }
     }
-    command[got] = 0;
 }
 
 uid_t os_user(void) { return geteuid(); }

@@ -18,13 +18,43 @@
 
 /* --- files --- */
 
+/* Which file it is, whatever its name. */
+struct os_identity {
+    uint64_t device;
+    uint64_t inode;
+};
+
+/* A descriptor and the file that it is of. A program may close all descriptors, as daemons do, and open others that get the
+ * same numbers: what goes by a number that was kept looks first whether it still is of the file. */
+struct os_descriptor {
+    int number; /* -1: none */
+    struct os_identity identity;
+};
+
+/* Keeps a number with the file that it is of now. */
+int os_keep(int number, struct os_descriptor *file);
+
+/* 0 when the number still is of the file, -EBADF when it was closed, -ESTALE when it is another file's. */
+int os_verify(const struct os_descriptor *file);
+
+/* Closes the descriptor if it still is of the file; it is none afterwards. */
+void os_close_kept(struct os_descriptor *file);
+
+/* Makes a second open description of the same file, wherever its name went; errors also as of os_verify, and -ENOSYS when
+ * there is no /proc of this process. */
+int os_reopen(const struct os_descriptor *file);
+
+/* Opens the file again through a descriptor that any process of this user has of it; -ENOENT when there is none. Of pools
+ * only: it looks at nothing else's descriptors more closely. Slow. */
+int os_find_open(const struct os_identity *identity);
+
 /* Makes a memory file without a name in any directory; /proc shows it as /memfd:LABEL. */
 int os_memfd(const char *label);
 
 /* Makes a file without a name in the directory of shared memory, mode 0600, to be linked later. */
 int os_shm_unnamed(void);
 
-/* Gives such a file its name; -EEXIST when it is taken. */
+/* Gives such a file its name; -EEXIST when it is taken, -ENOSYS when there is no /proc of this process. */
 int os_shm_link(int file, const char *name);
 
 /* Opens the file of that name for reading and writing; a symbolic link or a directory is refused. */
@@ -36,10 +66,7 @@ int os_shm_unlink(const char *name);
 /* Calls `each` with the names that begin with `prefix`, until it returns false. */
 int os_shm_list(const char *prefix, bool (*each)(const char *name, void *context), void *context);
 
-/* Makes a second open description of the same file, wherever its name went. */
-int os_reopen(int file);
-
-/* Opens what descriptor `number` of another process refers to. */
+/* Opens what descriptor `number` of a process refers to; process 0 is this one. */
 int os_open_of(pid_t process, int number);
 
 /* Sets the size and reserves every page of it; -ENOSPC when there is not so much room. */
@@ -52,9 +79,8 @@ int os_seal(int file);
 bool os_is_sealed(int file);
 
 struct os_file {
+    struct os_identity identity;
     uint64_t bytes;
-    uint64_t inode;
-    uint64_t device;
     uid_t owner;
     uint64_t links;
     bool regular;
@@ -66,7 +92,7 @@ int os_stat(int file, struct os_file *found);
 int os_read(int file, void *bytes, size_t count);
 
 /* Whether the name still is that of the file. */
-bool os_shm_names(const char *name, const struct os_file *file);
+bool os_shm_names(const char *name, const struct os_identity *identity);
 
 void os_close(int file);
 
@@ -108,11 +134,12 @@ int os_is_locked(int file, uint64_t byte);
 
 pid_t os_process(void);
 
-/* When the process started, in clock ticks since the machine did; 0 when there is no such process. With the pid, a name. */
-uint64_t os_process_start(pid_t process);
+/* When this process started, in clock ticks since the machine did; 0 without /proc. With the pid, a name. A forked child of a
+ * program with threads may call it, and the next one too. */
+uint64_t os_process_start(void);
 
 /* The start of its command line, arguments separated by spaces, always ended by a zero. */
-void os_process_command(pid_t process, char *command, size_t size);
+void os_process_command(char *command, size_t size);
 
 /* The user this process acts as. */
 uid_t os_user(void);

@@ -20,7 +20,25 @@ unsigned member_recover_slots(struct member *member, uint64_t dead) {
 }
 
 uint64_t member_dead_slots(const struct member *member) {
-    return slots_dead(member->file, member->memory, &member->geometry, member->slot);
+    uint64_t dead;
+    int unknown = slots_dead(&member->file, member->memory, &member->geometry, member->slot, &dead);
+    return unknown ? 0 : dead;
+}
+
+/* The same without the gate; says what keeps it from looking. */
+static enum member_status look_for_dead(struct member *member, double seconds, uint64_t *dead,
+                                        struct member_failure *failure) {
+    if (!turn_take_within(seconds)) {
+        failure->process = (uint64_t)os_process();
+        return MEMBER_BUSY;
+    }
+    enum member_status status = descriptor_ready(member, failure);
+    if (status == MEMBER_OK) {
+        int error = slots_dead(&member->file, member->memory, &member->geometry, member->slot, dead);
+        status = error ? member_refused(error, failure) : MEMBER_OK;
+    }
+    turn_end();
+    return status;
 }
 
 enum member_status member_recover(struct member *member, double gate_seconds, double ticket_seconds, unsigned *slots,
@@ -32,10 +50,12 @@ enum member_status member_recover(struct member *member, double gate_seconds, do
     if (member_is_stray(member)) {
         return MEMBER_STRAY;
     }
-    if (ticket_seconds < 0 && member_dead_slots(member) == 0) {
-        return MEMBER_OK; /* looked at without the gate: nobody to recover */
+    uint64_t dead = 0;
+    enum member_status status = look_for_dead(member, gate_seconds, &dead, failure);
+    if (status != MEMBER_OK || (ticket_seconds < 0 && dead == 0)) {
+        return status; /* nobody to recover */
     }
-    enum member_status status = gate_enter(member->file, member->memory, gate_seconds, &gate, failure);
+    status = gate_enter(member, gate_seconds, &gate, failure);
     if (status != MEMBER_OK) {
         return status;
     }
@@ -57,7 +77,7 @@ enum member_status member_check(struct member *member, double gate_seconds, stru
     if (member_is_stray(member)) {
         return MEMBER_STRAY;
     }
-    enum member_status status = gate_enter(member->file, member->memory, gate_seconds, &gate, failure);
+    enum member_status status = gate_enter(member, gate_seconds, &gate, failure);
     if (status != MEMBER_OK) {
         return status;
     }

@@ -45,7 +45,8 @@ struct segment_header {
     char apart[24];
     struct shared_waiting waiting;
     atomic_word gate_process; /* who holds the gate, or held it last; for people */
-    char rest[SEGMENT_PAGE - 200];
+    atomic_word gate_oldest;  /* who has waited for it longest, see gate.c */
+    char rest[SEGMENT_PAGE - 208];
 };
 _Static_assert(sizeof(struct segment_header) == SEGMENT_PAGE, "one page");
 _Static_assert(offsetof(struct segment_header, waiting) == 128, "a cache line of its own");

@@ -108,7 +108,8 @@ bool shared_withdraw(struct shared *shared, unsigned slot, const struct shared_r
 /* Makes the slot `child` a holder of all that the slot `parent` holds. No other thread of the parent may be at work. */
 void shared_fork(struct shared *shared, unsigned parent, unsigned child);
 
-/* Gives back what the dead slot held. For the holder of the gate. */
+/* Gives back what the slot held: a dead one's, for the holder of the gate; or the caller's own, when none of its threads does
+ * anything else any more. */
 void shared_recover(struct shared *shared, unsigned dead);
 
 /* Mends the bitmap; returns how many bits were wrong. For the holder of the gate. */

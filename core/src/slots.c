@@ -7,19 +7,13 @@
 
 #include "os.h"
 
-#define GATE_POLL 0.001 /* seconds between two tries */
-
-int slots_gate_enter(int file, void *memory, double seconds) {
+int slots_gate_try(const struct os_descriptor *file, void *memory) {
     struct segment_header *header = memory;
     int gate = os_reopen(file);
     if (gate < 0) {
         return gate;
     }
-    double deadline = os_now() + seconds;
-    int error;
-    while ((error = os_lock(gate, SLOTS_GATE_BYTE)) == -EAGAIN && os_now() < deadline) {
-        os_sleep(GATE_POLL);
-    }
+    int error = os_lock(gate, SLOTS_GATE_BYTE);
     if (error) {
         os_close(gate);
         return error;
@@ -33,8 +27,8 @@ void slots_gate_leave(int gate) {
     os_close(gate);
 }
 
-unsigned slots_take(int file, void *memory, const struct segment_geometry *geometry, void **hold, int *description,
-                    int *error) {
+unsigned slots_take(const struct os_descriptor *file, void *memory, const struct segment_geometry *geometry,
+                    void **hold, int *description, int *error) {
     *error = 0;
     for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
         struct segment_slot *place = segment_slot(memory, geometry, slot);
@@ -78,8 +72,8 @@ void slots_free(void *memory, const struct segment_geometry *geometry, unsigned 
 
 void slots_sign(void *memory, const struct segment_geometry *geometry, unsigned slot) {
     struct segment_slot *place = segment_slot(memory, geometry, slot);
-    store_relaxed(&place->start, os_process_start(os_process()));
-    os_process_command(os_process(), place->command, sizeof place->command);
+    store_relaxed(&place->start, os_process_start());
+    os_process_command(place->command, sizeof place->command);
     store_relaxed(&place->process, (uint64_t)os_process());
 }
 
@@ -91,18 +85,20 @@ uint64_t slots_used(void *memory, const struct segment_geometry *geometry) {
     return used;
 }
 
-uint64_t slots_dead(int file, void *memory, const struct segment_geometry *geometry, unsigned own) {
-    uint64_t dead = 0;
-    int probe = os_reopen(file);
-    if (probe < 0) {
-        return 0;
-    }
-    for (uint64_t used = slots_used(memory, geometry); used; used &= used - 1) {
+int slots_dead(const struct os_descriptor *file, void *memory, const struct segment_geometry *geometry, unsigned own,
+               uint64_t *dead) {
+    uint64_t found = 0;
+    *dead = 0;
+    int error = os_verify(file);
+    for (uint64_t used = slots_used(memory, geometry); used && error == 0; used &= used - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(used);
-        if (slot != own && os_is_locked(probe, slot) == 0) {
-            dead |= ledger_slot_bit(slot);
-        }
+        int locked = slot == own ? 1 : os_is_locked(file->number, slot);
+        error = locked < 0 ? locked : 0;
+        found |= locked == 0 ? ledger_slot_bit(slot) : 0;
     }
-    os_close(probe);
-    return dead;
+    if (error == 0) {
+        error = os_verify(file); /* or it was another file's locks that we saw */
+    }
+    *dead = error ? 0 : found;
+    return error;
 }

@@ -6,12 +6,18 @@
  * (A lock through a descriptor would end with the first close of it; through an inherited mapping, or a descriptor in
  * an unread message, it would last too long.)
  *
+ * LOOKING needs no description: the segment's own descriptor, which carries no lock, is asked who has the bytes. It must be of
+ * the segment's file before and after; else, or when the kernel refuses, nobody is known to be dead: a process is alive, dead or
+ * unknown, and only what the dead held may be taken.
+ *
  * Taking a slot: first the lock, then the slot's word FREE → USED, giving the lock back if it was not FREE. (The other
  * way round, a recoverer that looks between the two takes the newcomer for dead.) Nobody probes his own slot.
  *
- * THE GATE is one more such lock, through a description opened for the turn, and inside the process a mutex that fork takes
- * too: these locks do not exclude threads, and a forked child's unlock would drop its parent's. Whoever holds the gate may
- * be stopped, so waiting for it has a deadline, and the holder's pid stands beside it.
+ * THE GATE is one more such lock, through a description opened for the turn. A process may be stopped while it holds the gate, so
+ * waiting for it has a deadline (gate.c), and the holder's pid stands beside it.
+ *
+ * What opens a description here is called with the process's mutex held (gate.c), which fork takes too: a child that inherited the
+ * description would keep its lock, or end it with its own unlock.
  */
 #ifndef BLOCKPOOL_SLOTS_H
 #define BLOCKPOOL_SLOTS_H
@@ -22,9 +28,9 @@
 #define SLOTS_GATE_BYTE 63u
 #define SLOTS_NONE UINT32_MAX
 
-/* Locks the gate of the segment in `file` within so many seconds; returns the descriptor that holds it, -EAGAIN when somebody
- * else had it all the time, or another negative errno. */
-int slots_gate_enter(int file, void *memory, double seconds);
+/* Tries to lock the gate of the segment in `file`; returns the descriptor that holds it, -EAGAIN when another has it, or another
+ * negative errno. */
+int slots_gate_try(const struct os_descriptor *file, void *memory);
 
 /* Leaves it. */
 void slots_gate_leave(int gate);
@@ -32,8 +38,8 @@ void slots_gate_leave(int gate);
 /* Takes a free slot for this process (or, for a fork, a child that maps the page itself: then *hold stays NULL and the descriptor
  * in *description stays open). Returns the slot, or SLOTS_NONE when all are taken, *error then 0, or when the kernel
  * refused, *error then a negative errno. For the holder of the gate. */
-unsigned slots_take(int file, void *memory, const struct segment_geometry *geometry, void **hold, int *description,
-                    int *error);
+unsigned slots_take(const struct os_descriptor *file, void *memory, const struct segment_geometry *geometry,
+                    void **hold, int *description, int *error);
 
 /* Frees the slot. The lock ends with the mapping. For the holder of the gate. */
 void slots_free(void *memory, const struct segment_geometry *geometry, unsigned slot);
@@ -44,7 +50,9 @@ void slots_sign(void *memory, const struct segment_geometry *geometry, unsigned 
 /* A bit for each slot in use. */
 uint64_t slots_used(void *memory, const struct segment_geometry *geometry);
 
-/* A bit for each slot in use whose process is dead; `own`, or SLOTS_NONE, is not looked at. */
-uint64_t slots_dead(int file, void *memory, const struct segment_geometry *geometry, unsigned own);
+/* Sets a bit in *dead for each slot in use whose process is dead; `own`, or SLOTS_NONE, is not looked at. When that is unknown it
+ * sets none, and returns a negative errno. */
+int slots_dead(const struct os_descriptor *file, void *memory, const struct segment_geometry *geometry, unsigned own,
+               uint64_t *dead) __attribute__((warn_unused_result));
 
 #endif

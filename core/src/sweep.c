@@ -1,24 +1,25 @@
 /* sweep.c: pools that killed groups left behind; see member.h. */
 #include "member_parts.h"
 
-static bool sweep_one(const char *file_name, void *context) {
+/* Which file has the name; false when there is none that may be opened. */
+static bool identify(const char *name, struct os_file *found) {
+    turn_take();
+    int file = os_shm_open(name);
+    bool there = file >= 0 && os_stat(file, found) == 0;
+    if (file >= 0) {
+        os_close(file);
+    }
+    turn_end();
+    return there;
+}
+
+static bool sweep_one(const char *name, void *context) {
     struct member_failure failure;
     unsigned *swept = context;
     struct os_file before, after;
-    int file = os_shm_open(file_name);
-    if (file < 0 || os_stat(file, &before) != 0) {
-        if (file >= 0) {
-            os_close(file);
-        }
-        return true;
-    }
-    os_close(file);
-    if (before.owner == os_user() && member_sweep_name(file_name, 0, &failure) == MEMBER_OK &&
-        ((file = os_shm_open(file_name)) < 0 || os_stat(file, &after) != 0 || after.inode != before.inode)) {
+    if (identify(name, &before) && before.owner == os_user() && member_sweep_name(name, 0, &failure) == MEMBER_OK &&
+        !(identify(name, &after) && after.identity.inode == before.identity.inode)) {
         ++*swept;
-    }
-    if (file >= 0) {
-        os_close(file);
     }
     return true;
 }

@@ -320,10 +320,12 @@ static void no_room_is_told_before_anything_is_reserved(void) {
 /* --- pools without a name --- */
 
 static void reach_memfd(void) {
-    int file = os_open_of((pid_t)told(0), (int)told(1));
-    CHECK(file, >=, 0);
-    CHECK(os_is_sealed(file), ==, true);
-    CHECK(member_attach_file(&other, file, PATIENCE, &failure), ==, MEMBER_OK);
+    unsigned char wrong[SEGMENT_ID_BYTES] = {0};
+    pid_t process = (pid_t)told(0);
+    int number = (int)told(1);
+    CHECK(member_attach_through(&other, process, number, wrong, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(member_attach_through(&other, process, number, member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(os_is_sealed(other.file.number), ==, true);
     struct shared_run run = redeem_told(&other, 2);
     CHECK(is_filled(&other, &run, 9), ==, true);
     CHECK(drop_from(&other, &run), ==, false);
@@ -337,14 +339,16 @@ static void a_pool_without_a_name_is_reached_through_its_process(void) {
     fill(&member, &run, 9);
     CHECK(member_share(&member, &run, 1), ==, MEMBER_OK);
     tell(0, (uint64_t)getpid());
-    tell(1, (uint64_t)member.file);
+    tell(1, (uint64_t)member.file.number);
     tell_run(2, &run);
-    CHECK(ftruncate(member.file, 0), ==, -1); /* sealed */
+    CHECK(ftruncate(member.file.number, 0), ==, -1); /* sealed */
     CHECK(ended(start(reach_memfd)), ==, 0);
     CHECK(ledger_tickets(word_of(&run)), ==, 0);
-    int file = os_reopen(member.file);
+    int file = os_reopen(&member.file);
     end(&member);
-    CHECK(member_attach_file(&other, file, PATIENCE, &failure), ==, MEMBER_NOT_FOUND); /* nobody lives in it */
+    CHECK(member_attach_through(&other, 0, file, NULL, PATIENCE, &failure), ==,
+          MEMBER_NOT_FOUND); /* nobody lives in it */
+    os_close(file);
 }
 
 /* --- allocating, freeing, passing on --- */
@@ -681,7 +685,7 @@ static void the_48th_process_is_refused(void) {
 
 static void gate_and_stay(void) {
     CHECK(attach(&other), ==, MEMBER_OK);
-    CHECK(slots_gate_enter(other.file, other.memory, PATIENCE), >=, 0);
+    CHECK(slots_gate_try(&other.file, other.memory), >=, 0);
     reach(1);
     stay();
 }

@@ -3,33 +3,36 @@
 
 #include "slots.h"
 
-static int file;
+static struct os_descriptor file;
 static void *memory;
 static struct segment_geometry geometry;
 
 static void make(void) {
     memset(&geometry, 0, sizeof geometry);
     CHECK(segment_plan(&geometry, 64, 70), ==, true);
-    file = os_memfd("blockpool-test");
-    CHECK(file, >=, 0);
-    CHECK(os_reserve(file, geometry.bytes), ==, 0);
-    CHECK(os_map_file(file, geometry.bytes, &memory), ==, 0);
+    CHECK(os_keep(os_memfd("blockpool-test"), &file), ==, 0);
+    CHECK(os_reserve(file.number, geometry.bytes), ==, 0);
+    CHECK(os_map_file(file.number, geometry.bytes, &memory), ==, 0);
     segment_make(memory, &geometry);
 }
 
 static void unmake(void) {
     os_unmap_file(memory, geometry.bytes);
-    os_close(file);
+    os_close_kept(&file);
 }
 
 static unsigned take(void **hold) {
     int error = 1;
-    unsigned slot = slots_take(file, memory, &geometry, hold, NULL, &error);
+    unsigned slot = slots_take(&file, memory, &geometry, hold, NULL, &error);
     CHECK(error, ==, 0);
     return slot;
 }
 
-static uint64_t dead(unsigned own) { return slots_dead(file, memory, &geometry, own); }
+static uint64_t dead(unsigned own) {
+    uint64_t found = 99;
+    CHECK(slots_dead(&file, memory, &geometry, own, &found), ==, 0);
+    return found;
+}
 
 static int open_descriptors(void) {
     int count = 0;
@@ -73,7 +76,7 @@ static void a_slot_is_signed_for_people(void) {
     struct segment_slot *place = segment_slot(memory, &geometry, slot);
     slots_sign(memory, &geometry, slot);
     CHECK(load_seq(&place->process), ==, getpid());
-    CHECK(load_seq(&place->start), ==, os_process_start(getpid()));
+    CHECK(load_seq(&place->start), ==, os_process_start());
     CHECK(load_seq(&place->start), >, 0);
     CHECK(strstr(place->command, "test_slots") != NULL, ==, 1);
     slots_free(memory, &geometry, slot);
@@ -85,7 +88,7 @@ static void a_slot_is_signed_for_people(void) {
 static void the_lock_comes_before_the_word(void) {
     void *hold;
     make();
-    int other = os_reopen(file); /* somebody who has locked slot 0, and did not come to its word yet */
+    int other = os_reopen(&file); /* somebody who has locked slot 0, and did not come to its word yet */
     CHECK(os_lock(other, 0), ==, 0);
     CHECK(take(&hold), ==, 1);
     CHECK(load_seq(&segment_slot(memory, &geometry, 0)->used), ==, 0);
@@ -104,7 +107,7 @@ static void a_used_slot_is_left_alone_even_if_nobody_has_its_lock(void) {
     store_release(&segment_slot(memory, &geometry, 0)->used, 1); /* its process died */
     CHECK(take(&hold), ==, 1);
     CHECK(dead(1), ==, 1);
-    int probe = os_reopen(file);
+    int probe = os_reopen(&file);
     CHECK(os_is_locked(probe, 0), ==, 0);
     CHECK(os_is_locked(probe, 1), ==, 1);
     os_close(probe);
@@ -152,12 +155,12 @@ static void take_and_touch(void) {
     void *hold;
     tell(0, take(&hold));
     for (int i = 0; i < 3; i++) { /* a lock of the POSIX kind would end here */
-        os_close(os_reopen(file));
+        os_close(os_reopen(&file));
         void *again;
-        CHECK(os_map_file(file, 4096, &again), ==, 0);
+        CHECK(os_map_file(file.number, 4096, &again), ==, 0);
         os_unmap_file(again, 4096);
     }
-    os_close(file);
+    os_close(file.number);
     reach(1);
     stay();
 }
@@ -246,7 +249,7 @@ static void a_forked_child_does_not_keep_it(void) {
 static void a_slot_for_a_child_is_locked_as_long_as_its_descriptor(void) {
     make();
     int description = -1, error = 1;
-    CHECK(slots_take(file, memory, &geometry, NULL, &description, &error), ==, 0);
+    CHECK(slots_take(&file, memory, &geometry, NULL, &description, &error), ==, 0);
     CHECK(error, ==, 0);
     CHECK(fcntl(description, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
     CHECK(dead(SLOTS_NONE), ==, 0);
@@ -261,66 +264,17 @@ static void a_slot_for_a_child_is_locked_as_long_as_its_descriptor(void) {
 
 /* --- the gate --- */
 
-static void gate_and_stay(void) {
-    CHECK(slots_gate_enter(file, memory, 5), >=, 0);
-    reach(1);
-    stay();
-}
-
 static void the_gate_lets_one_in(void) {
     make();
-    int gate = slots_gate_enter(file, memory, 1);
-    CHECK(gate, >=, 0);
-    CHECK(slots_gate_enter(file, memory, 0), ==, -EAGAIN);
-    CHECK(dead(SLOTS_NONE), ==, 0); /* it is no slot */
-    slots_gate_leave(gate);
-    gate = slots_gate_enter(file, memory, 0);
-    CHECK(gate, >=, 0);
-    slots_gate_leave(gate);
-    unmake();
-}
-
-static void waiting_for_a_stopped_holder_ends_and_tells_who_it_is(void) {
-    make();
-    pid_t child = start(gate_and_stay);
-    await(1);
-    kill(child, SIGSTOP);
-    waitpid(child, NULL, WUNTRACED);
-    double before = os_now();
-    CHECK(slots_gate_enter(file, memory, 0.05), ==, -EAGAIN);
-    CHECK(os_now() - before >= 0.05, ==, 1);
-    CHECK(load_seq(&((struct segment_header *)memory)->gate_process), ==, child);
-    kill_and_wait(child);
-    int gate = slots_gate_enter(file, memory, 0); /* its lock went with it */
+    int gate = slots_gate_try(&file, memory);
     CHECK(gate, >=, 0);
     CHECK(load_seq(&((struct segment_header *)memory)->gate_process), ==, getpid());
+    CHECK(slots_gate_try(&file, memory), ==, -EAGAIN);
+    CHECK(dead(SLOTS_NONE), ==, 0); /* it is no slot */
     slots_gate_leave(gate);
-    unmake();
-}
-
-#define ROUNDS 200
-static void count_under_the_gate(void) {
-    for (int i = 0; i < ROUNDS; i++) {
-        int gate = slots_gate_enter(file, memory, PROCESS_PATIENCE);
-        CHECK(gate, >=, 0);
-        uint64_t was = told(2);
-        os_yield();
-        tell(2, was + 1);
-        slots_gate_leave(gate);
-    }
-}
-
-static void whoever_waits_for_the_gate_gets_his_turn(void) {
-    make();
-    tell(2, 0);
-    pid_t children[3];
-    for (int i = 0; i < 3; i++) {
-        children[i] = start(count_under_the_gate);
-    }
-    for (int i = 0; i < 3; i++) {
-        CHECK(ended(children[i]), ==, 0);
-    }
-    CHECK(told(2), ==, 3 * ROUNDS);
+    gate = slots_gate_try(&file, memory);
+    CHECK(gate, >=, 0);
+    slots_gate_leave(gate);
     unmake();
 }
 
@@ -339,7 +293,5 @@ int main(void) {
     RUN(a_forked_child_does_not_keep_it);
     RUN(a_slot_for_a_child_is_locked_as_long_as_its_descriptor);
     RUN(the_gate_lets_one_in);
-    RUN(waiting_for_a_stopped_holder_ends_and_tells_who_it_is);
-    RUN(whoever_waits_for_the_gate_gets_his_turn);
     return check_end();
 }

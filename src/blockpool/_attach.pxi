@@ -66,6 +66,11 @@ cdef int refuse(member_status status, member_failure *failure, what) except -1:
         raise PoolCorrupt(f"{what} is damaged: its header contradicts itself; unlink it, and make it anew")
     if status == MEMBER_FULL:
         raise TooManyProcesses(f"{what} has 47 processes attached, which is the most; let one leave first")
+    if status == MEMBER_BUSY and failure.process == <uint64_t>os.getpid():
+        raise PoolBusy(
+            f"{what}: another thread of this process was recovering, checking or forking for {GATE_SECONDS:g} s; "
+            "try again"
+        )
     if status == MEMBER_BUSY:
         raise PoolBusy(
             f"{what}: process {failure.process} has kept others from attaching, leaving and recovering for "
@@ -75,7 +80,31 @@ cdef int refuse(member_status status, member_failure *failure, what) except -1:
         raise PoolExhausted(
             f"{what}: not enough shared memory; {failure.available} bytes are available; ask for less, or free some"
         )
-    raise OSError(-failure.error, f"{what}: {os.strerror(-failure.error)}")
+    if status == MEMBER_NO_MAPPING:
+        raise PoolExhausted(
+            f"{what}: the kernel maps no more memory into this process; raise its limit of address space (ulimit -v) "
+            "or of mappings (vm.max_map_count), or free some"
+        )
+    raise OSError(-failure.error, f"{what}: {remedy_of(status, failure.error)}")
+
+
+cdef remedy_of(member_status status, int error):
+    """What the kernel refused, and what to do about it."""
+    if status == MEMBER_NO_DESCRIPTOR:
+        return (
+            f"{os.strerror(-error)}: no file descriptor is free; close files, or raise the limit of this process "
+            "(ulimit -n) or of the system (fs.file-max)"
+        )
+    if status == MEMBER_NO_PROC:
+        return "there is no /proc that shows this process, by which an open file is opened again; mount it"
+    if status == MEMBER_NO_DIRECTORY:
+        return "there is no /dev/shm for pools with names; mount it, or make the pool without a name"
+    if status == MEMBER_UNREACHABLE:
+        return (
+            "the program closed the pool's file descriptor, and no other process has the pool open to get it from, so "
+            "nobody can be known to be dead; keep the descriptors named blockpool in /proc/self/fd when closing others"
+        )
+    return os.strerror(-error)
 
 
 cdef titled(name):
@@ -150,7 +179,9 @@ cdef _Mapping attach_named(name, on_fork):
     cdef member_failure failure
     cdef member_status status
     cdef _Mapping m
-    if member_identify(file_chars, id) == MEMBER_OK:
+    with nogil:
+        status = member_identify(file_chars, id)
+    if status == MEMBER_OK:
         m = known(<bytes>id[:SEGMENT_ID_BYTES])
         if m is not None:
             return m
@@ -167,19 +198,16 @@ cdef _Mapping attach_found(pool_id, process):
     cdef member_failure failure
     cdef member_status status = MEMBER_NOT_FOUND
     cdef _Mapping m
-    cdef int file
+    cdef bytes id = bytes.fromhex(pool_id)
+    cdef const unsigned char *id_bytes = id
+    cdef int owner, number
     for owner, number in find_descriptor(pool_id, process):
-        file = os_open_of(owner, number)
-        if file < 0:
-            continue
         m = new_member()
         with nogil:
-            status = member_attach_file(m.member, file, GATE_SECONDS, &failure)
+            status = member_attach_through(m.member, owner, number, id_bytes, GATE_SECONDS, &failure)
         if status == MEMBER_OK:
-            if (<bytes>m.member.geometry.id[:SEGMENT_ID_BYTES]).hex() == pool_id:
-                return joined(m, True)
-            status = MEMBER_NOT_FOUND
-        elif status not in (MEMBER_NOT_FOUND, MEMBER_FORBIDDEN):
+            return joined(m, True)
+        if status not in (MEMBER_NOT_FOUND, MEMBER_FORBIDDEN, MEMBER_NO_POOL):  # closed meanwhile, or not ours
             refuse(status, &failure, "the pool")
     raise PoolNotFound(
         "the pool is gone: its last process ended, or dropped its Pool, before this was received; keep the Pool open, "

@@ -205,6 +205,11 @@ cdef extern from "member.h" nogil:
         MEMBER_NEWER
         MEMBER_TRUNCATED
         MEMBER_NO_ROOM
+        MEMBER_NO_DESCRIPTOR
+        MEMBER_NO_MAPPING
+        MEMBER_NO_PROC
+        MEMBER_NO_DIRECTORY
+        MEMBER_UNREACHABLE
         MEMBER_SYSTEM
         MEMBER_LOCKED
 
@@ -237,10 +242,10 @@ cdef extern from "member.h" nogil:
 
     unsigned char *segment_data(void *memory, const segment_geometry *geometry)
     uint32_t os_seconds()
-    int os_open_of(int process, int number)
     member_status member_create(member *self, const member_request *request, member_failure *failure)
     member_status member_attach(member *self, const char *name, double gate_seconds, member_failure *failure)
-    member_status member_attach_file(member *self, int file, double gate_seconds, member_failure *failure)
+    member_status member_attach_through(member *self, int process, int number, const unsigned char *id,
+                                        double gate_seconds, member_failure *failure)
     void member_leave(member *self, double gate_seconds)
     void member_unmap(member *self)
     member_status member_unlink(member *self, double gate_seconds, member_failure *failure)
