@@ -340,8 +340,11 @@ cdef class Block:
         count = as_count(n, "n")
         self.enter()
         try:
-            share_run(self.mapping, &self.run, count)
-            return handle_of(self.mapping, &self.run, Ticket)
+            if self.mapping.member == NULL:
+                raise TypeError("a block of a private pool cannot be shared; make the pool with Pool.create()")
+            ticket = handle_of(self.mapping, &self.run, Ticket)
+            share_run(self.mapping, &self.run, count)  # last: nothing fails after it
+            return ticket
         finally:
             self.leave()
 
@@ -393,9 +396,10 @@ cdef class Block:
                 f"{error}. If it was put in a queue: that pickles later, so leave the block alone after put()"
             ) from None
         try:
-            share_run(m, &self.run, 1)
             readonly = self.lease is not None and self.lease.parent is not None
-            return receive_block, (*reference_of(m, &self.run), self.nbytes, readonly)
+            reduced = receive_block, (*reference_of(m, &self.run), self.nbytes, readonly)
+            share_run(m, &self.run, 1)  # last: nothing fails after it
+            return reduced
         finally:
             self.leave()
 

@@ -9,9 +9,8 @@ cdef handle_of(_Mapping m, const shared_run *run, kind):
 
 
 cdef int share_run(_Mapping m, const shared_run *run, count) except -1:
+    """Take references of a shared pool into flight; whatever they travel in is made before."""
     cdef member_status status
-    if m.member == NULL:
-        raise TypeError("a block of a private pool cannot be shared; make the pool with Pool.create()")
     if m.forking is not None:
         await_fork(m)
     status = member_share(m.member, run, count) if count <= LEDGER_MOST_TICKETS else MEMBER_TICKETS

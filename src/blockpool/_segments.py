@@ -60,10 +60,25 @@ def make(name: str | None, size: int) -> tuple[str, Block]:
     block = _allocate_small(size)
     if block is None:
         block = _allocate_large(size)
-    handle = block.handle
-    # always of one length, as a program may have reserved room for a name
-    numbers = f"{handle.index:08}:{handle.generation:013}:{handle.process:010}"
-    return f"{_AUTOMATIC}{handle.pool_id}:{numbers}:", block
+    try:
+        handle = block.handle
+        # always of one length, as a program may have reserved room for a name
+        numbers = f"{handle.index:08}:{handle.generation:013}:{handle.process:010}"
+        made = f"{_AUTOMATIC}{handle.pool_id}:{numbers}:", block
+    except BaseException:
+        discard(block)
+        raise
+    return made
+
+
+def discard(block: Block) -> None:
+    """Remove a segment that was just made, and of which nobody knows the name."""
+    pool = block.pool
+    if pool.name is None:
+        withdraw(block)
+        _large.pop(block.handle, None)
+    else:
+        pool.unlink()
 
 
 def take(name: object) -> Block:

@@ -106,12 +106,13 @@ cdef exhausted_shared(_Mapping m, asked):
         shared_count(&m.member.shared, &totals)
         member_count(m.member, totals.allocated, &counts)  # for the high-water mark
         longest = bitmap_longest_free(&m.member.shared.bitmap)
-    tickets = ""
+    tickets, recover = "", ""
     if totals.only_tickets:
         tickets = f", {totals.only_tickets} held only by tickets (oldest {oldest_of(&totals):.0f} s)"
+        recover = "drop tickets whose receivers are gone (recover(tickets_older_than=seconds)), "
     return PoolExhausted(
         f"asked for {asked}; {m.blocks - totals.allocated} of {m.blocks} free, longest run {longest}{tickets}; "
-        "free some, ask for fewer, wait for them (timeout=), or make the pool larger"
+        f"free some, ask for fewer, wait for them (timeout=), {recover}or make the pool larger"
     )
 
 

@@ -131,9 +131,7 @@ def send_array(array, bint readonly, threshold):
         return None
     m = lease.mapping
     number = descr_number(array_descr(a))
-    share_run(m, &lease.run, 1)
-    sent_count += 1
-    return (  # in one piece, as the quickest
+    sent = (  # in one piece, as the quickest
         threshold, readonly, m.id, lease.run.index, lease.run.generation, getpid(), m.name,
         array_data(a) - <char *>address_of(m, lease.run.index),
         array.shape,
@@ -141,6 +139,9 @@ def send_array(array, bint readonly, threshold):
         array.dtype if number < 0 else number,
         readonly or not array_is_writeable(a),
     )
+    share_run(m, &lease.run, 1)  # last: nothing fails after it
+    sent_count += 1
+    return sent
 
 
 def send_buffer(memoryview view not None, bint readonly, threshold):
@@ -150,11 +151,12 @@ def send_buffer(memoryview view not None, bint readonly, threshold):
     cdef _Lease lease = shared_lease(view)
     if lease is None:
         return None
-    share_run(lease.mapping, &lease.run, 1)
-    sent_count += 1
     offset = <char *>found.buf - <char *>address_of(lease.mapping, lease.run.index)
     reference = reference_of(lease.mapping, &lease.run)
-    return threshold, readonly, *reference, offset, found.len, readonly or found.readonly != 0
+    sent = threshold, readonly, *reference, offset, found.len, readonly or found.readonly != 0
+    share_run(lease.mapping, &lease.run, 1)  # last: nothing fails after it
+    sent_count += 1
+    return sent
 
 
 def withdraw(owner, /):

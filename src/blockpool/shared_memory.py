@@ -12,8 +12,8 @@ b'hello'
 What differs from the standard library:
 
 - There is no resource tracker: who attaches a segment never destroys it, and who is killed leaves nothing behind.
-- A view may outlive `close`: memory is unmapped when the last view is gone. `close` never raises BufferError, and an
-  array of a closed segment never crashes.
+- A view may outlive `close`, `buf` itself included: memory is unmapped when the last view is gone. `close` never raises
+  BufferError, and an array of a closed segment never crashes.
 - `unlink` removes the object's own segment, never another that got its name since.
 - What the machine cannot hold is refused when it is made (`PoolExhausted`, a MemoryError), not SIGBUS later.
 - A segment with an automatic name ends, at the latest, when no process is left that made or attached it or was forked
@@ -78,6 +78,7 @@ class SharedMemory:
     """
 
     _block: Block | None = None
+    _buf: memoryview | None = None
 
     def __init__(
         self,
@@ -91,14 +92,21 @@ class SharedMemory:
         if size < 0 or (create and size == 0):
             raise ValueError(f"size must be a positive number of bytes, not {size}")
         if create:
-            self._name, block = _segments.make(name, size)
+            made, block = _segments.make(name, size)
         elif name is None:
             raise ValueError("name must be given to attach a segment; or create=True makes one")
         else:
-            self._name, block = name, _segments.take(name)
-        self._handle = block.handle
-        self._size = block.nbytes
-        self._block = block
+            made, block = name, _segments.take(name)
+        try:
+            self._name = made
+            self._handle = block.handle
+            self._size = block.nbytes
+            self._buf = block.buf
+            self._block = block
+        except BaseException:
+            if create:  # nobody will ever know its name
+                _segments.discard(block)
+            raise
 
     @property
     def name(self) -> str:
@@ -112,16 +120,17 @@ class SharedMemory:
 
     @property
     def buf(self) -> memoryview | None:
-        """A writable memoryview of the segment; None after `close`.
+        """A writable memoryview of the segment, the same one each time; None after `close`.
 
         It, and whatever is made from it (slices, arrays), keeps the memory, also after `close` and `unlink`.
         """
-        block = self._block
-        return None if block is None else block.buf
+        if self._block is not None:
+            self._block.buf  # noqa: B018 - raises in a forked process that has no part in the segment
+        return self._buf
 
     def close(self) -> None:
         """End the use of this object. The segment stays, and so does the memory under views that were made."""
-        self._block = None
+        self._block = self._buf = None
         _segments.tidy()
 
     def unlink(self) -> None:
@@ -145,7 +154,8 @@ class ShareableList(_standard.ShareableList[Any]):
     """A list of fixed length in a segment, of int, float, bool, str, bytes and None.
 
     The standard library's, with the same bytes, on a segment of this module. But a str whose encoding needs more room
-    than the standard library gives it is not cut off, and nothing is made if an item cannot be stored.
+    than the standard library gives it is not cut off, and nothing is made if an item cannot be stored. Zero bytes at
+    the end of a bytes or str are lost, as in the standard library.
 
     Parameters
     ----------

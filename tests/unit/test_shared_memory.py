@@ -1,6 +1,7 @@
 """`blockpool.shared_memory`: segments, and each trap of the standard library's shown gone."""
 
 import ctypes
+import importlib
 import os
 import pickle
 import signal
@@ -306,16 +307,54 @@ def test_close_under_a_view(new_name, view_of, size):
 
 
 def test_a_buf_held_by_somebody(segment):
-    """A memoryview taken before close stays valid; releasing one does not disturb the next."""
+    """A memoryview taken before close stays valid."""
     view = segment.buf
-    with segment.buf as other:
-        other[0] = 3
+    view[0] = 3
     segment.close()
     segment.close()
     assert view[0] == 3
     view[0] = 4
     assert SharedMemory(segment.name).buf[0] == 4
     segment.unlink()
+
+
+@pytest.mark.parametrize("module", ["blockpool.shared_memory", "multiprocessing.shared_memory"])
+def test_buf_is_one_memoryview(module):
+    """As in the standard library `buf` is the same object each time, and once it is released it stays so."""
+    segment = importlib.import_module(module).SharedMemory(create=True, size=10)
+    try:
+        assert segment.buf is segment.buf
+        with segment.buf as view:
+            view[0] = 3
+        with pytest.raises(ValueError, match="released memoryview"):
+            segment.buf[0]
+        segment.close()
+        assert segment.buf is None
+    finally:
+        segment.unlink()
+
+
+def test_memory_that_runs_short_while_a_segment_is_made(run_python):
+    """Wherever MemoryError strikes, no segment is left of which nobody knows the name."""
+    run_python("""
+        from _testcapi import remove_mem_hooks, set_nomemory
+        from blockpool import _segments
+        from blockpool.shared_memory import SharedMemory
+        SharedMemory(create=True, size=10).unlink()
+        pool = _segments._small[""]
+        failed, made = 0, None
+        while made is None:
+            try:
+                set_nomemory(failed, failed + 1)
+                made = SharedMemory(create=True, size=10)
+            except MemoryError:
+                failed += 1
+            finally:
+                remove_mem_hooks()
+            assert made is not None or (pool.stats().tickets, pool.stats().allocated) == (0, 0), failed
+        made.unlink()
+        assert failed > 5
+    """)
 
 
 # --- who destroys a segment, and who does not ---

@@ -5,6 +5,7 @@ import pickle
 import signal
 import struct
 import time
+from importlib import import_module
 from multiprocessing import get_context
 
 import pytest
@@ -69,6 +70,15 @@ def test_no_text_is_cut_off(text):
     """A str of which the encoding is much longer than itself is stored whole; the standard library's cannot be read."""
     made = ShareableList([text, "after"])
     assert list(made) == [text, "after"]
+    made.shm.unlink()
+
+
+@pytest.mark.parametrize("module", ["blockpool.shared_memory", "multiprocessing.shared_memory"])
+def test_zeros_at_the_end_are_lost(module):
+    """As in the standard library, whose bytes these are: it fills items up with zeros, and strips them."""
+    made = import_module(module).ShareableList([b"a\0", b"\0", "a\0", b"\0a", 7])
+    assert list(made) == [b"a", b"", "a", b"\0a", 7]
+    made.shm.close()
     made.shm.unlink()
 
 
