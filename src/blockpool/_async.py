@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 from blockpool._core import (
     begin_wait,
     claim,
+    collect_if_due,
     end_wait,
     given_up,
     mapping_of_pool,
@@ -97,7 +98,6 @@ class _Waiter:
     def __init__(self, mapping: _Mapping) -> None:
         self.mapping = mapping
         self.queue: OrderedDict[_Request, None] = OrderedDict()
-        self.collected = -math.inf  # when garbage was collected for the last time
 
     def start(self) -> None:
         """Begin; under the lock, so that the first request is in the queue before the thread looks."""
@@ -113,13 +113,12 @@ class _Waiter:
     def run(self) -> None:
         """Wait for room, and give it out, until nobody asks for more."""
         try:
-            began = -math.inf
+            began = math.inf  # of the first request's wait
             freed = False
             rounds = time.monotonic() + _ROUND_SECONDS
             while True:
                 sequence = moment(self.mapping)
-                if not freed:
-                    self.recover_for_all(began)
+                self.recover_for_all(began, freed=freed)
                 with _lock:
                     if time.monotonic() >= rounds:
                         self.look_after()
@@ -163,20 +162,11 @@ class _Waiter:
                 if first:
                     self.serve()
 
-    def recover(self, began: float) -> None:
-        """Bring back what nobody uses; collect garbage too, unless that was done since `began`.
-
-        So it is done once for a request, and once may do for many.
-        """
-        garbage = self.collected < began
-        if garbage:
-            self.collected = time.monotonic()
-        recover_unused(self.mapping, garbage)
-
-    def recover_for_all(self, began: float) -> None:
-        """Do that in the thread; an error goes to the first request."""
+    def recover_for_all(self, began: float, *, freed: bool) -> None:
+        """Bring back what nobody uses, in the thread; an error goes to the first request."""
         try:
-            self.recover(began)
+            if not collect_if_due(self.mapping, began, False) and not freed:  # noqa: FBT003 - as below
+                recover_unused(self.mapping)
         except Exception as error:  # noqa: BLE001 - as in _Request.look
             with _lock:
                 if self.queue:
@@ -221,7 +211,8 @@ def _last_look(request: _Request, waiter: _Waiter) -> Block:
     """Allocate after all, or raise: the time is over."""
     block = claim(request.pool, request.blocks, request.nbytes)
     if block is None:
-        waiter.recover(request.began)
+        if not collect_if_due(waiter.mapping, request.began, True):  # noqa: FBT003 - C takes no keywords
+            recover_unused(waiter.mapping)
         block = claim(request.pool, request.blocks, request.nbytes)
     if block is None:
         raise given_up(request.pool, request.blocks)

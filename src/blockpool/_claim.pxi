@@ -7,11 +7,33 @@ cdef bint reclaim(_Mapping m) except -1:
     return m.guard is not None and release_rested(m, True)
 
 
+# When any thread last collected garbage, on the monotonic clock, and how long that took.
+cdef double collected_at = -INFINITY, collecting_took = 0
+
+
 cdef int collect(_Mapping m) except -1:
     """Have Python free what nobody can reach."""
+    global collected_at, collecting_took
+    cdef double began = os_now()
     gc.collect()
+    collected_at = os_now()
+    collecting_took = collected_at - began
     reclaim(m)
     return 0
+
+
+cdef bint is_garbage_due(double began, bint last_look) noexcept:
+    """Whether a wait that began then should collect garbage now: after 0.25, 0.5, 1, 2, 4 s, then every 4 s.
+
+    A block may become garbage at any time, and nobody tells. All waits of the process share one clock, and another
+    collection comes only when the last took no more than 2 % of the time since. A last look collects all the same,
+    unless there was a collection since the wait began.
+    """
+    cdef double now = os_now()
+    cdef bint rested = now - collected_at >= 50 * collecting_took
+    if last_look:
+        return rested or collected_at < began
+    return rested and now - max(began, collected_at) >= max(SLICE, min((now - began) / 2, 4))
 
 
 cdef inline bint claim_one(_Mapping m, shared_run *run) noexcept:

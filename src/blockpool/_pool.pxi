@@ -261,7 +261,7 @@ cdef class Pool:
         Raises
         ------
         PoolExhausted
-            If there is no such run. Python's garbage collector was run once before giving up.
+            If there is no such run, even after Python's garbage collector has run.
         PoolClosed
             If the pool is closed, or is closed while waiting.
         TypeError, ValueError
@@ -633,8 +633,8 @@ cdef class Pool:
     ) except -1:
         """Claim n blocks, adjacent unless `many`, before the deadline; or raise."""
         cdef uint32_t sequence
-        cdef double left
-        cdef bint collected = False, undisturbed = False
+        cdef double left, began = os_now()
+        cdef bint looked_last = False, undisturbed
         if attempt(m, n, slack, many, out):
             return 0
         if reclaim(m) and attempt(m, n, slack, many, out):
@@ -651,12 +651,13 @@ cdef class Pool:
                 if attempt(m, n, slack, many, out):
                     return 0
                 left = deadline - os_now()
-                if not collected and (undisturbed or left <= 0):  # nobody frees anything: is it in cycles?
-                    collected = True
-                    collect(m)
-                    continue
-                if left <= 0:
+                if looked_last:
                     break
+                if left <= 0 or is_garbage_due(began, False):
+                    looked_last = left <= 0
+                    if not looked_last or is_garbage_due(began, True):
+                        collect(m)
+                    continue
                 wait_sleep(m, sequence, min(left, SLICE))
                 undisturbed = wait_sequence(m) == sequence
                 PyErr_CheckSignals()

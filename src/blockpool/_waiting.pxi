@@ -77,9 +77,14 @@ def sleep_since(_Mapping m not None, uint32_t sequence, /):
     return wait_sequence(m) != sequence
 
 
-def recover_unused(_Mapping m not None, bint garbage, /):
-    """Bring back what the dead held, or what rests; and with `garbage`, what nobody in this process can reach."""
-    if garbage:
-        collect(m)
-    else:
-        reclaim(m)
+def recover_unused(_Mapping m not None, /):
+    """Bring back what the dead held, or what rests."""
+    reclaim(m)
+
+
+def collect_if_due(_Mapping m not None, double began, bint last_look, /):
+    """The same, and what nobody in this process can reach, if a wait that began then should do that now; say whether."""
+    if not is_garbage_due(began, last_look):
+        return False
+    collect(m)
+    return True

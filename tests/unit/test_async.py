@@ -193,6 +193,38 @@ def test_garbage_gives_room(pool):
     assert_at_rest(pool)
 
 
+def test_what_becomes_garbage_during_the_wait_is_found(pool):
+    """A block that ends in a cycle after the first collection still reaches a call that waits without end."""
+    collected = threading.Event()
+
+    def count(phase, info):
+        if phase == "stop" and info["generation"] == 2:
+            collected.set()
+
+    def hold():
+        cycle = [pool.allocate(blocks=16)]
+        cycle.append(cycle)
+        assert collected.wait(30)
+
+    async def main():
+        holder = threading.Thread(target=hold)
+        holder.start()
+        gc.callbacks.append(count)
+        try:
+            (await pool.allocate_async(blocks=16)).free()
+        finally:
+            gc.callbacks.remove(count)
+            holder.join()
+
+    gc.disable()
+    try:
+        gc.collect()
+        run(main())
+    finally:
+        gc.enable()
+    assert_at_rest(pool)
+
+
 def test_the_time_runs_out(pool):
     """After `timeout` seconds, not before, PoolExhausted says what there is; each is counted once."""
     kept = pool.allocate(blocks=16)

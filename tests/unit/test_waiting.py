@@ -1,5 +1,6 @@
 """`timeout=`: waiting for room, and everything that ends the wait."""
 
+import gc
 import threading
 import time
 from concurrent.futures import Future
@@ -288,3 +289,75 @@ def test_freeing_from_a_gc_callback(pool):
     block = pool.allocate()
     assert block.index == 0
     assert threading.active_count() >= 1
+
+
+@pytest.mark.parametrize("kind", ["private", "shared"])
+@pytest.mark.parametrize("disturbed", [False, True])
+def test_what_becomes_garbage_during_the_wait_is_found(other, kind, disturbed):
+    """A block that ends in a cycle after the first collection still reaches a call that waits without end.
+
+    It does so too while other blocks come and go all the time.
+    """
+    pool = bp.Pool(64, 2) if kind == "private" else bp.Pool.create(64, 2)
+    collected, done = threading.Event(), threading.Event()
+
+    def count(phase, info):
+        if phase == "stop" and info["generation"] == 2:
+            collected.set()
+
+    def hold():
+        cycle = [pool.allocate()]
+        cycle.append(cycle)
+        assert collected.wait(30)
+
+    def disturb():
+        while disturbed and not done.is_set():
+            with pool.allocate():
+                time.sleep(0.001)
+
+    gc.disable()
+    try:
+        gc.collect()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        others = threading.Thread(target=disturb)
+        others.start()
+        gc.callbacks.append(count)
+        waiter = other.submit(pool.allocate, blocks=2, timeout=None)
+        try:
+            if not disturbed:
+                assert waiter.result(30).blocks == 2
+            else:
+                holder.join()
+                deadline = time.monotonic() + 30
+                while pool.stats().allocated > 1 and not waiter.done():
+                    assert time.monotonic() < deadline
+                    time.sleep(0.001)
+        finally:
+            gc.callbacks.remove(count)
+            done.set()
+            others.join()
+        assert waiter.result(30).blocks == 2
+    finally:
+        gc.enable()
+
+
+def test_a_long_wait_collects_now_and_then(pool):
+    """Collections of a wait come at growing distances: a wait of some two seconds has a handful."""
+    kept = pool.allocate(blocks=16)
+    collections = []
+
+    def count(phase, info):
+        if phase == "start" and info["generation"] == 2:
+            collections.append(info)
+
+    gc.disable()
+    gc.callbacks.append(count)
+    try:
+        with pytest.raises(bp.PoolExhausted):
+            pool.allocate(timeout=1.9)
+    finally:
+        gc.callbacks.remove(count)
+        gc.enable()
+    assert 1 <= len(collections) <= 5
+    kept.free()
