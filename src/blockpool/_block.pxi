@@ -47,24 +47,22 @@ cdef int give_back_guarded(_Lease lease) except -1:
     if Py_IsFinalizing():  # nobody is left to be told, and little of Python to tell it with
         pool_release(m.core, lease.run.index, lease.run.blocks)
         return 0
+    error = None
     try:
         error = m.guard.take_back(lease.run.index)
-    except (RecursionError, MemoryError):  # it does not rest, so it goes back at once
-        (<dict>m.guard.live).pop(lease.run.index, None)  # no call of Python: there may be no room for one
-        pool_release(m.core, lease.run.index, lease.run.blocks)
-        raise
-    release_rested(m, False)
+    except BaseException as stopped:  # Ctrl-C, or no memory, or no room for a call: the run comes back all the same
+        error = stopped
+    rest(m, lease.run.index, lease.run.blocks)
+    forget_live(m, lease.run.index)
     if error is not None:
         raise error
     return 0
 
 
-cdef bint release_rested(_Mapping m, bint everything) except -1:
-    """Let the pool have what rested long enough, or everything; say whether there was any."""
-    rested = m.guard.rested(everything=everything)
-    for index, blocks in rested:
-        pool_release(m.core, index, blocks)
-    return len(rested) > 0
+cdef int forget_live(_Mapping m, uint64_t index) except -1:
+    """Have the guard no longer list the run, without a call of Python, into which a signal could come."""
+    (<dict>m.guard.live).pop(index, None)
+    return 0
 
 
 cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, const shared_run *run, uint64_t nbytes):
@@ -501,6 +499,8 @@ cdef Block hand_out(_Mapping m, const shared_run *run, uint64_t nbytes):
         count_allocation(m, run.blocks, nbytes)
         return block
     except BaseException:
+        if m.guard is not None:
+            forget_live(m, run.index)
         unclaim(m, run)
         raise
 

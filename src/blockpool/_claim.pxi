@@ -4,7 +4,7 @@ cdef bint reclaim(_Mapping m) except -1:
     """Have the pool take back what nobody uses, but nobody has returned yet; say whether there may be some."""
     if m.member != NULL:
         return recover_shared(m, 0, -1) is not None
-    return m.guard is not None and release_rested(m, True)
+    return end_all_rest(m)
 
 
 # When any thread last collected garbage, on the monotonic clock, and how long that took.

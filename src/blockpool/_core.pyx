@@ -100,6 +100,7 @@ cdef enum: DOMAIN = 0x706F6F6C
 cdef object ZERO = 0
 
 # What memory is, and who owns it
+include "_quarantine.pxi"
 include "_mapping.pxi"
 include "_block.pxi"
 # Pools: what both kinds have in common, then each kind

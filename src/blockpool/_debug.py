@@ -9,8 +9,11 @@ What a byte of the pool holds, in the manner of CPython's own debug allocator:
 * ``0xFD`` canary: the slack between `nbytes` and the end of the run's last block
 * ``0xDD`` freed
 
-Freed runs rest in a quarantine, oldest out first, so that a write through an old address meets ``0xDD``, and not the
-next owner's data. When the pool would be exhausted, the quarantine is emptied.
+Freed runs rest in a quarantine (which the core keeps), oldest out first, so that a write through an old address meets
+``0xDD``, and not the next owner's data. When the pool would be exhausted, the quarantine is emptied.
+
+A signal handler may raise between any two steps here, so no step loses a run: what is to be had again, and when, is the
+core's.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ import os
 import sys
 import threading
 import traceback
-from collections import deque
 
 from blockpool.errors import BlockOverrun, WriteAfterFree
 from blockpool.stats import Outstanding
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 CLEAN, CANARY, DEAD = b"\xcd", b"\xfd", b"\xdd"
 
 _FRAMES = 16  # of a stack are kept
-_SHARE = 8  # one block in so many may rest
 
 _log = logging.getLogger("blockpool")
 _log.addHandler(logging.NullHandler())
@@ -95,19 +96,6 @@ class Guard:
         self._freed: dict[
             int, _Run
         ] = {}  # by each block: the run it was part of when it was last freed
-        self._resting: deque[_Run] = deque()
-        self._most_resting = max(1, len(memory) // block_size // _SHARE)
-        self.resting_blocks = 0
-
-    @property
-    def resting_runs(self) -> int:
-        """How many runs rest in quarantine: freed, but not to be had yet."""
-        return len(self._resting)
-
-    def rests(self, index: int) -> bool:
-        """Return whether the run that begins at the block is in quarantine."""
-        with self._lock:
-            return index not in self.live
 
     def issue(self, index: int, blocks: int, nbytes: int) -> None:
         """Prepare a run for its new owner.
@@ -130,9 +118,12 @@ class Guard:
             self.live[index] = _Run(index, blocks, nbytes, _stack())
 
     def take_back(self, index: int) -> BlockOverrun | None:
-        """Take a run back from its owner and let it rest; return what is wrong with its canary, if anything is."""
+        """Look at a run that its owner gives back, and fill it; return what is wrong with its canary, if anything is.
+
+        The caller then takes it out of `live`, however this ended.
+        """
         with self._lock:
-            run = self.live.pop(index)
+            run = self.live[index]
             run.freed_at = _stack()
             start, end = index * self._block_size, (index + run.blocks) * self._block_size
             wrong = self._first_other(start + run.nbytes, end, CANARY)
@@ -145,19 +136,7 @@ class Guard:
             self._fill(start, end, DEAD)
             for block in range(index, index + run.blocks):
                 self._freed[block] = run
-            self._resting.append(run)
-            self.resting_blocks += run.blocks
             return error
-
-    def rested(self, *, everything: bool = False) -> list[tuple[int, int]]:
-        """Take out of quarantine what rested long enough, or everything; return (index, blocks) of each run."""
-        out = []
-        with self._lock:
-            while self._resting and (everything or self.resting_blocks > self._most_resting):
-                run = self._resting.popleft()
-                self.resting_blocks -= run.blocks
-                out.append((run.index, run.blocks))
-        return out
 
     def outstanding(self) -> list[Outstanding]:
         """Return what is allocated, in the order of addresses."""
@@ -184,8 +163,11 @@ class Guard:
                 leak.stack,
             )
         with self._lock:
-            for block, run in self._freed.items():
-                self._require_dead(block, run)
+            # a list: a destructor or signal handler may free meanwhile, and so add to it
+            for block in list(self._freed):
+                run = self._freed.get(block)
+                if run is not None:
+                    self._require_dead(block, run)
 
     def _require_dead(self, block: int, run: _Run) -> None:
         start = block * self._block_size

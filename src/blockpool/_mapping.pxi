@@ -17,6 +17,7 @@ cdef class _Mapping:
     cdef object pool_ref        # a weak reference to a Pool of it
     cdef object owners          # a weak set of all of them
     cdef object guard           # of debug mode; None without
+    cdef quarantine resting     # the same
     cdef size_t alignment
     cdef bint closed
     # Of a shared pool.
@@ -36,6 +37,7 @@ cdef class _Mapping:
                 member_unmap(self.member)
                 os_unmap(self.member, sizeof(member))
             return
+        c_free(self.resting.runs)
         if self.core != NULL:
             os_unmap(self.core, self.core_bytes)
         if self.borrowed:

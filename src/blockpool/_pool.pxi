@@ -81,6 +81,7 @@ cdef class Pool:
         if debug:
             from blockpool._debug import Guard
 
+            quarantine_open(&m.resting, m.blocks)
             m.guard = Guard(PyMemoryView_FromMemory(<char *>m.data, m.blocks * m.block_size, PyBUF_WRITE), size)
         adopt(self, m)
 

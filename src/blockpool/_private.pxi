@@ -46,8 +46,7 @@ cdef stats_private(_Mapping m):
     with nogil:
         allocated = bitmap_count(&m.core.bitmap)
         longest = bitmap_longest_free(&m.core.bitmap)
-    if m.guard is not None:
-        allocated -= <uint64_t>m.guard.resting_blocks
+    allocated -= m.resting.blocks
     free = m.blocks - allocated
     allocated_bytes = allocated * m.block_size
     return PoolStats(
@@ -102,9 +101,8 @@ cdef check_private(_Mapping m):
             at = first + n
     if count:
         raise corrupt([describe_fault(faults[i]) for i in range(min(count, <uint64_t>FAULTS))], count)
-    if m.guard is not None:
-        allocated -= <uint64_t>m.guard.resting_blocks
-        runs -= <uint64_t>m.guard.resting_runs
+    allocated -= m.resting.blocks
+    runs -= m.resting.count
     return Audit(blocks=m.blocks, allocated=allocated, runs=runs, healed=0)
 
 

@@ -83,7 +83,7 @@ def recover_unused(_Mapping m not None, /):
 
 
 def collect_if_due(_Mapping m not None, double began, bint last_look, /):
-    """The same, and what nobody in this process can reach, if a wait that began then should do that now; say whether."""
+    """The same, and what nobody in this process can reach, if a wait that began then should do so now; say whether."""
     if not is_garbage_due(began, last_look):
         return False
     collect(m)

@@ -271,3 +271,123 @@ def test_a_run_that_cannot_rest_comes_back_at_once(monkeypatch, error) -> None:
     assert pool.stats().allocated == 0
     assert pool.outstanding() == []
     pool.check()
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "MemoryError"])
+@pytest.mark.parametrize("way", ["free", "release", "drop", "with", "overrun", "many"])
+def test_a_failure_at_any_step_loses_no_block(run_python, error, way) -> None:
+    """Ctrl-C or a lack of memory at any step of allocating or giving back leaves each block allocated, or free."""
+    out = run_python(
+        """
+        import contextlib, ctypes, io, sys
+        import blockpool
+
+        error = {"KeyboardInterrupt": KeyboardInterrupt, "MemoryError": MemoryError}[sys.argv[1]]
+        way = sys.argv[2]
+        pool = blockpool.Pool(64, 16, debug=True)
+        sys.unraisablehook = lambda unraisable: None
+        steps = 0
+
+        def count(frame, event, argument):
+            global steps
+            if frame.f_globals is globals():
+                return None
+            if steps == 0:
+                steps -= 1
+                raise error
+            steps -= 1
+            return count
+
+        def call():
+            if way == "many":
+                pool.allocate_many(3)
+            elif way == "overrun":
+                block = pool.allocate(nbytes=10)
+                pool_memory[block.index * 64 + 10] = 0
+                block.free()
+            elif way == "with":
+                with pool.allocate(blocks=2):
+                    pass
+            elif way == "drop":
+                pool.allocate(blocks=2).buf
+            else:
+                getattr(pool.allocate(blocks=2), way)()
+
+        pool_memory = (ctypes.c_char * pool.nbytes).from_address(pool.address)
+        stopped = 0
+        while True:
+            steps = wanted = stopped
+            try:
+                with contextlib.redirect_stderr(io.StringIO()):
+                    sys.settrace(count)
+                    call()
+            except (error, blockpool.BlockOverrun):
+                pass
+            finally:
+                sys.settrace(None)
+            held = len(pool.outstanding())
+            assert (pool.stats().allocated, held) == (0, 0), (wanted, pool.stats(), pool.outstanding())
+            pool.check()
+            everything = pool.allocate_many(16)
+            del everything
+            if steps >= 0:
+                break
+            stopped += 1
+        print("done", stopped > 20)
+        """,
+        error,
+        way,
+    )
+    assert out == "done True\n"
+
+
+@pytest.mark.parametrize("by", ["collector", "signal"])
+def test_what_is_freed_while_the_pool_closes_disturbs_nothing(run_python, by) -> None:
+    """Blocks that a finalizer or a signal handler frees in the middle of `close` raise nothing there."""
+    run_python(
+        """
+        import sys
+        import blockpool
+
+        pool = blockpool.Pool(64, 400, debug=True)
+        for block in pool.allocate_many(40):
+            block.free()
+        del block
+        held = pool.allocate_many(300)
+
+        def free_one(frame, event, argument):
+            if held:
+                held.pop()
+            return free_one
+
+        sys.settrace(free_one)
+        pool.close()
+        sys.settrace(None)
+        assert not held
+        """
+    ) if by == "signal" else run_python(
+        """
+        import gc
+        import blockpool
+
+        class Node:
+            pass
+
+        gc.disable()
+        for _ in range(20):
+            pool = blockpool.Pool(64, 400, debug=True)
+            for block in pool.allocate_many(100):
+                block.free()
+            for _ in range(50):
+                node = Node()
+                node.me = node
+                node.block = pool.allocate(blocks=2)
+            del node, block
+            threshold = gc.get_threshold()
+            gc.set_threshold(1)
+            gc.enable()
+            pool.close()
+            gc.disable()
+            gc.set_threshold(*threshold)
+        """
+    )
