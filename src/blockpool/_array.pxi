@@ -53,8 +53,8 @@ cdef enum: MOST_DIMENSIONS = 64
 # From here on, filling memory leaves the GIL.
 cdef uint64_t MANY_BYTES = 1 << 20
 
-# The module, once it is needed.
-cdef object numpy = None
+# The module, once it is needed, and what is called of it.
+cdef object numpy = None, numpy_array, numpy_asarray, numpy_copyto, numpy_dtype, numpy_empty
 
 
 cdef struct form:
@@ -65,8 +65,9 @@ cdef struct form:
 
 
 cdef int need_numpy() except -1:
-    global numpy
+    global numpy, numpy_array, numpy_asarray, numpy_copyto, numpy_dtype, numpy_empty
     if numpy is None:
+        require_imports("arrays")
         try:
             found = __import__("numpy")  # an import statement of Cython's takes None in sys.modules for the module
         except ImportError:
@@ -74,6 +75,11 @@ cdef int need_numpy() except -1:
                 "arrays need NumPy, which cannot be imported; pip install 'blockpool[numpy]'"
             ) from None
         array_load()
+        numpy_array = found.ndarray
+        numpy_asarray = found.asarray
+        numpy_copyto = found.copyto
+        numpy_dtype = found.dtype
+        numpy_empty = found.empty
         numpy = found
     return 0
 
@@ -89,7 +95,7 @@ cdef int form_of(shape, dtype, form *out) except -1:
     if descr_size(out.descr) == 0 or descr_has_objects(out.descr):
         # strings whose length NumPy chooses when it makes an array, or a class of dtypes
         Py_DECREF(<object>out.descr)
-        PyArray_DescrConverter(numpy.empty((), dtype).dtype, &out.descr)
+        PyArray_DescrConverter(numpy_empty((), dtype).dtype, &out.descr)
     try:
         if descr_has_objects(out.descr):
             raise TypeError(
@@ -168,7 +174,7 @@ cdef object new_array(Pool pool, shape, dtype, order, timeout, bint zeroed, like
         Py_DECREF(<object>array.descr)
         deadline_of(timeout)
         pool.opened()
-        return numpy.empty(shape, dtype, order)
+        return numpy_empty(shape, dtype, order)
     try:
         lease = new_run(pool, array.nbytes, timeout)
     except BaseException:
@@ -238,12 +244,12 @@ cdef object copied_array(Pool pool, source, dtype, order, timeout):
     if order not in ("K", "C", "F"):
         raise ValueError(f"order must be 'C', 'F' or 'K', not {order!r:.60}")
     if dtype is not None:
-        kind = numpy.dtype(dtype)
+        kind = numpy_dtype(dtype)
         # NumPy knows what a list, or a dtype that leaves something open, comes to; arrays are cast in the pool.
         if not array_is(<PyObject *>source) or kind.itemsize == 0 or kind.hasobject or kind.subdtype is not None:
-            source = numpy.asarray(source, dtype)
+            source = numpy_asarray(source, dtype)
             dtype = None
-    source = numpy.asarray(source)
+    source = numpy_asarray(source)
     if dtype is None:
         kind = source.dtype
     like = None
@@ -257,7 +263,7 @@ cdef object copied_array(Pool pool, source, dtype, order, timeout):
         order = "F" if source.flags.fnc else "C"
         like = None if source.flags.forc else source
     made = new_array(pool, source.shape, kind, order, timeout, False, like)
-    numpy.copyto(made, source, casting="unsafe")
+    numpy_copyto(made, source, casting="unsafe")
     return made
 
 

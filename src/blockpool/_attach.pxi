@@ -1,7 +1,7 @@
 # Shared pools of this process: made, attached, found again.
 
 # The shared mappings of this process, by pool id.
-cdef object mappings = weakref.WeakValueDictionary()
+cdef object mappings = WeakValueDictionary()
 
 
 cdef _Mapping new_member():
@@ -66,7 +66,7 @@ cdef int refuse(member_status status, member_failure *failure, what) except -1:
         raise PoolCorrupt(f"{what} is damaged: its header contradicts itself; unlink it, and make it anew")
     if status == MEMBER_FULL:
         raise TooManyProcesses(f"{what} has 47 processes attached, which is the most; let one leave first")
-    if status == MEMBER_BUSY and failure.process == <uint64_t>os.getpid():
+    if status == MEMBER_BUSY and failure.process == <uint64_t>getpid():
         raise PoolBusy(
             f"{what}: another thread of this process was recovering, checking or forking for {GATE_SECONDS:g} s; "
             "try again"
@@ -92,7 +92,7 @@ cdef remedy_of(member_status status, int error):
     """What the kernel refused, and what to do about it."""
     if status == MEMBER_NO_DESCRIPTOR:
         return (
-            f"{os.strerror(-error)}: no file descriptor is free; close files, or raise the limit of this process "
+            f"{error_text(-error)}: no file descriptor is free; close files, or raise the limit of this process "
             "(ulimit -n) or of the system (fs.file-max)"
         )
     if status == MEMBER_NO_PROC:
@@ -104,7 +104,7 @@ cdef remedy_of(member_status status, int error):
             "the program closed the pool's file descriptor, and no other process has the pool open to get it from, so "
             "nobody can be known to be dead; keep the descriptors named blockpool in /proc/self/fd when closing others"
         )
-    return os.strerror(-error)
+    return error_text(-error)
 
 
 cdef titled(name):
@@ -167,7 +167,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
         with nogil:
             error = os_prefault(m.member.memory, m.member.geometry.bytes)
         if error:
-            raise PoolExhausted(f"{titled(name)}: the kernel cannot map every page: {os.strerror(-error)}")
+            raise PoolExhausted(f"{titled(name)}: the kernel cannot map every page: {error_text(-error)}")
     return m
 
 

@@ -172,7 +172,7 @@ cdef class Block:
 
     @property
     def __array_interface__(self):
-        """The bytes as NumPy's array interface has them, so that ``numpy.asarray(block)`` needs no copy.
+        """The bytes as NumPy's array interface has them, so that ``numpy_asarray(block)`` needs no copy.
 
         The memory is given as an object that keeps it, never as a bare address.
         """
@@ -378,15 +378,12 @@ cdef class Block:
 
     cdef tuple sent(self):
         """What pickle makes of the block: a call, with a reference in flight."""
-        global receive_block
         cdef _Mapping m = self.mapping
         if m is None or m.member == NULL:
             raise TypeError(
                 "a block of a private pool cannot be pickled: no other process can reach its memory. "
                 "Send bytes(block.buf) instead"
             )
-        if receive_block is None:
-            from blockpool._receive import block as receive_block
         try:
             self.enter()
         except InvalidBlock as error:
@@ -491,7 +488,8 @@ cdef Block hand_out(_Mapping m, const shared_run *run, uint64_t nbytes):
         block = Block.__new__(Block)
         if m.guard is not None:
             lease = new_lease(None, None, run, nbytes)
-            m.guard.issue(run.index, run.blocks, nbytes)
+            if not Py_IsFinalizing():  # as in give_back_guarded
+                m.guard.issue(run.index, run.blocks, nbytes)
             lease.mapping = m
             block.lease = lease
             PyTraceMalloc_Track(DOMAIN, <uintptr_t>address_of(m, run.index), nbytes)

@@ -3,7 +3,7 @@
 cdef bint reclaim(_Mapping m) except -1:
     """Have the pool take back what nobody uses, but nobody has returned yet; say whether there may be some."""
     if m.member != NULL:
-        return recover_shared(m, 0, -1) is not None
+        return recover_shared(m)
     return end_all_rest(m)
 
 
@@ -15,7 +15,7 @@ cdef int collect(_Mapping m) except -1:
     """Have Python free what nobody can reach."""
     global collected_at, collecting_took
     cdef double began = os_now()
-    gc.collect()
+    collect_garbage()
     collected_at = os_now()
     collecting_took = collected_at - began
     reclaim(m)

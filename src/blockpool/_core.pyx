@@ -32,6 +32,7 @@ from cpython.contextvars cimport PyContextVar_New_with_default, PyContextVar_Set
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_CheckExact
 from cpython.memoryview cimport PyMemoryView_Check, PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
+from cpython.number cimport PyNumber_Index
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -40,17 +41,25 @@ from posix.unistd cimport getpid
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strerror
 
 from blockpool._engine cimport *
 
+# Names that calls need are variables of C, and no call imports: when the interpreter ends, the names of a module become
+# None and nothing can be imported, but blocks are still freed, and pools still refuse. For the same reason these are
+# functions and classes, not modules.
+cdef object collect_garbage, environ, flags, implementation, WeakSet, WeakValueDictionary
+cdef object Handle, Ticket, file_name, find_descriptor, parse_size, readable
+cdef object BlockInUse, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted, PoolExists
+cdef object PoolForbidden, PoolNotFound, StaleHandle, TooManyProcesses, TooManyTickets
+
 import copyreg
-import gc
-import operator
 import os
-import sys
-import weakref
 from _thread import RLock
+from gc import collect as collect_garbage
+from os import environ
+from sys import flags, implementation
+from weakref import WeakSet, WeakValueDictionary
 
 from blockpool._handles import Handle, Ticket, file_name, find_descriptor
 from blockpool._sizes import parse_size, readable
@@ -99,6 +108,20 @@ cdef enum: DOMAIN = 0x706F6F6C
 # «No timeout given», recognised without a comparison.
 cdef object ZERO = 0
 
+
+cdef error_text(int error):
+    """What the kernel calls an error."""
+    return strerror(error).decode("utf-8", "replace")
+
+
+cdef int require_imports(what) except -1:
+    """Raise unless modules can be imported still, for the few that are imported when they are first used."""
+    if Py_IsFinalizing():
+        raise RuntimeError(f"the interpreter is ending, and {what} were never used before; use them sooner")
+    return 0
+
+
+include "_reports.pxi"
 # What memory is, and who owns it
 include "_quarantine.pxi"
 include "_mapping.pxi"

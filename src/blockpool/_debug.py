@@ -39,11 +39,6 @@ _log = logging.getLogger("blockpool")
 _log.addHandler(logging.NullHandler())
 
 
-def wanted() -> bool:
-    """Return whether the whole program runs in debug mode: ``python -X dev``, or BLOCKPOOL_DEBUG set and not 0."""
-    return sys.flags.dev_mode or os.environ.get("BLOCKPOOL_DEBUG", "0") not in ("", "0")
-
-
 class _Run:
     """A run that is allocated, or was: who asked for it, and who freed it."""
 

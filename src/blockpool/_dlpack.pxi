@@ -17,7 +17,7 @@ cdef object dlpack_of(Block block, stream, max_version, dl_device, copy):
     if max_version is not None:
         if not isinstance(max_version, tuple) or len(max_version) != 2:
             raise TypeError(f"max_version must be None or a tuple of two ints, not {max_version!r:.60}")
-        versioned = operator.index(max_version[0]) >= 1
+        versioned = PyNumber_Index(max_version[0]) >= 1
     if dl_device is not None:
         if not isinstance(dl_device, tuple) or len(dl_device) != 2:
             raise TypeError(f"dl_device must be None or a tuple of two ints, not {dl_device!r:.60}")

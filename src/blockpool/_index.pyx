@@ -8,6 +8,7 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free as c_free, malloc
 
@@ -19,7 +20,10 @@ from blockpool._engine cimport (
     bitmap_summary_fault, bitmap_test, bitmap_view, os_map_private, os_memory, os_memory_t, os_unmap,
 )
 
-import operator
+# As in _core.pyx.
+cdef object implementation, readable, DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
+
+from sys import implementation
 
 from blockpool._sizes import readable
 from blockpool.errors import DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
@@ -27,6 +31,16 @@ from blockpool.errors import DoubleFree, InvalidBlock, PoolCorrupt, PoolExhauste
 cdef extern from "Python.h":
     bint PyLong_CheckExact(object o)
     long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX < 0x030D0000
+    #define Py_IsFinalizing _Py_IsFinalizing
+    #endif
+    """
+    int Py_IsFinalizing()
+
+include "_reports.pxi"
 
 # Up to this many indices, a call needs no memory but its stack.
 cdef enum: FEW = 1024
@@ -106,7 +120,7 @@ cdef class IndexPool:
         cdef size_t head = (sizeof(bitmap) + 63) // 64 * 64
         cdef os_memory_t machine
         try:
-            count = operator.index(capacity)
+            count = PyNumber_Index(capacity)
         except TypeError:
             raise TypeError(f"capacity must be an int, not {type(capacity).__name__} {capacity!r:.60}") from None
         if count < 1:
@@ -321,24 +335,22 @@ cdef class IndexPool:
         -------
         IndexStats
         """
-        from blockpool.stats import IndexStats, fragmentation
-
         cdef uint64_t allocated, longest
         with nogil:
             allocated = bitmap_count(self.bits)
             longest = bitmap_longest_free(self.bits)
         free = self.bits.bits - allocated
-        return IndexStats(
+        return report("IndexStats", dict(
             capacity=self.bits.bits,
             allocated=allocated,
             free=free,
             peak=self.peak,
             largest_free_run=longest,
-            fragmentation=fragmentation(free, longest),
+            fragmentation=fragmentation_of(free, longest),
             allocations=self.allocations,
             frees=self.frees,
             failures=self.failures,
-        )
+        ))
 
     def check(self):
         """Audit the pool's bookkeeping.
@@ -371,7 +383,7 @@ cdef class IndexPool:
 
     def __contains__(self, index):
         try:
-            value = operator.index(index)
+            value = PyNumber_Index(index)
         except TypeError:
             return False
         return 0 <= value < self.bits.bits and bitmap_test(self.bits, value)
@@ -390,7 +402,7 @@ cdef class IndexPool:
         cdef long long value
         if not PyLong_CheckExact(index):
             try:
-                index = operator.index(index)
+                index = PyNumber_Index(index)
             except TypeError:
                 raise TypeError(f"an index must be an int, not {type(index).__name__} {index!r:.60}") from None
         value = PyLong_AsLongLongAndOverflow(index, &overflow)
@@ -400,7 +412,7 @@ cdef class IndexPool:
 
     cdef uint64_t as_count(self, count, bint adjacent) except 0:
         try:
-            n = operator.index(count)
+            n = PyNumber_Index(count)
         except TypeError:
             raise TypeError(f"count must be an int, not {type(count).__name__} {count!r:.60}") from None
         if n < 1:

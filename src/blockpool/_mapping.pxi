@@ -114,6 +114,6 @@ cdef int adopt(Pool owner, _Mapping mapping) except -1:
     owner.quick = mapping if mapping.guard is None and mapping.forking is None else None
     mapping.pool_ref = PyWeakref_NewRef(owner, None)
     if mapping.owners is None:
-        mapping.owners = weakref.WeakSet()
+        mapping.owners = WeakSet()
     mapping.owners.add(owner)
     return 0

@@ -5,7 +5,7 @@ cdef handle_of(_Mapping m, const shared_run *run, kind):
         raise TypeError(
             "a block of a private pool has no name that another process could use; make the pool with Pool.create()"
         )
-    return kind(m.id.hex(), run.index if run != NULL else 0, run.generation if run != NULL else 0, os.getpid(), m.name)
+    return kind(m.id.hex(), run.index if run != NULL else 0, run.generation if run != NULL else 0, getpid(), m.name)
 
 
 cdef int share_run(_Mapping m, const shared_run *run, count) except -1:
@@ -97,8 +97,14 @@ def _receive_block(pool_id, index, generation, process, name, uint64_t nbytes, b
     return twin
 
 
-# The function that pickles of a Block name; looked up once.
+# The function that pickles of a Block name.
 cdef object receive_block = None
+
+
+def name_receiver(function, /):
+    """Have pickles of a Block name this function."""
+    global receive_block
+    receive_block = function
 
 
 def _send_block(Block block not None):

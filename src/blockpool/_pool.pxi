@@ -79,6 +79,7 @@ cdef class Pool:
         if debug is None:
             debug = debug_wanted()
         if debug:
+            require_imports("pools in debug mode")
             from blockpool._debug import Guard
 
             quarantine_open(&m.resting, m.blocks)
@@ -190,10 +191,8 @@ cdef class Pool:
             if not age >= 0:
                 raise ValueError(f"tickets_older_than must be 0 or more seconds, not {tickets_older_than!r:.60}")
         if m.member == NULL:
-            from blockpool.stats import Recovered
-
-            return Recovered(processes=0, tickets=0)
-        return recover_shared(m, GATE_SECONDS, age)
+            return report("Recovered", dict(processes=0, tickets=0))
+        return recover_and_report(m, age)
 
     @property
     def name(self):
@@ -318,6 +317,7 @@ cdef class Pool:
         A call that is cancelled gives back what it was given meanwhile. While any waits, one daemon thread a pool
         waits for all of them.
         """
+        require_imports("asyncio and allocate_async()")
         from blockpool._async import allocate_async
 
         cdef double seconds = seconds_of(timeout)
@@ -408,9 +408,9 @@ cdef class Pool:
         Without `dtype`, the array has the type that NumPy gives `fill_value`.
         """
         need_numpy()
-        kind = numpy.asarray(fill_value).dtype if dtype is None else dtype
+        kind = numpy_asarray(fill_value).dtype if dtype is None else dtype
         made = new_array(self, shape, kind, order, timeout, False)
-        numpy.copyto(made, fill_value, casting="unsafe")
+        numpy_copyto(made, fill_value, casting="unsafe")
         return made
 
     def asarray(self, source, dtype=None, *, order="K", timeout=0):
@@ -523,16 +523,14 @@ cdef class Pool:
         Residency
             For a pool in memory of the caller's, of the whole mapping that the memory is a part of.
         """
-        from blockpool.stats import Residency
-
         cdef _Mapping m = self.opened()
         cdef os_residency_t found
         cdef int error
         with nogil:
             error = os_residency(m.data, m.blocks * m.block_size, &found)
         if error:
-            raise OSError(-error, f"cannot ask the kernel about the pool's memory: {os.strerror(-error)}")
-        return Residency(resident_bytes=found.resident_bytes, huge_page_bytes=found.huge_bytes)
+            raise OSError(-error, f"cannot ask the kernel about the pool's memory: {error_text(-error)}")
+        return report("Residency", dict(resident_bytes=found.resident_bytes, huge_page_bytes=found.huge_bytes))
 
     def close(self):
         """Close the pool: it allocates no more. Closing again does nothing.
@@ -549,7 +547,7 @@ cdef class Pool:
         if m is not None:
             m.closed = True
             self.mapping = self.quick = None
-            if m.guard is not None:
+            if m.guard is not None and not Py_IsFinalizing():  # else little of Python is left to tell with
                 m.guard.close()
 
     def outstanding(self):
@@ -568,6 +566,8 @@ cdef class Pool:
             if self.mapping is not None and self.mapping.member != NULL:
                 raise ValueError("a shared pool keeps no stacks; runs() shows which process holds what")
             raise ValueError("the pool keeps no stacks; make it with debug=True, or run python -X dev")
+        if Py_IsFinalizing():
+            raise RuntimeError("the interpreter is ending, and no stack can be read any more; ask sooner")
         return self.guard.outstanding()
 
     def __enter__(self):

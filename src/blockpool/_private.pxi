@@ -1,7 +1,7 @@
 # A private pool: its memory, its claims, its numbers.
 
 # The mappings in which somebody has waited: a forked child has none of those threads.
-cdef object waited = weakref.WeakSet()
+cdef object waited = WeakSet()
 
 
 def _after_fork_in_child():
@@ -40,8 +40,6 @@ cdef bint attempt_private(_Mapping m, uint64_t n, bint many, shared_run *out) ex
 
 
 cdef stats_private(_Mapping m):
-    from blockpool.stats import PoolStats, fragmentation
-
     cdef uint64_t allocated, longest
     with nogil:
         allocated = bitmap_count(&m.core.bitmap)
@@ -49,14 +47,14 @@ cdef stats_private(_Mapping m):
     allocated -= m.resting.blocks
     free = m.blocks - allocated
     allocated_bytes = allocated * m.block_size
-    return PoolStats(
+    return report("PoolStats", dict(
         blocks=m.blocks,
         block_size=m.block_size,
         allocated=allocated,
         free=free,
         peak=m.peak,
         largest_free_run=longest,
-        fragmentation=fragmentation(free, longest),
+        fragmentation=fragmentation_of(free, longest),
         requested_bytes=m.requested,
         allocated_bytes=allocated_bytes,
         utilization=m.requested / allocated_bytes if allocated_bytes else 1.0,
@@ -66,26 +64,26 @@ cdef stats_private(_Mapping m):
         tickets=0,
         oldest_ticket=None,
         processes=1,
-    )
+    ))
 
 
 cdef list runs_private(_Mapping m):
-    from blockpool.stats import Run
-
     cdef uint64_t first = 0, n = 0, at = 0
     cdef list found = []
-    holders = (os.getpid(),)
+    holders = (getpid(),)
     if m.guard is not None:
-        return [Run(run.index, run.blocks, run.nbytes, holders, 0) for run in m.guard.outstanding()]
+        for index in sorted(m.guard.live):
+            run = m.guard.live.get(index)
+            if run is not None:
+                found.append(run_report(index, run.blocks, run.nbytes, holders, 0))
+        return found
     while pool_next_run(m.core, at, &first, &n):
-        found.append(Run(first, n, n * m.block_size, holders, 0))
+        found.append(run_report(first, n, n * m.block_size, holders, 0))
         at = first + n
     return found
 
 
 cdef check_private(_Mapping m):
-    from blockpool.stats import Audit
-
     cdef pool_fault faults[FAULTS]
     cdef uint64_t count, allocated, runs = 0, first = 0, n = 0, at = 0, i
     cdef double until
@@ -103,7 +101,7 @@ cdef check_private(_Mapping m):
         raise corrupt([describe_fault(faults[i]) for i in range(min(count, <uint64_t>FAULTS))], count)
     allocated -= m.resting.blocks
     runs -= m.resting.count
-    return Audit(blocks=m.blocks, allocated=allocated, runs=runs, healed=0)
+    return report("Audit", dict(blocks=m.blocks, allocated=allocated, runs=runs, healed=0))
 
 
 cdef corrupt(list found, uint64_t count):
@@ -118,17 +116,13 @@ cdef corrupt(list found, uint64_t count):
 
 cdef bint debug_wanted() except -1:
     """Whether the program as a whole runs in debug mode."""
-    if not (sys.flags.dev_mode or "BLOCKPOOL_DEBUG" in os.environ):
-        return False
-    from blockpool._debug import wanted
-
-    return wanted()
+    return flags.dev_mode or environ.get("BLOCKPOOL_DEBUG", "0") not in ("", "0")
 
 
 cdef as_count(value, what):
     """A whole number of at least 1."""
     try:
-        count = operator.index(value)
+        count = PyNumber_Index(value)
     except TypeError:
         raise TypeError(f"{what} must be an int, not {type(value).__name__} {value!r:.60}") from None
     if count < 1:
@@ -204,7 +198,7 @@ cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) excep
                 os_unmap(data, nbytes)
     if error:
         raise PoolExhausted(
-            f"asked for {wanted} bytes ({blocks} blocks of {size}); the kernel refuses ({os.strerror(-error)}); "
+            f"asked for {wanted} bytes ({blocks} blocks of {size}); the kernel refuses ({error_text(-error)}); "
             "ask for fewer or smaller blocks"
         )
     m.data = <unsigned char *>data

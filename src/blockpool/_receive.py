@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockpool._core import _receive_block
+from blockpool._core import _receive_block, name_receiver
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
@@ -14,3 +14,6 @@ if TYPE_CHECKING:
 def block(*parts: Any) -> Block:
     """Take the block whose reference went with the pickle."""
     return _receive_block(*parts)
+
+
+name_receiver(block)

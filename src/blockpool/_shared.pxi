@@ -76,7 +76,7 @@ cdef int refuse_free(
     if extra:
         users = "another Block of it in this process"
     else:
-        others = [pid or "that begins" for pid in holders_of(m, word) if pid != os.getpid()]
+        others = [pid or "that begins" for pid in holders_of(m, word) if pid != getpid()]
         tickets = ledger_tickets(word)
         users = " and ".join(
             ([f"process{'es' if len(others) > 1 else ''} {', '.join(map(str, others))}"] if others else [])
@@ -117,8 +117,6 @@ cdef exhausted_shared(_Mapping m, asked):
 
 
 cdef stats_shared(_Mapping m):
-    from blockpool.stats import PoolStats, fragmentation
-
     cdef shared_totals totals
     cdef member_counts counts
     cdef uint64_t longest
@@ -129,14 +127,14 @@ cdef stats_shared(_Mapping m):
     free = m.blocks - totals.allocated
     allocated_bytes = totals.allocated * m.block_size
     requested = max(0, allocated_bytes - <object>totals.slack)
-    return PoolStats(
+    return report("PoolStats", dict(
         blocks=m.blocks,
         block_size=m.block_size,
         allocated=totals.allocated,
         free=free,
         peak=counts.peak,
         largest_free_run=min(longest, m.blocks),
-        fragmentation=fragmentation(free, longest),
+        fragmentation=fragmentation_of(free, longest),
         requested_bytes=requested,
         allocated_bytes=allocated_bytes,
         utilization=requested / allocated_bytes if allocated_bytes else 1.0,
@@ -146,26 +144,23 @@ cdef stats_shared(_Mapping m):
         tickets=totals.tickets,
         oldest_ticket=oldest_of(&totals),
         processes=counts.processes,
-    )
+    ))
 
 
 cdef list runs_shared(_Mapping m):
-    from blockpool.stats import Run
-
     cdef shared_run run
     cdef uint64_t word = 0, at = 0, slack
     cdef list found = []
     while shared_next_run(&m.member.shared, at, &run, &word):
         slack = min(shared_slack(&m.member.shared, run.index), m.block_size - 1)
         holders = tuple(holders_of(m, word))
-        found.append(Run(run.index, run.blocks, run.blocks * m.block_size - slack, holders, ledger_tickets(word)))
+        nbytes = run.blocks * m.block_size - slack
+        found.append(run_report(run.index, run.blocks, nbytes, holders, ledger_tickets(word)))
         at = run.index + run.blocks
     return found
 
 
 cdef check_shared(_Mapping m):
-    from blockpool.stats import Audit
-
     cdef shared_fault faults[FAULTS]
     cdef uint64_t count = 0, healed = 0, runs = 0, word = 0, at = 0, i
     cdef shared_totals totals
@@ -192,7 +187,7 @@ cdef check_shared(_Mapping m):
         refuse(status, &failure, titled(m.name))
     if count:
         raise corrupt([describe_shared_fault(faults[i]) for i in range(min(count, <uint64_t>FAULTS))], count)
-    return Audit(blocks=m.blocks, allocated=totals.allocated, runs=runs, healed=healed)
+    return report("Audit", dict(blocks=m.blocks, allocated=totals.allocated, runs=runs, healed=healed))
 
 
 cdef describe_shared_fault(shared_fault fault):
@@ -209,20 +204,26 @@ cdef describe_shared_fault(shared_fault fault):
     return f"bit {fault.index}, past the last block, was changed"
 
 
-cdef recover_shared(_Mapping m, double gate_seconds, double ticket_seconds):
-    """Bring back what the dead held. With 0 gate_seconds only if nobody else is at it; None if there was nothing."""
-    from blockpool.stats import Recovered
+cdef bint recover_shared(_Mapping m) except -1:
+    """Bring back what the dead held, if nobody else is at it; say whether there was any."""
+    cdef unsigned slots = 0
+    cdef uint64_t tickets = 0
+    cdef member_failure failure
+    with nogil:
+        status = member_recover(m.member, 0, -1, &slots, &tickets, &failure)
+    return status == MEMBER_OK and slots > 0
 
+
+cdef recover_and_report(_Mapping m, double ticket_seconds):
+    """Bring back what the dead held, and tickets older than that."""
     cdef unsigned slots = 0
     cdef uint64_t tickets = 0
     cdef member_failure failure
     cdef member_status status
     with nogil:
-        status = member_recover(m.member, gate_seconds, ticket_seconds, &slots, &tickets, &failure)
-    if gate_seconds == 0 and (slots == 0 or status != MEMBER_OK):
-        return None
+        status = member_recover(m.member, GATE_SECONDS, ticket_seconds, &slots, &tickets, &failure)
     if status == MEMBER_STRAY:
         fail(m, status, 0)
     if status != MEMBER_OK:
         refuse(status, &failure, titled(m.name))
-    return Recovered(processes=slots, tickets=tickets)
+    return report("Recovered", dict(processes=slots, tickets=tickets))

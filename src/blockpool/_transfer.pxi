@@ -78,7 +78,7 @@ def copy_array(Pool pool not None, array):
     if columns or array_is_c(source):
         copy_memory(array_data(<PyObject *>made), array_data(source), lease.nbytes)
     else:
-        numpy.copyto(made, array)
+        numpy_copyto(made, array)
     return made
 
 
@@ -94,7 +94,7 @@ def copy_buffer(Pool pool not None, memoryview source not None):
 
 cdef PyObject *as_array(array) except NULL:
     need_numpy()
-    if type(array) is not numpy.ndarray:
+    if type(array) is not numpy_array:
         raise TypeError(f"a numpy.ndarray is needed, not {type(array).__name__}")
     return <PyObject *>array
 

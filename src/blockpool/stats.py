@@ -16,12 +16,6 @@ __all__ = [
 ]
 
 
-def fragmentation(free: int, largest_free_run: int) -> float:
-    """Return the share of what is free that is outside the largest free run; 0 when nothing is free."""
-    # the two are counted one after the other, so the run may be the larger
-    return 1 - min(largest_free_run, free) / free if free else 0.0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStats:
     """The state of a pool, from `Pool.stats`.
