@@ -24,14 +24,15 @@ C_FILES = $(wildcard core/*/*.[ch] src/blockpool/*.h)
 SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
-.PHONY: help demo test torch-test soak transfer-soak numpy-test check format bench core-test fuzz clean fresh
+.PHONY: help demo test test-all torch-test soak transfer-soak numpy-test check format bench core-test fuzz clean fresh
 .PRECIOUS: .venv/%/.made .venv/%/.build .venv/%/.package .venv/%/.test .venv/%/.lint .venv/%/.bench \
 	.venv/%/.torch .venv/%/.numpy-test
 
 help:
 	@echo "make demo        a tour of blockpool in the terminal (DEMO_ARGS=...)"
-	@echo "make test        C tests, then pytest on every Python 3.11, 3.12, 3.13 found"
+	@echo "make test        C tests, then pytest on the first Python found: some minutes"
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
+	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, PyTorch"
 	@echo "make torch-test  PyTorch on blocks: installs it for Python 3.11, some 200 MB"
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\")"
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
@@ -44,13 +45,20 @@ help:
 	@echo "                 FUZZ_SECONDS=60)"
 	@echo "make clean       remove everything that these made"
 
-demo test torch-test soak transfer-soak numpy-test check format bench core-test fuzz: fresh
+demo test test-all torch-test soak transfer-soak numpy-test check format bench core-test fuzz: fresh
 
 demo soak transfer-soak numpy-test bench check format core-test fuzz:
 	@version=$$(tools/preflight.sh first $(PYTHONS)) && $(MAKE) do-$@ VERSION=$$version
 
 test:
 	@tools/run-tests.sh $(PYTHONS)
+
+# One after the other: what is red first is cheapest.
+test-all:
+	@$(MAKE) check
+	@$(MAKE) core-test
+	@tools/run-tests.sh $(or $(PYTHONS),all)
+	@$(MAKE) torch-test
 
 # For one Python: for others it would be a download of gigabytes.
 torch-test:
@@ -127,7 +135,7 @@ do-core-test: do-core-release do-core-asan do-core-tsan
 do-core-release do-core-asan do-core-tsan: do-core-%: $(VENV)/.build
 	$(IN_CORE) cmake --preset $*
 	$(IN_CORE) cmake --build --preset $*
-	$(IN_CORE) ctest --preset $*
+	$(IN_CORE) ctest --preset $* -j $$(nproc)
 
 # ---- virtual environments --------------------------------------------------------------------
 

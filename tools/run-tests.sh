@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
-# The C tests, then pytest with each Python found (or asked for: run-tests.sh 3.11 3.12).
+# The C tests as shipped, then pytest, with the first Python found: what one runs after a change.
+#
+#   run-tests.sh            with the first Python found
+#   run-tests.sh all        with each
+#   run-tests.sh 3.12 3.13  with those
+#
 # Goes on after a failure, ends with one line per version, and fails if any of them failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-lines=$(tools/preflight.sh versions "$@")
+case "${1:-}" in
+"") lines=$(tools/preflight.sh versions | head -n 1) ;;
+all) lines=$(tools/preflight.sh versions) ;;
+*) lines=$(tools/preflight.sh versions "$@") ;;
+esac
 summary=() failed=0
 make=${MAKE:-make}
 eval "pytest_args=(${PYTEST_ARGS:-})" # quoted as in a shell: PYTEST_ARGS="-k 'run and not view'"
@@ -25,7 +34,7 @@ while read -r version patch _ <&3; do
     color=no
     [ -t 1 ] && color=yes
     log="$logs/pytest-$version.txt"
-    if ! ".venv/$version/bin/python" -m pytest --color="$color" "${pytest_args[@]}" </dev/null |
+    if ! ".venv/$version/bin/python" -m pytest -n "$(nproc)" --dist worksteal --color="$color" "${pytest_args[@]}" </dev/null |
         tee "$log"; then
         failed=1
     fi

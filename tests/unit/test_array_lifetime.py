@@ -172,7 +172,7 @@ def test_arrays_in_many_threads(each):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join()
     finally:
         sys.setswitchinterval(before)
     assert not problems, f"seed {seed}"

@@ -131,7 +131,12 @@ def test_a_fork_while_another_thread_waits(run_forking):
 
 def test_nobody_is_thought_to_wait_in_the_child(run_python, bookkeeping, forking):
     """A child begins without waiters, so freeing there makes no needless system call."""
-    imports = "import ctypes, struct, time\nfrom contextlib import contextmanager\nfrom pathlib import Path\n"
+    imports = """
+import ctypes, struct, time
+from contextlib import contextmanager
+from pathlib import Path
+import numpy as np
+"""
     body = """
 kept = pool.allocate(blocks=8)
 words = Bookkeeping(pool)
