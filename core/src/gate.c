@@ -20,9 +20,10 @@
 
 #include "os.h"
 
-#define GATE_POLL 0.001 /* seconds between two tries */
-#define GATE_MARK 50u   /* milliseconds for which the mark of the oldest waiter counts */
-#define TURN_LEAST 0.1  /* seconds for which even who only tries waits for other threads, which are soon through */
+#define GATE_POLL 0.001  /* seconds between two tries */
+#define GATE_NEXT 0.0001 /* the same for the oldest waiter, as nobody else goes in meanwhile */
+#define GATE_MARK 50u    /* milliseconds for which the mark of the oldest waiter counts */
+#define TURN_LEAST 0.1   /* seconds for which even who only tries waits for other threads, which are soon through */
 
 /* One for all pools. Reentrant, as fork holds it. */
 static pthread_mutex_t turn = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
@@ -90,7 +91,7 @@ enum member_status gate_enter(struct member *member, double seconds, int *gate, 
             failure->process = load_relaxed(&header->gate_process);
             return MEMBER_BUSY;
         }
-        os_sleep(GATE_POLL);
+        os_sleep(load_relaxed(&header->gate_oldest) >> 32 == since ? GATE_NEXT : GATE_POLL);
     }
 }
 
