@@ -224,16 +224,6 @@ static enum member_status build(struct member *member, const struct member_reque
     if (error) {
         return member_refused(error, failure);
     }
-    /* compared first: to reserve more than there is may wake the killer of processes instead of failing */
-    struct os_memory machine;
-    os_memory(&machine);
-    failure->available = machine.available;
-    if (request->name && os_shm_available() < failure->available) {
-        failure->available = os_shm_available();
-    }
-    if (geometry->bytes > failure->available) {
-        return MEMBER_NO_ROOM;
-    }
     char label[64];
     int used = snprintf(label, sizeof label, "blockpool-");
     for (unsigned i = 0; i < SEGMENT_ID_BYTES; i++) {
@@ -244,6 +234,16 @@ static enum member_status build(struct member *member, const struct member_reque
     turn_end();
     if (status != MEMBER_OK) {
         return status == MEMBER_NOT_FOUND ? MEMBER_NO_DIRECTORY : status;
+    }
+    /* compared first: to reserve more than there is may wake the killer of processes instead of failing */
+    struct os_memory machine;
+    os_memory(&machine);
+    failure->available = machine.available;
+    if (request->name && os_shm_available() < failure->available) {
+        failure->available = os_shm_available();
+    }
+    if (geometry->bytes > failure->available) {
+        return MEMBER_NO_ROOM;
     }
     error = os_reserve(member->file.number, geometry->bytes);
     if (error == 0 && !request->name) {

@@ -1,0 +1,425 @@
+/* Tests of descriptor.c and of what the kernel refuses: programs that close what is not theirs, have no descriptor left, no room
+ * for a mapping, no /proc, no /dev/shm; and the process's other files, which stay as they are. */
+#include "process.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include "member.h"
+
+#define BLOCKS 8u
+#define PATIENCE PROCESS_PATIENCE
+
+static struct member member, other;
+static struct member_failure failure;
+static char name[96];
+
+static void make(bool named) {
+    snprintf(name, sizeof name, "%s", process_name());
+    struct member_request request = {named ? name : NULL, 64, BLOCKS, false, PATIENCE};
+    memset(page->told, 0, sizeof page->told);
+    CHECK(member_create(&member, &request, &failure), ==, MEMBER_OK);
+}
+
+static void end(struct member *whose) {
+    member_leave(whose, PATIENCE);
+    member_unmap(whose);
+}
+
+static bool exists(const char *which) {
+    int file = os_shm_open(which);
+    if (file >= 0) {
+        os_close(file);
+    }
+    return file >= 0;
+}
+
+static enum member_status recover(unsigned *slots) {
+    uint64_t tickets;
+    return member_recover(&member, PATIENCE, -1, slots, &tickets, &failure);
+}
+
+static uint64_t count(void) { return bitmap_count(&member.shared.bitmap); }
+
+static unsigned open_descriptors(void) {
+    unsigned open_now = 0;
+    for (int i = 0; i < 1024; i++) {
+        open_now += fcntl(i, F_GETFD) >= 0;
+    }
+    return open_now;
+}
+
+/* A file of the program's own, which has room where the locks of a pool would be. */
+static int stranger_at(int number) {
+    int stranger = os_memfd("stranger");
+    CHECK(dup2(stranger, number), ==, number);
+    os_close(stranger);
+    return number;
+}
+
+static bool is_stranger(int number) {
+    struct os_file found;
+    return os_stat(number, &found) == 0 && found.bytes == 0;
+}
+
+/* --- numbers that are used again --- */
+
+static void hold_all_and_stay(void) {
+    struct shared_run run;
+    CHECK(member_attach_through(&other, getppid(), (int)told(0), NULL, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(member_allocate(&other, BLOCKS, 0, &run), ==, MEMBER_OK);
+    if (told(1)) { /* a daemon too: neither its own descriptor nor the one it inherited is left */
+        (void)stranger_at(other.file.number);
+        (void)stranger_at(member.file.number);
+    }
+    reach(1);
+    stay();
+}
+
+/* A child that holds every block, and has lost its descriptors too or not. */
+static pid_t start_holder(bool closes) {
+    tell(0, (uint64_t)member.file.number);
+    tell(1, closes);
+    pid_t child = start(hold_all_and_stay);
+    await(1);
+    return child;
+}
+
+/* The number was closed and used again; the pool is found by its name, or through the other process. */
+static void lost_and_found(bool named, bool unlinked) {
+    unsigned slots = 99;
+    make(named);
+    pid_t child = start_holder(false);
+    if (unlinked) {
+        CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
+    }
+    int number = stranger_at(member.file.number);
+    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(slots, ==, 0); /* it lives */
+    CHECK(count(), ==, BLOCKS);
+    CHECK(member.file.number, !=, number);
+    CHECK(is_stranger(number), ==, true);
+    kill_and_wait(child);
+    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(slots, ==, 1);
+    CHECK(count(), ==, 0);
+    end(&member);
+    CHECK(is_stranger(number), ==, true);
+    CHECK(exists(name), ==, false);
+    os_close(number);
+}
+
+static void a_named_pool_is_found_again_by_its_name(void) { lost_and_found(true, false); }
+static void a_daemon_alone_removes_the_name_when_it_ends(void) {
+    make(true);
+    int number = stranger_at(member.file.number);
+    end(&member);
+    CHECK(is_stranger(number), ==, true);
+    CHECK(exists(name), ==, false);
+    os_close(number);
+}
+
+static void an_unnamed_pool_is_found_again_through_another_process(void) { lost_and_found(false, false); }
+static void so_is_one_whose_name_was_removed(void) { lost_and_found(true, true); }
+
+static void its_name_may_be_another_pools_by_now(void) {
+    unsigned slots = 99;
+    make(true);
+    pid_t child = start_holder(false);
+    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
+    struct member_request request = {name, 64, 1, false, PATIENCE};
+    static struct member second;
+    CHECK(member_create(&second, &request, &failure), ==, MEMBER_OK);
+    int number = stranger_at(member.file.number);
+    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(slots, ==, 0);
+    CHECK(count(), ==, BLOCKS);
+    end(&member);
+    CHECK(exists(name), ==, true);
+    end(&second);
+    kill_and_wait(child);
+    os_close(number);
+}
+
+/* Nobody has the file open: who lives and who is dead is not to be known. */
+static void without_any_descriptor(bool closed) {
+    unsigned slots = 99;
+    uint64_t tickets;
+    make(false);
+    pid_t child = start_holder(true);
+    int number = stranger_at(member.file.number);
+    if (closed) {
+        os_close(number);
+    }
+    CHECK(recover(&slots), ==, MEMBER_UNREACHABLE);
+    CHECK(failure.error, ==, closed ? -EBADF : -ESTALE);
+    CHECK(count(), ==, BLOCKS);
+    kill_and_wait(child);
+    CHECK(recover(&slots), ==, MEMBER_UNREACHABLE);
+    CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_UNREACHABLE);
+    CHECK(count(), ==, BLOCKS);
+    struct shared_fault fault;
+    uint64_t faults, healed;
+    CHECK(member_check(&member, 0, &fault, 1, &faults, &healed, &failure), ==, MEMBER_UNREACHABLE);
+    CHECK(member_unlink(&member, 0, &failure), ==, MEMBER_UNREACHABLE);
+    member_fork_before(&member, true, PATIENCE);
+    CHECK(member.child, ==, SLOTS_NONE);
+    member_fork_parent(&member);
+    end(&member);
+    CHECK(is_stranger(number), ==, !closed);
+    if (!closed) {
+        os_close(number);
+    }
+}
+
+static void without_any_descriptor_nobody_is_taken_for_dead(void) {
+    without_any_descriptor(false);
+    without_any_descriptor(true);
+}
+
+/* --- no descriptor left --- */
+
+/* Lets the process open so many files more, and no other. */
+static struct rlimit before_limit;
+static void leave_descriptors(unsigned n) {
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before_limit), ==, 0);
+    int lowest = 3;
+    for (unsigned more = 0;; lowest++) {
+        if (fcntl(lowest, F_GETFD) < 0 && ++more > n) {
+            break;
+        }
+    }
+    limit = (struct rlimit){(rlim_t)lowest, before_limit.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+}
+
+static void restore_descriptors(void) { CHECK(setrlimit(RLIMIT_NOFILE, &before_limit), ==, 0); }
+
+static void without_a_descriptor_every_call_says_so(void) {
+    struct shared_fault fault;
+    uint64_t faults, healed, tickets;
+    unsigned slots = 99;
+    struct shared_run run;
+    char second[96];
+    make(true);
+    pid_t child = start_holder(false);
+    snprintf(second, sizeof second, "%s", process_name());
+    unsigned descriptors = open_descriptors();
+    for (unsigned n = 0; n < 2; n++) { /* one is for the file, one more for the lock */
+        struct member_request named = {second, 64, 1, false, PATIENCE}, unnamed = {NULL, 64, 1, false, PATIENCE};
+        leave_descriptors(n);
+        CHECK(member_create(&other, &named, &failure), ==, MEMBER_NO_DESCRIPTOR);
+        CHECK(failure.error, ==, -EMFILE);
+        CHECK(member_create(&other, &unnamed, &failure), ==, MEMBER_NO_DESCRIPTOR);
+        CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_NO_DESCRIPTOR);
+        CHECK(member_attach_through(&other, child, member.file.number, NULL, PATIENCE, &failure), ==,
+              MEMBER_NO_DESCRIPTOR);
+        restore_descriptors();
+        CHECK(open_descriptors(), ==, descriptors);
+        CHECK(exists(second), ==, false);
+        CHECK(slots_used(member.memory, &member.geometry), ==, 3);
+    }
+    leave_descriptors(0);
+    CHECK(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure), ==, MEMBER_NO_DESCRIPTOR);
+    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_NO_DESCRIPTOR);
+    CHECK(member_recover(&member, PATIENCE, 0, &slots, &tickets, &failure), ==, MEMBER_NO_DESCRIPTOR);
+    CHECK(recover(&slots), ==, MEMBER_OK); /* to look needs none */
+    CHECK(slots, ==, 0);
+    kill_and_wait(child);
+    CHECK(recover(&slots), ==, MEMBER_NO_DESCRIPTOR);
+    CHECK(count(), ==, BLOCKS);
+    member_fork_before(&member, true, PATIENCE);
+    CHECK(member.child, ==, SLOTS_NONE);
+    member_fork_parent(&member);
+    CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_EXHAUSTED);
+    restore_descriptors();
+    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(slots, ==, 1);
+    CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_OK);
+    leave_descriptors(0);
+    end(&member); /* cannot leave: is dead once the mapping is gone, and swept */
+    restore_descriptors();
+    CHECK(open_descriptors(), ==, descriptors - 1);
+    CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(exists(name), ==, false);
+}
+
+/* --- no room for a mapping --- */
+
+static void where_no_mapping_fits(void) {
+    struct rlimit limit;
+    unsigned descriptors = open_descriptors();
+    CHECK(getrlimit(RLIMIT_AS, &limit), ==, 0);
+    struct member_request request = {NULL, 4096, 1 << 14, false, PATIENCE};
+    limit.rlim_cur = 32 << 20;
+    CHECK(setrlimit(RLIMIT_AS, &limit), ==, 0);
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_MAPPING);
+    CHECK(failure.error, ==, -ENOMEM);
+    CHECK(open_descriptors(), ==, descriptors);
+    request.blocks = 4;
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
+    end(&other);
+}
+
+static void a_mapping_that_does_not_fit_is_not_called_a_full_machine(void) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    printf("skip: a limit of address space (the sanitizers need more)\n");
+#else
+    CHECK(ended(start(where_no_mapping_fits)), ==, 0);
+#endif
+}
+
+/* --- no /proc, no /dev/shm --- */
+
+/* A file system of this process's own, with an empty directory in the place of `path`. */
+static bool hide(const char *path) {
+    return (unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("tmpfs", path, "tmpfs", 0, "size=1m") == 0;
+}
+
+static void where_no_proc_is(void) {
+    unsigned slots = 99, descriptors = open_descriptors();
+    if (!hide("/proc")) {
+        tell(10, 1);
+        return;
+    }
+    struct member_request request = {name, 64, 1, false, PATIENCE};
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_PROC);
+    request.name = NULL;
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_PROC);
+    CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_NO_PROC);
+    CHECK(open_descriptors(), ==, descriptors);
+    member.slot = SLOTS_NONE; /* the parent's: that it is alive can be seen */
+    store_relaxed(member.alive, 1);
+    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(slots, ==, 0);
+}
+
+static void without_proc_that_is_what_is_said(void) {
+    make(true);
+    CHECK(ended(start(where_no_proc_is)), ==, 0);
+    if (told(10)) {
+        printf("skip: no /proc (no right to mount over it)\n");
+    }
+    CHECK(slots_used(member.memory, &member.geometry), ==, 1);
+    end(&member);
+}
+
+static void where_no_directory_is(void) {
+    if (!hide("/dev")) {
+        tell(10, 1);
+        return;
+    }
+    struct member_request request = {name, 64, 1, false, PATIENCE};
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_DIRECTORY);
+    CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(member_sweep(), ==, 0);
+    request.name = NULL; /* needs none */
+    CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
+    end(&other);
+}
+
+static void without_a_directory_of_shared_memory_pools_have_no_names(void) {
+    tell(10, 0);
+    CHECK(ended(start(where_no_directory_is)), ==, 0);
+    if (told(10)) {
+        printf("skip: no /dev/shm (no right to mount over /dev)\n");
+    }
+}
+
+/* --- the program's other files --- */
+
+static atomic_half busy;
+
+/* Every descriptor that this thread opens stays its own until it closes it. */
+static void *use_files(void *failed) {
+    while (half_load_seq(&busy)) {
+        int ends[2];
+        char byte = 'x';
+        bool right = pipe(ends) == 0 && write(ends[1], &byte, 1) == 1 && read(ends[0], &byte, 1) == 1;
+        right &= close(ends[0]) == 0;
+        right &= close(ends[1]) == 0;
+        *(unsigned *)failed += !right;
+    }
+    return NULL;
+}
+
+static void nothing_closes_a_file_of_another_thread(void) {
+    unsigned failed = 0, slots;
+    uint64_t tickets, faults, healed;
+    struct shared_fault fault;
+    pthread_t thread;
+    make(true);
+    half_store_seq(&busy, 1);
+    CHECK(pthread_create(&thread, NULL, use_files, &failed), ==, 0);
+    for (unsigned i = 0; i < 200; i++) {
+        struct member_request taken = {name, 64, 1, false, PATIENCE}, unnamed = {NULL, 64, 1, false, PATIENCE};
+        unsigned char id[SEGMENT_ID_BYTES] = "another pool's";
+        CHECK(member_create(&other, &taken, &failure), ==, MEMBER_EXISTS);
+        CHECK(member_create(&other, &unnamed, &failure), ==, MEMBER_OK);
+        end(&other);
+        CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_OK);
+        end(&other);
+        CHECK(member_attach_through(&other, 0, member.file.number, id, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+        CHECK(member_identify(name, id), ==, MEMBER_OK);
+        CHECK(member_recover(&member, PATIENCE, 1000, &slots, &tickets, &failure), ==, MEMBER_OK);
+        CHECK(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure), ==, MEMBER_OK);
+        member_fork_before(&member, true, PATIENCE);
+        member_fork_parent(&member);
+        CHECK(recover(&slots), ==, MEMBER_OK);
+        CHECK(slots, ==, 1);
+    }
+    half_store_seq(&busy, 0);
+    CHECK(pthread_join(thread, NULL), ==, 0);
+    CHECK(failed, ==, 0);
+    end(&member);
+}
+
+/* Pools in a directory of this process alone, so that sweeping touches nothing of others. */
+static void sweep_alone(void) {
+    unsigned failed = 0;
+    pthread_t thread;
+    if (!hide("/dev/shm")) {
+        tell(10, 1);
+        return;
+    }
+    make(true); /* in use, so sweeping looks at it each time */
+    half_store_seq(&busy, 1);
+    CHECK(pthread_create(&thread, NULL, use_files, &failed), ==, 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        CHECK(member_sweep(), ==, 0);
+    }
+    half_store_seq(&busy, 0);
+    CHECK(pthread_join(thread, NULL), ==, 0);
+    CHECK(failed, ==, 0);
+    end(&member);
+}
+
+static void sweeping_closes_no_file_of_another_thread(void) {
+    tell(10, 0);
+    CHECK(ended(start(sweep_alone)), ==, 0);
+    if (told(10)) {
+        printf("skip: sweep (no right to mount a /dev/shm of its own)\n");
+    }
+}
+
+int main(void) {
+    process_begin();
+    RUN(a_named_pool_is_found_again_by_its_name);
+    RUN(a_daemon_alone_removes_the_name_when_it_ends);
+    RUN(an_unnamed_pool_is_found_again_through_another_process);
+    RUN(so_is_one_whose_name_was_removed);
+    RUN(its_name_may_be_another_pools_by_now);
+    RUN(without_any_descriptor_nobody_is_taken_for_dead);
+    RUN(without_a_descriptor_every_call_says_so);
+    RUN(a_mapping_that_does_not_fit_is_not_called_a_full_machine);
+    RUN(without_proc_that_is_what_is_said);
+    RUN(without_a_directory_of_shared_memory_pools_have_no_names);
+    RUN(nothing_closes_a_file_of_another_thread);
+    RUN(sweeping_closes_no_file_of_another_thread);
+    CHECK(process_end(), ==, 0);
+    return check_end();
+}
