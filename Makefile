@@ -29,7 +29,7 @@ SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	.venv/%/.torch .venv/%/.numpy-test
 
 help:
-	@echo "make demo        a tour of blockpool in the terminal (DEMO_ARGS=...)"
+	@echo "make demo        megabytes between processes, three ways, measured (DEMO_ARGS=--kill)"
 	@echo "make test        C tests, then pytest on the first Python found: some minutes"
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
 	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, PyTorch"

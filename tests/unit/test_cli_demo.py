@@ -1,14 +1,17 @@
-"""The `demo` command with threads: its verdict, its exit status, and what it says when something is wrong."""
+"""The `demo` command: its verdict, its exit status, what it says when something is wrong, and that nothing is left."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
-import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +20,18 @@ import pytest
 pytest.importorskip("click")
 pytest.importorskip("rich")
 
-from blockpool.cli import comparison, main, pipeline
+from blockpool import redeem
+from blockpool.cli import comparison, main
+from blockpool.cli.ways import ThroughPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from blockpool import Block
 
-BLOCK = 512
+BLOCK = 4096
 SIZES = {
-    "0": 0,
+    "empty": 0,
     "1": 1,
     "less": BLOCK - 1,
     "one": BLOCK,
@@ -34,6 +39,10 @@ SIZES = {
     "two": 2 * BLOCK,
     "many": 100 * BLOCK + 7,
 }
+FILES = 2 * (len(SIZES) - 1)  # an empty one has nothing to hash
+NBYTES = 2 * sum(SIZES.values())
+NAMES = ["blockpool", "Queue, pickled", "SharedMemory each", "loop, one process"]
+POOL, QUEUE, SHARED_MEMORY, LOOP = range(4)
 
 
 @pytest.fixture
@@ -50,16 +59,18 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Any:
-    """Whatever happens, a demo leaves no thread behind."""
-    before = set(threading.enumerate())
+def _no_process_is_left() -> Iterator[None]:
+    """Whatever happens, a demo leaves no worker behind, and Ctrl-C as it was."""
+    handler = signal.getsignal(signal.SIGINT)
     yield
-    assert set(threading.enumerate()) <= before
+    assert multiprocessing.active_children() == []
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def demo(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run the command; return the exit status, stdout and stderr."""
-    status = main(["demo", "--threads", f"--block-size={BLOCK}", *map(str, arguments)])
+    """Run the shortest demo there is; return the exit status, stdout and stderr."""
+    options = ["--seconds=0", f"--block-size={BLOCK}", "--min-size=1", *map(str, arguments)]
+    status = main(["demo", *options])
     out, err = capsys.readouterr()
     assert "Traceback" not in err
     return status, out, err
@@ -73,17 +84,9 @@ def demo_data(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[i
     return status, data
 
 
-def before(
-    monkeypatch: pytest.MonkeyPatch, module: Any, name: str, act: Callable[..., None]
-) -> None:
-    """Have something done before each call of a function."""
-    original = getattr(module, name)
-
-    def first_act(*arguments: Any) -> Any:
-        act(*arguments)
-        return original(*arguments)
-
-    monkeypatch.setattr(module, name, first_act)
+def words_of(out: str) -> str:
+    """Return a report without its line breaks."""
+    return " ".join(out.split())
 
 
 def skipped(data: dict[str, Any]) -> dict[str, str]:
@@ -91,46 +94,225 @@ def skipped(data: dict[str, Any]) -> dict[str, str]:
     return {Path(each["path"]).name: each["reason"] for each in data["skipped"]}
 
 
-@pytest.mark.parametrize("blocks", [1, 3, 64])
-@pytest.mark.parametrize(("readers", "workers"), [(1, 1), (1, 4), (4, 1), (4, 4)])
-def test_digests_agree_and_every_block_comes_back(
-    tree: Path, capsys: pytest.CaptureFixture[str], blocks: int, readers: int, workers: int
+def once(act: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that acts when it is called first, and then no more."""
+    todo = [act]
+
+    def at_first() -> None:
+        if todo:
+            todo.pop()()
+
+    return at_first
+
+
+def on_packing(monkeypatch: pytest.MonkeyPatch, act: Callable[[Block], object]) -> None:
+    """Have something done to each block when it is packed, before a worker sees it."""
+    pack = ThroughPool.pack
+
+    def pack_and_act(self: ThroughPool, message: Any) -> Any:
+        handle = pack(self, message)
+        with redeem(handle) as block:  # type: ignore[arg-type]
+            act(block)
+        return handle
+
+    monkeypatch.setattr(ThroughPool, "pack", pack_and_act)
+
+
+# ---- the contest ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("workers", "blocks"), [(1, 1), (1, 3), (3, 7), (2, 64)])
+def test_digests_agree_and_every_block_is_free(
+    tree: Path, capsys: pytest.CaptureFixture[str], workers: int, blocks: int
 ) -> None:
-    """All files are hashed right, whatever their size, also through a single block; nothing stays allocated."""
-    options = [f"--blocks={blocks}", f"--readers={readers}", f"--workers={workers}"]
-    status, data = demo_data(capsys, tree, *options)
+    """All files are hashed right in every way, whatever their size, also through a single block."""
+    status, data = demo_data(capsys, tree, f"--workers={workers}", f"--blocks={blocks}")
     assert status == 0, data["faults"]
-    assert data["agreed"] == 2 * len(SIZES)
-    assert data["skipped"] == []
-    stats = data["pool"]["stats"]
-    assert stats["allocated"] == 0
-    assert (
-        stats["allocations"]
-        == stats["frees"]
-        == sum(2 * -(-size // BLOCK) for size in SIZES.values())
-    )
-    assert stats["peak"] <= blocks
-    assert data["pool"]["rate"]["nbytes"] == data["plain"]["nbytes"] == 2 * sum(SIZES.values())
-    assert data["pool"]["busy"]["runs"]
+    assert [each["name"] for each in data["contestants"]] == NAMES
+    assert [len(each["laps"]) for each in data["contestants"]] == [comparison.LEAST_LAPS] * 4
+    assert {lap["nbytes"] for each in data["contestants"] for lap in each["laps"]} == {NBYTES}
+    assert (data["data"]["files"], data["data"]["nbytes"]) == (FILES, NBYTES)
+    assert data["skipped"] == data["wrong"] == data["problems"] == []
+    laps = comparison.LEAST_LAPS + 1
+    assert data["allocations"] == data["frees"] == laps * -(-NBYTES // BLOCK)
+    assert data["end"]["runs"] == []
+    assert 0 < len(data["busy"]["runs"]) <= blocks
 
 
-def test_the_report_says_the_same_in_words(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without --json: progress, both rates, two pictures, statistics and the verdict; nothing on stderr."""
+def test_the_report_says_the_same_inwords_of(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --json: the table, two pictures of the pool, the verdict and what to read next; nothing on stderr."""
     status, out, err = demo(capsys, tree, "--blocks=8")
     assert (status, err) == (0, "")
+    words = words_of(out)
     for expected in [
-        "14 files, 105.0 KiB",
-        "through the pool: 100 %",
-        "plain loop",
-        "MiB/s",
-        "Pool when half was read",
-        "Pool at the end: 0 of 8 blocks allocated",
-        "0 ········",
-        "allocations",
-        "14 digests agree with hashlib, 0 differ",
-        "every block came back",
+        "packs 12 files (840.0 KiB) into messages of 4 KiB; 2 worker processes",
+        "MB/s slowest, quickest copies faults/MB CPU ms/MB",
+        *NAMES,
+        "Pool in the middle of a lap: ",
+        "Pool at the end: 0 of 8 blocks allocated 0 ········",
+        "12 files, ",
+        "compared with hashlib: all agree",
+        "every block is free again",
+        "Next: blockpool demo --kill",
     ]:
-        assert expected in out
+        assert expected in words
+
+
+def test_costs_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Queue moves each byte twice more than the others, a SharedMemory each has page faults that a pool has not."""
+    (tmp_path / "data").write_bytes(os.urandom(6 << 20))
+    status, data = demo_data(capsys, tmp_path, "--block-size=1MiB")
+    assert status == 0, data["faults"]
+    copies = [each["copies"] for each in data["contestants"]]
+    assert copies == pytest.approx([1, 3, 1, 1], abs=0.2)
+    faults = [each["faults_per_mb"] for each in data["contestants"]]
+    assert faults[SHARED_MEMORY] > 10 * max(faults[POOL], 1)
+    assert all(each["cpu_ms_per_mb"] > 0 for each in data["contestants"])
+
+
+def test_few_bytes_are_sent_several_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lap is never so short that starting it would count: it goes through little data several times."""
+    monkeypatch.setattr(comparison, "LAP_BYTES", 1 << 20)
+    monkeypatch.setattr(comparison, "LEAST_LAPS", 1)
+    (tmp_path / "data").write_bytes(os.urandom(1 << 16))
+    status, data = demo_data(capsys, tmp_path, "--seconds=1", "--block-size=64KiB")
+    assert status == 0, data["faults"]
+    assert data["data"]["passes"] == 16
+    assert data["contestants"][POOL]["laps"][0]["nbytes"] == 1 << 20
+
+
+def test_ways_take_turns(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round begins with another one, so that none has the machine's best moments for itself."""
+    order: list[str] = []
+    hand_over, loop = comparison.Comparison._hand_over, comparison.Comparison._loop
+
+    def noted(self: Any, crew: Any, way: Any) -> Any:
+        order.append(way.name)
+        return hand_over(self, crew, way)
+
+    def noted_loop(self: Any) -> Any:
+        order.append(NAMES[LOOP])
+        return loop(self)
+
+    monkeypatch.setattr(comparison.Comparison, "_hand_over", noted)
+    monkeypatch.setattr(comparison.Comparison, "_loop", noted_loop)
+    assert demo(capsys, tree)[0] == 0
+    assert [order[begin : begin + 4] for begin in range(0, 16, 4)] == [
+        NAMES[begin:] + NAMES[:begin] for begin in range(4)
+    ]
+
+
+# ---- workers that die ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("workers", "blocks"), [(1, 1), (1, 5), (3, 16)])
+def test_killed_workers_are_replaced_and_nothing_is_missing(
+    tree: Path, capsys: pytest.CaptureFixture[str], workers: int, blocks: int
+) -> None:
+    """Workers are killed while they work: others do their messages again, digests agree, every block is free."""
+    status, data = demo_data(capsys, tree, "--kill", f"--workers={workers}", f"--blocks={blocks}")
+    assert status == 0, data["faults"]
+    assert data["kills"]["killed"] >= 3
+    assert data["kills"]["again"] >= data["kills"]["killed"]
+    assert [each["name"] for each in data["contestants"]] == [NAMES[POOL], NAMES[LOOP]]
+    assert data["contestants"][POOL]["cpu_ms_per_mb"] is None
+    assert data["end"]["runs"] == data["wrong"] == []
+    assert data["allocations"] == data["frees"]
+
+
+def test_the_report_counts_the_killed(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --kill the report says so beforehand, and afterwards how many there were."""
+    status, out, err = demo(capsys, tree, "--kill")
+    assert (status, err) == (0, "")
+    words = words_of(out)
+    assert "Workers are killed while they work; others take over." in words
+    assert re.search(r"ok \d+ workers killed; others did \d+ messages again", words)
+
+
+def test_a_worker_that_dies_by_itself_ends_the_demo(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --kill none should die: exit status 1, a sentence, and the other workers are ended."""
+
+    def murder() -> None:
+        multiprocessing.active_children()[0].kill()
+
+    act = once(murder)
+    on_packing(monkeypatch, lambda _: act())
+    status, _, err = demo(capsys, tree)
+    assert status == 1
+    assert err == "blockpool: a worker process ended by itself, with exit code -9\n"
+
+
+# ---- what should not be --------------------------------------------------------------------------
+
+
+def test_corruption_is_found_and_named(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bit flips in a block before it is hashed, once: exit status 1, and the file is named."""
+
+    def flip(block: Block) -> None:
+        block.buf[17] ^= 1
+
+    todo = [flip]
+    on_packing(monkeypatch, lambda block: todo.pop()(block) if todo else None)
+    status, out, err = demo(capsys, tree)
+    assert status == 1
+    assert "all agree" not in out
+    assert re.search(
+        r"WRONG .* compared with hashlib: 1 file wrong /.*/many: blockpool ", words_of(out)
+    )
+    assert re.search(r"many has another digest than hashlib finds \(blockpool\)\n", err)
+
+
+def test_a_kept_block_is_a_loss(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a block does not come back, all digests agree, and yet the exit status is 1."""
+    kept: list[Block] = []
+    on_packing(monkeypatch, lambda block: kept or kept.append(redeem(block.handle)))
+    status, out, err = demo(capsys, tree, "--blocks=3")
+    kept.pop().release()
+    assert status == 1
+    assert "all agree" in out
+    assert "Pool at the end: 1 of 3 blocks allocated" in out
+    assert "1 of 3 blocks did not come back" in err
+
+
+def test_without_blocks_it_does_not_wait_for_ever(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If blocks are lost until there are not enough, the demo ends and says so."""
+    kept: list[Block] = []
+    on_packing(monkeypatch, lambda block: kept.append(redeem(block.handle)))
+    status, _, err = demo(capsys, tree, "--blocks=4")
+    for block in kept:
+        block.release()
+    assert status == 1
+    assert err.startswith("blockpool: asked for 1 block; 0 of 4 free")
+
+
+def test_an_unforeseen_error_is_raised(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in the demo's code is not swallowed; no worker stays."""
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    on_packing(monkeypatch, fail)
+    with pytest.raises(ZeroDivisionError):
+        demo(capsys, tree)
+
+
+# ---- files ---------------------------------------------------------------------------------------
 
 
 def test_paths_overlap_and_links_are_not_followed(
@@ -138,25 +320,27 @@ def test_paths_overlap_and_links_are_not_followed(
 ) -> None:
     """A file that is named twice is read once; a link counts only if it is named itself."""
     _, data = demo_data(capsys, tree, tree / "folder", tree / "one")
-    assert data["agreed"] == 2 * len(SIZES)
-    assert data["plain"]["nbytes"] == 2 * sum(SIZES.values())
+    assert (data["data"]["files"], data["data"]["nbytes"]) == (FILES, NBYTES)
     _, data = demo_data(capsys, tree / "link")
-    assert data["agreed"] == 1
+    assert data["data"]["files"] == 1
 
 
-def test_files_beyond_the_limit_are_left_out(
+def test_small_files_and_files_beyond_the_limit_are_left_out(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--max-bytes bounds the work; what is left out is counted."""
-    _, data = demo_data(capsys, tree, f"--max-bytes={11 * BLOCK}")
-    assert data["omitted"] == 2
-    assert data["agreed"] == 2 * len(SIZES) - 2
+    """--min-size and --max-bytes choose, the largest files first; what is left out is counted."""
+    limit = SIZES["many"] + 2 * SIZES["two"]
+    _, data = demo_data(capsys, tree, f"--min-size={BLOCK + 1}", f"--max-bytes={limit}")
+    assert data["data"]["nbytes"] == limit
+    assert data["data"]["omitted"] == 2 * len(SIZES) - 3
+    _, out, _ = demo(capsys, tree, "--min-size=4KiB")
+    assert "6 smaller files left out (--min-size, --max-bytes)" in out
 
 
 def test_unreadable_file_is_skipped(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that may not be read is reported with the reason, not counted as agreed; the rest goes on."""
+    """A file that may not be read is reported with the reason; the rest goes on."""
     os_open = os.open
 
     def guarded(path: Any, *arguments: Any, **options: Any) -> int:
@@ -165,194 +349,106 @@ def test_unreadable_file_is_skipped(
         return os_open(path, *arguments, **options)
 
     monkeypatch.setattr(os, "open", guarded)
-    status, data = demo_data(capsys, tree, "--blocks=1")
-    assert status == 0
-    assert skipped(data) == {"many": "Permission denied"}
-    assert data["agreed"] == 2 * len(SIZES) - 1
-    status, out, _ = demo(capsys, tree)
-    assert f"{tree}/many: Permission denied" in out
-
-
-def test_error_in_mid_file_loses_nothing(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A read error after some blocks of a file: the file is skipped, all its blocks come back."""
-    reads = dict.fromkeys(range(1000), 0)
-    readv = os.readv
-
-    def failing(descriptor: int, buffers: Any) -> int:
-        if isinstance(buffers[0], memoryview) and os.fstat(descriptor).st_size == SIZES["many"]:
-            reads[descriptor] += 1
-            if reads[descriptor] > 3:
-                raise OSError(5, "Input/output error")
-        return readv(descriptor, buffers)
-
-    monkeypatch.setattr(os, "readv", failing)
-    status, data = demo_data(capsys, tree, "--blocks=3")
+    status, data = demo_data(capsys, tree)
     assert status == 0, data["faults"]
-    assert skipped(data) == {"many": "Input/output error"}
-    assert data["agreed"] == 2 * len(SIZES) - 2
-    assert data["pool"]["stats"]["allocated"] == 0
+    assert skipped(data) == {"many": "Permission denied"}
+    assert data["data"]["files"] == FILES - 1
+    _, out, _ = demo(capsys, tree)
+    assert f"{tree}/many: Permission denied" in out.replace("\n", "")
 
 
 def test_short_reads_are_continued(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel may give less than was asked for; the block is filled nevertheless."""
-    readv = os.readv
+    """The kernel may give less than was asked for; the message is whole nevertheless."""
+    preadv, pread = os.preadv, os.pread
     monkeypatch.setattr(
-        os, "readv", lambda descriptor, buffers: readv(descriptor, [buffers[0][:100]])
+        os, "preadv", lambda fd, buffers, offset: preadv(fd, [buffers[0][:1000]], offset)
     )
-    status, data = demo_data(capsys, tree, "--blocks=3")
-    assert status == 0, data["faults"]
-    assert data["agreed"] == 2 * len(SIZES)
-
-
-def test_vanished_and_changed_files_are_skipped(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file that vanishes before or after it was hashed, or changes in between, is neither agreed nor wrong."""
-
-    def meddle(*_: object) -> None:
-        (tree / "two").unlink()
-        (tree / "less").write_bytes(b"x" * SIZES["less"])
-
-    before(monkeypatch, comparison, "Pipeline", lambda *_: (tree / "one").unlink())
-    before(monkeypatch, comparison, "plain_loop", meddle)
+    monkeypatch.setattr(os, "pread", lambda fd, count, offset: pread(fd, min(count, 1000), offset))
     status, data = demo_data(capsys, tree)
     assert status == 0, data["faults"]
-    gone = "No such file or directory"
-    assert skipped(data) == {"one": gone, "two": gone, "less": "changed while the demo ran"}
-    assert data["agreed"] == 2 * len(SIZES) - 3
+    assert data["skipped"] == []
 
 
-def test_file_replaced_by_a_link_is_skipped(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("accident", ["unlink", "truncate", "link"])
+def test_a_file_that_goes_while_it_is_read_ends_the_demo(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, accident: str
 ) -> None:
-    """A link that took the place of a file meanwhile is not followed."""
+    """A file that vanishes, shrinks or becomes a link during the laps: exit status 1, the file, and what to do."""
+    victim = tree / "many"
 
-    def replace(*_: object) -> None:
-        (tree / "one").unlink()
-        (tree / "one").symlink_to(tree / "two")
+    def meddle() -> None:
+        if accident == "truncate":
+            os.truncate(victim, 3 * BLOCK)
+        else:
+            victim.unlink()
+        if accident == "link":
+            victim.symlink_to(tree / "two")
 
-    before(monkeypatch, comparison, "Pipeline", replace)
-    status, data = demo_data(capsys, tree)
-    assert status == 0, data["faults"]
-    assert list(skipped(data)) == ["one"]
-
-
-def test_shrinking_file_is_skipped(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file that becomes shorter while it is read ends neither the demo nor in an agreement."""
-    before(monkeypatch, pipeline, "identity", lambda _: os.truncate(tree / "many", 3 * BLOCK + 1))
-    status, data = demo_data(capsys, tree / "many")
+    act = once(meddle)
+    on_packing(monkeypatch, lambda _: act())
+    status, _, err = demo(capsys, tree)
     assert status == 1
-    assert skipped(data) == {"many": "became shorter while it was read"}
+    assert err.startswith(f"blockpool: {victim}: ")
+    assert err.endswith("; run the demo again, or name other paths\n")
+
+
+def test_a_file_that_changed_is_not_compared(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was written to after the laps is neither agreed nor wrong; without any other, nothing is proved."""
+    verdict = comparison.Comparison._verdict
+
+    def write_first(self: Any) -> Any:
+        (tree / "less").write_bytes(b"x" * SIZES["less"])
+        return verdict(self)
+
+    monkeypatch.setattr(comparison.Comparison, "_verdict", write_first)
+    status, data = demo_data(capsys, tree)
+    assert status == 0, data["faults"]
+    assert skipped(data) == {"less": "changed while the demo ran"}
+    status, data = demo_data(capsys, tree / "less")
+    assert status == 1
     assert data["faults"] == ["no file could be compared"]
 
 
-def test_corruption_is_found_and_named(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_odd_names_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One bit of one block flips before it is hashed: exit status 1, and the file is named."""
-
-    def flip(_: object, block: Block) -> None:
-        if block.nbytes == SIZES["less"]:
-            block.buf[17] ^= 1
-
-    before(monkeypatch, pipeline, "hash_block", flip)
-    status, out, err = demo(capsys, tree)
+    """A name that is no text, or looks like markup, is shown and does no harm."""
+    name = os.fsencode(tmp_path) + b"/[red]\n\xff"
+    Path(os.fsdecode(name)).write_bytes(b"content")
+    on_packing(monkeypatch, lambda block: block.buf.__setitem__(0, 0))
+    status, out, err = demo(capsys, tmp_path)
     assert status == 1
-    assert "12 digests agree with hashlib, 2 differ" in out
-    assert f"{tree}/less: " in out
-    assert "has another digest" in err
-    status, data = demo_data(capsys, tree)
-    assert {Path(each["path"]).name for each in data["disagreements"]} == {"less"}
-    assert status == 1
+    assert r"[red]\n\xff: " in out.replace("\n", "")
+    assert r"[red]\n\xff has" in err
 
 
-def test_kept_block_is_a_loss(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A worker that keeps a block: all digests agree, and yet the exit status is 1."""
-    kept: list[Block] = []
-
-    def keep(digest: Any, block: Block) -> None:
-        digest.update(block.buf)
-        if kept:
-            block.free()
-        else:
-            kept.append(block)
-
-    monkeypatch.setattr(pipeline, "hash_block", keep)
-    status, out, err = demo(capsys, tree, "--blocks=8")
-    assert status == 1
-    assert "14 digests agree" in out
-    assert "Pool at the end: 1 of 8 blocks allocated" in out
-    assert "1 of 8 blocks did not come back" in err
-
-
-def test_kept_view_is_a_fault(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A worker that keeps a view of a block: freeing it is refused, and that is reported."""
-    kept: list[memoryview] = []
-    before(monkeypatch, pipeline, "hash_block", lambda _, block: kept or kept.append(block.buf))
-    status, data = demo_data(capsys, tree, "--blocks=8")
-    assert status == 1
-    assert "still has 1 user" in data["faults"][0]
-    assert data["pool"]["stats"]["allocated"] == 1
-    assert data["agreed"] == 2 * len(SIZES)
-
-
-def test_lost_last_block_ends_the_run(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If no block is left to wait for, readers do not wait for ever."""
-    monkeypatch.setattr(pipeline, "PATIENCE", 0.2)
-    kept: list[Block] = []
-
-    def keep(digest: Any, block: Block) -> None:
-        digest.update(block.buf)
-        kept.append(block)
-
-    monkeypatch.setattr(pipeline, "hash_block", keep)
-    status, data = demo_data(capsys, tree, "--blocks=2")
-    assert status == 1
-    assert "blocks are lost" in data["faults"][0]
-    assert pipeline.STOPPED in skipped(data).values()
-
-
-def test_unforeseen_error_of_a_worker_is_raised(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mistake in the code of a thread is not swallowed, and nothing hangs."""
-
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(pipeline, "hash_block", fail)
-    with pytest.raises(ZeroDivisionError):
-        demo(capsys, tree, "--blocks=1", "--readers=3")
+# ---- the command line ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["/does/not/exist"], "does not exist"),
-        (["/dev/null"], "neither a file nor a directory"),
-        (["--block-size=garbage"], "'garbage' is no size"),
-        (["--block-size=-8"], "is no size"),
+        (["/dev/null"], "no file of at least 64 KiB to read"),
+        (["--block-size=garbage"], "garbage"),
+        (["--block-size=-8"], "-8"),
         (["--block-size=0"], "at least 1"),
         (["--block-size=12"], "multiple of 8"),
-        (["--block-size=1.5KiB"], "is no size"),
-        (["--max-bytes="], "is no size"),
+        (["--max-bytes="], "size"),
+        (["--max-bytes=1"], "change --min-size or --max-bytes"),
         (["--blocks=0"], "0 is not in the range"),
-        (["--blocks=1000000000000"], "ask for fewer"),
-        (["--readers=0"], "0 is not in the range"),
+        (["--blocks=1"], "--blocks=1 is too few for 2 workers"),
+        (["--blocks=100000000"], "at most 16777216"),
         (["--workers=-1"], "-1 is not in the range"),
+        (["--workers=41"], "41 is not in the range"),
         (["--workers=two"], "'two' is not a valid integer"),
+        (["--seconds=-1"], "-1.0 is not in the range"),
+        (["--seconds=soon"], "'soon' is not a valid float"),
+        (["--seconds=nan"], "nan"),
         (["--colour"], "No such option"),
     ],
 )
@@ -360,7 +456,7 @@ def test_wrong_usage_is_a_sentence(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit status 2, one line on stderr, nothing on stdout, no traceback."""
-    status = main(["demo", "--threads", *arguments])
+    status = main(["demo", *arguments])
     out, err = capsys.readouterr()
     assert status == 2
     assert out == ""
@@ -369,37 +465,25 @@ def test_wrong_usage_is_a_sentence(
     assert err.count("\n") == 1
 
 
-def test_nothing_to_read_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An empty directory, or a limit below every file, is not a success."""
-    status, _, err = demo(capsys, tmp_path)
-    assert status == 2
-    assert "no regular file to read" in err
+def command(*arguments: object) -> list[str]:
+    """Return the command line of a demo in a process of its own."""
+    return [sys.executable, "-u", "-m", "blockpool", "demo", *map(str, arguments)]
 
 
-def test_odd_names_are_printed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
-) -> None:
-    """A name that is no text, or looks like markup, is shown and does no harm."""
-    name = os.fsencode(tmp_path) + b"/[red]\n\xff"
-    Path(os.fsdecode(name)).write_bytes(b"content")
-    before(monkeypatch, pipeline, "hash_block", lambda _, block: block.buf.__setitem__(0, 0))
-    status, out, err = demo(capsys, tmp_path)
-    assert status == 1
-    assert r"[red]\n\xff: " in out
-    assert r"[red]\n\xff has" in err
-
-
-def run(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run Python with the arguments, in a process of its own."""
-    command = [sys.executable, *(["-c", code] if code else ["-m", "blockpool"]), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a demo in a process of its own."""
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
 def test_missing_dependency_is_a_sentence(missing: str) -> None:
     """Without click or rich, the command says what to install, and exits with status 2."""
     code = f"import sys; sys.modules[{missing!r}] = None; from blockpool.cli import main; sys.exit(main())"
-    result = run(code=code)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr == (
@@ -408,47 +492,133 @@ def test_missing_dependency_is_a_sentence(missing: str) -> None:
 
 
 def test_module_runs_as_a_command(tree: Path) -> None:
-    """`python -m blockpool demo` is the same command; without arguments there is help."""
-    result = run("demo", str(tree), "--json", "--threads")
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["agreed"] == 2 * len(SIZES)
-    assert "demo" in run().stdout
+    """`python -m blockpool demo` is the same command; its output in a pipe has no colours and moves nothing."""
+    result = run(tree, "--seconds=0", "--min-size=1")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "all agree" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert "warming up" not in result.stdout
 
 
 def test_output_can_be_ascii(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the terminal cannot show more than ASCII, the report is ASCII."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    result = run("demo", str(tree), "--blocks=8", "--threads")
+    result = run(tree, "--seconds=0", "--min-size=1", "--blocks=8")
     assert result.returncode == 0, result.stderr
     assert "0 ........" in result.stdout
 
 
-def test_interrupt_ends_cleanly(tmp_path: Path) -> None:
-    """Ctrl-C: exit status 130, one word, no traceback, no thread that keeps the process alive."""
-    with (tmp_path / "large").open("wb") as file:
-        file.truncate(400 << 20)
-    command = [
-        sys.executable,
-        "-u",
-        "-m",
-        "blockpool",
-        "demo",
-        "--threads",
-        str(tmp_path),
-        "--block-size=512",
-        "--blocks=2",
-    ]
+def test_a_terminal_sees_how_far_it_is(tree: Path) -> None:
+    """On a terminal there is a board of rates while it runs, which the report replaces."""
+    ours, theirs = pty.openpty()
+    shown = b""
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(tree, "--seconds=0", "--min-size=1", "--block-size=4KiB"),
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
     ) as process:
+        os.close(theirs)
         try:
-            assert process.stdout is not None
-            while "warm up: 100" not in process.stdout.readline():
-                assert process.poll() is None
-            time.sleep(0.3)
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=20)
+            with suppress(OSError):  # the end, when nobody has the terminal open any more
+                while some := os.read(ours, 65536):
+                    shown += some
         finally:
             process.kill()
+            os.close(ours)
+    assert process.returncode == 0
+    assert b"warming up" in shown
+    assert b"round 1" in shown
+    assert b"all agree" in shown
+
+
+# ---- how it ends when it is made to --------------------------------------------------------------
+
+
+def session(leader: int) -> list[int]:
+    """Return the processes of a session that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def segments(leader: int) -> set[Path]:
+    """Return the shared memory that processes of a session have mapped and that has a name."""
+    found = set()
+    for process in session(leader):
+        with suppress(OSError):
+            maps = Path(f"/proc/{process}/maps").read_text()
+            found |= {Path(name) for name in re.findall(r" (/dev/shm/\S+)$", maps, re.MULTILINE)}
+    return found
+
+
+def await_true(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds."""
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that starts a demo with much to do, in a session of its own, and waits for its first lap."""
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(64 << 20)
+    started = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            command(tmp_path, "--seconds=600", *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        while "load" not in process.stdout.readline():
+            assert process.poll() is None
+        await_true(lambda: len(session(process.pid)) >= 5)  # with the fork server and the tracker
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("kill", [[], ["--kill"]])
+@pytest.mark.parametrize("delay", [0.0, 0.4, 1.1])
+def test_interrupt_ends_cleanly(
+    busy: Callable[..., subprocess.Popen[str]], kill: list[str], delay: float
+) -> None:
+    """Ctrl-C reaches every process of the terminal: exit status 130, one word, no process and no memory is left."""
+    process = busy(*kill)
+    seen: set[Path] = set()
+    until = time.monotonic() + delay
+    while time.monotonic() <= until:
+        seen |= segments(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.strip() == "blockpool: interrupted"
+    assert err.strip() == "blockpool: interrupted"  # the tracker would name segments that are left
+    await_true(lambda: not session(process.pid))
+    assert not [path for path in seen if path.exists()]
+
+
+def test_workers_end_with_the_process_that_packs(
+    busy: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """A demo that is killed leaves no process behind."""
+    process = busy()
+    process.kill()
+    process.communicate(timeout=60)
+    await_true(lambda: not session(process.pid))

@@ -113,3 +113,17 @@ def test_parallel_map():
         blocks not back: 0
         """,
     )
+
+
+def test_hash_files():
+    """Threads hash files through a small pool and find the digests of a loop; every block comes back."""
+    assert_prints(
+        "hash_files.py",
+        """\
+        files: #, all digests as hashlib finds them in a loop
+        threads and a pool: # files/s
+        a plain loop: # files/s
+        blocks in use at once: up to # of 64, for #
+        blocks not back: 0
+        """,
+    )

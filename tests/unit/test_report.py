@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import io
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,10 +15,29 @@ pytest.importorskip("rich")
 from rich.console import Console
 
 from blockpool.report import bitmap, text
-from blockpool.report.bitmap import ASCII, legend, picture
-from blockpool.report.stats import stats_rows, stats_table
+from blockpool.report.bitmap import ASCII, UNICODE, legend, picture
+from blockpool.report.demo import board, demo_json, demo_report, opening
+from blockpool.report.results import (
+    LOOP,
+    POOL,
+    QUEUE,
+    SHARED_MEMORY,
+    Contestant,
+    DataSet,
+    DemoResult,
+    Kills,
+    Lap,
+    Progress,
+    Settings,
+    Skipped,
+    Snapshot,
+    Wrong,
+)
 from blockpool.report.text import count, in_bytes, printable
-from blockpool.stats import PoolStats, Run
+from blockpool.stats import Run
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 def run(index: int, blocks: int = 1) -> Run:
@@ -92,37 +115,163 @@ def test_paths_are_made_printable() -> None:
     assert printable("größe/\x1b[31m\n\udcff") == "größe/\\x1b[31m\\n\\xff"
 
 
-STATS = PoolStats(
-    blocks=2048,
-    block_size=4096,
-    allocated=48,
-    free=2000,
-    peak=100,
-    largest_free_run=500,
-    fragmentation=0.75,
-    requested_bytes=98304,
-    allocated_bytes=196608,
-    utilization=0.5,
-    allocations=1234,
-    frees=1200,
-    failures=3,
-    tickets=0,
-    oldest_ticket=None,
-    processes=1,
+def contestant(name: str, *rates: float, faults: int | None = 0) -> Contestant:
+    """Return a contestant whose laps went at so many MB/s."""
+    cost = {} if faults is None else {"faults": faults, "cpu": 0.5, "moved": 3 * 10**8}
+    return Contestant(name, tuple(Lap(10**8, 100 / rate, **cost) for rate in rates))  # type: ignore[arg-type]
+
+
+RESULT = DemoResult(
+    settings=Settings(1 << 20, 8, 2, "sha256", cores=2, load=0.5),
+    data=DataSet(files=3, nbytes=10**8, messages=96, passes=1, omitted=2),
+    contestants=(
+        contestant(POOL, 1000, 900, 2000),
+        contestant(QUEUE, 500, 450, 400, faults=25000),
+        contestant(LOOP, 800, 600, 1000),
+    ),
+    compared=12,
+    wrong=(),
+    skipped=(),
+    busy=Snapshot(8, (run(0), run(2))),
+    end=Snapshot(8, ()),
+    allocations=96,
+    frees=96,
+    problems=(),
+    kills=Kills(),
 )
 
 
-def test_statistics_are_told_with_their_meaning() -> None:
-    """Each figure has a name, a value and a word on what it is."""
-    rows = {name: (value, meaning) for name, value, meaning in stats_rows(STATS)}
-    assert rows["blocks"] == ("2,048", "of 4 KiB each")
-    assert rows["fragmentation"][0] == "75.0%"
-    assert rows["failures"] == ("3", "requests that found no room in time")
-    assert "tickets" not in rows
-    console = Console(width=80)
-    with console.capture() as shown:
-        console.print(stats_table(STATS))
-    assert "largest free run" in shown.get()
+def shown(renderable: RenderableType, width: int = 80) -> str:
+    """Return what a terminal of that width shows, without spaces at the ends of lines."""
+    console = Console(width=width, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(renderable)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def report_of(**changes: object) -> str:
+    """Return the report of the result above with something changed, in one line."""
+    result = replace(RESULT, **changes)  # type: ignore[arg-type]
+    return " ".join(shown(demo_report(result, width=80, glyphs=UNICODE)).split())
+
+
+def test_laps_are_summed_up_by_their_median() -> None:
+    """The rate is the median lap; a comparison is the median of what each round says, not of the rates."""
+    pool, queue, _ = RESULT.contestants
+    assert (pool.rate, pool.spread) == (1000, (900, 2000))
+    assert pool.times(queue) == pytest.approx(2)
+    assert contestant("", 100, 100, 900).times(contestant("", 100, 50, 900)) == pytest.approx(1)
+    assert queue.copies == pytest.approx(3)
+    assert queue.faults == pytest.approx(250)
+    assert queue.cpu == pytest.approx(5)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits(width: int) -> None:
+    """Each contestant has a line of its own, on a usual terminal."""
+    lines = shown(demo_report(RESULT, width=width, glyphs=UNICODE), width).splitlines()
+    assert max(map(len, lines)) <= width
+    rows = [line.split() for line in lines]
+    assert ["blockpool", "1,000", "900,", "2,000", "3.0", "0.0", "5.00"] in rows
+    assert ["Queue,", "pickled", "450", "400,", "500", "3.0", "250.0", "5.00"] in rows
+
+
+def test_the_report_says_what_the_figures_say() -> None:
+    """Which was faster is computed, in both directions; a pool that is not the fastest is told to be so."""
+    assert (
+        "The pool was 2.0 times as fast as pickling into a Queue and 1.5 times as fast as the loop in one process. "
+        "(Median of 3 laps each, in turn.)"
+    ) in report_of()
+    pool, queue, _ = RESULT.contestants
+    assert (
+        "The pool was 2.0 times as fast as pickling into a Queue. "
+        "The pool was not the fastest: the loop in one process was 1.50 times as fast."
+    ) in report_of(contestants=(pool, queue, contestant(LOOP, 1500, 1350, 3000)))
+    assert "The pool was not the fastest: a SharedMemory each was 2.00 times as fast." in report_of(
+        contestants=(pool, contestant(SHARED_MEMORY, 2000, 1800, 4000))
+    )
+
+
+def test_what_nobody_measured_is_not_shown() -> None:
+    """A figure that is not known is a dash, not a nought."""
+    assert "blockpool 10 10, 10 - - -" in report_of(
+        contestants=(contestant(POOL, 10, faults=None), contestant(LOOP, 5))
+    )
+
+
+def test_the_verdict_names_what_is_wrong() -> None:
+    """Digests that differ, blocks that did not come back, and nothing compared at all are each called wrong."""
+    assert "WRONG" not in report_of()
+    assert "ok 3 files, 12 digests compared with hashlib: all agree" in report_of()
+    differ = report_of(wrong=(Wrong("/a\n", QUEUE), Wrong("/a\n", LOOP)))
+    assert (
+        r"WRONG 3 files, 12 digests compared with hashlib: 1 file wrong /a\n: Queue, pickled /a\n: loop"
+        in differ
+    )
+    lost = report_of(problems=("1 of 8 blocks did not come back",))
+    assert "WRONG not all is well with the pool" in lost
+    assert "WRONG 3 files, 0 digests" in report_of(compared=0)
+    assert replace(RESULT, compared=0).faults == ("no file could be compared",)
+
+
+def test_killed_workers_are_counted() -> None:
+    """With --kill the report says how many died; it proves nothing if none did."""
+    settings = replace(RESULT.settings, kill=True)
+    assert "ok 3 workers killed; others did 20 messages again" in report_of(
+        settings=settings, kills=Kills(3, 20)
+    )
+    assert "WRONG 0 workers killed" in report_of(settings=settings)
+
+
+def test_files_left_out_are_told() -> None:
+    """How many were too small is said; of those that could not be read, the first few are named."""
+    skipped = tuple(Skipped(f"/file{number}", "Permission denied") for number in range(12))
+    words = report_of(skipped=skipped)
+    assert "2 smaller files left out (--min-size, --max-bytes)" in words
+    assert "12 files not compared: /file0: Permission denied" in words
+    assert "/file9: Permission denied and 2 more (all of them: --json)" in words
+
+
+def test_the_board_shows_rates_and_the_pool() -> None:
+    """While the demo runs: how far it is, a bar for each that has run, and the pool; also in ASCII."""
+    progress = Progress(
+        "round 2",
+        0.25,
+        QUEUE,
+        (*RESULT.contestants[:2], Contestant(LOOP)),
+        RESULT.busy,
+        Kills(3, 9),
+    )
+    lines = shown(board(progress, width=50, glyphs=ASCII), 50).splitlines()
+    assert lines[0] == "round 2 (25% of the time, 3 workers killed)"
+    rows = [line.split() for line in lines]
+    assert ["blockpool", "1,000", "#" * 8] in rows
+    assert ["Queue,", "pickled", "450", "#" * 4] in rows
+    assert ["loop,", "one", "process"] in rows
+    assert lines[-2:] == ["Pool: 2 of 8 blocks allocated", " 0 #.#....."[1:]]
+
+
+def test_the_opening_says_what_will_be_done() -> None:
+    """Before it begins: what is sent, to whom and how, and on what machine."""
+    words = " ".join(shown(opening(replace(RESULT.data, passes=3), RESULT.settings)).split())
+    assert (
+        "packs 3 files (95.4 MiB, 3 times a lap) into messages of 1 MiB; 2 worker processes hash"
+        in words
+    )
+    assert "2 cores, load 0.5." in words
+    killing = opening(RESULT.data, replace(RESULT.settings, kill=True))
+    assert "Workers are killed while they work" in " ".join(shown(killing).split())
+
+
+def test_json_has_the_same_figures() -> None:
+    """The result as one object: its fields, what is computed from them, and the verdict."""
+    data = json.loads(demo_json(RESULT))
+    assert data["ok"] is True
+    assert [each["mb_per_second"] for each in data["contestants"]] == pytest.approx(
+        [1000, 450, 800]
+    )
+    assert data["contestants"][1]["faults_per_mb"] == pytest.approx(250)
+    assert data["settings"]["algorithm"] == "sha256"
 
 
 @pytest.mark.parametrize("module", [bitmap, text])

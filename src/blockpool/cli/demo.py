@@ -1,72 +1,78 @@
-"""`blockpool demo`: real files through a small pool."""
+"""`blockpool demo`: megabytes between processes, three ways, measured."""
 
 from __future__ import annotations
 
+import os
 import sysconfig
+from math import isnan
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from blockpool import Pool, PoolExhausted
-from blockpool.cli import comparison
-from blockpool.cli.files import select
+from blockpool.cli import interrupts
+from blockpool.cli.comparison import Comparison, quickest_hash
+from blockpool.cli.crew import WorkerDied
+from blockpool.cli.files import Unreadable, select
 from blockpool.cli.options import SIZE
-from blockpool.cli.progress import progress
+from blockpool.cli.progress import live
 from blockpool.report.bitmap import ASCII, UNICODE
 from blockpool.report.demo import demo_json, demo_report, opening
 from blockpool.report.results import Settings
-from blockpool.report.text import printable
+from blockpool.report.text import in_bytes, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blockpool.report.results import Progress
 
 __all__ = ["DemoFailed", "demo"]
 
 # 47 may be attached: this one, and some that are dead but not yet found.
-_MOST_PROCESSES = 40
+_MOST_WORKERS = 40
 
 
 class DemoFailed(click.ClickException):
-    """A digest disagreed, or a block was lost."""
+    """A digest differed, a block was lost, a worker died, or a file changed."""
 
     exit_code = 1
 
 
 @click.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(exists=True))
+@click.option("--kill", is_flag=True, help="Kill workers while they work; only through the pool.")
 @click.option(
-    "--processes/--threads",
-    default=True,
+    "--seconds",
+    type=click.FloatRange(0, 3600),
+    default=25,
     show_default=True,
-    help="Whether the workers are processes around a shared pool, or threads around a private one.",
+    help="How long to measure; each way has at least 3 laps.",
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1, 256),
+    type=click.IntRange(1, _MOST_WORKERS),
     default=2,
     show_default=True,
-    help=f"Workers, which hash; at most {_MOST_PROCESSES} processes.",
-)
-@click.option("--kill", is_flag=True, help="Kill worker processes at random while they work.")
-@click.option(
-    "--readers",
-    type=click.IntRange(1, 256),
-    help="Threads that read, with --threads (default: 2). With processes there is one reader.",
+    help="Processes that hash.",
 )
 @click.option(
-    "--start-method",
-    type=click.Choice(["fork", "spawn", "forkserver"]),
-    default="forkserver",
+    "--block-size", type=SIZE, default="1MiB", show_default=True, help="Size of a message."
+)
+@click.option(
+    "--blocks",
+    type=click.IntRange(1),
+    default=16,
     show_default=True,
-    help="How worker processes are started.",
+    help="Blocks of the pool; no way has more messages in flight.",
 )
 @click.option(
-    "--block-size", type=SIZE, default="64KiB", show_default=True, help="Size of a block."
-)
-@click.option(
-    "--blocks", type=click.IntRange(1), default=64, show_default=True, help="Blocks of the pool."
+    "--min-size", type=SIZE, default="64KiB", show_default=True, help="Leave out smaller files."
 )
 @click.option(
     "--max-bytes",
     type=SIZE,
-    default="512MiB",
+    default="256MiB",
     show_default=True,
     help="Leave out files beyond this in all.",
 )
@@ -74,66 +80,73 @@ class DemoFailed(click.ClickException):
 def demo(
     paths: tuple[str, ...],
     *,
-    processes: bool,
-    workers: int,
     kill: bool,
-    readers: int | None,
-    start_method: str,
+    seconds: float,
+    workers: int,
     block_size: int,
     blocks: int,
+    min_size: int,
     max_bytes: int,
     as_json: bool,
 ) -> None:
-    """Hash files through a pool, and compare with hashlib.
+    """Hand megabytes to other processes, and compare three ways to do it.
 
-    This process reads the files below each PATH (default: those of this Python installation) straight into blocks of
-    a small shared pool, and sends tickets of them to worker processes, which hash the blocks where they are. When the
-    pool is full, the reader waits. With --kill, workers are killed (SIGKILL) while they work, and others do again
-    what they left undone. With --threads, reader and worker threads do the same around a private pool.
+    This process packs files (default: the largest of this Python installation) into messages of 1 MiB, and worker
+    processes hash them. The same messages go to the same workers through a pool of shared memory, through a
+    multiprocessing.Queue that pickles them, and in one SharedMemory each; a loop in this process is measured beside
+    them. With --kill, workers are killed (SIGKILL) while they work on the pool, and others redo their messages.
 
-    Then the same files are hashed by a plain loop, every digest is compared, and the pool is audited. The exit status
-    is 0 if all digests agree and every block came back, 1 if not, 2 if the command was given something wrong.
+    At the end, every digest is compared with what hashlib says, and the pool is audited. The exit status is 0 if all
+    digests agree and every block is free, 1 if not, 2 if the command was given something wrong.
     """
-    if processes and readers is not None:
-        raise click.UsageError("--readers is for --threads: with processes there is one reader")
-    if processes and workers > _MOST_PROCESSES:
+    if blocks < workers:
         raise click.UsageError(
-            f"at most {_MOST_PROCESSES} worker processes, not {workers}; a pool has room for 47 in all"
+            f"--blocks={blocks} is too few for {workers} workers; each needs at least one block"
         )
-    if kill and not processes:
-        raise click.UsageError("--kill is for --processes: a thread cannot be killed")
+    if isnan(seconds):
+        raise click.UsageError("--seconds=nan is not a number of seconds")
+    try:
+        pool = Pool.create(block_size, blocks, prefault=True, on_fork="detach")
+    except (ValueError, PoolExhausted) as error:
+        raise click.UsageError(str(error)) from error
     settings = Settings(
         block_size,
         blocks,
-        readers or (1 if processes else 2),
         workers,
-        start_method if processes else None,
-        kill,
+        quickest_hash(),
+        cores=len(os.sched_getaffinity(0)),
+        load=os.getloadavg()[0],
+        kill=kill,
     )
-    try:
-        pool = (
-            Pool.create(block_size, blocks, on_fork="detach")
-            if processes
-            else Pool(block_size, blocks)
+    console = Console(highlight=False, markup=False, quiet=as_json)
+    glyphs = ASCII if console.options.ascii_only else UNICODE
+    with pool, interrupts.deferred() as check_interrupt:
+        selection = select(
+            paths or [sysconfig.get_path("stdlib")],
+            smallest=min_size,
+            limit=max_bytes,
+            watch=check_interrupt,
         )
-        selection = select(paths or [sysconfig.get_path("stdlib")], max_bytes)
-    except (ValueError, PoolExhausted) as error:
-        raise click.UsageError(str(error)) from error
-    if not selection.files:
-        raise click.UsageError(
-            f"no regular file to read ({selection.omitted} beyond --max-bytes); name other paths, or allow more bytes"
-        )
-    with pool:
+        if not selection.files:
+            raise click.UsageError(
+                f"no file of at least {in_bytes(min_size)} to read, {selection.omitted} left out; "
+                "name other paths, or change --min-size or --max-bytes"
+            )
+        with live(console, glyphs) as show:
+
+            def watch(progress: Callable[[], Progress]) -> None:
+                check_interrupt()
+                show(progress)
+
+            comparison = Comparison(pool, selection, settings, seconds, watch)
+            console.print(opening(comparison.data, settings))
+            try:
+                result = comparison.run()
+            except (WorkerDied, PoolExhausted, Unreadable) as error:
+                raise DemoFailed(printable(str(error))) from error
         if as_json:
-            result = comparison.run(pool, selection, settings, lambda _phase, _done: None)
             click.echo(demo_json(result))
-        else:
-            console = Console(highlight=False, markup=False)
-            console.print(opening(len(selection.files), selection.nbytes, settings))
-            with progress(console, comparison.PHASES, selection.nbytes) as watch:
-                result = comparison.run(pool, selection, settings, watch)
-            glyphs = ASCII if console.options.ascii_only else UNICODE
-            console.print(demo_report(result, width=console.width, glyphs=glyphs), soft_wrap=True)
+        console.print(demo_report(result, width=console.width, glyphs=glyphs), soft_wrap=False)
     if result.faults:
         first, *others = result.faults
         raise DemoFailed(printable(first) + (f" (and {len(others)} more)" if others else ""))

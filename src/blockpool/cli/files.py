@@ -1,102 +1,207 @@
-"""Which files a demo reads, and how it opens one."""
+"""The data set of the demo: real files, packed into messages of one size.
+
+A message is the next stretch of all files, one after the other. Where a file begins or ends within it, it is cut into
+pieces; each piece has a digest of its own, so that any worker can hash any message.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from blockpool.report.results import Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Selection", "identity", "open_regular", "reason", "select"]
+__all__ = [
+    "File",
+    "Message",
+    "Piece",
+    "Selection",
+    "Unreadable",
+    "fill",
+    "join",
+    "pack",
+    "reason",
+    "select",
+]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable(Exception):
+    """A file that cannot be read, or that is not what it was when the demo chose it."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}; run the demo again, or name other paths")
+        self.skipped = Skipped(path, reason)
+
+
+class File(NamedTuple):
+    """A regular file: its path, its size, and what changes when somebody writes to it or replaces it."""
+
+    path: str
+    nbytes: int
+    state: tuple[int, ...]
+
+    @classmethod
+    def of(cls, path: str, status: os.stat_result) -> File:
+        """Return the file as it is now."""
+        state = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+        return cls(path, status.st_size, state)
+
+
+class Piece(NamedTuple):
+    """So many bytes of a file."""
+
+    file: File
+    offset: int
+    nbytes: int
+
+
+Message = tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
-    """The files to read.
+    """The files to read, the largest first.
 
-    Attributes
-    ----------
-    files : tuple of str
-        Their paths, in the order in which they are read.
-    nbytes : int
-        Their sizes together, when they were selected.
-    omitted : int
-        Files that were left out because they would have gone beyond the limit.
-    skipped : tuple of Skipped
-        Directories and files that could not be looked at.
+    `omitted` counts files that were left out because of the limits; `skipped` names those that could not be read.
     """
 
-    files: tuple[str, ...]
-    nbytes: int
+    files: tuple[File, ...]
     omitted: int
     skipped: tuple[Skipped, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Their sizes together."""
+        return sum(file.nbytes for file in self.files)
 
-def select(paths: Sequence[str], max_bytes: int) -> Selection:
-    """Choose the regular files among and below the paths, sorted; those that would go beyond `max_bytes` are left out.
 
-    Symbolic links are followed where they are given as a path, not below. A path that is neither file nor directory
-    is a ValueError.
+def select(
+    paths: Sequence[str], *, smallest: int, limit: int, watch: Callable[[], None]
+) -> Selection:
+    """Choose regular files among and below the paths, the largest first, and read each once.
+
+    Reading them brings them into memory, so that no lap waits for a disk. Files below `smallest` bytes are left out,
+    and those beyond `limit` bytes in all. Symbolic links are followed where they are given as a path, not below.
+    `watch` is called now and then.
     """
-    files: list[str] = []
     skipped: list[Skipped] = []
-    nbytes = omitted = 0
-    found: set[str] = set()
+    found: set[File] = set()
     for path in paths:
-        found.update(_walk(os.path.realpath(path), skipped))
-    for name in sorted(found):
+        found.update(_found(path, skipped))
+        watch()
+    files: list[File] = []
+    nbytes = 0
+    scratch = memoryview(bytearray(1 << 20))
+    for file in sorted(found, key=lambda file: (-file.nbytes, file.path)):
+        if not max(smallest, 1) <= file.nbytes <= limit - nbytes:
+            continue
+        try:
+            for message in pack([file], len(scratch)):
+                fill(scratch, message)
+                watch()
+        except Unreadable as error:
+            skipped.append(error.skipped)
+        else:
+            files.append(file)
+            nbytes += file.nbytes
+    omitted = len(found) - len(files) - len({each.path for each in skipped})
+    return Selection(tuple(files), omitted, tuple(skipped))
+
+
+def pack(files: Sequence[File], size: int) -> list[Message]:
+    """Cut the files, one after the other, into messages of `size` bytes; the last one may be shorter."""
+    messages: list[Message] = []
+    pieces: list[Piece] = []
+    room = size
+    for file in files:
+        offset = 0
+        while offset < file.nbytes:
+            piece = Piece(file, offset, min(room, file.nbytes - offset))
+            pieces.append(piece)
+            offset += piece.nbytes
+            room -= piece.nbytes
+            if not room:
+                messages.append(tuple(pieces))
+                pieces, room = [], size
+    if pieces:
+        messages.append(tuple(pieces))
+    return messages
+
+
+def fill(view: memoryview, message: Message) -> None:
+    """Have the kernel write the message's bytes into the memory."""
+    begin = 0
+    for file, offset, nbytes in message:
+        descriptor = _open(file)
+        try:
+            done = 0
+            while done < nbytes:
+                with view[begin + done : begin + nbytes] as rest:
+                    done += _some(os.preadv(descriptor, [rest], offset + done))
+        except OSError as error:
+            raise Unreadable(file.path, reason(error)) from error
+        finally:
+            os.close(descriptor)
+        begin += nbytes
+
+
+def join(message: Message) -> bytes:
+    """Return the message's bytes as an object of their own, with as few copies as Python allows."""
+    parts: list[bytes] = []
+    for file, offset, nbytes in message:
+        descriptor = _open(file)
+        try:
+            done = 0
+            while done < nbytes:
+                parts.append(os.pread(descriptor, nbytes - done, offset + done))
+                done += _some(len(parts[-1]))
+        except OSError as error:
+            raise Unreadable(file.path, reason(error)) from error
+        finally:
+            os.close(descriptor)
+    return b"".join(parts)
+
+
+def _open(file: File) -> int:
+    """Open the file. If a pipe has taken its place, that does not block; reading it by offset is an OSError."""
+    try:
+        return os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unreadable(file.path, reason(error)) from error
+
+
+def _some(count: int) -> int:
+    """Return the count; nothing is the end of a file that should be longer."""
+    if not count:
+        raise OSError("became shorter while it was read")
+    return count
+
+
+def _found(path: str, skipped: list[Skipped]) -> Iterator[File]:
+    """Yield every regular file below a directory, or the path itself if it is one."""
+    errors: list[OSError] = []
+    path = os.path.realpath(path)
+    for name in _below(path, errors) if Path(path).is_dir() else [path]:
         try:
             status = os.lstat(name)
         except OSError as error:
-            skipped.append(Skipped(name, reason(error)))
-            continue
-        if not stat.S_ISREG(status.st_mode):
-            continue
-        if nbytes + status.st_size > max_bytes:
-            omitted += 1
-            continue
-        files.append(name)
-        nbytes += status.st_size
-    return Selection(files=tuple(files), nbytes=nbytes, omitted=omitted, skipped=tuple(skipped))
+            errors.append(error)
+        else:
+            if stat.S_ISREG(status.st_mode):
+                yield File.of(name, status)
+    skipped.extend(Skipped(str(error.filename), reason(error)) for error in errors)
 
 
-def _walk(path: str, skipped: list[Skipped]) -> Iterator[str]:
-    """Yield every file below a directory, or the path itself if it is a file."""
-    mode = os.lstat(path).st_mode
-    if stat.S_ISREG(mode):
-        yield path
-    elif stat.S_ISDIR(mode):
-        errors: list[OSError] = []
-        for folder, _, names in os.walk(path, onerror=errors.append):
-            prefix = folder.rstrip("/") + "/"
-            yield from (prefix + name for name in names)
-        skipped.extend(Skipped(str(error.filename), reason(error)) for error in errors)
-    else:
-        raise ValueError(f"{path!r} is neither a file nor a directory; name one of these")
-
-
-@contextmanager
-def open_regular(path: str) -> Iterator[tuple[int, os.stat_result]]:
-    """Open a regular file: its descriptor and state. Anything else, perhaps a pipe by now, is an OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError("no longer a regular file")
-        yield descriptor, status
-    finally:
-        os.close(descriptor)
-
-
-def identity(status: os.stat_result) -> tuple[int, ...]:
-    """Return what changes when somebody replaces or changes the file."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def _below(path: str, errors: list[OSError]) -> Iterator[str]:
+    for folder, _, names in os.walk(path, onerror=errors.append):
+        prefix = folder.rstrip("/") + "/"
+        yield from (prefix + name for name in names)
 
 
 def reason(error: OSError) -> str:

@@ -1,66 +1,43 @@
-"""How far it is: a bar for each phase on a terminal, plain lines elsewhere."""
+"""How far the demo is: a board that is drawn again and again on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.live import Live
+
+from blockpool.report.demo import board
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
-__all__ = ["progress"]
+    from blockpool.report.bitmap import Glyphs
+    from blockpool.report.results import Progress
 
-_STEPS = 4
+__all__ = ["live"]
+
+# Drawing takes a millisecond or two of the process that packs: seldom enough not to matter.
+INTERVAL = 0.2
 
 
 @contextmanager
-def progress(
-    console: Console, phases: Sequence[str], total: int
-) -> Iterator[Callable[[str, int], None]]:
-    """Give a function to call with a phase and what is done of its total."""
-    if console.is_terminal:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            DownloadColumn(binary_units=True),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=console) as bars:
-            tasks = {
-                phase: bars.add_task(phase, total=total, start=False, visible=False)
-                for phase in phases
-            }
+def live(console: Console, glyphs: Glyphs) -> Iterator[Callable[[Callable[[], Progress]], None]]:
+    """Give a function to call, as often as one likes, with one that says how far it is."""
+    if not console.is_terminal:
+        yield lambda _progress: None
+        return
+    # Not its own thread: it would take the GIL whenever it likes.
+    with Live(console=console, auto_refresh=False, transient=True) as shown:
+        due = 0.0
 
-            def advance(phase: str, done: int) -> None:
-                if not bars.tasks[tasks[phase]].started:
-                    bars.start_task(tasks[phase])
-                bars.update(tasks[phase], completed=done, visible=True)
+        def show(progress: Callable[[], Progress]) -> None:
+            nonlocal due
+            if monotonic() >= due:
+                shown.update(board(progress(), width=console.width, glyphs=glyphs), refresh=True)
+                due = monotonic() + INTERVAL
 
-            yield advance
-    else:
-        yield _lines(console, phases, total)
-
-
-def _lines(console: Console, phases: Sequence[str], total: int) -> Callable[[str, int], None]:
-    """Print a line whenever a further quarter of a phase is done."""
-    told = dict.fromkeys(phases, 0)
-
-    def advance(phase: str, done: int) -> None:
-        step = done * _STEPS // total if total else _STEPS
-        if step > told[phase]:
-            told[phase] = step
-            console.print(f"{phase}: {100 * step // _STEPS} %", highlight=False)
-
-    return advance
+        yield show

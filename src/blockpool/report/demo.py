@@ -1,4 +1,4 @@
-"""The result of a demo as something to read, and as JSON."""
+"""The demo as something to read: what it is about to do, how far it is, what it found; and that as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from blockpool.report.bitmap import legend, picture
-from blockpool.report.stats import stats_table
+from blockpool.report.results import LOOP, QUEUE, SHARED_MEMORY
 from blockpool.report.text import count, in_bytes, printable, table
 
 if TYPE_CHECKING:
@@ -21,137 +21,186 @@ if TYPE_CHECKING:
 
     from blockpool.report.bitmap import Glyphs
     from blockpool.report.results import (
+        Contestant,
+        DataSet,
         DemoResult,
-        PoolRun,
-        Rate,
+        Progress,
         Settings,
-        Skipped,
         Snapshot,
-        Workers,
     )
 
-__all__ = ["demo_json", "demo_report", "opening"]
+__all__ = ["board", "demo_json", "demo_report", "opening"]
 
 # How many files a list names before it only counts.
 _LISTED = 10
+_NEXT = """\
+Next:
+  {}
+  README.md                  what there is, on one page
+  docs/guide.md              how to use it: queues, arrays, asyncio, PyTorch
+  examples/camera_frames.py  frames through three processes, a whole program"""
+_OTHER = {
+    False: "blockpool demo --kill      workers are killed while they work; nothing is lost",
+    True: "blockpool demo             beside a pickled Queue and SharedMemory",
+}
+_IN_WORDS = {
+    QUEUE: "pickling into a Queue",
+    SHARED_MEMORY: "a SharedMemory each",
+    LOOP: "the loop in one process",
+}
+_COLUMNS = (
+    "copies: how often a byte passes through read() or write(), from the file on; what pickle copies "
+    "within a process comes on top. Page faults and CPU time: all processes together."
+)
 
 
-def opening(files: int, nbytes: int, settings: Settings) -> Text:
+def opening(data: DataSet, settings: Settings) -> Text:
     """Say what is going to be done."""
-    pool = f"{count(settings.blocks, 'block')} of {in_bytes(settings.block_size)}"
-    if settings.start_method is None:
-        work = (
-            f"{count(settings.readers, 'thread')} read them into a pool of {pool}, "
-            f"{count(settings.workers, 'thread')} hash the blocks and free them."
-        )
+    again = f", {data.passes} times a lap" if data.passes > 1 else ""
+    work = (
+        f"This process packs {count(data.files, 'file')} ({in_bytes(data.nbytes)}{again}) into messages of "
+        f"{in_bytes(settings.block_size)}; {count(settings.workers, 'worker process', 'worker processes')} "
+        f"hash them with {settings.algorithm}. "
+    )
+    if settings.kill:
+        how = "The messages are blocks of a shared pool. Workers are killed while they work; others take over."
     else:
-        work = (
-            f"this process reads them into a shared pool of {pool}, "
-            f"{count(settings.workers, 'worker process', 'worker processes')} hash the blocks in place"
-            f"{', and are killed at random while they do' if settings.kill else ''}."
+        how = (
+            "The messages travel in three ways, in turn: as blocks of a shared pool, as bytes pickled into a "
+            "multiprocessing.Queue, and as one SharedMemory each."
         )
-    return Text(f"{count(files, 'file')}, {in_bytes(nbytes)}: {work}\n")
+    machine = f"{count(settings.cores, 'core')}, load {settings.load:.1f}."
+    return Text(f"{work}{how} {machine}\n")
+
+
+def board(progress: Progress, *, width: int, glyphs: Glyphs) -> RenderableType:
+    """Show how far it is: the rates so far as bars, and the pool at this moment."""
+    best = max((each.rate for each in progress.contestants if each.laps), default=0.0)
+    grid = table("", ">MB/s", "")
+    room = max(4, width - 42)
+    for each in progress.contestants:
+        rate = each.rate if each.laps else 0.0
+        bar = glyphs.shades[-1] * round(room * rate / best) if best else ""
+        style = "bold" if each.name == progress.running else ""
+        grid.add_row(each.name, f"{rate:,.0f}" if each.laps else "", bar, style=style)
+    killed = f", {progress.kills.killed:,} workers killed" if progress.kills.killed else ""
+    return Group(
+        Text(f"{progress.doing} ({progress.share:.0%} of the time{killed})"),
+        grid,
+        *_snapshot("Pool", progress.pool, width, glyphs),
+    )
 
 
 def demo_report(result: DemoResult, *, width: int, glyphs: Glyphs) -> RenderableType:
-    """Show the result: rates, the pool, and whether all is well."""
-    pool = result.pool
+    """Show the result: the rates, the pool, whether all is well, and what to read next."""
     return Group(
-        _rates(pool.rate, result.plain),
-        *_snapshot("Pool when half was read", pool.busy, width, glyphs),
-        *_snapshot("Pool at the end", pool.end, width, glyphs),
-        Text(legend(pool.end.blocks, width=width, glyphs=glyphs), style="dim"),
-        stats_table(pool.stats),
-        *_files(result.skipped, result.omitted),
+        _table(result),
+        Text(_COLUMNS, style="dim"),
+        Text(),
+        Text(_comparison(result.contestants), style="bold"),
+        Text(),
+        *_snapshot("Pool in the middle of a lap", result.busy, width, glyphs),
+        *_snapshot("Pool at the end", result.end, width, glyphs),
+        Text(legend(result.end.blocks, width=width, glyphs=glyphs), style="dim"),
+        Text(),
+        *_files(result),
         *_verdict(result),
+        Text(),
+        Text(_NEXT.format(_OTHER[result.settings.kill])),
     )
 
 
 def demo_json(result: DemoResult) -> str:
     """Return the same as one JSON object."""
     data = asdict(result)
-    for rate, into in ((result.pool.rate, data["pool"]["rate"]), (result.plain, data["plain"])):
-        into["mib_per_second"] = rate.mib_per_second
-        into["files_per_second"] = rate.files_per_second
+    for each, into in zip(result.contestants, data["contestants"], strict=True):
+        into["mb_per_second"] = each.rate
+        into["copies"] = each.copies
+        into["faults_per_mb"] = each.faults
+        into["cpu_ms_per_mb"] = each.cpu
     data["faults"] = result.faults
     data["ok"] = not result.faults
     return json.dumps(data, indent=2)
 
 
-def _rates(pool: Rate, plain: Rate) -> Table:
-    grid = table("", ">files", ">MiB", ">seconds", ">MiB/s", ">files/s")
-    for name, rate in (("through the pool", pool), ("plain loop", plain)):
+def _table(result: DemoResult) -> Table:
+    grid = table("", ">MB/s", ">slowest, quickest", ">copies", ">faults/MB", ">CPU ms/MB")
+    for each in result.contestants:
+        slowest, quickest = each.spread
         grid.add_row(
-            name,
-            f"{rate.files:,}",
-            f"{rate.nbytes / (1 << 20):,.1f}",
-            f"{rate.seconds:.2f}",
-            f"{rate.mib_per_second:,.0f}",
-            f"{rate.files_per_second:,.0f}",
+            each.name,
+            f"{each.rate:,.0f}",
+            f"{slowest:,.0f}, {quickest:,.0f}",
+            _figure(each.copies, 1),
+            _figure(each.faults, 1),
+            _figure(each.cpu, 2),
         )
     return grid
 
 
+def _figure(value: float | None, places: int) -> str:
+    return "-" if value is None else f"{value:,.{places}f}"
+
+
+def _comparison(contestants: tuple[Contestant, ...]) -> str:
+    """Say in words how quick the pool was beside the others, also where it was not the quickest."""
+    pool, *others = contestants
+    ratios = [(_IN_WORDS[each.name], pool.times(each)) for each in others]
+    faster = [f"{ratio:.1f} times as fast as {name}" for name, ratio in ratios if ratio >= 1]
+    slower = [f"{name} was {1 / ratio:.2f} times as fast" for name, ratio in ratios if ratio < 1]
+    sentences = []
+    if faster:
+        sentences.append(f"The pool was {_and(faster)}.")
+    if slower:
+        sentences.append(f"The pool was not the fastest: {_and(slower)}.")
+    return " ".join([*sentences, f"(Median of {count(len(pool.laps), 'lap')} each, in turn.)"])
+
+
+def _and(things: list[str]) -> str:
+    return ", ".join(things[:-1]) + (" and " if things[1:] else "") + things[-1]
+
+
 def _snapshot(title: str, snapshot: Snapshot, width: int, glyphs: Glyphs) -> Iterable[Text]:
-    yield Text(
-        f"{title}: {snapshot.allocated:,} of {count(snapshot.blocks, 'block')} allocated",
-        style="bold",
-    )
+    yield Text(f"{title}: {snapshot.allocated:,} of {count(snapshot.blocks, 'block')} allocated")
     yield Text(
         "\n".join(picture(snapshot.runs, snapshot.blocks, width=width, glyphs=glyphs)), no_wrap=True
     )
 
 
-def _files(skipped: tuple[Skipped, ...], omitted: int) -> Iterable[Text]:
-    if omitted:
-        yield Text(f"{count(omitted, 'file')} left out: beyond --max-bytes")
+def _files(result: DemoResult) -> Iterable[Text]:
+    if result.data.omitted:
+        yield Text(
+            f"{count(result.data.omitted, 'smaller file')} left out (--min-size, --max-bytes)"
+        )
+    skipped = result.skipped
     if skipped:
-        yield Text(f"{count(len(skipped), 'file')} skipped, not counted as agreed:")
+        yield Text(f"{count(len(skipped), 'file')} not compared:")
         yield from (Text(f"  {printable(each.path)}: {each.reason}") for each in skipped[:_LISTED])
         if len(skipped) > _LISTED:
             yield Text(f"  and {len(skipped) - _LISTED:,} more (all of them: --json)")
 
 
 def _verdict(result: DemoResult) -> Iterable[Text]:
-    differ = len(result.disagreements)
-    sentence = f"{count(result.agreed, 'digest')} agree with hashlib, {differ:,} differ"
-    yield _line(sentence, good=not differ and result.agreed > 0)
-    for each in result.disagreements[:_LISTED]:
-        yield Text(
-            f"  {printable(each.path)}: {each.pooled} through the pool, {each.plain} plainly"
+    wrong = result.wrong
+    files = count(result.data.files, "file")
+    sentence = f"{files}, {count(result.compared, 'digest')} compared with hashlib: "
+    yield _line(
+        sentence
+        + (f"{count(len({each.path for each in wrong}), 'file')} wrong" if wrong else "all agree"),
+        good=not wrong and result.compared > 0,
+    )
+    yield from (Text(f"  {printable(each.path)}: {each.contestant}") for each in wrong[:_LISTED])
+    counts = f"{count(result.allocations, 'allocation')}, {count(result.frees, 'free')}"
+    well = f"every block is free again ({counts}), and check() finds nothing wrong"
+    ill = f"not all is well with the pool ({counts}):"
+    yield _line(ill if result.problems else well, good=not result.problems)
+    yield from (Text(f"  {problem}") for problem in result.problems)
+    if result.settings.kill:
+        killed, again = result.kills.killed, result.kills.again
+        yield _line(
+            f"{count(killed, 'worker')} killed; others did {count(again, 'message')} again",
+            good=killed > 0,
         )
-    yield _line(_blocks(result.pool), good=not result.pool.problems)
-    yield from (Text(f"  {problem}") for problem in result.pool.problems)
-    if result.pool.workers is not None:
-        yield Text(_deaths(result.pool.workers))
-    yield Text(_waits(result.pool))
-
-
-def _blocks(pool: PoolRun) -> str:
-    counts = f"{count(pool.stats.allocations, 'allocation')}, {count(pool.stats.frees, 'free')}"
-    if pool.problems:
-        return f"not all is well with the pool ({counts}):"
-    return f"every block came back ({counts}), and check() found nothing wrong"
-
-
-def _deaths(workers: Workers) -> str:
-    started = count(workers.started, "worker process", "worker processes")
-    if not workers.killed:
-        return f"{started} hashed the blocks where they are; what travelled between processes were tickets."
-    return (
-        f"{started} started, {workers.killed:,} of them killed: {count(workers.again, 'file')} done again "
-        f"({in_bytes(workers.again_bytes)})."
-    )
-
-
-def _waits(pool: PoolRun) -> str:
-    waits = pool.waits
-    if not waits.count:
-        return "Readers never had to wait for a block."
-    return (
-        f"Readers found the pool full {count(waits.count, 'time')}: they waited {waits.seconds:.2f} s for blocks, "
-        f"{waits.longest * 1000:.1f} ms at most."
-    )
 
 
 def _line(sentence: str, *, good: bool) -> Text:

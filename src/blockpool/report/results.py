@@ -2,74 +2,153 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from blockpool.stats import PoolStats, Run
+    from blockpool.stats import Run
 
 __all__ = [
+    "LOOP",
+    "POOL",
+    "QUEUE",
+    "SHARED_MEMORY",
+    "Contestant",
+    "DataSet",
     "DemoResult",
-    "Disagreement",
-    "PoolRun",
-    "Rate",
+    "Kills",
+    "Lap",
+    "Progress",
     "Settings",
     "Skipped",
     "Snapshot",
-    "Waits",
-    "Workers",
+    "Wrong",
 ]
 
-_MIB = 1 << 20
+_MB = 1_000_000
+POOL = "blockpool"
+QUEUE = "Queue, pickled"
+SHARED_MEMORY = "SharedMemory each"
+LOOP = "loop, one process"
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that could not be compared, and why."""
+    """A file that was not compared, and why."""
 
     path: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Disagreement:
-    """A file whose digest through the pool is not that of the plain loop."""
+class Wrong:
+    """A file of which a contestant found another digest than hashlib did at the end."""
 
     path: str
-    pooled: str
-    plain: str
+    contestant: str
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """How much was hashed in how long."""
+class Settings:
+    """Who takes part in a demo, and with what.
+
+    With `kill` workers are killed while they work; `algorithm` is the name of the hash. `cores` are those that this
+    process may use, and `load` is how many programs wanted one of the machine's lately.
+    """
+
+    block_size: int
+    blocks: int
+    workers: int
+    algorithm: str
+    cores: int
+    load: float
+    kill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What is hashed: files, bytes, messages, how often a lap goes through them, and files that were left out."""
 
     files: int
     nbytes: int
-    seconds: float
-
-    @property
-    def mib_per_second(self) -> float:
-        """MiB hashed per second."""
-        return self.nbytes / _MIB / self.seconds if self.seconds else 0.0
-
-    @property
-    def files_per_second(self) -> float:
-        """Files hashed per second."""
-        return self.files / self.seconds if self.seconds else 0.0
+    messages: int
+    passes: int
+    omitted: int
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """How often readers found the pool full, and how long they waited for a block, all together and at most."""
+class Lap:
+    """One contestant going through the data once.
 
-    count: int = 0
-    seconds: float = 0.0
-    longest: float = 0.0
+    Attributes
+    ----------
+    nbytes, seconds
+        Bytes hashed, and in how long.
+    faults, cpu, moved
+        Page faults, seconds of CPU, and bytes that went through read() and write(), of all processes together. None
+        where workers were killed, who cannot say.
+    """
 
-    def and_one(self, seconds: float) -> Waits:
-        """Return these waits and one more."""
-        return Waits(self.count + 1, self.seconds + seconds, max(self.longest, seconds))
+    nbytes: int
+    seconds: float
+    faults: int | None = None
+    cpu: float | None = None
+    moved: int | None = None
+
+    @property
+    def rate(self) -> float:
+        """MB (1,000,000 bytes) a second."""
+        return self.nbytes / _MB / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One way to do the work, and its laps."""
+
+    name: str
+    laps: tuple[Lap, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """MB a second: the median of the laps."""
+        return median(lap.rate for lap in self.laps)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The slowest and the quickest lap, in MB a second."""
+        rates = [lap.rate for lap in self.laps]
+        return min(rates), max(rates)
+
+    @property
+    def copies(self) -> float | None:
+        """How often each byte went through read() or write()."""
+        return self._each("moved", 1)
+
+    @property
+    def faults(self) -> float | None:
+        """Page faults for each MB."""
+        return self._each("faults", _MB)
+
+    @property
+    def cpu(self) -> float | None:
+        """Milliseconds of CPU for each MB."""
+        seconds = self._each("cpu", _MB)
+        return None if seconds is None else 1000 * seconds
+
+    def _each(self, figure: str, per: int) -> float | None:
+        found = [getattr(lap, figure) for lap in self.laps]
+        known = [
+            value / lap.nbytes * per
+            for value, lap in zip(found, self.laps, strict=True)
+            if value is not None
+        ]
+        return median(known) if known else None
+
+    def times(self, other: Contestant) -> float:
+        """How many times faster this one is than the other: the median of the rounds."""
+        pairs = zip(self.laps, other.laps, strict=False)
+        return median(ours.rate / theirs.rate for ours, theirs in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,73 +165,23 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Workers:
-    """The worker processes of a run: how many were started and killed, and what was done again because of that.
+class Kills:
+    """How many workers were killed, and how many messages others did again because of that."""
 
-    `again` counts files, once for each worker that died over them.
-    """
-
-    started: int = 0
     killed: int = 0
     again: int = 0
-    again_bytes: int = 0
-
-    def and_started(self) -> Workers:
-        """Return these and one more that was started."""
-        return replace(self, started=self.started + 1)
-
-    def and_killed(self) -> Workers:
-        """Return these, one more of them killed."""
-        return replace(self, killed=self.killed + 1)
-
-    def and_again(self, files: int, nbytes: int) -> Workers:
-        """Return these and what one left undone."""
-        return replace(self, again=self.again + files, again_bytes=self.again_bytes + nbytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The pool of a demo, and who uses it.
+class Progress:
+    """How far a demo is: what it does at this moment, its share of all, who runs, and what is known so far."""
 
-    `start_method` is how worker processes are started; without it, readers and workers are threads of one process. With
-    `kill` workers are killed while they work.
-    """
-
-    block_size: int
-    blocks: int
-    readers: int
-    workers: int
-    start_method: str | None = None
-    kill: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolRun:
-    """What became of the pool when the files had gone through it.
-
-    Attributes
-    ----------
-    rate : Rate
-        What was hashed, in how long.
-    waits : Waits
-        How readers waited for blocks.
-    busy, end : Snapshot
-        The pool when half of the bytes were read, and at the end.
-    stats : PoolStats
-        At the end.
-    problems : tuple of str
-        A sentence for each thing that should not have happened; a block that did not come back is one.
-    workers : Workers or None
-        Of the worker processes, if there were any.
-    """
-
-    rate: Rate
-    waits: Waits
-    busy: Snapshot
-    end: Snapshot
-    stats: PoolStats
-    problems: tuple[str, ...]
-    workers: Workers | None = None
+    doing: str
+    share: float
+    running: str | None
+    contestants: tuple[Contestant, ...]
+    pool: Snapshot
+    kills: Kills
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,36 +190,45 @@ class DemoResult:
 
     Attributes
     ----------
-    settings : Settings
-        The pool, and who uses it.
-    agreed : int
-        Files whose digests are the same both ways.
-    disagreements : tuple of Disagreement
+    settings, data
+        Who took part, and what was hashed.
+    contestants : tuple of Contestant
+        Through the pool first, the loop in one process last.
+    compared : int
+        Digests that were compared with those of hashlib: of each piece of a file, and each contestant.
+    wrong : tuple of Wrong
         Files whose digests differ.
     skipped : tuple of Skipped
-        Files that were not compared.
-    omitted : int
-        Files left out because of the limit on bytes.
-    pool : PoolRun
-        The way through the pool.
-    plain : Rate
-        The plain loop.
+        Files that could not be read, or changed meanwhile.
+    busy, end : Snapshot
+        The pool in the middle of a lap, and at the end.
+    allocations, frees : int
+        What the pool counted.
+    problems : tuple of str
+        A sentence for each thing that is wrong with the pool; a block that did not come back is one.
+    kills : Kills
+        Of workers, with `kill`.
     """
 
     settings: Settings
-    agreed: int
-    disagreements: tuple[Disagreement, ...]
+    data: DataSet
+    contestants: tuple[Contestant, ...]
+    compared: int
+    wrong: tuple[Wrong, ...]
     skipped: tuple[Skipped, ...]
-    omitted: int
-    pool: PoolRun
-    plain: Rate
+    busy: Snapshot
+    end: Snapshot
+    allocations: int
+    frees: int
+    problems: tuple[str, ...]
+    kills: Kills
 
     @property
     def faults(self) -> tuple[str, ...]:
         """A sentence for everything that speaks against blockpool; none of them is success."""
         differ = tuple(
-            f"{each.path} has another digest than the plain loop found"
-            for each in self.disagreements
+            f"{each.path} has another digest than hashlib finds ({each.contestant})"
+            for each in self.wrong
         )
-        nothing = () if self.agreed or differ else ("no file could be compared",)
-        return differ + self.pool.problems + nothing
+        nothing = () if self.compared else ("no file could be compared",)
+        return differ + self.problems + nothing
