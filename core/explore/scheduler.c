@@ -100,6 +100,8 @@ static void note(unsigned thread, bool stop) {
 
 unsigned explore_thread(void) { return current; }
 
+bool explore_others(void) { return current != SEARCH && (ended | 1u << current) != (1u << what->threads) - 1; }
+
 bool explore_stopped(unsigned thread, unsigned *step) {
     *step = steps[thread];
     return stopped >> thread & 1;

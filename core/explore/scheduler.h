@@ -46,6 +46,9 @@ void explore_fail(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* The number of the logical thread that runs now. */
 unsigned explore_thread(void);
 
+/* Whether any thread but the one that runs has begun or will, and has not ended; none has when the schedule is over. */
+bool explore_others(void);
+
 /* Whether the thread was stopped for ever, and before which of its atomic accesses (1, 2, …). */
 bool explore_stopped(unsigned thread, unsigned *step);
 

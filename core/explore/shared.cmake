@@ -46,12 +46,12 @@ plant_shared(bits_before_words singles "is lost" shared.c
     store_release(&shared->ledger[head], LEDGER_FREE);
 ")
 plant_shared(recovery_frees_what_is_held die_holding "lost its run" ledger.h
-  "return ledger_is_live(word) ? ledger_drop(word, dead) : ledger_closing(dead);"
-  "return ledger_closing(dead);")
+  "return ledger_is_live(word) && ledger_is_kept(word & ~named) ? word & ~named"
+  "return false ? word & ~named")
 plant_shared(mend_looks_once die_beside_wrong "is lost" shared.c
-  "            if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {
-                (void)bitmap_release(&shared->bitmap, i);
-            }
+  "        if (load_seq(&shared->ledger[index]) == LEDGER_FREE) {
+            (void)bitmap_release(&shared->bitmap, index);
+        }
 "
   "")
 plant_shared(generation_looked_at_once step_back "(redeemed a stale name|twice owned|lost)" shared.c
@@ -102,13 +102,9 @@ plant_shared(undo_without_wake wait_and_undo "sleeps for ever" shared.c
   "        wake(shared); /* who looked"
   "        /* who looked")
 plant_shared(new_ticket_dropped new_ticket "a ticket of the run at 0 is gone" shared.c
-  "                continue;
-            }
-            dropped"
-  "                after = ledger_drop_tickets(word, slot);
-                (void)compare_exchange_seq(&shared->ledger[i], &word, after);
-            }
-            dropped")
+  "            uint64_t after = marked ? ledger_drop_tickets(word) : ledger_mark(word);"
+  "            marked = true;
+            uint64_t after = ledger_drop_tickets(word | LEDGER_MARK);")
 plant_shared(slot_before_its_lock attach_and_probe "is taken for dead" slots.c
   "        int refused = os_lock(locked, slot);
         if (refused == 0 && compare_exchange_seq(&place->used, &was_free, 1)) {"

@@ -6,7 +6,6 @@
 #define MOST_ENTRIES 64u
 #define NOBODY PROCESSES
 #define SLOTS 48u
-#define TICKET_SLOT 47u
 
 enum intent { NOTHING, SHARING, REDEEMING };
 
@@ -191,13 +190,11 @@ void witness_begin(uint64_t blocks, unsigned absent, enum grain cut) {
     for (unsigned s = 0; s < SLOTS; s++) {
         user[s] = NOBODY;
     }
+    struct bitmap fresh;
+    struct shared_parts parts = {bitmap_memory, ledger, records, &waiting};
+    bitmap_view(&fresh, bitmap_memory, blocks, true);
     for (unsigned p = 0; p < PROCESSES; p++) {
-        struct shared *view = &processes[p].view;
-        bitmap_view(&view->bitmap, bitmap_memory, blocks, p == 0);
-        view->ledger = ledger;
-        view->records = records;
-        view->waiting = &waiting;
-        view->blocks = blocks;
+        shared_view(&processes[p].view, &parts, blocks, 8);
         processes[p].slot = absent >> p & 1 ? SLOTS : p;
         if (processes[p].slot != SLOTS) {
             user[p] = p;
@@ -396,9 +393,8 @@ static void recover(struct shared *view) {
         if (slot < EXPLORE_THREADS && processes[slot].unborn) {
             processes[slot].settled = true;
         }
-        shared_recover(view, slot);
     }
-    shared_recover(view, TICKET_SLOT);
+    shared_recover(view, dead | LEDGER_MARK);
     (void)shared_mend(view);
     explore_step();
     waiting.slots &= ~dead;
@@ -434,7 +430,7 @@ void process_drop_tickets(uint32_t before) {
             book[e].fewest = 0; /* from here on they may be gone */
         }
     }
-    (void)shared_drop_tickets(&me()->view, TICKET_SLOT, before);
+    (void)shared_drop_tickets(&me()->view, before);
     for (unsigned e = 0; e < entries; e++) {
         if (book[e].sharing <= before) {
             book[e].most = 0;
@@ -519,11 +515,13 @@ static void must_agree(void) {
 
 static void must_be_sound(void) {
     struct shared_fault fault;
-    uint64_t healed, used = ledger_slot_bit(TICKET_SLOT);
+    struct shared_audit audit;
+    uint64_t used = LEDGER_MARK;
     for (unsigned s = 0; s < SLOTS; s++) {
         used |= (uint64_t)(user[s] != NOBODY) << s;
     }
-    if (shared_check(&processes[RESIDENT].view, used, &fault, 1, &healed)) {
+    shared_check(&processes[RESIDENT].view, used, true, &fault, 1, &audit);
+    if (audit.faults) {
         explore_fail("shared_check finds a fault of kind %u at %u", (unsigned)fault.kind, (unsigned)fault.index);
     }
 }
@@ -542,7 +540,7 @@ void at_rest(void) {
             }
         }
     }
-    (void)shared_drop_tickets(view, TICKET_SLOT, UINT32_MAX);
+    (void)shared_drop_tickets(view, UINT32_MAX);
     for (uint64_t i = 0; i < view->blocks; i++) {
         if (ledger[i] != LEDGER_FREE || bitmap_test(&view->bitmap, i)) {
             explore_fail("all dropped, and block %u has the word %llx and the bit %d", (unsigned)i,

@@ -263,9 +263,10 @@ static void use(struct member *member) {
     struct shared_run runs[RUNS], run = {0, 0, 0};
     struct shared_fault faults[4];
     struct shared_totals totals;
+    struct shared_audit audit;
     struct member_counts counts;
     struct member_failure failure;
-    uint64_t blocks = member->geometry.blocks, count, healed, word = 0, tickets, n = 0;
+    uint64_t blocks = member->geometry.blocks, word = 0, tickets, n = 0;
     uint32_t extra;
     unsigned slots;
     bool freed;
@@ -319,8 +320,8 @@ static void use(struct member *member) {
         }
     }
     MUST(member_recover(member, PATIENCE, -1, &slots, &tickets, &failure) == MEMBER_OK);
-    MUST(member_check(member, PATIENCE, faults, 4, &count, &healed, &failure) == MEMBER_OK);
-    MUST(healed <= blocks);
+    MUST(member_check(member, PATIENCE, faults, 4, &audit, &failure) == MEMBER_OK);
+    MUST(audit.healed <= blocks && audit.in_transit <= blocks);
     MUST(member_recover(member, PATIENCE, 0, &slots, &tickets, &failure) == MEMBER_OK);
     (void)bitmap_count(&member->shared.bitmap);
     (void)bitmap_longest_free(&member->shared.bitmap);

@@ -119,6 +119,7 @@ uint64_t bitmap_summary_fault(const struct bitmap *bitmap) {
 }
 
 void bitmap_begin_at(struct bitmap *bitmap, unsigned number) {
+    store_relaxed(&bitmap->turn, 0); /* a thread that had it may have been forked away */
     for (uint64_t i = 0; i < BITMAP_CURSORS; i++) {
         /* 0, 8, 4, 12, 2, …: however few the threads are, they begin far apart */
         uint64_t turn = i + number;
@@ -131,7 +132,7 @@ void bitmap_begin_at(struct bitmap *bitmap, unsigned number) {
 
 void bitmap_view(struct bitmap *bitmap, void *memory, uint64_t bits, bool fresh) {
     bitmap->bits = bits;
-    store_relaxed(&bitmap->turn, 0);
+    bitmap->undone = NULL;
     bitmap->chunk_count = chunks_for(bits);
     bitmap->group_count = groups_for(bits);
     bitmap->words = memory;
@@ -265,6 +266,12 @@ static bool claim_mask(atomic_word *word, uint64_t mask) {
     return false;
 }
 
+static void tell_undone(struct bitmap *bitmap) {
+    if (bitmap->undone) {
+        bitmap->undone(bitmap);
+    }
+}
+
 /* Claims first .. first + n - 1; returns how many bits from `first` on it got before it met a taken one. */
 static uint64_t claim_upto(struct bitmap *bitmap, uint64_t first, uint64_t n) {
     uint64_t done = 0;
@@ -285,6 +292,7 @@ bool bitmap_claim_range(struct bitmap *bitmap, uint64_t first, uint64_t n) {
     }
     if (done) {
         bitmap_release_range(bitmap, first, done);
+        tell_undone(bitmap);
     }
     return false;
 }
@@ -411,24 +419,37 @@ static uint64_t longest_advised(struct bitmap *bitmap) {
     return longest;
 }
 
-/* bitmap_claim_packed without the undo: claims up to n, returns how many. Keeps the summaries of what it takes from fresh, so
- * that the next longest run is known without a scan. */
+/* One walk of bitmap_claim_packed over the runs that begin in the chunks from .. until - 1: claims those of at least `length`, or of
+ * what is still wanted if that is less. Returns how many bits it has in all. */
+static uint64_t claim_runs(struct bitmap *bitmap, uint64_t from, uint64_t until, uint64_t length, uint64_t n,
+                           uint64_t done, uint64_t *out) {
+    while (done < n) {
+        uint64_t here = least(length, n - done), at = find_forward(bitmap, from, until, here);
+        if (at > bitmap->bits - here) {
+            break; /* none, or in a damaged segment one outside */
+        }
+        bool claimed = bitmap_claim_range(bitmap, at, here);
+        from = at / BITMAP_CHUNK_BITS;
+        for (uint64_t c = from; c <= (at + here - 1) / BITMAP_CHUNK_BITS; c++) {
+            refresh_chunk(bitmap, c); /* what was claimed, or advised wrongly, must not lead here again */
+        }
+        for (uint64_t i = 0; claimed && i < here; i++) {
+            out[done++] = at + i;
+        }
+    }
+    return done;
+}
+
+/* bitmap_claim_packed without the undo: claims up to n, returns how many. For each length, longest first, it walks over the bitmap
+ * once; there are no more than √(2 · bits) lengths. */
 static uint64_t claim_upto_packed(struct bitmap *bitmap, struct bitmap_cursor *cursor, uint64_t n, uint64_t *out) {
-    (void)cursor;
-    uint64_t done = 0, longest;
+    uint64_t done = 0, longest, home = cursor->home;
     int misses = 0;
     while (done < n && misses < BITMAP_LOOKS && (longest = longest_advised(bitmap)) > 0) {
-        uint64_t length = least(longest, n - done), first = bitmap_claim_run(bitmap, length);
-        if (first == BITMAP_NONE) {
-            misses++; /* some summary promised too much; the search has corrected it */
-            continue;
-        }
-        for (uint64_t c = first / BITMAP_CHUNK_BITS; c <= (first + length - 1) / BITMAP_CHUNK_BITS; c++) {
-            refresh_chunk(bitmap, c);
-        }
-        for (uint64_t i = 0; i < length; i++) {
-            out[done++] = first + i;
-        }
+        uint64_t before = done;
+        done = claim_runs(bitmap, home, bitmap->chunk_count, longest, n, done, out);
+        done = claim_runs(bitmap, 0, home, longest, n, done, out);
+        misses = done == before ? misses + 1 : 0; /* some summary promised too much; the search has corrected it */
     }
     return done;
 }
@@ -461,6 +482,7 @@ static bool claim_all(struct bitmap *bitmap, claim_upto_function *claim, uint64_
                 break;
             }
             release_some(bitmap, out, done);
+            tell_undone(bitmap);
         } else if (looks == 0) {
             break; /* nobody was in the way */
         }

@@ -12,7 +12,8 @@
  * conflict gives back what it claimed and looks elsewhere. Between the two, others may see its bits taken, so a call
  * can find no room that a moment later is there again. This is why no call reports exhaustion after a conflict
  * before it looked again BITMAP_LOOKS times, letting others run in between: two calls that want 60 of
- * 100 blocks each could otherwise both fail.
+ * 100 blocks each could otherwise both fail. And whoever gave up and sleeps until there is room is told of an undo as
+ * of a release: `undone` is called after each.
  *
  * THE SUMMARY ADVISES. A chunk is 512 bits, a group 64 chunks; each has a summary (summary.h) that tells where a run of
  * n may be, so that nothing scans the pool. It may be wrong in either direction, and that may cost time, never
@@ -66,6 +67,11 @@ struct bitmap_cursor {
 };
 _Static_assert(sizeof(struct bitmap_cursor) == 64, "a cursor fills one cache line");
 
+struct bitmap;
+
+/* What a pool does when a claim that did not come off gave bits back: somebody may have found no room because of it, and sleep. */
+typedef void bitmap_undone_function(struct bitmap *bitmap);
+
 struct bitmap {
     atomic_word *words;
     atomic_word *chunks;
@@ -73,7 +79,8 @@ struct bitmap {
     uint64_t bits;
     uint64_t chunk_count;
     uint64_t group_count;
-    atomic_word turn; /* 1 while a thread that met with a conflict claims many */
+    atomic_word turn;               /* 1 while a thread that met with a conflict claims many */
+    bitmap_undone_function *undone; /* or NULL; for the owner of the view to set */
     struct bitmap_cursor cursors[BITMAP_CURSORS];
 };
 
@@ -122,7 +129,8 @@ uint64_t bitmap_longest_free(const struct bitmap *bitmap);
 uint64_t bitmap_find(struct bitmap *bitmap, uint64_t from, uint64_t n);
 
 /* The first summary that promises less than the words have, as a chunk, or for groups chunk_count + group; BITMAP_NONE
- * when there is none, as there should be. With other threads at work it is returned only if it stays so. */
+ * when there is none, as there should be while nobody is between a release and its mark. With other threads at work it is
+ * returned only if it stays so for three looks. */
 uint64_t bitmap_summary_fault(const struct bitmap *bitmap);
 
 /* --- what follows is here to be inlined --- */

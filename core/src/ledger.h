@@ -15,6 +15,11 @@
  *
  * Words may come from a damaged segment: a function that does not apply to a word returns LEDGER_REFUSED, never nonsense.
  *
+ * TICKETS ARE DROPPED IN TWO STEPS, since a word says how many there are and not which: the last one may have been redeemed and a
+ * new one made, and the word be the same again. So who drops them first sets a mark, then looks at the time of the last
+ * ticket, and then drops them only if the mark is still there: every new ticket takes it away. The mark is the bit of a slot
+ * that no process has. It holds nothing, and recovery treats it as dead.
+ *
  * A run's record is two more words, meaningful at its head: generation and length, and what was asked for and when the last
  * ticket was made.
  */
@@ -24,7 +29,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LEDGER_SLOTS 48u /* holder bits */
+#define LEDGER_SLOTS 48u       /* holder bits */
+#define LEDGER_TICKET_SLOT 47u /* no process's: a mark, see ledger_drop_tickets */
 #define LEDGER_MOST_TICKETS 8191u
 #define LEDGER_MOST_BLOCKS (UINT64_C(1) << 24)
 
@@ -42,6 +48,8 @@ static inline uint64_t ledger_holders(uint64_t word) { return word & LEDGER_HOLD
 static inline uint64_t ledger_tickets(uint64_t word) { return word >> 48 & LEDGER_MOST_TICKETS; }
 static inline uint64_t ledger_distance(uint64_t word) { return word & (LEDGER_MOST_BLOCKS - 1); }
 static inline uint64_t ledger_slot_bit(unsigned slot) { return UINT64_C(1) << slot; }
+
+#define LEDGER_MARK (UINT64_C(1) << LEDGER_TICKET_SLOT)
 
 static inline uint64_t ledger_make(enum ledger_state state, uint64_t holders, uint64_t tickets) {
     return (uint64_t)state << 61 | tickets << 48 | holders;
@@ -90,21 +98,26 @@ static inline uint64_t ledger_hold(uint64_t word, unsigned slot) {
     return ledger_is_live(word) ? word | ledger_slot_bit(slot) : LEDGER_REFUSED;
 }
 
+/* Whether anybody keeps the LIVE run. */
+static inline bool ledger_is_kept(uint64_t word) {
+    return (ledger_holders(word) & ~LEDGER_MARK) || ledger_tickets(word);
+}
+
 /* The slot holds the run no longer; CLOSING{slot} when it was the last and no ticket is in flight. */
 static inline uint64_t ledger_drop(uint64_t word, unsigned slot) {
     if (!ledger_is_held(word, slot)) {
         return LEDGER_REFUSED;
     }
     uint64_t left = word & ~ledger_slot_bit(slot);
-    return ledger_holders(left) || ledger_tickets(left) ? left : ledger_closing(slot);
+    return ledger_is_kept(left) ? left : ledger_closing(slot);
 }
 
-/* A holder sends n references on their way. */
+/* A holder sends n references on their way; the mark goes. */
 static inline uint64_t ledger_share(uint64_t word, unsigned slot, uint64_t n) {
     if (!ledger_is_held(word, slot) || n > LEDGER_MOST_TICKETS - ledger_tickets(word)) {
         return LEDGER_REFUSED;
     }
-    return word + n * LEDGER_TICKET;
+    return ((word & ~LEDGER_MARK) | ledger_slot_bit(slot)) + n * LEDGER_TICKET;
 }
 
 /* A holder takes one reference out of flight, if there is one; the word itself when there is none. */
@@ -115,21 +128,29 @@ static inline uint64_t ledger_take_ticket(uint64_t word, unsigned slot) {
     return ledger_tickets(word) ? word - LEDGER_TICKET : word;
 }
 
-/* All references in flight are given up; CLOSING{slot} when nobody holds the run. */
-static inline uint64_t ledger_drop_tickets(uint64_t word, unsigned slot) {
-    if (!ledger_is_live(word)) {
-        return LEDGER_REFUSED;
-    }
-    return ledger_holders(word) ? ledger_make(LEDGER_IS_LIVE, ledger_holders(word), 0) : ledger_closing(slot);
+/* Marks a run with references in flight. */
+static inline uint64_t ledger_mark(uint64_t word) {
+    return ledger_is_live(word) && ledger_tickets(word) ? word | LEDGER_MARK : LEDGER_REFUSED;
 }
 
-/* What recovery makes of a head that names a dead slot: of a run that was being made or freed, CLOSING in the dead one's
- * name; of a live one, as if the dead had dropped it. LEDGER_REFUSED when the word does not name the slot. */
-static inline uint64_t ledger_recover(uint64_t word, unsigned dead) {
-    if (!ledger_is_head(word) || !(word & ledger_slot_bit(dead))) {
+/* All references in flight of a marked run are given up, and the mark; CLOSING{the mark} when nobody holds the run. */
+static inline uint64_t ledger_drop_tickets(uint64_t word) {
+    if (!ledger_is_held(word, LEDGER_TICKET_SLOT)) {
         return LEDGER_REFUSED;
     }
-    return ledger_is_live(word) ? ledger_drop(word, dead) : ledger_closing(dead);
+    uint64_t holders = ledger_holders(word) & ~LEDGER_MARK;
+    return holders ? ledger_make(LEDGER_IS_LIVE, holders, 0) : ledger_closing(LEDGER_TICKET_SLOT);
+}
+
+/* What recovery makes of a head that names any of the dead slots, a bit each: of a run that was being made or freed, CLOSING in
+ * the dead one's name; of a live one, as if the dead had dropped it. LEDGER_REFUSED when the word names none of them. */
+static inline uint64_t ledger_recover(uint64_t word, uint64_t dead) {
+    uint64_t named = ledger_holders(word) & dead;
+    if (!ledger_is_head(word) || !named) {
+        return LEDGER_REFUSED;
+    }
+    return ledger_is_live(word) && ledger_is_kept(word & ~named) ? word & ~named
+                                                                 : ledger_make(LEDGER_IS_CLOSING, named & -named, 0);
 }
 
 /* --- the record of a run --- */
@@ -139,6 +160,7 @@ struct ledger_record {
     uint64_t length;     /* blocks, 1 to 2^24 */
 };
 
+#define LEDGER_LENGTH_BITS 24u
 #define LEDGER_MOST_GENERATION ((UINT64_C(1) << 40) - 1)
 
 static inline uint64_t ledger_record_pack(struct ledger_record record) {

@@ -313,13 +313,15 @@ void member_leave(struct member *member, double gate_seconds) {
     if (member_is_stray(member) || member->slot == SLOTS_NONE) {
         return;
     }
-    shared_recover(&member->shared, member->slot); /* needs no gate: a living process drops what it holds */
-    (void)fetch_and_seq(&member->shared.waiting->slots, ~ledger_slot_bit(member->slot));
+    uint64_t own = ledger_slot_bit(member->slot);
+    turn_take();                          /* or a fork might give a child half of it */
+    shared_recover(&member->shared, own); /* needs no gate: a living process drops what it holds */
+    (void)fetch_and_seq(&member->shared.waiting->slots, ~own);
+    turn_end();
     if (gate_enter(member, gate_seconds, &gate, &failure) != MEMBER_OK) {
         return;
     }
-    uint64_t dead = member_dead_slots(member),
-             others = slots_used(member->memory, &member->geometry) & ~dead & ~ledger_slot_bit(member->slot);
+    uint64_t dead = member_dead_slots(member), others = slots_used(member->memory, &member->geometry) & ~dead & ~own;
     slots_free(member->memory, &member->geometry, member->slot);
     if (others == 0 && !(member->geometry.flags & SEGMENT_PERMANENT)) {
         (void)remove_name(member);

@@ -92,9 +92,9 @@ enum member_status member_attach_through(struct member *member, pid_t process, i
                                          double gate_seconds, struct member_failure *failure)
     __attribute__((warn_unused_result));
 
-/* Gives back all that the process holds, and its slot; the last one to leave a pool that is not permanent removes its name. The
- * memory stays mapped, and the lock in force, until member_unmap. Waits for the gate; if in vain, the process counts as dead once
- * it is gone, which comes to the same. */
+/* Gives back all that the process holds, and then under the gate its slot; the last one to leave a pool that is not permanent
+ * removes its name. The memory stays mapped, and the lock in force, until member_unmap. Waits for the gate; if in vain, the process
+ * counts as dead once it is gone, which comes to the same. No other thread may be at work in the pool. */
 void member_leave(struct member *member, double gate_seconds);
 
 /* Unmaps everything. */
@@ -105,7 +105,7 @@ enum member_status member_unlink(struct member *member, double gate_seconds, str
     __attribute__((warn_unused_result));
 
 /* Allocates a run of n blocks, with so much slack at its end. */
-enum member_status member_allocate(struct member *member, uint64_t n, uint32_t slack, struct shared_run *run)
+enum member_status member_allocate(struct member *member, uint64_t n, uint64_t slack, struct shared_run *run)
     __attribute__((warn_unused_result));
 
 /* One reference of this process less; *freed tells whether that freed the run. */
@@ -135,9 +135,9 @@ enum member_status member_recover(struct member *member, double gate_seconds, do
                                   uint64_t *tickets, struct member_failure *failure)
     __attribute__((warn_unused_result));
 
-/* Audits, under the gate. */
+/* Audits, under the gate; see shared_check. */
 enum member_status member_check(struct member *member, double gate_seconds, struct shared_fault *faults, uint64_t most,
-                                uint64_t *count, uint64_t *healed, struct member_failure *failure)
+                                struct shared_audit *audit, struct member_failure *failure)
     __attribute__((warn_unused_result));
 
 struct member_counts {

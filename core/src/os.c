@@ -4,6 +4,7 @@
 #endif
 #include "os.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -179,6 +181,51 @@ double os_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* The letter that the kernel has for what a thread does, or 0. */
+static char thread_state(const char *thread) {
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/stat", thread);
+    FILE *file = fopen(path, "re");
+    size_t read = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file) {
+        fclose(file);
+    }
+    text[read] = 0;
+    const char *name_end = strrchr(text, ')'); /* the name may hold anything */
+    return name_end && name_end[1] == ' ' ? name_end[2] : 0;
+}
+
+static bool others_sleep(void) {
+    char own[24];
+    bool sleep = false;
+    snprintf(own, sizeof own, "%ld", syscall(SYS_gettid));
+    DIR *threads = opendir("/proc/self/task");
+    if (threads) {
+        const struct dirent *thread;
+        sleep = true;
+        while (sleep && (thread = readdir(threads)) != NULL) {
+            char state = 'S';
+            if (thread->d_name[0] != '.' && strcmp(thread->d_name, own) != 0) {
+                state = thread_state(thread->d_name);
+            }
+            sleep = state == 'S' || state == 'Z' || state == 'X'; /* asleep, or gone */
+        }
+        closedir(threads);
+    }
+    return sleep;
+}
+
+bool os_at_rest(double seconds) {
+    double end = os_now() + seconds;
+    while (!others_sleep()) {
+        if (os_now() >= end) {
+            return false;
+        }
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    return true;
 }
 
 void os_yield(void) { sched_yield(); }

@@ -59,6 +59,10 @@ double os_now(void);
 /* Lets another thread run. */
 void os_yield(void);
 
+/* Waits, at most so long, for a moment at which every other thread of this process sleeps: then none is in the midst of something
+ * that does not sleep. False when there was none, or the kernel does not say. */
+bool os_at_rest(double seconds);
+
 /* A small number that the calling thread keeps for life: 1, 2, 3, … in the order of first calls. Costs a load. */
 #ifdef BLOCKPOOL_EXPLORE
 uint32_t os_thread_number(void); /* the harness numbers its logical threads */

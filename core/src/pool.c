@@ -2,7 +2,9 @@
 #include "pool.h"
 
 #define ALL UINT64_MAX
-#define CHECK_LOOKS 3
+#define CHECK_LOOKS 8
+#define SUMMARY_LOOKS 3
+#define REST_SECONDS 0.3 /* how long to wait for one look that the other threads of this process sleep */
 
 /* Bytes of the second bitmap: no summaries, else as the first. */
 static size_t continuation_bytes(uint64_t blocks) {
@@ -10,6 +12,16 @@ static size_t continuation_bytes(uint64_t blocks) {
 }
 
 size_t pool_metadata_bytes(uint64_t blocks) { return bitmap_bytes(blocks) + continuation_bytes(blocks); }
+
+_Static_assert(offsetof(struct pool, bitmap) == 0, "undone() knows the pool by its bitmap");
+
+static void wake_waiting(struct pool *pool) {
+    if (half_load_seq(&pool->waiting)) {
+        pool_wake(pool);
+    }
+}
+
+static void undone(struct bitmap *bitmap) { wake_waiting((struct pool *)bitmap); }
 
 void pool_view(struct pool *pool, void *metadata, void *data, uint64_t block_size, uint64_t blocks) {
     pool->continuations = metadata;
@@ -19,6 +31,7 @@ void pool_view(struct pool *pool, void *metadata, void *data, uint64_t block_siz
     half_store_seq(&pool->waiting, 0);
     half_store_seq(&pool->sequence, 0);
     bitmap_view(&pool->bitmap, (char *)metadata + continuation_bytes(blocks), blocks, true);
+    pool->bitmap.undone = undone;
 }
 
 /* Sets or clears the marks of first + 1 .. first + n - 1, a word at a time in ascending order. */
@@ -95,9 +108,7 @@ enum pool_status pool_free(struct pool *pool, uint64_t first) {
         return POOL_NOT_ALLOCATED;
     }
     uint64_t released = bitmap_release_range(&pool->bitmap, first, n);
-    if (half_load_seq(&pool->waiting)) {
-        pool_wake(pool);
-    }
+    wake_waiting(pool);
     return released == n ? POOL_OK : POOL_NOT_ALLOCATED;
 }
 
@@ -137,7 +148,12 @@ void pool_wait_sleep(struct pool *pool, uint32_t sequence, double seconds) {
 
 void pool_wait_leave(struct pool *pool) { half_fetch_add_seq(&pool->waiting, UINT32_MAX); }
 
-void pool_wait_forget(struct pool *pool) { half_store_seq(&pool->waiting, 0); }
+void pool_wait_forget(struct pool *pool) {
+    half_store_seq(&pool->waiting, 0);
+    for (uint64_t c = 0; c < pool->bitmap.chunk_count; c++) {
+        bitmap_mark(&pool->bitmap, c);
+    }
+}
 
 void pool_wake(struct pool *pool) {
     half_fetch_add_seq(&pool->sequence, 1);
@@ -151,22 +167,25 @@ static void report(struct pool_fault *faults, uint64_t most, uint64_t *count, en
     ++*count;
 }
 
-/* The bits of a word that continue a run wrongly: by the word itself, or by the block before. Read again while they may be a
- * run on its way in or out. */
+/* Bits of a word that are taken, and of the last one of the word before. */
+static uint64_t taken_in(const struct pool *pool, uint64_t word, uint64_t *before) {
+    *before |= word ? load_seq(&pool->bitmap.words[word - 1]) >> 63 : 0;
+    return load_seq(&pool->bitmap.words[word]);
+}
+
+/* The bits of a word that continue a run wrongly: by the word itself, or by the block before. What is marked is taken from before
+ * until after, so the bits are read on both sides of the marks; and again, as a run may come and go between two reads. */
 static void wrong_continuations(const struct pool *pool, uint64_t word, uint64_t *not_allocated, uint64_t *lost) {
     *not_allocated = *lost = ALL;
     for (int looks = 0; looks < CHECK_LOOKS && (*not_allocated | *lost); looks++) {
-        if (looks) {
-            os_yield();
-        }
-        uint64_t before = word ? load_seq(&pool->bitmap.words[word - 1]) >> 63 : 0;
-        uint64_t marks = load_seq(&pool->continuations[word]), taken = load_seq(&pool->bitmap.words[word]);
+        uint64_t before = 0, taken = taken_in(pool, word, &before), marks = load_seq(&pool->continuations[word]);
+        taken |= taken_in(pool, word, &before);
         *not_allocated &= marks & ~taken;
         *lost &= marks & ~(taken << 1 | before);
     }
 }
 
-uint64_t pool_check(struct pool *pool, struct pool_fault *faults, uint64_t most) {
+uint64_t pool_check(struct pool *pool, struct pool_fault *faults, uint64_t most, uint64_t *in_transit) {
     uint64_t count = 0, words = pool->bitmap.chunk_count * BITMAP_CHUNK_WORDS;
     for (uint64_t w = 0; w < words; w++) {
         uint64_t inside = w * 64 >= pool->blocks ? 0 : pool->blocks - w * 64 >= 64 ? ALL : ~(ALL << pool->blocks % 64);
@@ -183,8 +202,17 @@ uint64_t pool_check(struct pool *pool, struct pool_fault *faults, uint64_t most)
             report(faults, most, &count, kind, at);
         }
     }
-    uint64_t summary = bitmap_summary_fault(&pool->bitmap);
-    if (summary != BITMAP_NONE) {
+    uint64_t summary = BITMAP_NONE;
+    bool at_rest = true;
+    for (unsigned looks = 0; looks < SUMMARY_LOOKS && at_rest; looks++) {
+        summary = bitmap_summary_fault(&pool->bitmap);
+        if (summary == BITMAP_NONE) {
+            break;
+        }
+        at_rest = os_at_rest(REST_SECONDS); /* what another thread was about to mark, the next look does not find */
+    }
+    *in_transit = !at_rest;
+    if (summary != BITMAP_NONE && at_rest) {
         report(faults, most, &count, POOL_FAULT_SUMMARY, summary);
     }
     return count;

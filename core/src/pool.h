@@ -84,7 +84,7 @@ uint32_t pool_wait_sequence(const struct pool *pool);
 void pool_wait_sleep(struct pool *pool, uint32_t sequence, double seconds);
 void pool_wait_leave(struct pool *pool);
 
-/* Forgets all waiters: for a forked child, in which none of them exists. */
+/* Forgets all waiters, and what other threads were about to mark: for a forked child, in which none of them exists. */
 void pool_wait_forget(struct pool *pool);
 
 enum pool_fault_kind {
@@ -99,9 +99,10 @@ struct pool_fault {
     uint64_t index;
 };
 
-/* Audits the pool: writes the first `most` faults to `faults` and returns how many there are. With other threads at work, a
- * fault of the first two kinds is reported only if it stays. */
-uint64_t pool_check(struct pool *pool, struct pool_fault *faults, uint64_t most);
+/* Audits the pool: writes the first `most` faults to `faults` and returns how many there are. A thread that is held up between a
+ * release and its mark leaves a summary that promises too little: that is no fault, but counted in *in_transit, unless it is so
+ * while all other threads sleep. Bits and marks of continuations are never out of order, whoever is held up where. */
+uint64_t pool_check(struct pool *pool, struct pool_fault *faults, uint64_t most, uint64_t *in_transit);
 
 /* --- what follows is here to be inlined --- */
 

@@ -1,14 +1,14 @@
 /* recovery.c: bringing back what dead members held, and the audit; both under the gate. See member.h. */
 #include "member_parts.h"
+#include "os.h"
+
+#define CHECK_LOOKS 3
+#define REST_SECONDS 0.3 /* how long to wait for one look that the other threads of this process sleep */
 
 unsigned member_recover_slots(struct member *member, uint64_t dead) {
     unsigned count = 0;
-    for (uint64_t left = dead; left; left &= left - 1) {
-        shared_recover(&member->shared, (unsigned)__builtin_ctzll(left));
-    }
-    if (dead) {
-        shared_recover(&member->shared,
-                       SEGMENT_TICKET_SLOT); /* whoever dropped tickets under the gate may have died of it */
+    if (dead) { /* and the mark: who dropped tickets under the gate may have died of it */
+        shared_recover(&member->shared, dead | LEDGER_MARK);
         (void)shared_mend(&member->shared);
         (void)fetch_and_seq(&member->shared.waiting->slots, ~dead);
     }
@@ -63,7 +63,7 @@ enum member_status member_recover(struct member *member, double gate_seconds, do
     if (ticket_seconds >= 0) {
         double before = (double)os_seconds() - ticket_seconds;
         if (before >= 0) {
-            *tickets = shared_drop_tickets(&member->shared, SEGMENT_TICKET_SLOT, (uint32_t)before);
+            *tickets = shared_drop_tickets(&member->shared, (uint32_t)before);
         }
     }
     gate_leave(gate);
@@ -71,8 +71,9 @@ enum member_status member_recover(struct member *member, double gate_seconds, do
 }
 
 enum member_status member_check(struct member *member, double gate_seconds, struct shared_fault *faults, uint64_t most,
-                                uint64_t *count, uint64_t *healed, struct member_failure *failure) {
+                                struct shared_audit *audit, struct member_failure *failure) {
     int gate;
+    *audit = (struct shared_audit){0};
     *failure = (struct member_failure){0};
     if (member_is_stray(member)) {
         return MEMBER_STRAY;
@@ -82,8 +83,17 @@ enum member_status member_check(struct member *member, double gate_seconds, stru
         return status;
     }
     (void)member_recover_slots(member, member_dead_slots(member));
-    uint64_t used = slots_used(member->memory, &member->geometry) | ledger_slot_bit(SEGMENT_TICKET_SLOT);
-    *count = shared_check(&member->shared, used, faults, most, healed);
+    uint64_t used = slots_used(member->memory, &member->geometry);
+    bool alone = used == ledger_slot_bit(member->slot); /* and stays so: to attach takes the gate */
+    for (unsigned looks = 0; looks < CHECK_LOOKS; looks++) {
+        uint64_t healed = audit->healed;
+        shared_check(&member->shared, used | LEDGER_MARK, alone, faults, most, audit);
+        audit->healed += healed;
+        if (!alone || audit->faults == 0) {
+            break;
+        }
+        alone = os_at_rest(REST_SECONDS); /* what another thread is in the midst of, the next look does not find */
+    }
     gate_leave(gate);
     return MEMBER_OK;
 }

@@ -51,7 +51,7 @@ static void hold_for_child(struct member *member, struct shared_run *run) {
     }
 }
 
-enum member_status member_allocate(struct member *member, uint64_t n, uint32_t slack, struct shared_run *run) {
+enum member_status member_allocate(struct member *member, uint64_t n, uint64_t slack, struct shared_run *run) {
     if (member_is_stray(member)) {
         return MEMBER_STRAY;
     }

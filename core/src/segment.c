@@ -64,9 +64,7 @@ enum segment_verdict segment_judge(const struct segment_geometry *geometry, uint
 void segment_view(struct shared *shared, void *memory, const struct segment_geometry *geometry) {
     struct segment_header *header = memory;
     char *base = memory;
-    shared->ledger = (atomic_word *)(base + geometry->ledger_at);
-    shared->records = (struct shared_record *)(base + geometry->records_at);
-    shared->waiting = &header->waiting;
-    shared->blocks = geometry->blocks;
-    bitmap_view(&shared->bitmap, base + geometry->bitmap_at, geometry->blocks, false);
+    struct shared_parts parts = {base + geometry->bitmap_at, (atomic_word *)(base + geometry->ledger_at),
+                                 (struct shared_record *)(base + geometry->records_at), &header->waiting};
+    shared_view(shared, &parts, geometry->blocks, geometry->block_size);
 }

@@ -19,8 +19,7 @@
 #define SEGMENT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
 #define SEGMENT_VERSION 1u
 #define SEGMENT_PAGE UINT64_C(4096)
-#define SEGMENT_SLOTS 47u       /* for processes */
-#define SEGMENT_TICKET_SLOT 47u /* serves only to drop tickets of a run that nobody holds */
+#define SEGMENT_SLOTS 47u /* for processes */
 #define SEGMENT_ID_BYTES 16u
 #define SEGMENT_MOST_BYTES (UINT64_C(1) << 46)
 

@@ -1,7 +1,11 @@
 /* shared.c: see shared.h. */
 #include "shared.h"
 
-#define CHECK_LOOKS 3
+#include <stddef.h>
+
+#define CHECK_LOOKS 4
+
+_Static_assert(offsetof(struct shared, bitmap) == 0, "undone() knows the pool by its bitmap");
 
 /* --- the one loop in which words of the ledger change --- */
 
@@ -31,9 +35,9 @@ static uint64_t change_take_ticket(uint64_t word, unsigned slot, uint64_t amount
     return ledger_take_ticket(word, slot);
 }
 
-static uint64_t change_recover(uint64_t word, unsigned slot, uint64_t amount) {
-    (void)amount;
-    return ledger_recover(word, slot);
+static uint64_t change_recover(uint64_t word, unsigned slot, uint64_t dead) {
+    (void)slot;
+    return ledger_recover(word, dead);
 }
 
 /* Changes a word; *before and *after tell what it was and is. False when the change does not apply to *before. */
@@ -58,6 +62,34 @@ static void wake(struct shared *shared) {
         half_fetch_add_seq(&shared->waiting->sequence, 1);
         os_wake_all_shared(&shared->waiting->sequence);
     }
+}
+
+/* A claim that did not come off gave bits back: who looked meanwhile saw them taken. */
+static void undone(struct bitmap *bitmap) { wake((struct shared *)bitmap); }
+
+void shared_view(struct shared *shared, const struct shared_parts *parts, uint64_t blocks, uint64_t block_size) {
+    shared->ledger = parts->ledger;
+    shared->records = parts->records;
+    shared->waiting = parts->waiting;
+    shared->blocks = blocks;
+    bitmap_view(&shared->bitmap, parts->bitmap, blocks, false);
+    shared->bitmap.undone = undone;
+    shared->length_bits = LEDGER_LENGTH_BITS;
+    for (uint64_t high = (block_size - 1) >> 32; high; high >>= 1) {
+        shared->length_bits--;
+    }
+}
+
+/* --- records --- */
+
+static struct ledger_record record_of(const struct shared *shared, uint64_t packed) {
+    struct ledger_record record = ledger_record_unpack(packed);
+    record.length = ((record.length - 1) & ((UINT64_C(1) << shared->length_bits) - 1)) + 1;
+    return record;
+}
+
+static struct ledger_record record_at(const struct shared *shared, uint64_t index) {
+    return record_of(shared, load_seq(&shared->records[index].run));
 }
 
 /* --- freeing --- */
@@ -106,7 +138,7 @@ static uint64_t take_words(struct shared *shared, unsigned slot, uint64_t head, 
     return BITMAP_NONE;
 }
 
-enum shared_status shared_allocate(struct shared *shared, unsigned slot, uint64_t n, uint32_t slack,
+enum shared_status shared_allocate(struct shared *shared, unsigned slot, uint64_t n, uint64_t slack,
                                    struct shared_run *run) {
     for (;;) {
         uint64_t head = bitmap_claim_run(&shared->bitmap, n);
@@ -121,8 +153,9 @@ enum shared_status shared_allocate(struct shared *shared, unsigned slot, uint64_
         if (wrong == BITMAP_NONE) {
             struct shared_record *record = &shared->records[head];
             struct ledger_record next = {ledger_record_unpack(load_relaxed(&record->run)).generation + 1, n};
-            store_relaxed(&record->run, ledger_record_pack(next));
-            store_relaxed(&record->details, (uint64_t)slack << 32);
+            uint64_t high = slack >> 32 << shared->length_bits & (LEDGER_MOST_BLOCKS - 1);
+            store_relaxed(&record->run, ledger_record_pack(next) | high);
+            store_relaxed(&record->details, slack << 32);
             store_release(&shared->ledger[head], ledger_live(slot));
             *run = (struct shared_run){head, n, next.generation & LEDGER_MOST_GENERATION};
             return SHARED_OK;
@@ -161,7 +194,9 @@ enum shared_status shared_share(struct shared *shared, unsigned slot, const stru
     uint64_t before, after;
     /* the time first: a ticket is never older than it looks */
     atomic_word *details = &shared->records[run->index].details;
-    store_relaxed(details, (load_relaxed(details) & ~UINT64_C(0xffffffff)) | now);
+    uint64_t old = load_relaxed(details);
+    while ((uint32_t)old < now && !compare_exchange_seq(details, &old, (old & ~(uint64_t)UINT32_MAX) | now)) {
+    }
     if (ledger_change(&shared->ledger[run->index], change_share, slot, n, &before, &after)) {
         return SHARED_OK;
     }
@@ -182,7 +217,7 @@ enum shared_status shared_hold(struct shared *shared, unsigned slot, struct shar
         return SHARED_STALE;
     }
     *set = before != after;
-    struct ledger_record found = ledger_record_unpack(load_seq(record));
+    struct ledger_record found = record_of(shared, load_seq(record));
     bool fits = found.length <= shared->blocks - run->index;
     if (found.generation != run->generation || !fits) {
         if (*set) { /* step back: out of the run that is there now */
@@ -223,18 +258,31 @@ void shared_fork(struct shared *shared, unsigned parent, unsigned child) {
 
 /* --- recovery --- */
 
-void shared_recover(struct shared *shared, unsigned dead) {
+void shared_recover(struct shared *shared, uint64_t dead) {
     for (uint64_t i = 0; i < shared->blocks; i++) {
         uint64_t before, after;
         uint64_t word = load_relaxed(&shared->ledger[i]);
-        if (!ledger_is_head(word) || !(word & ledger_slot_bit(dead))) {
-            continue;
-        }
-        if (ledger_change(&shared->ledger[i], change_recover, dead, 0, &before, &after) &&
-            after == ledger_closing(dead)) {
+        if (ledger_is_head(word) && word & dead &&
+            ledger_change(&shared->ledger[i], change_recover, 0, dead, &before, &after) &&
+            ledger_state(after) == LEDGER_IS_CLOSING) {
             finish(shared, i, extent(shared, i));
         }
     }
+}
+
+/* Mends one bit; returns whether it was wrong. */
+static bool mend(struct shared *shared, uint64_t index) {
+    bool wrong = false;
+    bool set = bitmap_test(&shared->bitmap, index), used = load_seq(&shared->ledger[index]) != LEDGER_FREE;
+    if (set && !used) {
+        wrong = bitmap_release(&shared->bitmap, index);
+    } else if (!set && used) {
+        wrong = bitmap_claim_range(&shared->bitmap, index, 1);
+        if (load_seq(&shared->ledger[index]) == LEDGER_FREE) {
+            (void)bitmap_release(&shared->bitmap, index);
+        }
+    }
+    return wrong;
 }
 
 uint64_t shared_mend(struct shared *shared) {
@@ -242,15 +290,14 @@ uint64_t shared_mend(struct shared *shared) {
     for (uint64_t c = 0; c < shared->bitmap.chunk_count; c++) {
         bitmap_mark(&shared->bitmap, c); /* the dead may have released bits and not come to say so */
     }
-    for (uint64_t i = 0; i < shared->blocks; i++) {
-        bool set = bitmap_test(&shared->bitmap, i), used = load_seq(&shared->ledger[i]) != LEDGER_FREE;
-        if (set && !used) {
-            wrong += bitmap_release(&shared->bitmap, i);
-        } else if (!set && used) {
-            wrong += bitmap_claim_range(&shared->bitmap, i, 1);
-            if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {
-                (void)bitmap_release(&shared->bitmap, i);
-            }
+    for (uint64_t first = 0; first < shared->blocks; first += 64) {
+        uint64_t n = shared->blocks - first < 64 ? shared->blocks - first : 64, used = 0;
+        uint64_t taken = load_seq(&shared->bitmap.words[first / 64]) & UINT64_MAX >> (64 - n);
+        for (uint64_t i = 0; i < n; i++) {
+            used |= (uint64_t)(load_seq(&shared->ledger[first + i]) != LEDGER_FREE) << i;
+        }
+        for (uint64_t differ = taken ^ used; differ; differ &= differ - 1) {
+            wrong += mend(shared, first + (unsigned)__builtin_ctzll(differ));
         }
     }
     if (wrong) {
@@ -259,22 +306,34 @@ uint64_t shared_mend(struct shared *shared) {
     return wrong;
 }
 
-uint64_t shared_drop_tickets(struct shared *shared, unsigned slot, uint32_t before_time) {
+/* Whether the word is of a run whose tickets are to be dropped. */
+static bool is_old(const struct shared *shared, uint64_t index, uint64_t word, uint32_t before) {
+    return ledger_is_live(word) && ledger_tickets(word) > 0 &&
+           (uint32_t)load_seq(&shared->records[index].details) <= before;
+}
+
+uint64_t shared_drop_tickets(struct shared *shared, uint32_t before) {
     uint64_t dropped = 0;
     for (uint64_t i = 0; i < shared->blocks; i++) {
-        uint64_t word = load_seq(&shared->ledger[i]);
-        /* the word first, then its time, and on change both again: a ticket made meanwhile stays */
-        while (ledger_is_live(word) && ledger_tickets(word) > 0 &&
-               (uint32_t)load_relaxed(&shared->records[i].details) <= before_time) {
-            uint64_t after = ledger_drop_tickets(word, slot);
-            if (!compare_exchange_seq(&shared->ledger[i], &word, after)) {
+        atomic_word *at = &shared->ledger[i];
+        uint64_t word = load_seq(at);
+        while (is_old(shared, i, word, before)) {
+            bool marked = word & LEDGER_MARK;
+            uint64_t after = marked ? ledger_drop_tickets(word) : ledger_mark(word);
+            if (!compare_exchange_seq(at, &word, after)) {
+                continue;
+            }
+            if (!marked) {
+                word = after; /* and look at the time again: a ticket made from now on takes the mark away */
                 continue;
             }
             dropped += ledger_tickets(word);
-            if (after == ledger_closing(slot)) {
+            if (ledger_state(after) == LEDGER_IS_CLOSING) {
                 finish(shared, i, extent(shared, i));
             }
-            break;
+            word = LEDGER_FREE;
+        }
+        while (ledger_is_held(word, LEDGER_TICKET_SLOT) && !compare_exchange_seq(at, &word, word & ~LEDGER_MARK)) {
         }
     }
     return dropped;
@@ -286,7 +345,7 @@ bool shared_next_run(const struct shared *shared, uint64_t from, struct shared_r
     for (uint64_t i = from; i < shared->blocks; i++) {
         *word = load_seq(&shared->ledger[i]);
         if (ledger_is_live(*word)) {
-            struct ledger_record record = ledger_record_unpack(load_seq(&shared->records[i].run));
+            struct ledger_record record = record_at(shared, i);
             uint64_t most = shared->blocks - i;
             *run = (struct shared_run){i, record.length < most ? record.length : most, record.generation};
             return true;
@@ -304,87 +363,117 @@ void shared_count(const struct shared *shared, struct shared_totals *totals) {
             continue;
         }
         uint64_t details = load_relaxed(&shared->records[i].details), made = details & UINT32_MAX;
-        totals->slack += details >> 32;
+        totals->slack += shared_slack(shared, i);
         totals->tickets += ledger_tickets(word);
         if (ledger_tickets(word) && made < totals->oldest) {
             totals->oldest = made;
         }
         if (ledger_holders(word) == 0) {
-            totals->only_tickets += ledger_record_unpack(load_relaxed(&shared->records[i].run)).length;
+            totals->only_tickets += record_at(shared, i).length;
         }
     }
 }
 
-/* Whether the head at `index` has all its tails. */
-static bool is_whole(const struct shared *shared, uint64_t index) {
-    uint64_t n = ledger_record_unpack(load_seq(&shared->records[index].run)).length;
-    return n <= shared->blocks - index && extent(shared, index) >= n;
+/* --- audit --- */
+
+/* What a look at a block can find, besides faults. */
+#define IN_TRANSIT 100 /* somebody may be allocating or freeing it */
+#define CHANGES 101    /* it changed meanwhile: to be looked at again */
+
+/* Whether the run that `record` was read of, at a LIVE head, is LIVE still: then it was all the time. */
+static bool still_lives(const struct shared *shared, uint64_t head, uint64_t record) {
+    return ledger_is_live(load_seq(&shared->ledger[head])) && load_seq(&shared->records[head].run) == record;
 }
 
-/* Whether the TAIL at `index` has a head that covers it. */
-static bool is_covered(const struct shared *shared, uint64_t index, uint64_t distance) {
-    if (distance > index) {
-        return false;
+static int look_at_live(const struct shared *shared, uint64_t head) {
+    uint64_t record = load_seq(&shared->records[head].run), n = record_of(shared, record).length;
+    if (n <= shared->blocks - head && extent(shared, head) >= n) {
+        return SHARED_FAULT_NONE;
     }
-    uint64_t head = load_seq(&shared->ledger[index - distance]);
-    return ledger_is_head(head) &&
-           (!ledger_is_live(head) ||
-            distance < ledger_record_unpack(load_seq(&shared->records[index - distance].run)).length);
+    return still_lives(shared, head, record) ? SHARED_FAULT_OVERLAP : CHANGES;
 }
 
-static enum shared_fault_kind fault_at(struct shared *shared, uint64_t index, uint64_t used) {
+static int look_at_tail(const struct shared *shared, uint64_t index, uint64_t word) {
+    uint64_t distance = ledger_distance(word);
+    if (distance > index) {
+        return SHARED_FAULT_TAIL;
+    }
+    uint64_t at = index - distance, head = load_seq(&shared->ledger[at]);
+    if (ledger_is_live(head)) {
+        uint64_t record = load_seq(&shared->records[at].run);
+        if (distance < record_of(shared, record).length) {
+            return SHARED_FAULT_NONE;
+        }
+        bool same = load_seq(&shared->ledger[index]) == word;
+        return same && still_lives(shared, at, record) ? SHARED_FAULT_TAIL : CHANGES;
+    }
+    if (ledger_is_head(head)) {
+        return IN_TRANSIT; /* if that is a fault, it is the head's */
+    }
+    return load_seq(&shared->ledger[index]) == word ? SHARED_FAULT_TAIL : CHANGES;
+}
+
+static int look_at(const struct shared *shared, uint64_t index, uint64_t used) {
     uint64_t word = load_seq(&shared->ledger[index]);
     if (!ledger_is_valid(word)) {
         return SHARED_FAULT_WORD;
     }
     if (word == LEDGER_FREE) {
-        return bitmap_test(&shared->bitmap, index) ? SHARED_FAULT_LOST : SHARED_FAULT_NONE;
+        if (!bitmap_test(&shared->bitmap, index)) {
+            return SHARED_FAULT_NONE;
+        }
+        return load_seq(&shared->ledger[index]) == LEDGER_FREE ? SHARED_FAULT_LOST : CHANGES;
     }
     if (!ledger_is_head(word)) {
-        return is_covered(shared, index, ledger_distance(word)) ? SHARED_FAULT_NONE : SHARED_FAULT_TAIL;
+        return look_at_tail(shared, index, word);
     }
     if (ledger_holders(word) & ~used) {
         return SHARED_FAULT_HOLDER;
     }
-    return ledger_is_live(word) && !is_whole(shared, index) ? SHARED_FAULT_OVERLAP : SHARED_FAULT_NONE;
+    return ledger_is_live(word) ? look_at_live(shared, index) : SHARED_FAULT_HALF;
 }
 
-uint64_t shared_check(struct shared *shared, uint64_t used, struct shared_fault *faults, uint64_t most,
-                      uint64_t *healed) {
-    uint64_t count = 0;
-    *healed = 0;
+/* Judges a block: a fault, or IN_TRANSIT. A TAIL without a head must be so at every look: that a run of the same place came and went
+ * between two reads cannot be told from it otherwise. */
+static int judge(const struct shared *shared, uint64_t index, uint64_t used, bool alone) {
+    int found = CHANGES;
+    for (int looks = 0; looks < CHECK_LOOKS && (looks == 0 || found == CHANGES || found == SHARED_FAULT_TAIL);
+         looks++) {
+        found = look_at(shared, index, used);
+    }
+    if (found == CHANGES) {
+        return IN_TRANSIT;
+    }
+    if (found == SHARED_FAULT_LOST || found == SHARED_FAULT_HALF) {
+        return alone ? found : IN_TRANSIT;
+    }
+    return found;
+}
+
+void shared_check(struct shared *shared, uint64_t used, bool alone, struct shared_fault *faults, uint64_t most,
+                  struct shared_audit *audit) {
+    *audit = (struct shared_audit){0};
     for (uint64_t i = 0; i < shared->bitmap.chunk_count * BITMAP_CHUNK_BITS; i++) {
-        enum shared_fault_kind kind = SHARED_FAULT_NONE;
+        int found = SHARED_FAULT_NONE;
         if (i >= shared->blocks) {
-            kind = bitmap_test(&shared->bitmap, i) ? SHARED_FAULT_NONE : SHARED_FAULT_PAST_END;
+            found = bitmap_test(&shared->bitmap, i) ? SHARED_FAULT_NONE : SHARED_FAULT_PAST_END;
         } else {
-            uint64_t word = load_seq(&shared->ledger[i]);
-            for (int looks = 0; looks < CHECK_LOOKS; looks++) { /* somebody may be on his way */
-                if (looks) {
-                    os_yield();
-                }
-                kind = fault_at(shared, i, used);
-                if (load_seq(&shared->ledger[i]) != word) {
-                    kind = SHARED_FAULT_NONE; /* what changes is not at rest */
-                }
-                if (kind == SHARED_FAULT_NONE) {
-                    break;
-                }
-            }
+            found = judge(shared, i, used, alone);
             if (load_seq(&shared->ledger[i]) != LEDGER_FREE && bitmap_claim_range(&shared->bitmap, i, 1)) {
-                ++*healed;
+                audit->healed++;
                 if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {
                     (void)bitmap_release(&shared->bitmap, i);
                     wake(shared);
                 }
             }
         }
-        if (kind != SHARED_FAULT_NONE) {
-            if (count < most) {
-                faults[count] = (struct shared_fault){kind, i};
+        if (found == IN_TRANSIT) {
+            audit->in_transit++;
+        } else if (found != SHARED_FAULT_NONE) {
+            if (audit->faults < most) {
+                faults[audit->faults] = (struct shared_fault){(enum shared_fault_kind)found, i};
             }
-            count++;
+            audit->faults++;
         }
     }
-    return count;
 }

@@ -13,16 +13,32 @@
  *              by compare-and-swap, may stop anywhere, and may be begun again.
  *   mend       after that: clears bits whose word is FREE, sets bits whose word is not. Having set one, it looks at the word
  *              again, and clears it if that became FREE meanwhile. (Without this look a block leaks: its owner cleared the bit
- *              before mend set it.)
+ *              before mend set it.) A death can leave any bit wrong, so mend looks at all of them; one who leaves alive has
+ *              left none wrong, and only drops what he holds.
  *
  * A bit that mend clears wrongly, because its owner was between claiming the bit and taking the word, is harmless: whoever
  * claims it next fails on the word, and leaves the bit set. So at rest a clear bit under a used word is legal. A set bit over a
  * FREE word at rest is a block that nobody can have: a fault.
  *
+ * AN AUDIT MEETS OTHERS AT WORK, who may be stopped for hours in the midst of it (by a signal, a debugger, a frozen container).
+ * What such a one leaves is no fault. Two things look the same whether somebody is still to go on or not:
+ *
+ *   - a set bit over a FREE word: claimed and not yet taken, or freed and not yet cleared;
+ *   - a head OPENING or CLOSING, with some of its tails.
+ *
+ * The audit counts these blocks as in transit, unless its caller knows that nobody else can be at work: then they are faults.
+ * All else is certain at once, because every step leaves it in order: a LIVE run has all its tails from before it is LIVE until
+ * after it is not, and a TAIL has its head from before until after. What was read at two moments counts only if the same run
+ * lived from the first to the last of them: its generation tells. What changes while it is looked at is in transit too.
+ *
  * REDEEMING a name (index, generation): the generation must equal; set my holder bit; look at the generation again, and step
  * back if it changed, undoing only what this call set, by the same pure drop; only then take a ticket if there is one. (Taking
  * it in the same step would rob an innocent when the process dies while stepping back.) A process that dies in between leaves a
  * ticket too many, never one too few.
+ *
+ * A TICKET IS AS OLD as the call that made it, from when that read the clock. The time is written before the ticket is made, and
+ * only ever forward: whoever was held up in between must not make another's ticket look old. Dropping old tickets sets a mark
+ * before it reads the time (ledger.h): a ticket made after that stays.
  *
  * Everything that is read from the segment as an index or a length is checked before it is used, and every loop is bounded by
  * the number of blocks that this process verified when it attached. SHARED_CORRUPT says that something else stood there.
@@ -43,10 +59,11 @@ enum shared_status {
     SHARED_CORRUPT, /* the segment holds what this library never writes */
 };
 
-/* What the block's two record words hold. */
+/* What the block's two record words hold. A run's slack is less than a block, and a run no more than 2^46 bytes: so where blocks are
+ * of more than 4 GiB, runs are short, and the slack's bits beyond 32 find room above the length's. */
 struct shared_record {
-    atomic_word run;     /* ledger_record_pack */
-    atomic_word details; /* slack in bytes << 32 | time of the last ticket, seconds */
+    atomic_word run;     /* ledger_record_pack, and above the bits that the length needs the high bits of the slack */
+    atomic_word details; /* the slack's low 32 bits << 32 | time of the last ticket, seconds */
 };
 _Static_assert(sizeof(struct shared_record) == 16, "25 bytes a block, everything told");
 
@@ -65,6 +82,7 @@ struct shared {
     struct shared_record *records;
     struct shared_waiting *waiting;
     uint64_t blocks;
+    unsigned length_bits; /* of a record's 24; the others are the slack's */
 };
 
 struct shared_run {
@@ -73,9 +91,20 @@ struct shared_run {
     uint64_t generation;
 };
 
+/* Where the parts of a shared pool lie. */
+struct shared_parts {
+    void *bitmap; /* as bitmap_view wants it, in use or fresh */
+    atomic_word *ledger;
+    struct shared_record *records;
+    struct shared_waiting *waiting;
+};
+
+/* Makes *shared a view of a pool of so many blocks of that size. */
+void shared_view(struct shared *shared, const struct shared_parts *parts, uint64_t blocks, uint64_t block_size);
+
 /* Allocates a run of n blocks for the slot. *run is complete on SHARED_OK; run->index is BITMAP_NONE when there is no such
- * run. `slack` is what is not asked for of its last bytes. */
-enum shared_status shared_allocate(struct shared *shared, unsigned slot, uint64_t n, uint32_t slack,
+ * run. `slack` is what is not asked for of its last bytes, less than a block. */
+enum shared_status shared_allocate(struct shared *shared, unsigned slot, uint64_t n, uint64_t slack,
                                    struct shared_run *run) __attribute__((warn_unused_result));
 
 /* The slot holds the run no longer; *last tells whether it was the last: the caller then owes a shared_finish. */
@@ -108,23 +137,24 @@ bool shared_withdraw(struct shared *shared, unsigned slot, const struct shared_r
 /* Makes the slot `child` a holder of all that the slot `parent` holds. No other thread of the parent may be at work. */
 void shared_fork(struct shared *shared, unsigned parent, unsigned child);
 
-/* Gives back what the slot held: a dead one's, for the holder of the gate; or the caller's own, when none of its threads does
- * anything else any more. */
-void shared_recover(struct shared *shared, unsigned dead);
+/* Gives back what the slots held, a bit each: dead ones', for the holder of the gate; or the caller's own, when none of its threads
+ * does anything else any more. */
+void shared_recover(struct shared *shared, uint64_t slots);
 
 /* Mends the bitmap; returns how many bits were wrong. For the holder of the gate. */
 uint64_t shared_mend(struct shared *shared);
 
-/* Drops the tickets of every run whose last one was made at `before` or earlier; returns how many. For the holder of the
- * gate; `slot` is the one that serves only for this. */
-uint64_t shared_drop_tickets(struct shared *shared, unsigned slot, uint32_t before);
+/* Drops the tickets of every run whose last one was made at `before` or earlier; returns how many. For the holder of the gate. */
+uint64_t shared_drop_tickets(struct shared *shared, uint32_t before);
 
 /* The next head at `from` or after it that is LIVE; false when there is none. */
 bool shared_next_run(const struct shared *shared, uint64_t from, struct shared_run *run, uint64_t *word);
 
 /* Bytes of the run's last blocks that nobody asked for. */
 static inline uint64_t shared_slack(const struct shared *shared, uint64_t index) {
-    return load_relaxed(&shared->records[index].details) >> 32;
+    const struct shared_record *record = &shared->records[index];
+    uint64_t high = (load_relaxed(&record->run) & (LEDGER_MOST_BLOCKS - 1)) >> shared->length_bits;
+    return high << 32 | load_relaxed(&record->details) >> 32;
 }
 
 struct shared_totals {
@@ -149,6 +179,7 @@ enum shared_fault_kind {
     SHARED_FAULT_HOLDER,   /* block `index`: held by a slot that is free */
     SHARED_FAULT_LOST,     /* block `index`: its bit is set but its word is FREE */
     SHARED_FAULT_PAST_END, /* bit `index`, past the last block, is clear */
+    SHARED_FAULT_HALF,     /* block `index`: a run half made or half freed, and nobody who could go on */
 };
 
 struct shared_fault {
@@ -156,10 +187,15 @@ struct shared_fault {
     uint64_t index;
 };
 
-/* Audits ledger and bitmap: writes the first `most` faults to `faults`, returns how many there are. `used` has a bit for each
- * slot in use. Bits that are clear under used words are legal: they are set, and counted in *healed. With others at work, only
- * what stays is reported. For the holder of the gate. */
-uint64_t shared_check(struct shared *shared, uint64_t used, struct shared_fault *faults, uint64_t most,
-                      uint64_t *healed);
+struct shared_audit {
+    uint64_t faults;
+    uint64_t healed;     /* bits that were clear under used words, which is legal, and are set now */
+    uint64_t in_transit; /* blocks that somebody was allocating or freeing */
+};
+
+/* Audits ledger and bitmap, and writes the first `most` faults to `faults`. `used` has a bit for each slot in use; `alone` tells
+ * that nobody else can be at work. Takes a few steps a block, whatever it finds. For the holder of the gate. */
+void shared_check(struct shared *shared, uint64_t used, bool alone, struct shared_fault *faults, uint64_t most,
+                  struct shared_audit *audit);
 
 #endif

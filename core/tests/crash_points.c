@@ -183,12 +183,13 @@ static void judge_run(const struct shared_run *run, uint64_t holders, uint64_t l
 static void judge(uint64_t participant) {
     bool expected[BLOCKS] = {false};
     struct shared_fault fault = {SHARED_FAULT_NONE, 0};
-    uint64_t faults = 0, healed = 0, main_slot = ledger_slot_bit(member.slot), used = 0;
-    MUST(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure) == MEMBER_OK);
-    if (faults) {
+    struct shared_audit audit;
+    uint64_t main_slot = ledger_slot_bit(member.slot), used = 0;
+    MUST(member_check(&member, PATIENCE, &fault, 1, &audit, &failure) == MEMBER_OK);
+    if (audit.faults) {
         printf("check: fault of kind %d at %llu\n", (int)fault.kind, (unsigned long long)fault.index);
     }
-    MUST(faults == 0);
+    MUST(audit.faults == 0);
     for (unsigned s = 0; s < SURVIVORS; s++) {
         for (unsigned r = 0; r < board->run_count[s]; r++) {
             const struct shared_run *run = &board->runs[s][r];

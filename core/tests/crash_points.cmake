@@ -39,12 +39,12 @@ endfunction()
 
 if(NOT BLOCKPOOL_SANITIZE)
   plant_crash(opening_not_recovered ledger.h
-    "if (!ledger_is_head(word) || !(word & ledger_slot_bit(dead))) {"
-    "if (ledger_state(word) == LEDGER_IS_OPENING || !ledger_is_head(word) || !(word & ledger_slot_bit(dead))) {"
+    "if (!ledger_is_head(word) || !named) {"
+    "if (ledger_state(word) == LEDGER_IS_OPENING || !ledger_is_head(word) || !named) {"
     "allocate ")
   plant_crash(closing_not_recovered ledger.h
-    "if (!ledger_is_head(word) || !(word & ledger_slot_bit(dead))) {"
-    "if (ledger_state(word) == LEDGER_IS_CLOSING || !ledger_is_head(word) || !(word & ledger_slot_bit(dead))) {"
+    "if (!ledger_is_head(word) || !named) {"
+    "if (ledger_state(word) == LEDGER_IS_CLOSING || !ledger_is_head(word) || !named) {"
     "drop ")
   plant_crash(bits_not_mended recovery.c
     "(void)shared_mend(&member->shared);"
@@ -72,10 +72,10 @@ if(NOT BLOCKPOOL_SANITIZE)
     "if (ledger_change(word, change_drop, slot, 0, &before, &after) && after == LEDGER_FREE) {"
     "redeem, overtaken twice")
   plant_crash(slot_freed_first recovery.c
-    "        shared_recover(&member->shared, (unsigned)__builtin_ctzll(left));"
-    "        slots_free(member->memory, &member->geometry, (unsigned)__builtin_ctzll(left));
-        shared_recover(&member->shared, (unsigned)__builtin_ctzll(left));"
-    "(recover|leave)")
+    "        shared_recover(&member->shared, dead | LEDGER_MARK);"
+    "        slots_free(member->memory, &member->geometry, (unsigned)__builtin_ctzll(dead));
+        shared_recover(&member->shared, dead | LEDGER_MARK);"
+    "recover")
   plant_crash(dead_waiters_kept recovery.c
     "(void)fetch_and_seq(&member->shared.waiting->slots, ~dead);"
     ""

@@ -264,6 +264,93 @@ static void random_calls_do_what_bytes_do(void) {
     }
 }
 
+/* How many runs the indices are, as they stand. */
+static uint64_t runs_of(const uint64_t *out, uint64_t n) {
+    uint64_t runs = 1;
+    for (uint64_t i = 1; i < n; i++) {
+        runs += out[i] != out[i - 1] + 1;
+    }
+    return runs;
+}
+
+/* The fewest runs that have n free bits: the longest ones. */
+static uint64_t fewest_runs(uint64_t n) {
+    static uint64_t of_length[2001];
+    memset(of_length, 0, sizeof of_length);
+    for (uint64_t bit = 0, run = 0; bit <= bitmap.bits; bit++) {
+        if (bit < bitmap.bits && !model[bit]) {
+            run++;
+        } else {
+            of_length[run]++;
+            run = 0;
+        }
+    }
+    uint64_t runs = 0;
+    for (uint64_t length = bitmap.bits; length > 0; length--) {
+        for (; of_length[length] && n > 0; of_length[length]--) {
+            n -= n < length ? n : length;
+            runs++;
+        }
+    }
+    return runs;
+}
+
+static void packed_takes_the_fewest_runs_there_are(void) {
+    static uint64_t out[2000];
+    for (int round = 0; round < 400; round++) {
+        uint64_t bits = 1 + check_below(2000), kept = 1 + check_below(40);
+        make(bits);
+        CHECK(bitmap_claim_run(&bitmap, bits), ==, 0);
+        model_take(0, bits);
+        for (uint64_t bit = 0; bit < bits; bit++) {
+            if (check_below(kept) && bitmap_release(&bitmap, bit)) {
+                model[bit] = 0;
+            }
+        }
+        uint64_t free = bits - model_count(), n = free ? 1 + check_below(free) : 0, fewest = fewest_runs(n);
+        CHECK(n == 0 || bitmap_claim_packed(&bitmap, n, out), ==, true);
+        if (n) {
+            CHECK(runs_of(out, n), <=, fewest); /* two may touch across what was wanted of them */
+        }
+        for (uint64_t i = 0; i < n; i++) {
+            model_take(out[i], 1);
+        }
+        agrees();
+        unmake();
+    }
+}
+
+/* The least processor time of a few tries of taking a quarter of a checkered bitmap, packed. */
+static double packed_time(uint64_t bits) {
+    uint64_t *out = malloc(bits / 4 * sizeof *out);
+    double least = 1e9;
+    make(bits);
+    CHECK(bitmap_claim_run(&bitmap, bits), ==, 0);
+    for (uint64_t bit = 0; bit < bits; bit += 2) {
+        (void)bitmap_release(&bitmap, bit);
+    }
+    for (int tries = 0; tries < 5; tries++) {
+        clock_t began = clock();
+        CHECK(bitmap_claim_packed(&bitmap, bits / 4, out), ==, true);
+        double took = (double)(clock() - began) / CLOCKS_PER_SEC;
+        least = took < least ? took : least;
+        for (uint64_t i = 0; i < bits / 4; i++) {
+            (void)bitmap_release(&bitmap, out[i]);
+        }
+    }
+    unmake();
+    free(out);
+    return least;
+}
+
+static void packed_takes_time_in_proportion_to_what_it_takes(void) {
+    double small = packed_time(1 << 16) + 1e-4, large = packed_time(1 << 20);
+    CHECK(large < 16 * 6 * small, ==, true); /* 16 times as much; were it squared, 256 times as long */
+    if (large >= 16 * 6 * small) {
+        printf("small %.6f s, large %.6f s\n", small, large);
+    }
+}
+
 int main(int argc, char **argv) {
     check_seed(argc, argv);
     RUN(a_fresh_bitmap_is_free_but_for_its_padding);
@@ -277,5 +364,7 @@ int main(int argc, char **argv) {
     RUN(a_second_view_sees_the_same_bits);
     RUN(cursors_begin_in_chunks_of_their_own);
     RUN(random_calls_do_what_bytes_do);
+    RUN(packed_takes_the_fewest_runs_there_are);
+    RUN(packed_takes_time_in_proportion_to_what_it_takes);
     return check_end();
 }

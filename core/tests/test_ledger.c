@@ -15,6 +15,8 @@ static const uint64_t ticket_counts[] = {0, 1, 2, 4096, 8190, 8191};
 static const uint64_t distances[] = {0, 1, 2, 3, (UINT64_C(1) << 24) - 1, UINT64_C(1) << 24, UINT64_C(1) << 60};
 #define DISTANCES (sizeof distances / sizeof *distances)
 
+#define MARK (UINT64_C(1) << 47)
+
 static uint64_t pack(struct parts parts) { return parts.state << 61 | parts.tickets << 48 | parts.holders; }
 
 static bool expect_valid(struct parts parts) {
@@ -120,13 +122,21 @@ static void steps_of(struct parts parts, uint64_t word) {
 
         after = parts;
         after.holders &= ~bit;
-        bool last = after.holders == 0 && after.tickets == 0;
+        bool last = (after.holders & ~MARK) == 0 && after.tickets == 0; /* a mark keeps nothing */
         expect(word, ledger_drop(word, slots[s]), held, last ? closing : after);
-        expect(word, ledger_recover(word, slots[s]), head && (parts.holders & bit), !live || last ? closing : after);
+        expect(word, ledger_recover(word, bit), head && (parts.holders & bit), !live || last ? closing : after);
+        for (unsigned o = s + 1; o < SLOTS; o++) { /* two are dead */
+            uint64_t both = bit | UINT64_C(1) << slots[o], named = parts.holders & both;
+            struct parts one = {LEDGER_IS_CLOSING, named & -named, 0}, left = parts;
+            left.holders &= ~both;
+            bool none = (left.holders & ~MARK) == 0 && left.tickets == 0;
+            expect(word, ledger_recover(word, both), head && named, !live || none ? one : left);
+        }
 
         for (unsigned t = 0; t < TICKETS; t++) {
             after = parts;
             after.tickets += ticket_counts[t];
+            after.holders = (after.holders & ~MARK) | bit; /* a new ticket takes the mark away */
             expect(word, ledger_share(word, slots[s], ticket_counts[t]), held && after.tickets <= 8191, after);
         }
         CHECK(ledger_share(word, slots[s], UINT64_MAX), ==, LEDGER_REFUSED);
@@ -135,11 +145,13 @@ static void steps_of(struct parts parts, uint64_t word) {
         after = parts;
         after.tickets -= after.tickets > 0;
         expect(word, ledger_take_ticket(word, slots[s]), held, after);
-
-        after = parts;
-        after.tickets = 0;
-        expect(word, ledger_drop_tickets(word, slots[s]), live, parts.holders ? after : closing);
     }
+    bool marked = live && parts.holders & MARK;
+    struct parts with = parts, without = {parts.state, parts.holders & ~MARK, 0},
+                 closing = {LEDGER_IS_CLOSING, MARK, 0};
+    with.holders |= MARK;
+    expect(word, ledger_mark(word), live && parts.tickets > 0, with);
+    expect(word, ledger_drop_tickets(word), marked, without.holders ? without : closing);
 }
 
 static void every_step_does_what_the_model_does_or_refuses(void) { for_each_word(steps_of); }
@@ -152,6 +164,15 @@ static void drop_undoes_hold_of_a_run_that_others_keep(void) {
         CHECK(ledger_is_live(word) && ledger_holders(word) == 0, ==, true);
         CHECK(ledger_drop(ledger_hold(word, slot), slot), ==, word);
     }
+}
+
+static void a_new_ticket_is_safe_from_whoever_dropped_older_ones(void) {
+    uint64_t word = ledger_mark(ledger_share(ledger_live(0), 0, 1));
+    uint64_t again = ledger_share(ledger_take_ticket(word, 0), 0, 1); /* one redeemed, one made: as many as before */
+    CHECK(ledger_tickets(again), ==, ledger_tickets(word));
+    CHECK(ledger_drop_tickets(word) != LEDGER_REFUSED, ==, true);
+    CHECK(again == word, ==, false);
+    CHECK(ledger_drop_tickets(again), ==, LEDGER_REFUSED);
 }
 
 /* Every word that can be reached from LIVE{0} with few tickets: all are valid, and none is a dead end. */
@@ -168,9 +189,11 @@ static void all_reachable_words_are_valid_and_lead_to_closing(void) {
             next[n++] = ledger_drop(seen[i], slot);
             next[n++] = ledger_tickets(seen[i]) < 4 ? ledger_share(seen[i], slot, 1) : LEDGER_REFUSED;
             next[n++] = ledger_take_ticket(seen[i], slot);
-            next[n++] = ledger_recover(seen[i], slot);
+            next[n++] = ledger_recover(seen[i], ledger_slot_bit(slot));
         }
-        next[n++] = ledger_drop_tickets(seen[i], 47);
+        next[n++] = ledger_mark(seen[i]);
+        next[n++] = ledger_drop_tickets(seen[i]);
+        next[n++] = ledger_recover(seen[i], LEDGER_MARK);
         bool leads_on = ledger_state(seen[i]) == LEDGER_IS_CLOSING;
         for (unsigned k = 0; k < n; k++) {
             bool known = next[k] == LEDGER_REFUSED;
@@ -185,8 +208,9 @@ static void all_reachable_words_are_valid_and_lead_to_closing(void) {
         }
         CHECK(leads_on, ==, true);
     }
-    /* 16 sets of holders with 0 to 4 tickets, but for nobody and none; CLOSING of four slots and of the one for tickets */
-    CHECK(count, ==, 16 * 5 - 1 + 5);
+    /* 16 sets of holders with 0 to 4 tickets, but for nobody and none, each without and with the mark; CLOSING of four slots and
+     * of the mark */
+    CHECK(count, ==, 2 * (16 * 5 - 1) + 5);
 }
 
 /* --- the record --- */
@@ -215,6 +239,7 @@ int main(void) {
     RUN(every_step_does_what_the_model_does_or_refuses);
     RUN(drop_undoes_hold_of_a_run_that_others_keep);
     RUN(all_reachable_words_are_valid_and_lead_to_closing);
+    RUN(a_new_ticket_is_safe_from_whoever_dropped_older_ones);
     RUN(a_record_comes_back_as_it_was_packed);
     return check_end();
 }

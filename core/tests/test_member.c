@@ -45,10 +45,10 @@ static uint64_t word_of(const struct shared_run *run) { return load_seq(&member.
 
 static void sound(void) {
     struct shared_fault fault = {SHARED_FAULT_NONE, 0};
-    uint64_t faults = 99, healed = 0;
-    CHECK(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure), ==, MEMBER_OK);
-    CHECK(faults, ==, 0);
-    if (faults) {
+    struct shared_audit audit;
+    CHECK(member_check(&member, PATIENCE, &fault, 1, &audit, &failure), ==, MEMBER_OK);
+    CHECK(audit.faults, ==, 0);
+    if (audit.faults) {
         printf("  first fault: kind %d at %llu\n", (int)fault.kind, (unsigned long long)fault.index);
     }
     CHECK(bitmap_summary_fault(&member.shared.bitmap), ==, BITMAP_NONE);
@@ -700,9 +700,10 @@ static void a_stopped_holder_of_the_gate_blocks_nobody_for_ever(void) {
     CHECK(member_attach(&other, name, 0.02, &failure), ==, MEMBER_BUSY);
     CHECK(failure.process, ==, child);
     struct shared_fault fault;
-    uint64_t faults, healed, tickets;
+    struct shared_audit audit;
+    uint64_t tickets;
     unsigned slots;
-    CHECK(member_check(&member, 0.02, &fault, 1, &faults, &healed, &failure), ==, MEMBER_BUSY);
+    CHECK(member_check(&member, 0.02, &fault, 1, &audit, &failure), ==, MEMBER_BUSY);
     CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_BUSY);
     CHECK(member_recover(&member, 0, -1, &slots, &tickets, &failure), ==, MEMBER_OK); /* nobody is dead */
     CHECK(member_unlink(&member, 0.02, &failure), ==, MEMBER_BUSY);
@@ -884,7 +885,8 @@ static void a_child_that_dies_at_once_is_recovered(void) {
 
 static void stray(void) {
     struct shared_run run = {0, 0, 0};
-    uint64_t word, faults, healed, tickets;
+    struct shared_audit audit;
+    uint64_t word, tickets;
     uint32_t extra;
     unsigned slots;
     bool freed;
@@ -896,7 +898,7 @@ static void stray(void) {
     CHECK(member_share(&member, &held, 1), ==, MEMBER_STRAY);
     CHECK(member_redeem(&member, &held), ==, MEMBER_STRAY);
     CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_STRAY);
-    CHECK(member_check(&member, 0, &fault, 1, &faults, &healed, &failure), ==, MEMBER_STRAY);
+    CHECK(member_check(&member, 0, &fault, 1, &audit, &failure), ==, MEMBER_STRAY);
     CHECK(member_unlink(&member, 0, &failure), ==, MEMBER_STRAY);
     CHECK(member_wait_enter(&member), ==, MEMBER_STRAY);
     member_fork_before(&member, true, 1); /* its child is a stray too */

@@ -28,7 +28,7 @@ static void unmake(void) {
 
 static void sound(void) {
     struct pool_fault fault = {0, 0};
-    uint64_t faults = pool_check(&pool, &fault, 1);
+    uint64_t in_transit, faults = pool_check(&pool, &fault, 1, &in_transit);
     CHECK(faults, ==, 0);
     if (faults) {
         printf("  first fault: kind %d at %llu\n", (int)fault.kind, (unsigned long long)fault.index);
@@ -149,26 +149,56 @@ static void runs_are_walked_in_order(void) {
 
 static void check_finds_each_kind_of_damage(void) {
     struct pool_fault faults[4];
+    uint64_t in_transit;
     make(100);
     CHECK(pool_allocate_run(&pool, 10), ==, 0);
     (void)bitmap_release(&pool.bitmap, 5);
-    CHECK(pool_check(&pool, faults, 4), ==, 2); /* 5 is marked and free, 6 follows a free block */
+    CHECK(pool_check(&pool, faults, 4, &in_transit), ==, 2); /* 5 is marked and free, 6 follows a free block */
     CHECK(faults[0].kind, ==, POOL_FAULT_CONTINUATION_FREE);
     CHECK(faults[0].index, ==, 5);
     CHECK(faults[1].kind, ==, POOL_FAULT_CONTINUATION_LOST);
     CHECK(faults[1].index, ==, 6);
-    CHECK(pool_check(&pool, NULL, 0), ==, 2);
+    CHECK(pool_check(&pool, NULL, 0, &in_transit), ==, 2);
     unmake();
     make(100);
     (void)bitmap_release(&pool.bitmap, 100); /* padding */
-    CHECK(pool_check(&pool, faults, 4), ==, 1);
+    CHECK(pool_check(&pool, faults, 4, &in_transit), ==, 1);
     CHECK(faults[0].kind, ==, POOL_FAULT_PAST_END);
     CHECK(faults[0].index, ==, 100);
     unmake();
     make(100);
     store_relaxed(&pool.bitmap.chunks[0], 0);
-    CHECK(pool_check(&pool, faults, 4), ==, 1);
+    CHECK(pool_check(&pool, faults, 4, &in_transit), ==, 1);
     CHECK(faults[0].kind, ==, POOL_FAULT_SUMMARY);
+    unmake();
+}
+
+static void a_claim_that_is_undone_wakes_who_waits(void) {
+    make(200);
+    CHECK(bitmap_claim_range(&pool.bitmap, 66, 1), ==, true);
+    CHECK(bitmap_claim_range(&pool.bitmap, 60, 8), ==, false); /* 60 to 63 go back */
+    CHECK(pool_wait_sequence(&pool), ==, 0);                   /* nobody waits */
+    pool_wait_enter(&pool);
+    CHECK(bitmap_claim_range(&pool.bitmap, 60, 8), ==, false);
+    CHECK(pool_wait_sequence(&pool), ==, 1);
+    CHECK(bitmap_claim_range(&pool.bitmap, 66, 2), ==, false); /* nothing was claimed, and nothing goes back */
+    CHECK(pool_wait_sequence(&pool), ==, 1);
+    pool_wait_leave(&pool);
+    (void)bitmap_release(&pool.bitmap, 66);
+    unmake();
+}
+
+static void a_child_marks_what_its_parents_threads_were_about_to(void) {
+    struct pool_fault fault;
+    uint64_t in_transit;
+    make(2000);
+    store_relaxed(&pool.bitmap.chunks[3], 0);
+    pool_wait_enter(&pool);
+    pool_wait_forget(&pool);
+    CHECK(half_load_seq(&pool.waiting), ==, 0);
+    CHECK(pool_check(&pool, &fault, 1, &in_transit), ==, 0);
+    CHECK(pool_allocate_run(&pool, 2000), ==, 0);
+    (void)pool_release(&pool, 0, 2000);
     unmake();
 }
 
@@ -553,6 +583,8 @@ int main(int argc, char **argv) {
     RUN(a_full_pool_refuses_until_something_is_freed);
     RUN(runs_are_walked_in_order);
     RUN(check_finds_each_kind_of_damage);
+    RUN(a_claim_that_is_undone_wakes_who_waits);
+    RUN(a_child_marks_what_its_parents_threads_were_about_to);
     RUN(random_calls_do_what_an_array_does);
     RUN(threads_never_share_a_block_and_leave_the_pool_empty);
     RUN(threads_in_one_word_never_share_a_block);

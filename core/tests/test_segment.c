@@ -77,13 +77,13 @@ static void a_fresh_segment_is_empty_and_sound(void) {
         struct segment_geometry g;
         struct shared shared;
         struct shared_fault fault;
-        uint64_t healed;
+        struct shared_audit audit;
         void *memory = made(&g, 64, few[c]);
         segment_view(&shared, memory, &g);
         CHECK(shared.blocks, ==, few[c]);
         CHECK(bitmap_count(&shared.bitmap), ==, 0);
-        CHECK(shared_check(&shared, 0, &fault, 1, &healed), ==, 0);
-        CHECK(healed, ==, 0);
+        shared_check(&shared, 0, true, &fault, 1, &audit);
+        CHECK(audit.faults + audit.healed + audit.in_transit, ==, 0);
         CHECK((char *)shared.ledger - (char *)memory, ==, g.ledger_at);
         CHECK((char *)shared.records - (char *)memory, ==, g.records_at);
         CHECK((char *)segment_slot(memory, &g, 46) - (char *)memory, ==, g.slots_at + 46 * 256);

@@ -59,16 +59,11 @@ cdef inline uint64_t few(_Mapping m, blocks) noexcept:
 cdef inline bint claim_few(_Mapping m, uint64_t n, uint64_t slack, shared_run *run) noexcept:
     """Claim a run without waiting, or looking for the dead."""
     if m.member != NULL:
-        return member_allocate(m.member, n, recorded(slack), run) == MEMBER_OK
+        return member_allocate(m.member, n, slack, run) == MEMBER_OK
     run.index = pool_allocate(m.core) if n == 1 else pool_allocate_run(m.core, n)
     run.blocks = n
     run.generation = 0
     return run.index != BITMAP_NONE
-
-
-cdef inline uint32_t recorded(uint64_t slack) noexcept:
-    """As much of the slack of a run as its record holds."""
-    return <uint32_t>min(slack, <uint64_t>0xFFFFFFFF)
 
 
 cdef bint attempt(_Mapping m, uint64_t n, uint64_t slack, bint many, shared_run *out) except -1:

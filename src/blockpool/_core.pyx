@@ -94,8 +94,6 @@ cdef double GATE_SECONDS = 5
 # Beyond these, a search leaves the GIL.
 cdef uint64_t MANY = 4096
 cdef uint64_t LARGE_POOL = 1 << 16
-# What check() calls a fault has stayed for so many seconds: somebody may have lost his turn between two steps.
-cdef double AT_REST = 0.2
 # What check() lists at most.
 cdef enum: FAULTS = 16
 # The page size is the best alignment that the start of a mapping promises.

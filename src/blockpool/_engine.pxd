@@ -22,10 +22,6 @@ cdef extern from "os.h" nogil:
     void os_yield()
 
 
-cdef extern from "os_shm.h" nogil:
-    void os_sleep(double seconds)
-
-
 cdef extern from "pool.h" nogil:
     const uint64_t BITMAP_NONE
     const uint64_t BITMAP_MOST
@@ -75,7 +71,7 @@ cdef extern from "pool.h" nogil:
     void pool_wait_sleep(pool *core, uint32_t sequence, double seconds)
     void pool_wait_leave(pool *core)
     void pool_wait_forget(pool *core)
-    uint64_t pool_check(pool *core, pool_fault *faults, uint64_t most)
+    uint64_t pool_check(pool *core, pool_fault *faults, uint64_t most, uint64_t *in_transit)
 
 
 cdef extern from "batch.h" nogil:
@@ -132,7 +128,7 @@ cdef extern from "<stdbool.h>":
 
 cdef extern from "shared.h" nogil:
     enum:
-        LEDGER_SLOTS
+        LEDGER_TICKET_SLOT
         LEDGER_MOST_TICKETS
         LEDGER_MOST_BLOCKS
 
@@ -159,10 +155,16 @@ cdef extern from "shared.h" nogil:
         SHARED_FAULT_HOLDER
         SHARED_FAULT_LOST
         SHARED_FAULT_PAST_END
+        SHARED_FAULT_HALF
 
     struct shared_fault:
         shared_fault_kind kind
         uint64_t index
+
+    struct shared_audit:
+        uint64_t faults
+        uint64_t healed
+        uint64_t in_transit
 
     uint64_t ledger_tickets(uint64_t word)
     uint64_t ledger_holders(uint64_t word)
@@ -249,7 +251,7 @@ cdef extern from "member.h" nogil:
     void member_leave(member *self, double gate_seconds)
     void member_unmap(member *self)
     member_status member_unlink(member *self, double gate_seconds, member_failure *failure)
-    member_status member_allocate(member *self, uint64_t n, uint32_t slack, shared_run *run)
+    member_status member_allocate(member *self, uint64_t n, uint64_t slack, shared_run *run)
     member_status member_drop(member *self, const shared_run *run, c_bool *freed)
     member_status member_free(member *self, const shared_run *run, uint64_t *word, uint32_t *extra)
     member_status member_share(member *self, const shared_run *run, uint64_t n)
@@ -258,8 +260,8 @@ cdef extern from "member.h" nogil:
     member_status member_redeem(member *self, shared_run *run)
     member_status member_recover(member *self, double gate_seconds, double ticket_seconds, unsigned *slots,
                                  uint64_t *tickets, member_failure *failure)
-    member_status member_check(member *self, double gate_seconds, shared_fault *faults, uint64_t most, uint64_t *count,
-                               uint64_t *healed, member_failure *failure)
+    member_status member_check(member *self, double gate_seconds, shared_fault *faults, uint64_t most,
+                               shared_audit *audit, member_failure *failure)
     void member_count(member *self, uint64_t allocated, member_counts *counts)
     int member_process(const member *self, unsigned slot)
     member_status member_identify(const char *name, unsigned char *id)

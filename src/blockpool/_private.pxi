@@ -85,14 +85,9 @@ cdef list runs_private(_Mapping m):
 
 cdef check_private(_Mapping m):
     cdef pool_fault faults[FAULTS]
-    cdef uint64_t count, allocated, runs = 0, first = 0, n = 0, at = 0, i
-    cdef double until
+    cdef uint64_t count, in_transit, allocated, runs = 0, first = 0, n = 0, at = 0, i
     with nogil:
-        until = os_now() + AT_REST
-        count = pool_check(m.core, faults, FAULTS)
-        while count and os_now() < until:
-            os_sleep(AT_REST / 20)
-            count = pool_check(m.core, faults, FAULTS)
+        count = pool_check(m.core, faults, FAULTS, &in_transit)
         allocated = bitmap_count(&m.core.bitmap)
         while pool_next_run(m.core, at, &first, &n):
             runs += 1
@@ -101,7 +96,7 @@ cdef check_private(_Mapping m):
         raise corrupt([describe_fault(faults[i]) for i in range(min(count, <uint64_t>FAULTS))], count)
     allocated -= m.resting.blocks
     runs -= m.resting.count
-    return report("Audit", dict(blocks=m.blocks, allocated=allocated, runs=runs, healed=0))
+    return report("Audit", dict(blocks=m.blocks, allocated=allocated, runs=runs, in_transit=in_transit))
 
 
 cdef corrupt(list found, uint64_t count):

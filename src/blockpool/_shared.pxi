@@ -5,14 +5,13 @@
 cdef bint attempt_shared(_Mapping m, uint64_t n, uint64_t slack, bint many, shared_run *out) except -1:
     cdef uint64_t runs = n if many else 1, i
     cdef uint64_t length = 1 if many else n
-    cdef uint32_t kept = recorded(slack)
     cdef member_status status = MEMBER_OK
     for i in range(runs):
         if length > MANY or m.blocks > LARGE_POOL:
             with nogil:
-                status = member_allocate(m.member, length, kept, &out[i])
+                status = member_allocate(m.member, length, slack, &out[i])
         else:
-            status = member_allocate(m.member, length, kept, &out[i])
+            status = member_allocate(m.member, length, slack, &out[i])
         if status != MEMBER_OK:
             runs = i
             break
@@ -90,7 +89,7 @@ cdef int refuse_free(
 cdef list holders_of(_Mapping m, uint64_t word):
     """Process ids of the slots that hold a run."""
     cdef unsigned slot
-    return [member_process(m.member, slot) for slot in range(LEDGER_SLOTS) if word >> slot & 1]
+    return [member_process(m.member, slot) for slot in range(LEDGER_TICKET_SLOT) if word >> slot & 1]
 
 
 cdef oldest_of(const shared_totals *totals):
@@ -162,21 +161,14 @@ cdef list runs_shared(_Mapping m):
 
 cdef check_shared(_Mapping m):
     cdef shared_fault faults[FAULTS]
-    cdef uint64_t count = 0, healed = 0, runs = 0, word = 0, at = 0, i
+    cdef shared_audit audit
+    cdef uint64_t runs = 0, word = 0, at = 0, i
     cdef shared_totals totals
     cdef shared_run run
     cdef member_failure failure
     cdef member_status status
-    cdef uint64_t more = 0
-    cdef double until
     with nogil:
-        until = os_now() + AT_REST
-        while True:
-            status = member_check(m.member, GATE_SECONDS, faults, FAULTS, &count, &more, &failure)
-            healed += more
-            if status != MEMBER_OK or count == 0 or os_now() >= until:
-                break
-            os_sleep(AT_REST / 20)
+        status = member_check(m.member, GATE_SECONDS, faults, FAULTS, &audit, &failure)
         shared_count(&m.member.shared, &totals)
         while shared_next_run(&m.member.shared, at, &run, &word):
             runs += 1
@@ -185,9 +177,13 @@ cdef check_shared(_Mapping m):
         fail(m, status, 0)
     if status != MEMBER_OK:
         refuse(status, &failure, titled(m.name))
-    if count:
-        raise corrupt([describe_shared_fault(faults[i]) for i in range(min(count, <uint64_t>FAULTS))], count)
-    return report("Audit", dict(blocks=m.blocks, allocated=totals.allocated, runs=runs, healed=healed))
+    if audit.faults:
+        raise corrupt(
+            [describe_shared_fault(faults[i]) for i in range(min(audit.faults, <uint64_t>FAULTS))], audit.faults
+        )
+    return report("Audit", dict(
+        blocks=m.blocks, allocated=totals.allocated, runs=runs, healed=audit.healed, in_transit=audit.in_transit
+    ))
 
 
 cdef describe_shared_fault(shared_fault fault):
@@ -201,6 +197,8 @@ cdef describe_shared_fault(shared_fault fault):
         return f"the run at block {fault.index} is held by a process that is not attached"
     if fault.kind == SHARED_FAULT_LOST:
         return f"block {fault.index} is marked as allocated but nobody has it"
+    if fault.kind == SHARED_FAULT_HALF:
+        return f"the run at block {fault.index} was left half made or half freed"
     return f"bit {fault.index}, past the last block, was changed"
 
 

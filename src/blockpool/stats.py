@@ -130,12 +130,19 @@ class Audit:
         Blocks audited; of these allocated; and the runs they form.
     healed : int
         Bits of a shared pool that were clear though their block was allocated, and were set. This is no fault.
+    in_transit : int
+        Blocks of a shared pool that some process was perhaps allocating or freeing at that moment; one that is
+        stopped in the midst of it (by a signal, a debugger, a frozen container) leaves them so until it goes on or
+        dies. In a private pool, summaries of free blocks that another thread was about to correct. This is no fault
+        while other processes have the pool, or other threads of this process run; when nobody else can be at work,
+        it is one.
     """
 
     blocks: int
     allocated: int
     runs: int
     healed: int = 0
+    in_transit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,12 @@
 """`runs` and `check`: what is allocated, and bookkeeping that something wrote over."""
 
+import contextlib
 import dataclasses
 import os
+import signal
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +123,94 @@ def test_check_names_the_first_faults_and_counts_all(pool, bookkeeping):
     )
     assert "; and 16 more." in message
     pool.check()
+
+
+# --- others at work ---
+
+
+def _is_stopped(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_process_that_is_stopped_in_the_midst_is_no_damage(shared, peer):
+    """Wherever a signal stops a process, in allocating or freeing or between, check() of another one finds no fault."""
+    peer(f"""
+        pool = bp.Pool.attach({shared.name!r})
+        stop = threading.Event()
+        def churn():
+            while not stop.is_set():
+                pool.allocate(blocks=12).free()
+        thread = threading.Thread(target=churn)
+        thread.start()
+    """)
+    in_transit = []
+    for stop in range(150):
+        time.sleep(stop % 7 / 5000)
+        os.kill(peer.pid, signal.SIGSTOP)
+        try:
+            while not _is_stopped(peer.pid):
+                time.sleep(0.0001)
+            audit = shared.check()
+            assert audit == dataclasses.replace(shared.check(), healed=audit.healed)
+            in_transit.append(audit.in_transit)
+        finally:
+            os.kill(peer.pid, signal.SIGCONT)
+    assert max(in_transit) <= 12
+    peer("stop.set(); thread.join()")
+    assert shared.check() == bp.Audit(blocks=16, allocated=0, runs=0)
+
+
+@contextlib.contextmanager
+def _word(file, index, word):
+    """Put a word into the ledger for a while."""
+    at = 4096 + 47 * 256 + 8 * index
+    with file.open("r+b") as opened:
+        right = os.pread(opened.fileno(), 8, at)
+        os.pwrite(opened.fileno(), word.to_bytes(8, "little"), at)
+        yield
+        os.pwrite(opened.fileno(), right, at)
+
+
+def test_what_another_process_may_be_at_is_a_fault_when_there_is_none(shared, peers, file_of):
+    """A run half made, or a block that nobody has, is in transit while others are attached, and else a fault."""
+    file = file_of(shared.name)
+    other = peers()
+    with _word(file, 9, 2 << 61 | 1):
+        assert "the run at block 9 was left half made or half freed" in _corrupt(shared)
+        other(f"pool = bp.Pool.attach({shared.name!r})")
+        audit = shared.check()
+        assert (audit.allocated, audit.in_transit) == (1, 1)
+    audit = shared.check()
+    assert (audit.allocated, audit.in_transit) == (0, 1)
+    other("pool.close()")
+    message = _corrupt(shared)
+    assert "1 fault in the bookkeeping: block 9 is marked as allocated but nobody has it" in message
+    last = peers()
+    last(f"pool = bp.Pool.attach({shared.name!r})")
+    last.kill()
+    while shared.recover().processes == 0:
+        time.sleep(0.001)
+    assert shared.check() == bp.Audit(blocks=16, allocated=0, runs=0)
+
+
+def test_threads_that_sleep_hide_no_damage(pool, pool_name, bookkeeping, file_of):
+    """Other threads of the process are in the midst of nothing while they sleep: what is wrong then is a fault."""
+    done = threading.Event()
+    threads = [threading.Thread(target=done.wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        words = bookkeeping(pool)
+        kept = pool.allocate_many(16)
+        with pytest.raises(bp.PoolExhausted):
+            pool.allocate(blocks=2)
+        with words.changed(words.words, 0b110):
+            assert "summary 0 promises less room than there is" in _corrupt(pool)
+        del kept
+        shared = bp.Pool.create(64, 16, name=pool_name)
+        with _word(file_of(pool_name), 9, 2 << 61 | 1):
+            assert "block 9 was left half made" in _corrupt(shared)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
