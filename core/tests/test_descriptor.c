@@ -161,8 +161,8 @@ static void without_any_descriptor(bool closed) {
     CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_UNREACHABLE);
     CHECK(count(), ==, BLOCKS);
     struct shared_fault fault;
-    uint64_t faults, healed;
-    CHECK(member_check(&member, 0, &fault, 1, &faults, &healed, &failure), ==, MEMBER_UNREACHABLE);
+    struct shared_audit audit;
+    CHECK(member_check(&member, 0, &fault, 1, &audit, &failure), ==, MEMBER_UNREACHABLE);
     CHECK(member_unlink(&member, 0, &failure), ==, MEMBER_UNREACHABLE);
     member_fork_before(&member, true, PATIENCE);
     CHECK(member.child, ==, SLOTS_NONE);
@@ -200,7 +200,8 @@ static void restore_descriptors(void) { CHECK(setrlimit(RLIMIT_NOFILE, &before_l
 
 static void without_a_descriptor_every_call_says_so(void) {
     struct shared_fault fault;
-    uint64_t faults, healed, tickets;
+    struct shared_audit audit;
+    uint64_t tickets;
     unsigned slots = 99;
     struct shared_run run;
     char second[96];
@@ -223,7 +224,7 @@ static void without_a_descriptor_every_call_says_so(void) {
         CHECK(slots_used(member.memory, &member.geometry), ==, 3);
     }
     leave_descriptors(0);
-    CHECK(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure), ==, MEMBER_NO_DESCRIPTOR);
+    CHECK(member_check(&member, PATIENCE, &fault, 1, &audit, &failure), ==, MEMBER_NO_DESCRIPTOR);
     CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_NO_DESCRIPTOR);
     CHECK(member_recover(&member, PATIENCE, 0, &slots, &tickets, &failure), ==, MEMBER_NO_DESCRIPTOR);
     CHECK(recover(&slots), ==, MEMBER_OK); /* to look needs none */
@@ -349,7 +350,8 @@ static void *use_files(void *failed) {
 
 static void nothing_closes_a_file_of_another_thread(void) {
     unsigned failed = 0, slots;
-    uint64_t tickets, faults, healed;
+    struct shared_audit audit;
+    uint64_t tickets;
     struct shared_fault fault;
     pthread_t thread;
     make(true);
@@ -366,7 +368,7 @@ static void nothing_closes_a_file_of_another_thread(void) {
         CHECK(member_attach_through(&other, 0, member.file.number, id, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
         CHECK(member_identify(name, id), ==, MEMBER_OK);
         CHECK(member_recover(&member, PATIENCE, 1000, &slots, &tickets, &failure), ==, MEMBER_OK);
-        CHECK(member_check(&member, PATIENCE, &fault, 1, &faults, &healed, &failure), ==, MEMBER_OK);
+        CHECK(member_check(&member, PATIENCE, &fault, 1, &audit, &failure), ==, MEMBER_OK);
         member_fork_before(&member, true, PATIENCE);
         member_fork_parent(&member);
         CHECK(recover(&slots), ==, MEMBER_OK);
