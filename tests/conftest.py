@@ -10,6 +10,7 @@ import itertools
 import os
 import pickle
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -286,6 +287,45 @@ def run_script(tmp_path):
             timeout=timeout,
             check=False,
         )
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def run_in_small_shm():
+    """Run code in a fresh interpreter that has a /dev/shm of a few MiB to itself.
+
+    It must end well and say nothing on stderr.
+    """
+    unshare = shutil.which("unshare")
+    if unshare is None or os.geteuid() != 0:
+        pytest.skip("to mount a /dev/shm takes root and unshare(1)")
+
+    def run(code, mebibytes):
+        mount = f'mount -t tmpfs -o size={mebibytes}m tmpfs /dev/shm || exit 77; exec "$@"'
+        done = subprocess.run(
+            [
+                unshare,
+                "-m",
+                "sh",
+                "-c",
+                mount,
+                "sh",
+                sys.executable,
+                "-W",
+                "error",
+                "-c",
+                textwrap.dedent(code),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode == 77 or "unshare failed" in done.stderr:
+            pytest.skip("mounting is not permitted here: " + done.stderr.strip())
         assert (done.returncode, done.stderr) == (0, ""), done
         return done.stdout
 

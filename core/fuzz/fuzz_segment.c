@@ -147,7 +147,7 @@ static void prepare(struct segment *segment, uint64_t blocks) {
     int error;
     MUST(segment_plan(geometry, BLOCK, blocks));
     MUST(os_keep(os_memfd("blockpool-fuzz"), &segment->file) == 0);
-    MUST(os_reserve(segment->file.number, geometry->bytes) == 0);
+    MUST(os_reserve(segment->file.number, geometry->bytes, NULL) == 0);
     MUST(os_map_file(segment->file.number, geometry->bytes, &memory) == 0);
     segment->memory = memory;
     segment_make(memory, geometry);
@@ -371,7 +371,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         member_unmap(&member);
         look_for_stray_writes(segment, &judged);
     } else {
-        MUST(status == MEMBER_NO_POOL || status == MEMBER_NEWER || status == MEMBER_TRUNCATED ||
+        MUST(status == MEMBER_NO_POOL || status == MEMBER_OTHER_VERSION || status == MEMBER_TRUNCATED ||
              status == MEMBER_CORRUPT || status == MEMBER_NOT_FOUND || status == MEMBER_FULL);
     }
     return 0;

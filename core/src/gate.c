@@ -99,3 +99,20 @@ void gate_leave(int gate) {
     slots_gate_leave(gate);
     turn_end();
 }
+
+enum member_status gate_try(int file, struct member_failure *failure) {
+    uint64_t process = (uint64_t)os_process();
+    size_t at = offsetof(struct segment_header, gate_process);
+    int error = os_lock(file, SLOTS_GATE_BYTE);
+    if (error == 0) {
+        (void)os_write(file, at, &process, sizeof process);
+        return MEMBER_OK;
+    }
+    if (error == -EAGAIN) {
+        (void)os_read(file, at, &failure->process, sizeof failure->process);
+        return MEMBER_BUSY;
+    }
+    return member_refused(error, failure);
+}
+
+void gate_give_back(int file) { (void)os_unlock(file, SLOTS_GATE_BYTE); }

@@ -50,6 +50,8 @@ enum member_status member_refused(int error, struct member_failure *failure) {
     case EISDIR:
     case ENXIO:
         return MEMBER_NO_POOL;
+    case ECANCELED:
+        return MEMBER_STOPPED;
     case ENOSPC:
         failure->available = os_shm_available();
         return MEMBER_NO_ROOM;
@@ -102,30 +104,32 @@ static enum member_status take_slot(struct member *member, struct member_failure
     return MEMBER_OK;
 }
 
-/* Judges an open file, and keeps a private copy of its geometry. */
-static enum member_status judge(struct member *member, struct member_failure *failure) {
-    struct os_file file;
-    int error = os_stat(member->file.number, &file);
+enum member_status member_judge(int file, struct os_file *status, struct segment_geometry *geometry,
+                                struct member_failure *failure) {
+    int error = os_stat(file, status);
     if (error) {
         return member_refused(error, failure);
     }
-    if (file.owner != os_user()) {
+    if (status->owner != os_user()) {
         return MEMBER_FORBIDDEN;
     }
-    if (!file.regular) {
+    if (!status->regular) {
         return MEMBER_NO_POOL;
     }
-    error = os_read(member->file.number, &member->geometry, sizeof member->geometry);
+    error = os_read(file, 0, geometry, sizeof *geometry);
     if (error) {
-        return file.bytes < sizeof member->geometry ? MEMBER_NO_POOL : member_refused(error, failure);
+        return status->bytes < sizeof *geometry ? MEMBER_NO_POOL : member_refused(error, failure);
     }
-    switch (segment_judge(&member->geometry, file.bytes)) {
+    switch (segment_judge(geometry, status->bytes)) {
     case SEGMENT_OK:
         return MEMBER_OK;
     case SEGMENT_NO_POOL:
         return MEMBER_NO_POOL;
-    case SEGMENT_NEWER:
-        return MEMBER_NEWER;
+    case SEGMENT_OTHER:
+        failure->version = geometry->version;
+        (void)os_read(file, offsetof(struct segment_header, made_by), failure->made_by, sizeof failure->made_by);
+        failure->made_by[sizeof failure->made_by - 1] = 0;
+        return MEMBER_OTHER_VERSION;
     case SEGMENT_TRUNCATED:
         return MEMBER_TRUNCATED;
     default:
@@ -138,7 +142,8 @@ static enum member_status judge(struct member *member, struct member_failure *fa
 static enum member_status join(struct member *member, const unsigned char *id, double gate_seconds,
                                struct member_failure *failure) {
     int gate;
-    enum member_status status = judge(member, failure);
+    struct os_file file;
+    enum member_status status = member_judge(member->file.number, &file, &member->geometry, failure);
     if (status == MEMBER_OK && id && memcmp(id, member->geometry.id, SEGMENT_ID_BYTES) != 0) {
         status = MEMBER_NOT_FOUND;
     }
@@ -219,6 +224,7 @@ static enum member_status build(struct member *member, const struct member_reque
     if (!segment_plan(geometry, request->block_size, request->blocks)) {
         return MEMBER_NO_ROOM;
     }
+    failure->asked = geometry->bytes;
     geometry->flags = request->permanent ? SEGMENT_PERMANENT : 0;
     int error = os_random(geometry->id, sizeof geometry->id);
     if (error) {
@@ -245,7 +251,7 @@ static enum member_status build(struct member *member, const struct member_reque
     if (geometry->bytes > failure->available) {
         return MEMBER_NO_ROOM;
     }
-    error = os_reserve(member->file.number, geometry->bytes);
+    error = os_reserve(member->file.number, geometry->bytes, &request->pause);
     if (error == 0 && !request->name) {
         error = os_seal(member->file.number);
     }
@@ -263,33 +269,28 @@ static enum member_status build(struct member *member, const struct member_reque
     return status;
 }
 
-/* Removes the pool of that name if it is a leftover: attaching finds that out. */
-enum member_status member_sweep_name(const char *name, double gate_seconds, struct member_failure *failure) {
-    struct member other;
-    enum member_status status = member_attach(&other, name, gate_seconds, failure);
-    if (status == MEMBER_OK) {
-        member_leave(&other, gate_seconds);
-        member_unmap(&other);
-        return MEMBER_EXISTS;
-    }
-    if (status == MEMBER_NOT_FOUND) {
-        return MEMBER_OK;
-    }
-    return status == MEMBER_BUSY || status == MEMBER_FORBIDDEN ? status : MEMBER_EXISTS;
-}
-
 enum member_status member_create(struct member *member, const struct member_request *request,
                                  struct member_failure *failure) {
+    static atomic_word swept; /* whether this process, or the one that it was forked from, has */
     member_reset(member);
     *failure = (struct member_failure){0};
+    if (load_relaxed(&swept) == 0) {
+        store_relaxed(&swept, 1);
+        (void)member_sweep();
+    }
     enum member_status status = build(member, request, failure);
+    if (status == MEMBER_NO_ROOM) {
+        member_unmap(member);
+        (void)member_sweep();
+        status = build(member, request, failure);
+    }
     for (int tries = 0; status == MEMBER_OK && request->name && tries < STARTS_OVER; tries++) {
         int error = os_shm_link(member->file.number, request->name);
         if (error == 0) {
             snprintf(member->name, sizeof member->name, "%s", request->name);
             return MEMBER_OK;
         }
-        status = error == -EEXIST ? member_sweep_name(request->name, request->gate_seconds, failure)
+        status = error == -EEXIST ? member_remove_leftover(request->name, request->gate_seconds, failure)
                                   : member_refused(error, failure);
     }
     if (status == MEMBER_OK && !request->name) {
@@ -331,21 +332,6 @@ void member_leave(struct member *member, double gate_seconds) {
     gate_leave(gate);
 }
 
-enum member_status member_unlink(struct member *member, double gate_seconds, struct member_failure *failure) {
-    int gate;
-    *failure = (struct member_failure){0};
-    if (member_is_stray(member)) {
-        return MEMBER_STRAY;
-    }
-    enum member_status status = gate_enter(member, gate_seconds, &gate, failure);
-    if (status != MEMBER_OK) {
-        return status;
-    }
-    int error = remove_name(member);
-    gate_leave(gate);
-    return error ? member_refused(error, failure) : MEMBER_OK;
-}
-
 /* --- looking --- */
 
 void member_count(struct member *member, uint64_t allocated, struct member_counts *counts) {
@@ -374,7 +360,7 @@ enum member_status member_identify(const char *name, unsigned char id[SEGMENT_ID
     turn_take();
     int file = os_shm_open(name), error = file;
     if (file >= 0) {
-        error = os_read(file, &geometry, sizeof geometry);
+        error = os_read(file, 0, &geometry, sizeof geometry);
         os_close(file);
     }
     turn_end();

@@ -32,7 +32,7 @@ enum member_status {
     MEMBER_NOT_FOUND,     /* no pool of that name */
     MEMBER_FORBIDDEN,     /* another user's, or not to be opened */
     MEMBER_NO_POOL,       /* the file holds something else */
-    MEMBER_NEWER,         /* the file is of a newer version */
+    MEMBER_OTHER_VERSION, /* the file is a pool of another layout version, older or newer */
     MEMBER_TRUNCATED,     /* the file's size is not what its header says */
     MEMBER_NO_ROOM,       /* not so much memory */
     MEMBER_NO_DESCRIPTOR, /* the process, or the system, has as many files open as it may */
@@ -41,14 +41,20 @@ enum member_status {
     MEMBER_NO_DIRECTORY,  /* there is no directory of shared memory */
     MEMBER_UNREACHABLE,   /* the program closed the pool's descriptor, and nobody else has the file open */
     MEMBER_SYSTEM,        /* the kernel refused otherwise: see .error */
+    MEMBER_STOPPED,       /* the request's pause said so */
     MEMBER_LOCKED,        /* another thread of this process is at it, or forks: let it run, and call again */
 };
 
 /* What a failure was about. */
 struct member_failure {
-    int error;          /* negative errno, of what the kernel refused */
-    uint64_t process;   /* who has the gate, of MEMBER_BUSY; this process when it is another of its threads */
-    uint64_t available; /* bytes, of MEMBER_NO_ROOM */
+    int error;                /* negative errno, of what the kernel refused */
+    uint64_t process;         /* who has the gate, of MEMBER_BUSY; this process when it is another of its threads */
+    uint64_t asked;           /* bytes with all bookkeeping, of MEMBER_NO_ROOM */
+    uint64_t available;       /* bytes, of MEMBER_NO_ROOM */
+    enum member_status found; /* what has the name, of MEMBER_EXISTS: MEMBER_OK for a pool */
+    uint32_t version;         /* of the layout, of MEMBER_OTHER_VERSION */
+    /* the release of the library that made it, of MEMBER_OTHER_VERSION; empty when it does not say */
+    char made_by[SEGMENT_MADE_BY_BYTES];
 };
 
 struct member {
@@ -75,10 +81,12 @@ struct member_request {
     const char *name; /* NULL for a pool without one */
     uint64_t block_size, blocks;
     bool permanent;
-    double gate_seconds; /* how long to wait for the gate */
+    double gate_seconds;   /* how long to wait for the gate */
+    struct os_pause pause; /* asked while the kernel finds the memory */
 };
 
-/* Makes a pool and becomes its first member. May wait for the gate of a leftover of that name. */
+/* Makes a pool and becomes its first member. May wait for the gate of a leftover of that name. The first call of a process
+ * sweeps, and so does one for which there is no room. */
 enum member_status member_create(struct member *member, const struct member_request *request,
                                  struct member_failure *failure) __attribute__((warn_unused_result));
 
@@ -100,9 +108,10 @@ void member_leave(struct member *member, double gate_seconds);
 /* Unmaps everything. */
 void member_unmap(struct member *member);
 
-/* Removes the name; members go on. */
-enum member_status member_unlink(struct member *member, double gate_seconds, struct member_failure *failure)
-    __attribute__((warn_unused_result));
+/* Removes the name, if it still is that of the pool with this id, or, with NULL, whatever has it (a directory excepted:
+ * MEMBER_NO_POOL). Members go on. Waits for the gate of a pool. */
+enum member_status member_unlink(const char *name, const unsigned char *id, double gate_seconds,
+                                 struct member_failure *failure) __attribute__((warn_unused_result));
 
 /* Allocates a run of n blocks, with so much slack at its end. */
 enum member_status member_allocate(struct member *member, uint64_t n, uint64_t slack, struct shared_run *run)
@@ -168,9 +177,25 @@ void member_fork_before(struct member *member, bool share, double gate_seconds);
 void member_fork_parent(struct member *member);
 enum member_status member_fork_child(struct member *member) __attribute__((warn_unused_result));
 
-/* Removes what killed groups left behind: every pool in the directory of shared memory that is not permanent and has no living
- * process. Returns how many. */
+/* Removes what killed groups left behind: every pool of this user in the directory of shared memory that is not permanent and
+ * has no living process. It looks without joining, see sweep.c. Returns how many. */
 unsigned member_sweep(void);
+
+#define MEMBER_SURVEYED 3
+
+/* What takes room in the directory of shared memory and was not swept. */
+struct member_survey {
+    struct member_surveyed {
+        char name[OS_SHM_NAME_MOST + 1]; /* of the file */
+        uint64_t bytes;
+        enum member_status is;  /* MEMBER_OK, or why nobody can attach it */
+        bool used;              /* a process has it, or may have it */
+    } largest[MEMBER_SURVEYED]; /* the largest first */
+    uint64_t count, bytes;      /* of all */
+};
+
+/* Looks at all files of this user's that are named as pools are. */
+void member_survey(struct member_survey *survey);
 
 static inline bool member_is_stray(const struct member *member) {
     return member->alive == NULL || load_relaxed(member->alive) == 0;

@@ -4,7 +4,7 @@
  *     references.c  allocate, drop, hold, share, redeem, wait: what the process has
  *     recovery.c    what the dead held; the audit
  *     fork.c        the two halves of a fork
- *     sweep.c       pools that nobody has open any more
+ *     sweep.c       pools seen from outside: what has a name, removing it, sweeping
  *     gate.c        the gate, and the mutex of this process that goes with it
  *     descriptor.c  the descriptor by which a member reaches its segment
  */
@@ -28,6 +28,11 @@ void turn_begin_in_child(void);
 enum member_status gate_enter(struct member *member, double seconds, int *gate, struct member_failure *failure);
 void gate_leave(int gate);
 
+/* Tries to take the gate of a segment through the description `file` itself, for who has the turn and looks at it from outside; on
+ * MEMBER_OK it is to be given back. */
+enum member_status gate_try(int file, struct member_failure *failure);
+void gate_give_back(int file);
+
 /* --- descriptor.c --- */
 
 /* Makes what was opened, or an error of opening, the member's descriptor; for who has the turn since before it was opened. */
@@ -47,8 +52,9 @@ void member_reset(struct member *member);
 /* The status that an error of the kernel is. */
 enum member_status member_refused(int error, struct member_failure *failure);
 
-/* Removes the pool of that name if it is a leftover: attaching finds that out. */
-enum member_status member_sweep_name(const char *name, double gate_seconds, struct member_failure *failure);
+/* Judges an open file and copies its geometry. */
+enum member_status member_judge(int file, struct os_file *status, struct segment_geometry *geometry,
+                                struct member_failure *failure);
 
 /* --- recovery.c --- */
 
@@ -57,6 +63,12 @@ uint64_t member_dead_slots(const struct member *member);
 
 /* Brings back what these slots held, and frees them; under the gate. Returns how many there were. */
 unsigned member_recover_slots(struct member *member, uint64_t dead);
+
+/* --- sweep.c --- */
+
+/* Removes the pool of that name if it is a leftover. MEMBER_EXISTS when something has the name that is to stay: failure->found
+ * tells what. */
+enum member_status member_remove_leftover(const char *name, double gate_seconds, struct member_failure *failure);
 
 /* --- references.c --- */
 

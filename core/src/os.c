@@ -67,10 +67,17 @@ void os_unmap(void *memory, size_t bytes) {
     munmap((char *)memory - os_page_size(), whole_pages(bytes) + 2 * os_page_size());
 }
 
-int os_prefault(void *memory, size_t bytes) {
-    while (madvise(memory, whole_pages(bytes), MADV_POPULATE_WRITE) != 0) {
-        if (errno != EINTR && errno != EAGAIN) {
+int os_prefault(void *memory, size_t bytes, const struct os_pause *pause) {
+    size_t whole = whole_pages(bytes);
+    for (size_t at = 0; at < whole;) {
+        size_t length = whole - at < OS_PIECE ? whole - at : (size_t)OS_PIECE;
+        if (madvise((char *)memory + at, length, MADV_POPULATE_WRITE) == 0) {
+            at += length;
+        } else if (errno != EINTR && errno != EAGAIN) { /* interrupted, it keeps what it has made present */
             return -errno;
+        }
+        if (at < whole && !os_may_go_on(pause)) {
+            return -ECANCELED;
         }
     }
     return 0;

@@ -23,8 +23,23 @@ int os_map_private(size_t bytes, bool huge, void **memory);
 /* Gives back what os_map_private mapped. */
 void os_unmap(void *memory, size_t bytes);
 
-/* Makes every page of the range present and writable now; the range starts on a page boundary. -EINVAL before Linux 5.14. */
-int os_prefault(void *memory, size_t bytes);
+/* What is asked between two pieces of a long call of the kernel: whether to go on. The call ends with -ECANCELED if not. */
+struct os_pause {
+    bool (*may_go_on)(void *context);
+    void *context;
+};
+
+#define OS_PIECE ((uint64_t)64 << 20)
+#define OS_SMALLEST_PIECE ((uint64_t)256 << 10)
+
+/* Asks it; without one there is no end before the end. */
+static inline bool os_may_go_on(const struct os_pause *pause) {
+    return !pause || !pause->may_go_on || pause->may_go_on(pause->context);
+}
+
+/* Makes every page of the range present and writable now, piece by piece; the range starts on a page boundary. -EINVAL before
+ * Linux 5.14. */
+int os_prefault(void *memory, size_t bytes, const struct os_pause *pause);
 
 struct os_residency {
     uint64_t resident_bytes; /* backed by memory at this moment */

@@ -202,16 +202,27 @@ int os_open_of(pid_t process, int number) {
     return descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
 }
 
-int os_reserve(int file, uint64_t bytes) {
+int os_reserve(int file, uint64_t bytes, const struct os_pause *pause) {
     if (bytes > INT64_MAX / 2) {
         return -ENOSPC;
     }
     if (ftruncate(file, (off_t)bytes) != 0) {
         return -errno;
     }
-    while (fallocate(file, 0, 0, (off_t)bytes) != 0) {
-        if (errno != EINTR) {
+    /* In pieces: Linux before the mend of 2024 undoes what a signal interrupts, so that a program with a timer might
+     * never finish the whole; the pieces become smaller until one fits between two signals. */
+    uint64_t piece = OS_PIECE;
+    for (uint64_t at = 0; at < bytes;) {
+        uint64_t length = bytes - at < piece ? bytes - at : piece;
+        if (fallocate(file, 0, (off_t)at, (off_t)length) == 0) {
+            at += length;
+        } else if (errno != EINTR) {
             return -errno;
+        } else if (piece > OS_SMALLEST_PIECE) {
+            piece /= 2;
+        }
+        if (at < bytes && !os_may_go_on(pause)) {
+            return -ECANCELED;
         }
     }
     return 0;
@@ -243,15 +254,33 @@ int os_stat(int file, struct os_file *found) {
     return 0;
 }
 
-int os_read(int file, void *bytes, size_t count) {
-    ssize_t got = pread(file, bytes, count, 0);
+int os_shm_look(const char *name, struct os_file *found) {
+    char path[PATH_MAX];
+    struct stat status;
+    if (!path_of(name, path)) {
+        return -EINVAL;
+    }
+    if (lstat(path, &status) != 0) {
+        return -errno;
+    }
+    file_of(&status, found);
+    return 0;
+}
+
+int os_read(int file, uint64_t at, void *bytes, size_t count) {
+    ssize_t got = pread(file, bytes, count, (off_t)at);
+    return got < 0 ? -errno : (size_t)got == count ? 0 : -EIO;
+}
+
+int os_write(int file, uint64_t at, const void *bytes, size_t count) {
+    ssize_t got = pwrite(file, bytes, count, (off_t)at);
     return got < 0 ? -errno : (size_t)got == count ? 0 : -EIO;
 }
 
 bool os_shm_names(const char *name, const struct os_identity *identity) {
-    char path[PATH_MAX];
-    struct stat status;
-    return path_of(name, path) && lstat(path, &status) == 0 && is_of(&status, identity);
+    struct os_file found;
+    return os_shm_look(name, &found) == 0 && found.identity.inode == identity->inode &&
+           found.identity.device == identity->device;
 }
 
 uint64_t os_shm_available(void) {

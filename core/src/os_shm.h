@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "os.h"
+
 #define OS_SHM_NAME_MOST 200 /* the longest name of a file, without a slash */
 
 /* --- files --- */
@@ -69,8 +71,8 @@ int os_shm_list(const char *prefix, bool (*each)(const char *name, void *context
 /* Opens what descriptor `number` of a process refers to; process 0 is this one. */
 int os_open_of(pid_t process, int number);
 
-/* Sets the size and reserves every page of it; -ENOSPC when there is not so much room. */
-int os_reserve(int file, uint64_t bytes);
+/* Sets the size and reserves every page of it, piece by piece; -ENOSPC when there is not so much room. */
+int os_reserve(int file, uint64_t bytes, const struct os_pause *pause);
 
 /* Forbids for ever to change the size of a memfd. */
 int os_seal(int file);
@@ -88,8 +90,14 @@ struct os_file {
 
 int os_stat(int file, struct os_file *found);
 
-/* Reads the first `count` bytes; -EIO when there are not so many. */
-int os_read(int file, void *bytes, size_t count);
+/* Tells of the file that has the name, without opening it. */
+int os_shm_look(const char *name, struct os_file *found);
+
+/* Reads `count` bytes from offset `at`; -EIO when there are not so many. */
+int os_read(int file, uint64_t at, void *bytes, size_t count);
+
+/* Writes `count` bytes there. */
+int os_write(int file, uint64_t at, const void *bytes, size_t count);
 
 /* Whether the name still is that of the file. */
 bool os_shm_names(const char *name, const struct os_identity *identity);

@@ -40,6 +40,7 @@ void segment_make(void *memory, struct segment_geometry *geometry) {
     geometry->checksum = checksum_of(geometry);
     bitmap_view(&bitmap, (char *)memory + geometry->bitmap_at, geometry->blocks, true);
     header->geometry = *geometry;
+    memcpy(header->made_by, SEGMENT_LIBRARY, sizeof SEGMENT_LIBRARY);
 }
 
 enum segment_verdict segment_judge(const struct segment_geometry *geometry, uint64_t file_bytes) {
@@ -50,8 +51,8 @@ enum segment_verdict segment_judge(const struct segment_geometry *geometry, uint
     if (file_bytes < sizeof(struct segment_header)) {
         return SEGMENT_TRUNCATED;
     }
-    if (geometry->version > SEGMENT_VERSION) {
-        return SEGMENT_NEWER;
+    if (geometry->version != SEGMENT_VERSION && geometry->version != 0) { /* no version 0 was ever made */
+        return SEGMENT_OTHER;
     }
     if (geometry->checksum != checksum_of(geometry) || geometry->version != SEGMENT_VERSION ||
         !segment_plan(&planned, geometry->block_size, geometry->blocks) ||

@@ -17,10 +17,12 @@
 #include "shared.h"
 
 #define SEGMENT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
-#define SEGMENT_VERSION 1u
+#define SEGMENT_VERSION 1u                         /* of the layout */
+#define SEGMENT_LIBRARY "0.1.0" /* the release that makes such segments; a test compares it with the package's */
 #define SEGMENT_PAGE UINT64_C(4096)
 #define SEGMENT_SLOTS 47u /* for processes */
 #define SEGMENT_ID_BYTES 16u
+#define SEGMENT_MADE_BY_BYTES 24u
 #define SEGMENT_MOST_BYTES (UINT64_C(1) << 46)
 
 #define SEGMENT_PERMANENT 1u /* flags: stays until it is unlinked */
@@ -41,7 +43,7 @@ _Static_assert(sizeof(struct segment_geometry) == 104, "written to shared memory
 
 struct segment_header {
     struct segment_geometry geometry;
-    char apart[24];
+    char made_by[SEGMENT_MADE_BY_BYTES]; /* the release of the library, for people; empty in the oldest */
     struct shared_waiting waiting;
     atomic_word gate_process; /* who holds the gate, or held it last; for people */
     atomic_word gate_oldest;  /* who has waited for it longest, see gate.c */
@@ -65,7 +67,7 @@ _Static_assert(offsetof(struct segment_slot, allocations) == 128, "apart from wh
 enum segment_verdict {
     SEGMENT_OK,
     SEGMENT_NO_POOL,   /* no magic: something else */
-    SEGMENT_NEWER,     /* of a version that this library does not know */
+    SEGMENT_OTHER,     /* of another version of the layout */
     SEGMENT_DAMAGED,   /* checksum or numbers contradict */
     SEGMENT_TRUNCATED, /* the file is shorter or longer than it should be */
 };

@@ -1,31 +1,215 @@
-/* sweep.c: pools that killed groups left behind; see member.h. */
-#include "member_parts.h"
+/* sweep.c: pools seen from outside: what has a name, removing it, sweeping what the dead left; see member.h.
+ *
+ * A LOOK opens the file, reads copies of its header and of the slots, and probes the locks through that description. It takes
+ * no slot, maps nothing and mends nothing, so those who are attached cannot tell that somebody looked: a pool does not
+ * fill up with lookers, and its last member finds that it is the last and removes the name. Only a slot whose lock is
+ * certainly free is dead. What was seen is old when it has been seen; it decides nothing but what is worth a second look.
+ *
+ * A NAME IS REMOVED under the gate of the very file that has it. Members come and go under that gate, and look at the name when
+ * they have it: so what is true of the slots and the name there stays true until the gate is given back.
+ *
+ * The mutex of this process is held from the opening to the closing of a file, or a child forked meanwhile would inherit the
+ * description, and with it the gate, or the memory of a pool that is gone. Who waits for the gate of another process lets
+ * go of both, and looks again.
+ */
+#include <errno.h>
+#include <string.h>
 
-/* Which file has the name; false when there is none that may be opened. */
-static bool identify(const char *name, struct os_file *found) {
+#include "member_parts.h"
+#include "os.h"
+
+#define GATE_POLL 0.001 /* seconds between two tries */
+#define STARTS_OVER 100 /* a name that changes hands more often than this is somebody's malice */
+
+/* --- looking --- */
+
+/* A file under a name, opened; to be closed. */
+struct looked_at {
+    int file;
+    struct os_file status;
+    struct segment_geometry geometry;
+};
+
+/* Opens the file of that name and judges it. Takes the turn; whatever comes of it, look_end is to follow. */
+static enum member_status look(struct looked_at *at, const char *name, struct member_failure *failure) {
     turn_take();
-    int file = os_shm_open(name);
-    bool there = file >= 0 && os_stat(file, found) == 0;
-    if (file >= 0) {
-        os_close(file);
-    }
-    turn_end();
-    return there;
+    at->file = os_shm_open(name);
+    return at->file < 0 ? member_refused(at->file, failure)
+                        : member_judge(at->file, &at->status, &at->geometry, failure);
 }
 
-static bool sweep_one(const char *name, void *context) {
-    struct member_failure failure;
-    unsigned *swept = context;
-    struct os_file before, after;
-    if (identify(name, &before) && before.owner == os_user() && member_sweep_name(name, 0, &failure) == MEMBER_OK &&
-        !(identify(name, &after) && after.identity.inode == before.identity.inode)) {
-        ++*swept;
+static void look_end(struct looked_at *at) {
+    if (at->file >= 0) {
+        os_close(at->file);
+    }
+    turn_end();
+}
+
+/* Whether it is certain that no process has the pool. */
+static bool is_deserted(const struct looked_at *at) {
+    struct segment_slot slots[SEGMENT_SLOTS];
+    if (os_read(at->file, at->geometry.slots_at, slots, sizeof slots) != 0) {
+        return false;
+    }
+    for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
+        if (load_relaxed(&slots[slot].used) && os_is_locked(at->file, slot) != 0) {
+            return false;
+        }
     }
     return true;
 }
 
+static bool is_leftover(const struct looked_at *at) {
+    return !(at->geometry.flags & SEGMENT_PERMANENT) && is_deserted(at);
+}
+
+/* --- removing names --- */
+
+/* Removes a leftover, unless somebody is at its gate: MEMBER_BUSY; *removed tells whether this call did. MEMBER_OK when the name is
+ * free, or was at some time since. */
+static enum member_status try_to_remove(const char *name, bool *removed, struct member_failure *failure) {
+    struct looked_at at;
+    enum member_status status = look(&at, name, failure);
+    if (status == MEMBER_OK && !is_leftover(&at)) {
+        failure->found = MEMBER_OK;
+        status = MEMBER_EXISTS;
+    } else if (status == MEMBER_OK) {
+        status = gate_try(at.file, failure);
+        if (status == MEMBER_OK) {
+            if (os_shm_names(name, &at.status.identity) && is_deserted(&at)) {
+                *removed = os_shm_unlink(name) == 0;
+            }
+            gate_give_back(at.file);
+        }
+    } else if (status == MEMBER_NOT_FOUND) {
+        status = MEMBER_OK;
+    } else if (status == MEMBER_NO_POOL || status == MEMBER_OTHER_VERSION || status == MEMBER_TRUNCATED ||
+               status == MEMBER_CORRUPT) {
+        failure->found = status;
+        status = MEMBER_EXISTS;
+    }
+    look_end(&at);
+    return status;
+}
+
+enum member_status member_remove_leftover(const char *name, double gate_seconds, struct member_failure *failure) {
+    bool removed = false;
+    enum member_status status;
+    double deadline = os_now() + gate_seconds;
+    while ((status = try_to_remove(name, &removed, failure)) == MEMBER_BUSY && os_now() < deadline) {
+        os_sleep(GATE_POLL);
+    }
+    return status;
+}
+
+/* Removes the name, whose file was looked at; MEMBER_EXISTS when another file has it by now, MEMBER_BUSY when somebody is at the
+ * gate. */
+static enum member_status unlink_seen(const struct looked_at *at, enum member_status judged, const char *name,
+                                      const unsigned char *id, struct member_failure *failure) {
+    int error;
+    switch (judged) {
+    case MEMBER_NO_POOL:
+    case MEMBER_FORBIDDEN: /* by its mode: it is this user's */
+        if (id) {
+            return judged;
+        }
+        error = os_shm_unlink(name); /* nobody of this library takes turns for it */
+        break;
+    case MEMBER_OK:
+    case MEMBER_OTHER_VERSION:
+    case MEMBER_TRUNCATED:
+    case MEMBER_CORRUPT:
+        if (id && memcmp(at->geometry.id, id, SEGMENT_ID_BYTES) != 0) {
+            return MEMBER_NOT_FOUND;
+        }
+        judged = gate_try(at->file, failure);
+        if (judged != MEMBER_OK) {
+            return judged;
+        }
+        error = os_shm_names(name, &at->status.identity) ? os_shm_unlink(name) : -EEXIST;
+        gate_give_back(at->file);
+        break;
+    default: /* gone meanwhile, or the kernel refused to open it */
+        return judged;
+    }
+    return error ? member_refused(error, failure) : MEMBER_OK;
+}
+
+enum member_status member_unlink(const char *name, const unsigned char *id, double gate_seconds,
+                                 struct member_failure *failure) {
+    struct looked_at at;
+    struct os_file seen;
+    double deadline = os_now() + gate_seconds;
+    for (int tries = 0; tries < STARTS_OVER;) {
+        *failure = (struct member_failure){0};
+        int error = os_shm_look(name, &seen); /* what cannot be opened has an owner too */
+        if (error) {
+            return member_refused(error, failure);
+        }
+        if (seen.owner != os_user()) {
+            return MEMBER_FORBIDDEN;
+        }
+        enum member_status status = look(&at, name, failure);
+        status = unlink_seen(&at, status, name, id, failure);
+        look_end(&at);
+        if (status == MEMBER_BUSY && os_now() < deadline) {
+            os_sleep(GATE_POLL);
+        } else if (status == MEMBER_EXISTS) {
+            tries++;
+        } else {
+            return status;
+        }
+    }
+    return MEMBER_NOT_FOUND;
+}
+
+/* --- all of them --- */
+
+static bool sweep_one(const char *name, void *context) {
+    struct member_failure failure = {0};
+    unsigned *count = context;
+    bool removed = false;
+    (void)try_to_remove(name, &removed, &failure); /* who is at its gate takes care of it */
+    *count += removed;
+    return true;
+}
+
 unsigned member_sweep(void) {
-    unsigned swept = 0;
-    (void)os_shm_list("blockpool.", sweep_one, &swept);
-    return swept;
+    unsigned count = 0;
+    (void)os_shm_list("blockpool.", sweep_one, &count);
+    return count;
+}
+
+static bool survey_one(const char *name, void *context) {
+    struct member_failure failure = {0};
+    struct member_survey *survey = context;
+    struct member_surveyed one = {.bytes = 0};
+    struct looked_at at;
+    if (strlen(name) >= sizeof one.name) {
+        return true;
+    }
+    one.is = look(&at, name, &failure);
+    one.used = one.is == MEMBER_OK && !is_deserted(&at);
+    look_end(&at);
+    if (one.is != MEMBER_OK && one.is != MEMBER_OTHER_VERSION && one.is != MEMBER_TRUNCATED &&
+        one.is != MEMBER_CORRUPT) {
+        return true;
+    }
+    memcpy(one.name, name, strlen(name));
+    one.bytes = at.status.bytes;
+    survey->count++;
+    survey->bytes += one.bytes;
+    for (unsigned i = 0; i < MEMBER_SURVEYED; i++) {
+        if (one.bytes > survey->largest[i].bytes) {
+            struct member_surveyed smaller = survey->largest[i];
+            survey->largest[i] = one;
+            one = smaller;
+        }
+    }
+    return true;
+}
+
+void member_survey(struct member_survey *survey) {
+    memset(survey, 0, sizeof *survey);
+    (void)os_shm_list("blockpool.", survey_one, survey);
 }

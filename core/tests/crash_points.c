@@ -627,7 +627,8 @@ static void run_overtaken(bool goes_too) {
 /* --- a pool of the victim's own: created, and left by its last process --- */
 
 static char own_name[96];
-static const struct member_request own_request = {own_name, BLOCK, BLOCKS, false, PATIENCE};
+static const struct member_request own_request = {
+    .name = own_name, .block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
 
 static void create(void) { MUST(member_create(&own, &own_request, &failure) == MEMBER_OK); }
 
@@ -674,7 +675,7 @@ int main(void) {
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     MUST(board != MAP_FAILED);
     snprintf(name, sizeof name, "%s", process_name());
-    struct member_request request = {name, BLOCK, BLOCKS, false, PATIENCE};
+    struct member_request request = {.name = name, .block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
     MUST(member_create(&member, &request, &failure) == MEMBER_OK);
     pid_t children[SURVIVORS] = {start(survive_first), start(survive_second)};
     while (__builtin_popcountll(slots_used(member.memory, &member.geometry)) < 1 + (int)SURVIVORS) {

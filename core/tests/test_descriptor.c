@@ -18,7 +18,8 @@ static char name[96];
 
 static void make(bool named) {
     snprintf(name, sizeof name, "%s", process_name());
-    struct member_request request = {named ? name : NULL, 64, BLOCKS, false, PATIENCE};
+    struct member_request request = {
+        .name = named ? name : NULL, .block_size = 64, .blocks = BLOCKS, .gate_seconds = PATIENCE};
     memset(page->told, 0, sizeof page->told);
     CHECK(member_create(&member, &request, &failure), ==, MEMBER_OK);
 }
@@ -93,7 +94,7 @@ static void lost_and_found(bool named, bool unlinked) {
     make(named);
     pid_t child = start_holder(false);
     if (unlinked) {
-        CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
+        CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
     }
     int number = stranger_at(member.file.number);
     CHECK(recover(&slots), ==, MEMBER_OK);
@@ -128,8 +129,8 @@ static void its_name_may_be_another_pools_by_now(void) {
     unsigned slots = 99;
     make(true);
     pid_t child = start_holder(false);
-    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
-    struct member_request request = {name, 64, 1, false, PATIENCE};
+    CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
+    struct member_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
     static struct member second;
     CHECK(member_create(&second, &request, &failure), ==, MEMBER_OK);
     int number = stranger_at(member.file.number);
@@ -163,7 +164,6 @@ static void without_any_descriptor(bool closed) {
     struct shared_fault fault;
     struct shared_audit audit;
     CHECK(member_check(&member, 0, &fault, 1, &audit, &failure), ==, MEMBER_UNREACHABLE);
-    CHECK(member_unlink(&member, 0, &failure), ==, MEMBER_UNREACHABLE);
     member_fork_before(&member, true, PATIENCE);
     CHECK(member.child, ==, SLOTS_NONE);
     member_fork_parent(&member);
@@ -210,7 +210,8 @@ static void without_a_descriptor_every_call_says_so(void) {
     snprintf(second, sizeof second, "%s", process_name());
     unsigned descriptors = open_descriptors();
     for (unsigned n = 0; n < 2; n++) { /* one is for the file, one more for the lock */
-        struct member_request named = {second, 64, 1, false, PATIENCE}, unnamed = {NULL, 64, 1, false, PATIENCE};
+        struct member_request named = {.name = second, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE},
+                              unnamed = {.block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
         leave_descriptors(n);
         CHECK(member_create(&other, &named, &failure), ==, MEMBER_NO_DESCRIPTOR);
         CHECK(failure.error, ==, -EMFILE);
@@ -225,7 +226,7 @@ static void without_a_descriptor_every_call_says_so(void) {
     }
     leave_descriptors(0);
     CHECK(member_check(&member, PATIENCE, &fault, 1, &audit, &failure), ==, MEMBER_NO_DESCRIPTOR);
-    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_NO_DESCRIPTOR);
+    CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_NO_DESCRIPTOR);
     CHECK(member_recover(&member, PATIENCE, 0, &slots, &tickets, &failure), ==, MEMBER_NO_DESCRIPTOR);
     CHECK(recover(&slots), ==, MEMBER_OK); /* to look needs none */
     CHECK(slots, ==, 0);
@@ -254,7 +255,7 @@ static void where_no_mapping_fits(void) {
     struct rlimit limit;
     unsigned descriptors = open_descriptors();
     CHECK(getrlimit(RLIMIT_AS, &limit), ==, 0);
-    struct member_request request = {NULL, 4096, 1 << 14, false, PATIENCE};
+    struct member_request request = {.block_size = 4096, .blocks = 1 << 14, .gate_seconds = PATIENCE};
     limit.rlim_cur = 32 << 20;
     CHECK(setrlimit(RLIMIT_AS, &limit), ==, 0);
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_MAPPING);
@@ -287,7 +288,7 @@ static void where_no_proc_is(void) {
         tell(10, 1);
         return;
     }
-    struct member_request request = {name, 64, 1, false, PATIENCE};
+    struct member_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_PROC);
     request.name = NULL;
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_PROC);
@@ -314,7 +315,7 @@ static void where_no_directory_is(void) {
         tell(10, 1);
         return;
     }
-    struct member_request request = {name, 64, 1, false, PATIENCE};
+    struct member_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_DIRECTORY);
     CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
     CHECK(member_sweep(), ==, 0);
@@ -358,7 +359,8 @@ static void nothing_closes_a_file_of_another_thread(void) {
     half_store_seq(&busy, 1);
     CHECK(pthread_create(&thread, NULL, use_files, &failed), ==, 0);
     for (unsigned i = 0; i < 200; i++) {
-        struct member_request taken = {name, 64, 1, false, PATIENCE}, unnamed = {NULL, 64, 1, false, PATIENCE};
+        struct member_request taken = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE},
+                              unnamed = {.block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
         unsigned char id[SEGMENT_ID_BYTES] = "another pool's";
         CHECK(member_create(&other, &taken, &failure), ==, MEMBER_EXISTS);
         CHECK(member_create(&other, &unnamed, &failure), ==, MEMBER_OK);

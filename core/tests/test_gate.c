@@ -12,7 +12,7 @@ static struct member member, second;
 static struct member_failure failure;
 
 static void make(struct member *whose) {
-    struct member_request request = {NULL, 64, 70, false, PATIENCE};
+    struct member_request request = {.block_size = 64, .blocks = 70, .gate_seconds = PATIENCE};
     CHECK(member_create(whose, &request, &failure), ==, MEMBER_OK);
 }
 

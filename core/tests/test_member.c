@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <sys/mount.h>
 
 #include "member.h"
 
@@ -18,7 +17,8 @@ static char name[96];
 /* Creates `member` in a pool of a new name. */
 static void make_as(bool permanent) {
     snprintf(name, sizeof name, "%s", process_name());
-    struct member_request request = {name, BLOCK, BLOCKS, permanent, PATIENCE};
+    struct member_request request = {
+        .name = name, .block_size = BLOCK, .blocks = BLOCKS, .permanent = permanent, .gate_seconds = PATIENCE};
     memset(page->told, 0, sizeof page->told);
     CHECK(member_create(&member, &request, &failure), ==, MEMBER_OK);
 }
@@ -145,7 +145,7 @@ static void a_pool_lives_as_long_as_its_members(void) {
 
 static void a_taken_name_is_refused(void) {
     make();
-    struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+    struct member_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_EXISTS);
     CHECK(slots_used(member.memory, &member.geometry), ==, 1); /* the look at it left nothing behind */
     unmake();
@@ -168,19 +168,19 @@ static void a_permanent_pool_stays_until_it_is_unlinked(void) {
     CHECK(exists(name), ==, true);
     CHECK(attach(&member), ==, MEMBER_OK);
     CHECK(count(), ==, 0);
-    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
     CHECK(exists(name), ==, false);
     unmake();
 }
 
 static void members_go_on_after_unlink_and_leave_a_new_pool_of_that_name_alone(void) {
     make();
-    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
-    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
     struct shared_run run = allocate(2);
-    struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+    struct member_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
-    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
     CHECK(drop(&run), ==, true);
     end(&member);
     CHECK(exists(name), ==, true);
@@ -194,7 +194,7 @@ static void names_that_are_no_names_are_refused(void) {
     longest[sizeof longest - 1] = 0;
     const char *bad[] = {"", ".hidden", "a/b", "..", longest};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct member_request request = {bad[i], BLOCK, 10, false, 1};
+        struct member_request request = {.name = bad[i], .block_size = BLOCK, .blocks = 10, .gate_seconds = 1};
         CHECK(member_attach(&other, bad[i], 1, &failure), ==, MEMBER_SYSTEM);
         CHECK(failure.error, ==, -EINVAL);
         CHECK(member_create(&other, &request, &failure), ==, MEMBER_SYSTEM);
@@ -219,7 +219,7 @@ static void other_things_of_that_name_are_no_pools(void) {
         }
         fclose(out);
         CHECK(attach(&other), ==, MEMBER_NO_POOL);
-        struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+        struct member_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
         CHECK(member_create(&other, &request, &failure), ==, MEMBER_EXISTS);
         CHECK(exists(name), ==, true);
         unlink(path);
@@ -245,9 +245,14 @@ static void damaged_newer_and_cut_files_are_told_apart(void) {
     struct segment_geometry good = member.geometry, bad = good;
     int file = os_shm_open(name);
     off_t bytes = (off_t)good.bytes;
-    bad.version++;
-    CHECK(pwrite(file, &bad, sizeof bad, 0), ==, sizeof bad);
-    CHECK(attach(&other), ==, MEMBER_NEWER);
+    static const uint32_t versions[] = {SEGMENT_VERSION + 1, SEGMENT_VERSION + 100, UINT32_MAX};
+    for (unsigned i = 0; i < 3; i++) {
+        bad.version = versions[i];
+        CHECK(pwrite(file, &bad, sizeof bad, 0), ==, sizeof bad);
+        CHECK(attach(&other), ==, MEMBER_OTHER_VERSION);
+        CHECK(failure.version, ==, versions[i]);
+        CHECK(strcmp(failure.made_by, SEGMENT_LIBRARY), ==, 0);
+    }
     bad = good;
     bad.blocks++;
     CHECK(pwrite(file, &bad, sizeof bad, 0), ==, sizeof bad);
@@ -279,7 +284,7 @@ static void as_another_user(void) {
     CHECK(seteuid(65534), ==, 0);
     CHECK(attach(&other), ==, MEMBER_FORBIDDEN);
     CHECK(failure.error, ==, -EACCES);
-    struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+    struct member_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_FORBIDDEN);
 }
 
@@ -309,7 +314,8 @@ static void no_room_is_told_before_anything_is_reserved(void) {
     snprintf(name, sizeof name, "%s", process_name());
     const char *names[] = {name, NULL};
     for (unsigned i = 0; i < 2; i++) {
-        struct member_request request = {names[i], UINT64_C(1) << 36, 512, false, 1}; /* 32 TiB */
+        struct member_request request = {
+            .name = names[i], .block_size = UINT64_C(1) << 36, .blocks = 512, .gate_seconds = 1}; /* 32 TiB */
         CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_ROOM);
         CHECK(failure.available, >, 0);
         CHECK(failure.available, <, UINT64_C(1) << 45);
@@ -333,7 +339,7 @@ static void reach_memfd(void) {
 }
 
 static void a_pool_without_a_name_is_reached_through_its_process(void) {
-    struct member_request request = {NULL, BLOCK, BLOCKS, false, PATIENCE};
+    struct member_request request = {.block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
     CHECK(member_create(&member, &request, &failure), ==, MEMBER_OK);
     struct shared_run run = allocate(4);
     fill(&member, &run, 9);
@@ -548,7 +554,8 @@ static void attaching_recovers_the_dead(void) {
 }
 
 static void create_and_stay(void) {
-    struct member_request request = {name, BLOCK, BLOCKS, told(0) != 0, PATIENCE};
+    struct member_request request = {
+        .name = name, .block_size = BLOCK, .blocks = BLOCKS, .permanent = told(0) != 0, .gate_seconds = PATIENCE};
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
     struct shared_run run = allocate_in(&other, 7);
     CHECK(member_share(&other, &run, told(1)), ==, MEMBER_OK);
@@ -564,8 +571,7 @@ static void leave_behind(bool permanent, uint64_t tickets) {
     tell(1, tickets);
     pid_t child = start(create_and_stay);
     await(1);
-    kill_and_wait(child);
-    CHECK(exists(name), ==, true);
+    kill_and_wait(child); /* from here on, whatever program next makes a pool may sweep it */
 }
 
 static void what_a_killed_group_leaves_is_swept(void) {
@@ -573,7 +579,7 @@ static void what_a_killed_group_leaves_is_swept(void) {
     CHECK(attach(&other), ==, MEMBER_NOT_FOUND); /* tickets do not keep it */
     CHECK(exists(name), ==, false);
     leave_behind(false, 0);
-    struct member_request request = {name, BLOCK, 10, false, PATIENCE};
+    struct member_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
     CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
     CHECK(other.geometry.blocks, ==, 10);
     end(&other);
@@ -582,48 +588,8 @@ static void what_a_killed_group_leaves_is_swept(void) {
     CHECK(count(), ==, 7);
     struct shared_run run = redeem_told(&member, 2);
     CHECK(drop(&run), ==, true);
-    CHECK(member_unlink(&member, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
     unmake();
-}
-
-/* A directory of shared memory for this process alone, so that sweeping touches nothing of others. */
-static bool own_directory(void) {
-    return (unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
-           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=1m") == 0;
-}
-
-static void sweep_alone(void) {
-    if (!own_directory()) {
-        tell(10, 1);
-        return;
-    }
-    CHECK(member_sweep(), ==, 0);
-    leave_behind(false, 0);
-    char first[96];
-    snprintf(first, sizeof first, "%s", name);
-    leave_behind(true, 0);
-    FILE *text = fopen("/dev/shm/blockpool.text", "w");
-    fputs("no pool\n", text);
-    fclose(text);
-    make();
-    CHECK(member_sweep(), ==, 1);
-    CHECK(exists(first), ==, false);
-    CHECK(exists(name) && exists("blockpool.text"), ==, true);
-    CHECK(member_sweep(), ==, 0);
-    struct member_request large = {"blockpool.large", 4096, 1024, false, 1}; /* 4 MiB in a directory of 1 */
-    CHECK(member_create(&other, &large, &failure), ==, MEMBER_NO_ROOM);
-    CHECK(failure.available, <=, 1 << 20);
-    CHECK(failure.available, >, 0);
-    unmake();
-}
-
-static void sweep_removes_leftovers_and_nothing_else(void) {
-    tell(10, 0);
-    CHECK(ended(start(sweep_alone)), ==, 0);
-    if (told(10)) {
-        printf("skip: sweep (no right to mount a /dev/shm of its own)\n");
-    }
 }
 
 static void a_process_attaches(void) {
@@ -706,7 +672,7 @@ static void a_stopped_holder_of_the_gate_blocks_nobody_for_ever(void) {
     CHECK(member_check(&member, 0.02, &fault, 1, &audit, &failure), ==, MEMBER_BUSY);
     CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_BUSY);
     CHECK(member_recover(&member, 0, -1, &slots, &tickets, &failure), ==, MEMBER_OK); /* nobody is dead */
-    CHECK(member_unlink(&member, 0.02, &failure), ==, MEMBER_BUSY);
+    CHECK(member_unlink(name, member.geometry.id, 0.02, &failure), ==, MEMBER_BUSY);
     CHECK(failure.process, ==, child);
     CHECK(drop(&run), ==, true);
     kill_and_wait(child);
@@ -899,7 +865,6 @@ static void stray(void) {
     CHECK(member_redeem(&member, &held), ==, MEMBER_STRAY);
     CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_STRAY);
     CHECK(member_check(&member, 0, &fault, 1, &audit, &failure), ==, MEMBER_STRAY);
-    CHECK(member_unlink(&member, 0, &failure), ==, MEMBER_STRAY);
     CHECK(member_wait_enter(&member), ==, MEMBER_STRAY);
     member_fork_before(&member, true, 1); /* its child is a stray too */
     CHECK(member.child, ==, SLOTS_NONE);
@@ -1115,7 +1080,6 @@ int main(void) {
     RUN(what_a_killed_process_held_comes_back_and_the_rest_stays);
     RUN(attaching_recovers_the_dead);
     RUN(what_a_killed_group_leaves_is_swept);
-    RUN(sweep_removes_leftovers_and_nothing_else);
     RUN(recovery_computes_anew_what_a_dead_process_did_not_mark);
     RUN(the_48th_process_is_refused);
     RUN(a_stopped_holder_of_the_gate_blocks_nobody_for_ever);

@@ -103,7 +103,7 @@ static void prefaulting_makes_memory_resident_and_keeps_it(void) {
     ((char *)memory)[12345] = 42;
     CHECK(resident(memory, bytes), >, 0);
     CHECK(resident(memory, bytes), <, bytes);
-    CHECK(os_prefault(memory, bytes), ==, 0);
+    CHECK(os_prefault(memory, bytes, NULL), ==, 0);
     CHECK(resident(memory, bytes), ==, bytes);
     CHECK(((char *)memory)[12345], ==, 42);
     os_unmap(memory, bytes);

@@ -11,7 +11,7 @@ static void make(void) {
     memset(&geometry, 0, sizeof geometry);
     CHECK(segment_plan(&geometry, 64, 70), ==, true);
     CHECK(os_keep(os_memfd("blockpool-test"), &file), ==, 0);
-    CHECK(os_reserve(file.number, geometry.bytes), ==, 0);
+    CHECK(os_reserve(file.number, geometry.bytes, NULL), ==, 0);
     CHECK(os_map_file(file.number, geometry.bytes, &memory), ==, 0);
     segment_make(memory, &geometry);
 }

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from blockpool import _receive as _receive
-from blockpool._core import TRACEMALLOC_DOMAIN, Block, Pool, redeem, sweep
+from blockpool._core import TRACEMALLOC_DOMAIN, Block, Pool, redeem, sweep, unlink
 from blockpool._handles import Handle, Ticket
 from blockpool._index import IndexPool
 from blockpool.errors import (
@@ -26,6 +26,7 @@ from blockpool.errors import (
     PoolExists,
     PoolForbidden,
     PoolNotFound,
+    PoolVersion,
     StaleHandle,
     TooManyProcesses,
     TooManyTickets,
@@ -62,6 +63,7 @@ __all__ = [
     "PoolForbidden",
     "PoolNotFound",
     "PoolStats",
+    "PoolVersion",
     "Recovered",
     "Residency",
     "Run",
@@ -72,6 +74,7 @@ __all__ = [
     "WriteAfterFree",
     "redeem",
     "sweep",
+    "unlink",
 ]
 
 

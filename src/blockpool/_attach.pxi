@@ -44,26 +44,26 @@ cdef bint shares(on_fork) except -1:
     return on_fork == "share"
 
 
-cdef int refuse(member_status status, member_failure *failure, what) except -1:
-    """Raise what a failed attempt to make or attach a pool is."""
+cdef int refuse(member_status status, member_failure *failure, name) except -1:
+    """Raise what a failed attempt to make, attach or remove the pool of that name is."""
+    what = titled(name)
     if status == MEMBER_EXISTS:
+        if failure.found != MEMBER_OK:
+            raise PoolExists(unusable(failure.found, failure, name)[1])
         raise PoolExists(f"{what} exists already; attach it, choose another name, or unlink it")
     if status == MEMBER_NOT_FOUND:
         raise PoolNotFound(
             f"{what} does not exist: it was never made, or its last process has left, or its name was removed"
         )
+    if status == MEMBER_FORBIDDEN and failure.error:
+        raise PoolForbidden(
+            f"{what} belongs to another user, or the mode of its file was changed: {error_text(-failure.error)}"
+        )
     if status == MEMBER_FORBIDDEN:
         raise PoolForbidden(f"{what} belongs to another user; processes of one user can share a pool")
-    if status == MEMBER_NO_POOL:
-        raise PoolCorrupt(f"{what} is no pool: the file holds something else")
-    if status == MEMBER_NEWER:
-        raise PoolCorrupt(f"{what} was made by a newer version of blockpool; upgrade, or make the pool anew")
-    if status == MEMBER_TRUNCATED:
-        raise PoolCorrupt(
-            f"{what} is damaged: its file has another size than its header says; unlink it, and make it anew"
-        )
-    if status == MEMBER_CORRUPT:
-        raise PoolCorrupt(f"{what} is damaged: its header contradicts itself; unlink it, and make it anew")
+    if status in (MEMBER_NO_POOL, MEMBER_OTHER_VERSION, MEMBER_TRUNCATED, MEMBER_CORRUPT):
+        kind, why = unusable(status, failure, name)
+        raise kind(why)
     if status == MEMBER_FULL:
         raise TooManyProcesses(f"{what} has 47 processes attached, which is the most; let one leave first")
     if status == MEMBER_BUSY and failure.process == <uint64_t>getpid():
@@ -111,6 +111,31 @@ cdef titled(name):
     return "the pool" if name is None else f"pool {name!r}"
 
 
+cdef tuple unusable(member_status status, member_failure *failure, name):
+    """The exception and its message for a file that no process of this release can attach."""
+    what = titled(name)
+    if status == MEMBER_NO_POOL:
+        return PoolCorrupt, f"{what} is no pool: {foreign(name)}"
+    remedy = "" if name is None else f"; remove it with blockpool.unlink({name!r}), and make it anew"
+    if status == MEMBER_OTHER_VERSION:
+        made_by = (<bytes>failure.made_by).decode("ascii", "replace")
+        if not made_by.isprintable() or not made_by:
+            made_by = "older release" if failure.version < SEGMENT_VERSION else "newer release"
+        return PoolVersion, (
+            f"{what} was made by another release of blockpool, {made_by} (layout {failure.version}); this is "
+            f"{library()} (layout {SEGMENT_VERSION}); use one release in all processes, or choose another name"
+            + ("" if name is None else f"; what no process needs any more is removed by blockpool.unlink({name!r})")
+        )
+    if status == MEMBER_TRUNCATED:
+        return PoolCorrupt, f"{what} is damaged: its file has another size than its header says{remedy}"
+    return PoolCorrupt, f"{what} is damaged: its header contradicts itself{remedy}"
+
+
+cdef library():
+    """The release of this library."""
+    return (<bytes>SEGMENT_LIBRARY).decode()
+
+
 cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork):
     cdef member_request request
     cdef member_failure failure
@@ -136,20 +161,25 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     request.blocks = count
     request.permanent = bool(permanent)
     request.gate_seconds = GATE_SECONDS
+    cdef list raised = []
+    request.pause.may_go_on = let_signals_in
+    request.pause.context = <void *>raised
     for _ in range(100):  # it may vanish between the one attempt and the other
         m = new_member()
         with nogil:
             status = member_create(m.member, &request, &failure)
         if status == MEMBER_OK:
             break
+        if status == MEMBER_STOPPED:
+            raise raised[0]
         if status == MEMBER_NO_ROOM:
             raise PoolExhausted(
                 f"asked for {size * count} bytes ({count} blocks of {size}) of shared memory; "
-                f"{failure.available} bytes are available; ask for fewer or smaller blocks, "
+                f"{failure.available} bytes are available{surveyed()}; ask for fewer or smaller blocks, "
                 "free some memory, or make /dev/shm larger"
             )
         if status != MEMBER_EXISTS or not exist_ok:
-            refuse(status, &failure, titled(name))
+            refuse(status, &failure, name)
         try:
             m = attach_named(name, on_fork)
         except PoolNotFound:
@@ -165,7 +195,9 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     m = joined(m, fork_shares)
     if prefault:
         with nogil:
-            error = os_prefault(m.member.memory, m.member.geometry.bytes)
+            error = os_prefault(m.member.memory, m.member.geometry.bytes, &request.pause)
+        if raised:
+            raise raised[0]
         if error:
             raise PoolExhausted(f"{titled(name)}: the kernel cannot map every page: {error_text(-error)}")
     return m
@@ -189,7 +221,7 @@ cdef _Mapping attach_named(name, on_fork):
     with nogil:
         status = member_attach(m.member, file_chars, GATE_SECONDS, &failure)
     if status != MEMBER_OK:
-        refuse(status, &failure, titled(name))
+        refuse(status, &failure, name)
     return joined(m, fork_shares)
 
 
@@ -208,7 +240,7 @@ cdef _Mapping attach_found(pool_id, process):
         if status == MEMBER_OK:
             return joined(m, True)
         if status not in (MEMBER_NOT_FOUND, MEMBER_FORBIDDEN, MEMBER_NO_POOL):  # closed meanwhile, or not ours
-            refuse(status, &failure, "the pool")
+            refuse(status, &failure, None)
     raise PoolNotFound(
         "the pool is gone: its last process ended, or dropped its Pool, before this was received; keep the Pool open, "
         "in the parent say, until all is received, or make it with a name and permanent=True"
@@ -236,26 +268,109 @@ def _attach_pickled(text, fork_shares):
     return owner
 
 
-cdef int unlink_shared(_Mapping m) except -1:
+cdef c_bool let_signals_in(void *raised) noexcept with gil:
+    """Between two pieces of a long call: let Python handle signals; no more pieces if a handler raises."""
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<list>raised).append(error)
+        return False
+    return True
+
+
+cdef surveyed():
+    """For a message: the largest pools that could not be swept, and why."""
+    cdef member_survey_t survey
+    cdef member_surveyed *one
+    cdef size_t i
+    with nogil:
+        member_survey(&survey)
+    found = []
+    for i in range(min(survey.count, <uint64_t>MEMBER_SURVEYED)):
+        one = &survey.largest[i]
+        name = (<bytes>one.name).decode("ascii", "replace").removeprefix("blockpool.")
+        why = (
+            "in use" if one.used
+            else "permanent" if one.is_ == MEMBER_OK
+            else "of another release" if one.is_ == MEMBER_OTHER_VERSION
+            else "damaged"
+        )
+        found.append(f"{name!r} {one.bytes} bytes, {why}")
+    if not found:
+        return ""
+    more = f", and {survey.count - <uint64_t>len(found)} more" if survey.count > <uint64_t>len(found) else ""
+    return f"; pools there take {survey.bytes} bytes ({'; '.join(found)}{more})"
+
+
+cdef int unlink_named(name, bytes pool_id) except -1:
+    """Remove the name; with an id only from that pool."""
     cdef member_failure failure
     cdef member_status status
-    if m.member == NULL:
-        raise PoolNotFound("the pool is private: it has no name to remove")
+    cdef bytes file = file_name(name).encode()
+    cdef const char *file_chars = file
+    cdef const unsigned char *id = NULL
+    if pool_id is not None:
+        id = pool_id
     with nogil:
-        status = member_unlink(m.member, GATE_SECONDS, &failure)
-    if status == MEMBER_NOT_FOUND:
-        raise PoolNotFound(f"{titled(m.name)} has no name to remove: it never had one, or it was removed before")
-    if status == MEMBER_STRAY:
-        fail(m, status, 0)
+        status = member_unlink(file_chars, id, GATE_SECONDS, &failure)
+    if status == MEMBER_NOT_FOUND or (status == MEMBER_NO_POOL and pool_id is not None):
+        raise PoolNotFound(f"{titled(name)} has no name to remove: there is none, or it was removed before")
     if status != MEMBER_OK:
-        refuse(status, &failure, titled(m.name))
+        refuse(status, &failure, name)
     return 0
+
+
+cdef int unlink_pool(Pool owner) except -1:
+    """Remove the name of the pool that the object is, or was, a reference to."""
+    cdef _Mapping m
+    if owner.kept_id is None:
+        raise PoolNotFound("the pool is private: it has no name to remove")
+    if owner.kept_name is None:
+        raise PoolNotFound("the pool has no name to remove: it was made without one")
+    if owner.mapping is not None:
+        m = owner.opened()
+        if member_is_stray(m.member):
+            fail(m, MEMBER_STRAY, 0)
+    try:
+        unlink_named(owner.kept_name, owner.kept_id)
+    except PoolNotFound:
+        if owner.mapping is not None or not owner.may_have_ended:
+            raise
+    owner.may_have_ended = False
+    return 0
+
+
+def unlink(name):
+    """Remove the pool of that name, or whatever else has its name.
+
+    Also a pool that no process can attach, as it is damaged or was made by another release of blockpool; and a file
+    that is no pool. Who is attached goes on.
+
+    Parameters
+    ----------
+    name : str
+
+    Raises
+    ------
+    PoolNotFound
+        If there is nothing of that name.
+    PoolForbidden
+        If it is another user's.
+    PoolCorrupt
+        If it is a directory.
+    PoolBusy
+        If another process keeps everybody waiting.
+    TypeError, ValueError
+        If it is no name that a pool can have.
+    """
+    unlink_named(name, None)
 
 
 def sweep():
     """Remove what killed programs left behind.
 
-    That is every named pool of this user that is not permanent and has no living process.
+    That is every named pool of this user that is not permanent and has no living process. The first `Pool.create` of a
+    process does it too, and so does one that finds no room.
 
     Returns
     -------

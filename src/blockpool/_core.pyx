@@ -61,11 +61,11 @@ from os import environ
 from sys import flags, implementation
 from weakref import WeakSet, WeakValueDictionary
 
-from blockpool._handles import Handle, Ticket, file_name, find_descriptor
+from blockpool._handles import Handle, Ticket, file_name, find_descriptor, foreign
 from blockpool._sizes import parse_size, readable
 from blockpool.errors import (
     BlockInUse, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted, PoolExists, PoolForbidden,
-    PoolNotFound, StaleHandle, TooManyProcesses, TooManyTickets,
+    PoolNotFound, PoolVersion, StaleHandle, TooManyProcesses, TooManyTickets,
 )
 
 cdef extern from "Python.h":

@@ -3,6 +3,10 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 
+cdef extern from "<stdbool.h>":
+    ctypedef bint c_bool "bool"
+
+
 cdef extern from "os.h" nogil:
     struct os_residency_t "os_residency":
         uint64_t resident_bytes
@@ -15,7 +19,11 @@ cdef extern from "os.h" nogil:
     size_t os_page_size()
     int os_map_private(size_t size, bint huge, void **memory)
     void os_unmap(void *memory, size_t size)
-    int os_prefault(void *memory, size_t size)
+    struct os_pause:
+        c_bool (*may_go_on)(void *context) noexcept nogil
+        void *context
+
+    int os_prefault(void *memory, size_t size, const os_pause *pause)
     int os_residency(const void *memory, size_t size, os_residency_t *residency)
     void os_memory(os_memory_t *memory)
     double os_now()
@@ -122,10 +130,6 @@ cdef extern from "atomic.h" nogil:
     uint64_t load_seq(const atomic_word *word)
 
 
-cdef extern from "<stdbool.h>":
-    ctypedef bint c_bool "bool"
-
-
 cdef extern from "shared.h" nogil:
     enum:
         LEDGER_TICKET_SLOT
@@ -177,9 +181,14 @@ cdef extern from "shared.h" nogil:
 cdef extern from "member.h" nogil:
     enum:
         SEGMENT_ID_BYTES
+        SEGMENT_PERMANENT
+        SEGMENT_VERSION
+        MEMBER_SURVEYED
+    const char *SEGMENT_LIBRARY
     const uint64_t SEGMENT_MOST_BYTES
 
     struct segment_geometry:
+        uint32_t flags
         uint64_t block_size
         uint64_t blocks
         uint64_t bytes
@@ -204,7 +213,7 @@ cdef extern from "member.h" nogil:
         MEMBER_NOT_FOUND
         MEMBER_FORBIDDEN
         MEMBER_NO_POOL
-        MEMBER_NEWER
+        MEMBER_OTHER_VERSION
         MEMBER_TRUNCATED
         MEMBER_NO_ROOM
         MEMBER_NO_DESCRIPTOR
@@ -213,12 +222,17 @@ cdef extern from "member.h" nogil:
         MEMBER_NO_DIRECTORY
         MEMBER_UNREACHABLE
         MEMBER_SYSTEM
+        MEMBER_STOPPED
         MEMBER_LOCKED
 
     struct member_failure:
         int error
         uint64_t process
+        uint64_t asked
         uint64_t available
+        member_status found
+        uint32_t version
+        char *made_by
 
     struct member:
         shared shared
@@ -234,6 +248,7 @@ cdef extern from "member.h" nogil:
         uint64_t blocks
         bint permanent
         double gate_seconds
+        os_pause pause
 
     struct member_counts:
         uint64_t processes
@@ -273,4 +288,17 @@ cdef extern from "member.h" nogil:
     void member_fork_parent(member *self)
     member_status member_fork_child(member *self)
     unsigned member_sweep()
+
+    struct member_surveyed:
+        char *name
+        uint64_t bytes
+        member_status is_ "is"
+        bint used
+
+    struct member_survey_t "member_survey":
+        member_surveyed *largest
+        uint64_t count
+        uint64_t bytes
+
+    void member_survey(member_survey_t *survey)
     bint member_is_stray(const member *self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ _TEXT = re.compile(
     r"blockpool-(?P<kind>handle|ticket):(?P<id>[0-9a-f]{32}):(?P<index>[0-9]{1,8}):(?P<generation>[0-9]{1,13}):"
     r"(?P<process>[0-9]{1,10}):(?P<name>[A-Za-z0-9_.-]{0,180})"
 )
+
+_KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
 
 class Handle:
@@ -128,6 +131,24 @@ def file_name(name: object) -> str:
             f"name must be 1 to 180 letters, digits, '_', '-' and '.', not {name!r:.60}"
         )
     return f"blockpool.{name}"
+
+
+def foreign(name: str | None) -> str:
+    """Say what the file is that has the name of a pool and is none, and what to do about it."""
+    if name is None:
+        return "the file holds something else"
+    path = f"/dev/shm/{file_name(name)}"  # noqa: S108 - where pools are
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return "something else had the name, and is gone now; try again"
+    if stat.S_ISDIR(found.st_mode):
+        return f"a directory has the name; choose another name, or remove {path}"
+    if stat.S_ISREG(found.st_mode):
+        what = f"a file of {found.st_size} bytes that holds something else"
+    else:
+        what = _KINDS.get(stat.S_IFMT(found.st_mode), "a special file")
+    return f"{what} has the name; choose another name, or remove it with blockpool.unlink({name!r})"
 
 
 def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:

@@ -111,6 +111,8 @@ cdef int adopt(Pool owner, _Mapping mapping) except -1:
     owner.mapping = mapping
     owner.guard = mapping.guard
     owner.kept_name = mapping.name
+    owner.kept_id = mapping.id
+    owner.may_have_ended = mapping.member != NULL and not mapping.member.geometry.flags & SEGMENT_PERMANENT
     owner.quick = mapping if mapping.guard is None and mapping.forking is None else None
     mapping.pool_ref = PyWeakref_NewRef(owner, None)
     if mapping.owners is None:

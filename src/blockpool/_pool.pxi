@@ -56,6 +56,8 @@ cdef class Pool:
     # What outlives the closing.
     cdef object guard           # of debug mode
     cdef object kept_name
+    cdef bytes kept_id          # None for a private pool
+    cdef bint may_have_ended    # when its last process left, and with the pool its name
 
     def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None):
         if self.mapping is not None:
@@ -117,7 +119,7 @@ cdef class Pool:
         Raises
         ------
         PoolExists
-            If there is a pool of that name, or with `exist_ok` one of another geometry.
+            If there is a pool of that name, or with `exist_ok` one of another geometry; or a file that is no pool.
         PoolExhausted
             If there is not so much shared memory.
         PoolForbidden
@@ -149,7 +151,9 @@ cdef class Pool:
         PoolNotFound
             If there is no such pool.
         PoolCorrupt
-            If what has the name is no pool, or damaged, or of a newer version.
+            If what has the name is no pool, or damaged.
+        PoolVersion
+            If it was made by another release of blockpool, whose pools are laid out differently.
         PoolForbidden
             If it is another user's.
         TooManyProcesses
@@ -164,12 +168,15 @@ cdef class Pool:
     def unlink(self):
         """Remove the name of a shared pool. Who is attached goes on; nobody else can attach.
 
+        It works after `close` as well. A pool that is not permanent may have ended then, and its name with it: that is
+        as if this call had removed it. Another pool that has the name by now is left alone; see `blockpool.unlink`.
+
         Raises
         ------
         PoolNotFound
             If the name was removed before, or the pool has none.
         """
-        unlink_shared(self.opened())
+        unlink_pool(self)
 
     def recover(self, *, tickets_older_than=None):
         """Bring back what dead processes held. Allocation does this by itself when the pool is full.

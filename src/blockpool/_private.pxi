@@ -175,6 +175,10 @@ cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) excep
     cdef size_t nbytes
     cdef void *data = NULL
     cdef int error
+    cdef list raised = []
+    cdef os_pause pause
+    pause.may_go_on = let_signals_in
+    pause.context = <void *>raised
     os_memory(&machine)
     wanted = size * blocks
     limit = machine.available if prefault else machine.total
@@ -188,9 +192,11 @@ cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) excep
     with nogil:
         error = os_map_private(nbytes, huge_pages, &data)
         if error == 0 and prefault:
-            error = os_prefault(data, nbytes)
+            error = os_prefault(data, nbytes, &pause)
             if error:
                 os_unmap(data, nbytes)
+    if raised:
+        raise raised[0]
     if error:
         raise PoolExhausted(
             f"asked for {wanted} bytes ({blocks} blocks of {size}); the kernel refuses ({error_text(-error)}); "

@@ -176,7 +176,7 @@ cdef check_shared(_Mapping m):
     if status == MEMBER_STRAY:
         fail(m, status, 0)
     if status != MEMBER_OK:
-        refuse(status, &failure, titled(m.name))
+        refuse(status, &failure, m.name)
     if audit.faults:
         raise corrupt(
             [describe_shared_fault(faults[i]) for i in range(min(audit.faults, <uint64_t>FAULTS))], audit.faults
@@ -223,5 +223,5 @@ cdef recover_and_report(_Mapping m, double ticket_seconds):
     if status == MEMBER_STRAY:
         fail(m, status, 0)
     if status != MEMBER_OK:
-        refuse(status, &failure, titled(m.name))
+        refuse(status, &failure, m.name)
     return report("Recovered", dict(processes=slots, tickets=tickets))

@@ -18,6 +18,7 @@ __all__ = [
     "PoolExists",
     "PoolForbidden",
     "PoolNotFound",
+    "PoolVersion",
     "StaleHandle",
     "TooManyProcesses",
     "TooManyTickets",
@@ -79,6 +80,10 @@ class TooManyTickets(BlockPoolError):
 
 class PoolCorrupt(BlockPoolError):
     """The bookkeeping of the pool contradicts itself: something wrote over it."""
+
+
+class PoolVersion(BlockPoolError):
+    """The pool was made by another release of blockpool, older or newer, whose pools are laid out differently."""
 
 
 class BlockOverrun(BlockPoolError):

@@ -30,5 +30,7 @@ def blocks(block: Block) -> None:
     assert_type(blockpool.redeem(str(block.handle)), Block)
     assert_type(blockpool.redeem(bytes(block.handle)), Block)
     assert_type(blockpool.sweep(), int)
+    assert_type(blockpool.unlink("frames"), None)
+    blockpool.unlink(b"frames")  # type: ignore[arg-type]
     blockpool.redeem(3)  # type: ignore[arg-type]
     blockpool.redeem(handle=block.handle)  # type: ignore[call-arg]

@@ -20,6 +20,7 @@ FAMILY = {
     bp.StaleHandle: bp.InvalidBlock,
     bp.PoolExists: FileExistsError,
     bp.PoolNotFound: FileNotFoundError,
+    bp.PoolVersion: bp.BlockPoolError,
     bp.PoolForbidden: PermissionError,
     bp.PoolBusy: TimeoutError,
     bp.TooManyProcesses: bp.BlockPoolError,

@@ -298,7 +298,6 @@ def test_sweep_leaves_what_lives(shared, pool_names, peer, file_of):
         lambda pool: pool.check(),
         lambda pool: pool.recover(),
         lambda pool: pool.residency(),
-        lambda pool: pool.unlink(),
         lambda pool: pool.blocks,
         lambda pool: pool.address,
         lambda pool: [pool.__enter__()],
@@ -306,7 +305,7 @@ def test_sweep_leaves_what_lives(shared, pool_names, peer, file_of):
     ],
 )
 def test_a_closed_pool_refuses(shared, call):
-    """Every call but close raises PoolClosed; close does nothing."""
+    """Every call but close and unlink raises PoolClosed; close does nothing."""
     shared.close()
     shared.close()
     with pytest.raises(bp.PoolClosed):

@@ -1,0 +1,379 @@
+/* Tests of sweep.c: pools seen from outside, by processes with a directory of shared memory to themselves where they may have it. */
+#include "process.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+
+#include "member.h"
+
+#define BLOCK 4096u
+#define BLOCKS 40u
+#define PATIENCE PROCESS_PATIENCE
+
+static struct member_failure failure;
+
+static enum member_status create_as(struct member *member, const char *name, uint64_t blocks, bool permanent) {
+    struct member_request request = {
+        .name = name, .block_size = BLOCK, .blocks = blocks, .permanent = permanent, .gate_seconds = PATIENCE};
+    return member_create(member, &request, &failure);
+}
+
+static void end(struct member *member) {
+    member_leave(member, PATIENCE);
+    member_unmap(member);
+}
+
+static bool exists(const char *name) {
+    struct os_file found;
+    return os_shm_look(name, &found) == 0;
+}
+
+static char left_name[96];
+static uint64_t left_blocks;
+static bool left_permanent;
+
+static void create_and_stay(void) {
+    struct member member;
+    CHECK(create_as(&member, left_name, left_blocks, left_permanent), ==, MEMBER_OK);
+    reach(1);
+    stay();
+}
+
+/* Leaves a pool behind whose only process was killed. */
+static void leave_behind(const char *name, uint64_t blocks, bool permanent) {
+    snprintf(left_name, sizeof left_name, "%s", name);
+    left_blocks = blocks;
+    left_permanent = permanent;
+    pid_t child = start(create_and_stay);
+    await(1);
+    kill_and_wait(child);
+}
+
+static char path[256];
+
+static const char *path_of(const char *name) {
+    snprintf(path, sizeof path, "/dev/shm/%s", name);
+    return path;
+}
+
+static void write_text(const char *name) {
+    FILE *text = fopen(path_of(name), "w");
+    fputs("no pool\n", text);
+    fclose(text);
+}
+
+/* Makes the first pool of this process, so that its children do not sweep by themselves. */
+static void make_the_first(void) {
+    struct member member;
+    CHECK(create_as(&member, NULL, 1, false), ==, MEMBER_OK);
+    end(&member);
+}
+
+/* --- sweeping; with a directory of 1 MiB alone --- */
+
+static void sweep_removes_leftovers_and_nothing_else(void) {
+    struct member member;
+    make_the_first();
+    CHECK(member_sweep(), ==, 0);
+    leave_behind("blockpool.first", BLOCKS, false);
+    leave_behind("blockpool.second", BLOCKS, false);
+    leave_behind("blockpool.permanent", 1, true);
+    leave_behind("other.pool", 1, false);
+    write_text("blockpool.text");
+    CHECK(create_as(&member, "blockpool.living", 1, false), ==, MEMBER_OK);
+    CHECK(member_sweep(), ==, 2);
+    CHECK(exists("blockpool.first") || exists("blockpool.second"), ==, false);
+    CHECK(exists("blockpool.permanent") && exists("blockpool.living") && exists("blockpool.text"), ==, true);
+    CHECK(exists("other.pool"), ==, true); /* not named as pools of the package are */
+    CHECK(member_sweep(), ==, 0);
+    end(&member);
+}
+
+static void make_and_leave(void) {
+    struct member member;
+    CHECK(create_as(&member, "blockpool.other", 1, false), ==, MEMBER_OK);
+    CHECK(exists("blockpool.left"), ==, false);
+    leave_behind("blockpool.left", BLOCKS, false);
+    end(&member);
+    CHECK(create_as(&member, "blockpool.other", 1, false), ==, MEMBER_OK);
+    CHECK(exists("blockpool.left"), ==, true); /* not at every create: it looks at all files there */
+    end(&member);
+}
+
+static void the_first_create_of_a_process_sweeps(void) {
+    leave_behind("blockpool.left", BLOCKS, false);
+    CHECK(exists("blockpool.left"), ==, true);
+    CHECK(ended(start(make_and_leave)), ==, 0);
+}
+
+static void no_room_sweeps_before_it_is_told(void) {
+    struct member member, second;
+    CHECK(create_as(&member, "blockpool.small", 8, false), ==, MEMBER_OK);
+    for (unsigned round = 0; round < 3; round++) { /* half of the directory and more */
+        leave_behind("blockpool.left", 150, false);
+        CHECK(create_as(&second, round ? "blockpool.new" : NULL, 150, false), ==, MEMBER_OK);
+        CHECK(exists("blockpool.left"), ==, round == 0); /* one without a name needs no room there */
+        end(&second);
+    }
+    leave_behind("blockpool.kept", 130, true);
+    leave_behind("blockpool.left", 20, false);
+    CHECK(create_as(&second, "blockpool.new", 180, false), ==, MEMBER_NO_ROOM);
+    CHECK(exists("blockpool.left"), ==, false);
+    CHECK(failure.available, <=, 1 << 20);
+    CHECK(failure.available, >, 0);
+    CHECK(failure.asked, >, 180 * BLOCK);
+    end(&member);
+}
+
+static void a_survey_tells_what_takes_room(void) {
+    struct member member;
+    struct member_survey survey;
+    make_the_first();
+    member_survey(&survey);
+    CHECK(survey.count + survey.bytes, ==, 0);
+    write_text("blockpool.text");
+    leave_behind("blockpool.permanent", 30, true);
+    leave_behind("blockpool.dead", 3, false);
+    CHECK(create_as(&member, "blockpool.living", 20, false), ==, MEMBER_OK);
+    leave_behind("blockpool.newer", 40, true);
+    int file = os_shm_open("blockpool.newer");
+    uint32_t version = 7;
+    CHECK(os_write(file, offsetof(struct segment_geometry, version), &version, sizeof version), ==, 0);
+    os_close(file);
+    member_survey(&survey);
+    CHECK(survey.count, ==, 4);
+    CHECK(survey.bytes, >, 93 * BLOCK);
+    CHECK(strcmp(survey.largest[0].name, "blockpool.newer"), ==, 0);
+    CHECK(survey.largest[0].is, ==, MEMBER_OTHER_VERSION);
+    CHECK(strcmp(survey.largest[1].name, "blockpool.permanent"), ==, 0);
+    CHECK(survey.largest[1].is == MEMBER_OK && !survey.largest[1].used, ==, true);
+    CHECK(strcmp(survey.largest[2].name, "blockpool.living"), ==, 0);
+    CHECK(survey.largest[2].is == MEMBER_OK && survey.largest[2].used, ==, true);
+    CHECK(survey.largest[2].bytes, ==, member.geometry.bytes);
+    end(&member);
+}
+
+/* --- looking; beside others --- */
+
+static void sweep_until_told(void) {
+    unsigned count = 0;
+    do {
+        (void)member_sweep();
+        tell(1, ++count);
+    } while (!told(0));
+}
+
+static pid_t start_sweeper(void) {
+    tell(0, 0);
+    tell(1, 0);
+    pid_t child = start(sweep_until_told);
+    CHECK(SOON(told(1) > 0), ==, true);
+    return child;
+}
+
+static void end_sweeper(pid_t child) {
+    tell(0, 1);
+    CHECK(ended(child), ==, 0);
+}
+
+/* Waits until the sweeper has gone all round, so often. */
+static void await_rounds(uint64_t rounds) {
+    uint64_t before = told(1);
+    CHECK(SOON(told(1) > before + rounds), ==, true);
+}
+
+static void a_look_changes_nothing(void) {
+    struct member member;
+    static char name[96];
+    snprintf(name, sizeof name, "%s", process_name());
+    CHECK(create_as(&member, name, 1, false), ==, MEMBER_OK);
+    char *before = malloc(member.geometry.bytes);
+    memcpy(before, member.memory, member.geometry.bytes);
+    pid_t child = start_sweeper();
+    for (unsigned i = 0; i < 2000; i++) {
+        if (memcmp(before, member.memory, member.geometry.bytes) != 0) {
+            CHECK(0, ==, 1);
+            break;
+        }
+    }
+    await_rounds(2);
+    CHECK(memcmp(before, member.memory, member.geometry.bytes), ==, 0);
+    end_sweeper(child);
+    free(before);
+    end(&member);
+    CHECK(exists(name), ==, false);
+}
+
+static void whoever_leaves_last_removes_the_name_beside_sweepers(void) {
+    pid_t child = start_sweeper();
+    for (unsigned i = 0; i < 500; i++) {
+        struct member member;
+        static char name[96];
+        snprintf(name, sizeof name, "%s", process_name());
+        CHECK(create_as(&member, name, 1, false), ==, MEMBER_OK);
+        CHECK(exists(name), ==, true);
+        end(&member);
+        CHECK(exists(name), ==, false);
+    }
+    end_sweeper(child);
+}
+
+/* --- names --- */
+
+static void gate_and_stay(void) {
+    struct member member;
+    CHECK(create_as(&member, left_name, 1, false), ==, MEMBER_OK);
+    struct segment_header *header = member.memory;
+    int file = os_shm_open(left_name);
+    CHECK(os_lock(file, SLOTS_GATE_BYTE), ==, 0);
+    store_relaxed(&header->gate_process, (uint64_t)os_process());
+    member_unmap(&member); /* and with it the lock of its slot: now the pool is a leftover */
+    reach(1);
+    stay();
+}
+
+static void a_gate_that_stays_shut_is_told(void) {
+    struct member member;
+    snprintf(left_name, sizeof left_name, "%s", process_name());
+    pid_t child = start(gate_and_stay);
+    await(1);
+    kill(child, SIGSTOP);
+    waitpid(child, NULL, WUNTRACED);
+    CHECK(member_unlink(left_name, NULL, 0.02, &failure), ==, MEMBER_BUSY);
+    CHECK(failure.process, ==, child);
+    struct member_request request = {.name = left_name, .block_size = BLOCK, .blocks = 1, .gate_seconds = 0.02};
+    CHECK(member_create(&member, &request, &failure), ==, MEMBER_BUSY);
+    CHECK(failure.process, ==, child);
+    CHECK(exists(left_name), ==, true);
+    double before = os_now();
+    (void)member_sweep(); /* which waits for nobody */
+    CHECK(os_now() - before, <, PATIENCE / 2);
+    kill_and_wait(child);
+    CHECK(create_as(&member, left_name, 1, false), ==, MEMBER_OK);
+    end(&member);
+}
+
+static void unlink_removes_whatever_has_the_name(void) {
+    static char name[96];
+    struct member member;
+    snprintf(name, sizeof name, "%s", process_name());
+    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+
+    write_text(name);
+    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+    write_text(name);
+    CHECK(chmod(path_of(name), 0), ==, 0);
+    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(mkfifo(path_of(name), 0600), ==, 0);
+    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(symlink("/dev/null", path_of(name)), ==, 0);
+    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(exists(name), ==, false);
+
+    static const uint32_t versions[] = {0, SEGMENT_VERSION + 1};
+    for (unsigned i = 0; i < 4; i++) { /* damaged, newer, cut, and as it should be */
+        CHECK(create_as(&member, name, 1, false), ==, MEMBER_OK);
+        CHECK(i >= 2 || os_write(member.file.number, 8, &versions[i], sizeof versions[i]) == 0, ==, true);
+        CHECK(i != 2 || ftruncate(member.file.number, (off_t)member.geometry.bytes + 4096) == 0, ==, true);
+        CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+        CHECK(exists(name), ==, false);
+        struct shared_run run;
+        CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_OK); /* members go on */
+        end(&member);
+    }
+
+    CHECK(mkdir(path_of(name), 0700), ==, 0);
+    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_NO_POOL);
+    CHECK(rmdir(path_of(name)), ==, 0);
+    if (geteuid() == 0) {
+        write_text(name);
+        CHECK(chown(path_of(name), 12345, 12345), ==, 0);
+        CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_FORBIDDEN);
+        CHECK(exists(name), ==, true);
+        CHECK(unlink(path_of(name)), ==, 0);
+    } else {
+        printf("skip: a file of another owner (not running as root)\n");
+    }
+}
+
+static void unlink_with_an_id_removes_that_pool_alone(void) {
+    static char name[96];
+    struct member first, second;
+    snprintf(name, sizeof name, "%s", process_name());
+    CHECK(create_as(&first, name, 1, false), ==, MEMBER_OK);
+    unsigned char id[SEGMENT_ID_BYTES];
+    memcpy(id, first.geometry.id, sizeof id);
+    CHECK(member_unlink(name, id, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(member_unlink(name, id, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(create_as(&second, name, 1, false), ==, MEMBER_OK);
+    CHECK(member_unlink(name, id, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    end(&first);
+    CHECK(exists(name), ==, true);
+    CHECK(member_unlink(name, second.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
+    write_text(name);
+    CHECK(member_unlink(name, id, PATIENCE, &failure), ==, MEMBER_NO_POOL);
+    CHECK(exists(name), ==, true);
+    CHECK(unlink(path_of(name)), ==, 0);
+    end(&second);
+}
+
+static void a_name_that_is_taken_says_by_what(void) {
+    static char name[96];
+    struct member member, other;
+    snprintf(name, sizeof name, "%s", process_name());
+    write_text(name);
+    CHECK(create_as(&other, name, 1, false), ==, MEMBER_EXISTS);
+    CHECK(failure.found, ==, MEMBER_NO_POOL);
+    CHECK(unlink(path_of(name)), ==, 0);
+    CHECK(create_as(&member, name, 1, false), ==, MEMBER_OK);
+    CHECK(create_as(&other, name, 1, false), ==, MEMBER_EXISTS);
+    CHECK(failure.found, ==, MEMBER_OK);
+    uint32_t version = SEGMENT_VERSION + 1;
+    CHECK(os_write(member.file.number, 8, &version, sizeof version), ==, 0);
+    CHECK(create_as(&other, name, 1, false), ==, MEMBER_EXISTS);
+    CHECK(failure.found, ==, MEMBER_OTHER_VERSION);
+    CHECK(failure.version, ==, version);
+    end(&member);
+}
+
+/* --- a directory of one's own --- */
+
+static void (*body)(void);
+
+static void with_a_directory(void) {
+    if (!((unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
+          mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+          mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=1m") == 0)) {
+        printf("skip: no right to mount a /dev/shm of its own\n");
+        return;
+    }
+    body();
+}
+
+static void run_alone(void (*test)(void)) {
+    body = test;
+    CHECK(ended(start(with_a_directory)), ==, 0);
+}
+
+#define RUN_ALONE(test)                                                                                                \
+    do {                                                                                                               \
+        uint64_t check_before = check_failed;                                                                          \
+        run_alone(test);                                                                                               \
+        printf("%s %s\n", check_failed == check_before ? "ok  " : "FAIL", #test);                                      \
+    } while (0)
+
+int main(void) {
+    process_begin();
+    RUN_ALONE(the_first_create_of_a_process_sweeps); /* while this process has made none: its children inherit that */
+    RUN_ALONE(sweep_removes_leftovers_and_nothing_else);
+    RUN_ALONE(no_room_sweeps_before_it_is_told);
+    RUN_ALONE(a_survey_tells_what_takes_room);
+    RUN(a_look_changes_nothing);
+    RUN(whoever_leaves_last_removes_the_name_beside_sweepers);
+    RUN(a_gate_that_stays_shut_is_told);
+    RUN(unlink_removes_whatever_has_the_name);
+    RUN(unlink_with_an_id_removes_that_pool_alone);
+    RUN(a_name_that_is_taken_says_by_what);
+    CHECK(process_end(), ==, 0);
+    return check_end();
+}
