@@ -247,23 +247,28 @@ cdef _Mapping attach_found(pool_id, process):
     )
 
 
-cdef _Mapping mapping_of(handle):
-    """This process's mapping of the pool that a handle names, attached now if it has to be."""
-    cdef _Mapping m = known(bytes.fromhex(handle.pool_id))
+cdef _Mapping mapping_of(bytes pool_id, process, name):
+    """This process's mapping of a pool, attached now if it has to be; its parts were checked (_messages.pxi)."""
+    cdef _Mapping m = known(pool_id)
     if m is not None:
         return m
-    if handle.name is None:
-        return attach_found(handle.pool_id, handle.process)
-    m = attach_named(handle.name, "share")
-    if m.id.hex() != handle.pool_id:
-        raise PoolNotFound(f"the pool {handle.name!r} that the handle names is gone; another one has its name now")
+    if name is None:
+        return attach_found(pool_id.hex(), process)
+    m = attach_named(name, "share")
+    if m.id != pool_id:
+        raise PoolNotFound(f"the pool {name!r} that the handle names is gone; another one has its name now")
     return m
+
+
+cdef _Mapping mapping_of_handle(handle):
+    """The same, of a handle as Handle.parse gave it."""
+    return mapping_of(bytes.fromhex(handle.pool_id), handle.process, handle.name)
 
 
 def _attach_pickled(text, fork_shares):
     """Unpickle a shared pool."""
+    m = mapping_of_handle(Handle.parse(text))
     owner = Pool.__new__(Pool)
-    m = mapping_of(Handle.parse(text))
     adopt(<Pool>owner, m)
     return owner
 

@@ -39,7 +39,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.weakref cimport PyWeakref_NewRef
 from posix.unistd cimport getpid
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc, realloc
 from libc.string cimport memcpy, memset, strerror
 
@@ -131,6 +131,7 @@ include "_waiting.pxi"
 include "_private.pxi"
 include "_attach.pxi"
 include "_shared.pxi"
+include "_messages.pxi"
 include "_passing.pxi"
 include "_fork.pxi"
 # Other libraries

@@ -52,8 +52,10 @@ class Handle:
         self.name = name
 
     @staticmethod
-    def parse(text: str | bytes) -> Handle:
+    def parse(text: str | bytes | Handle) -> Handle:
         """Return the handle or ticket that the text stands for.
+
+        A Handle is taken for its text: what somebody made or changed by hand is checked here as well.
 
         Raises
         ------
@@ -62,6 +64,13 @@ class Handle:
         TypeError
             If it is no text.
         """
+        if isinstance(text, Handle):
+            try:
+                text = str(text)
+            except AttributeError as error:
+                raise ValueError(
+                    f"this {type(text).__name__} lacks a part ({error}); pass what Block.handle or Block.share() gave"
+                ) from None
         if isinstance(text, (bytes, bytearray, memoryview)):
             text = bytes(text).decode("ascii", "replace")
         if not isinstance(text, str):

@@ -39,9 +39,8 @@ def redeem(handle, /):
     ValueError, TypeError
         If it is no handle or ticket.
     """
-    if not isinstance(handle, Handle):
-        handle = Handle.parse(handle)
-    return redeemed(mapping_of(handle), handle.index, handle.generation, isinstance(handle, Ticket))
+    handle = Handle.parse(handle)
+    return redeemed(mapping_of_handle(handle), handle.index, handle.generation, isinstance(handle, Ticket))
 
 
 cdef Block redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying):
@@ -77,20 +76,19 @@ cdef tuple reference_of(_Mapping m, const shared_run *run):
     return m.id, run.index, run.generation, getpid(), m.name
 
 
-cdef Block received(bytes pool_id, uint64_t index, uint64_t generation, process, name):
-    """Redeem a reference that came in a pickle."""
-    cdef _Mapping m = known(pool_id)
-    if m is None:
-        m = mapping_of(Ticket(pool_id.hex(), index, generation, process, name))
-    return redeemed(m, index, generation, True)
+cdef Block received(pool_id, index, generation, process, name):
+    """Redeem a reference that came in a message."""
+    cdef uint64_t first = number_field("block", index, 0, LEDGER_MOST_BLOCKS - 1)
+    cdef uint64_t born = number_field("generation", generation, 0, MOST_GENERATIONS)
+    number_field("process", process, 0, INT32_MAX)
+    return redeemed(mapping_of(id_field(pool_id), process, name_field(name)), first, born, True)
 
 
-def _receive_block(pool_id, index, generation, process, name, uint64_t nbytes, bint readonly):
+def _receive_block(pool_id, index, generation, process, name, nbytes, readonly, /):
     """Unpickle a Block."""
     cdef Block block = received(pool_id, index, generation, process, name)
-    if nbytes <= block.run.blocks * block.mapping.block_size:
-        block.nbytes = nbytes
-    if not readonly:
+    block.nbytes = number_field("length", nbytes, 1, block.run.blocks * block.mapping.block_size)
+    if not flag_field("readonly", readonly):
         return block
     twin = block.readonly()
     block.release()

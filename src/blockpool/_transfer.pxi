@@ -198,57 +198,67 @@ def first_run(Pool pool not None, /):
     return handle_of(m, &run, Handle)
 
 
-cdef _Lease received_lease(pool_id, index, generation, process, name, bint readonly):
-    """The memory whose reference came in a pickle."""
+cdef _Lease received_lease(threshold, all_readonly, pool_id, index, generation, process, name, readonly):
+    """The memory whose reference came in a message; the first two are for blockpool.multiprocessing."""
+    cdef bint only_to_read = flag_field("readonly", readonly)
+    number_field("threshold", threshold, 1, INT64_MAX)
+    flag_field("readonly", all_readonly)
     cdef Block block = received(pool_id, index, generation, process, name)
     cdef _Lease lease = block.own_lease()
-    if readonly:
+    if only_to_read:
         lease = new_lease(block.mapping, lease, &block.run, block.nbytes)
     block.end_use()
     return lease
 
 
+cdef object dtype_field(value):
+    """A dtype, or the number of one."""
+    if PyLong_CheckExact(value):
+        if not number_is_plain(number_field("dtype", value, 0, INT32_MAX)):
+            raise garbled("dtype", value)
+        return descr_numbered(value)
+    if not isinstance(value, numpy.dtype):
+        raise garbled("dtype", value)
+    return value
+
+
 def _receive_array(
-    threshold, all_readonly, pool_id, index, generation, process, name,
-    int64_t offset, tuple shape, tuple strides, dtype, bint readonly, /
+    threshold, all_readonly, pool_id, index, generation, process, name, offset, shape, strides, dtype, readonly, /
 ):
-    """Unpickle an array. How its sender sends, the first two, is for blockpool.multiprocessing."""
-    cdef _Lease lease = received_lease(pool_id, index, generation, process, name, readonly)
+    """Unpickle an array."""
+    cdef _Lease lease = received_lease(threshold, all_readonly, pool_id, index, generation, process, name, readonly)
+    cdef uint64_t room = lease.run.blocks * lease.mapping.block_size
+    cdef int64_t begin = number_field("offset", offset, 0, room)
+    cdef tuple given = None if strides is None else tuple_field("strides", strides)
     cdef form array
     cdef npy_intp steps[MOST_DIMENSIONS]
-    cdef npy_intp step
+    cdef uint64_t step
     cdef int i
     need_numpy()
-    if PyLong_CheckExact(dtype):
-        if not number_is_plain(dtype):
-            raise InvalidBlock(f"an array was sent whose type has the number {dtype}, which is none; send it again")
-        dtype = descr_numbered(dtype)
-    form_of(shape, dtype, &array)
+    form_of(tuple_field("shape", shape), dtype_field(dtype), &array)
     try:
-        if strides is not None and len(strides) != array.dimensions:
-            raise InvalidBlock(
-                f"an array of {array.dimensions} dimensions was sent with strides {strides!r:.60}; send it again"
-            )
+        if given is not None and len(given) != array.dimensions:
+            raise garbled(f"strides for {array.dimensions} dimensions", given)
         step = descr_size(array.descr)
         for i in reversed(range(array.dimensions)):
-            steps[i] = step if strides is None else strides[i]
-            step *= array.shape[i]
-        room = lease.run.blocks * lease.mapping.block_size
-        if not array_fits(descr_size(array.descr), array.dimensions, array.shape, steps, offset, room):
-            raise InvalidBlock(f"an array was sent that is not within its run, at block {index}; send it again")
+            steps[i] = step if given is None else number_field("stride", given[i], INT64_MIN, INT64_MAX)
+            step *= <uint64_t>array.shape[i]  # which may come to too much, in a shape that has no elements
+        if not array_fits(descr_size(array.descr), array.dimensions, array.shape, steps, begin, room):
+            raise garbled(f"shape, from {begin} on in a run of {room} bytes,", shape)
     except BaseException:
         Py_DECREF(<object>array.descr)
         raise
-    return array_on(lease, &array, offset, steps, NPY_ARRAY_CARRAY if not readonly else 0)
+    return array_on(lease, &array, begin, steps, 0 if lease.parent is not None else NPY_ARRAY_CARRAY)
 
 
 def _receive_buffer(
-    threshold, all_readonly, pool_id, index, generation, process, name,
-    uint64_t offset, uint64_t nbytes, bint readonly, /
+    threshold, all_readonly, pool_id, index, generation, process, name, offset, nbytes, readonly, /
 ):
     """Unpickle bytes."""
-    view = PyMemoryView_FromObject(received_lease(pool_id, index, generation, process, name, readonly))
-    return view[offset:offset + nbytes]  # never more than there is
+    cdef _Lease lease = received_lease(threshold, all_readonly, pool_id, index, generation, process, name, readonly)
+    cdef int64_t begin = number_field("offset", offset, 0, lease.nbytes)
+    cdef int64_t length = number_field("length", nbytes, 0, lease.nbytes - begin)
+    return PyMemoryView_FromObject(lease)[begin:begin + length]
 
 
 def pool_of(view, /):

@@ -38,6 +38,7 @@ from blockpool._core import (
     withdraw,
 )
 from blockpool._sizes import parse_size
+from blockpool.errors import InvalidBlock
 from blockpool.stats import Transfers
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
@@ -216,6 +217,10 @@ def receive_array(*parts: Any) -> NDArray[Any]:
 
 def receive_parcel(pickled: bytes, buffers: list[tuple[Any, ...]]) -> Any:
     """Unpickle what has out-of-band buffers that came through a pool."""
+    if type(buffers) is not list or not buffers:
+        raise InvalidBlock(
+            f"a message came garbled: its buffers are {buffers!r:.60}; send it again, by the same version of blockpool"
+        )
     views = [_receive_buffer(*parts) for parts in buffers]
     if _route is None:
         _join(views[0], *buffers[0][:2])

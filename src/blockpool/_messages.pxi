@@ -1,0 +1,48 @@
+# The fields of a message that came from elsewhere: a pickle of a block, an array or a buffer.
+#
+# It may be garbled, or made by hand. So nothing in it has the type or the range that it should have until one of these
+# functions says so; C gets what they return. Handles, tickets and pickles of pools are text, which Handle.parse checks.
+
+# What the record of a run has for its generation, and so what a handle can name.
+cdef int64_t MOST_GENERATIONS = 0xFFFFFFFFFF
+
+
+cdef garbled(what, value):
+    shown = readable(value) if PyLong_CheckExact(value) else f"{type(value).__name__} {value!r:.60}"
+    return InvalidBlock(f"a message came garbled: its {what} is {shown}; send it again, by the same version of blockpool")
+
+
+cdef int64_t number_field(what, value, int64_t least, int64_t most) except? -1:
+    """A whole number from `least` to `most`."""
+    cdef int overflow = 0
+    cdef int64_t number
+    if PyLong_CheckExact(value):
+        number = PyLong_AsLongLongAndOverflow(value, &overflow)
+        if overflow == 0 and least <= number <= most:
+            return number
+    raise garbled(what, value)
+
+
+cdef bint flag_field(what, value) except -1:
+    if value is not True and value is not False:
+        raise garbled(what, value)
+    return value is True
+
+
+cdef bytes id_field(value):
+    if type(value) is not bytes or len(<bytes>value) != SEGMENT_ID_BYTES:
+        raise garbled("pool", value)
+    return <bytes>value
+
+
+cdef name_field(value):
+    """The name of a pool; whether a pool can have it is looked at when it is attached."""
+    if value is not None and type(value) is not str:
+        raise garbled("name", value)
+    return value
+
+
+cdef tuple tuple_field(what, value):
+    if type(value) is not tuple:
+        raise garbled(what, value)
+    return <tuple>value

@@ -1,0 +1,163 @@
+"""Messages that came garbled, or were made by hand: each field of each kind is looked at before it is used."""
+
+import pickle
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import blockpool as bp
+import blockpool.multiprocessing as carrier
+from blockpool import _core, _receive
+
+REFERENCE = ("pool_id", "index", "generation", "process", "name")
+ROUTE = ("threshold", "all_readonly", *REFERENCE)
+FIELDS = {
+    "block": (*REFERENCE, "nbytes", "readonly"),
+    "array": (*ROUTE, "offset", "shape", "strides", "dtype", "readonly"),
+    "buffer": (*ROUTE, "offset", "nbytes", "readonly"),
+}
+
+
+class Rogue:
+    """Neither equal to anything nor good as a key."""
+
+    def __eq__(self, other):
+        raise ZeroDivisionError
+
+    __hash__ = None
+
+
+class Odd(bytes):
+    """Bytes with a hash of their own."""
+
+    __slots__ = ()
+
+    def __hash__(self):
+        raise ZeroDivisionError
+
+    def __eq__(self, other):
+        raise ZeroDivisionError
+
+
+# What is wrong wherever it stands.
+ANYWHERE = [Rogue(), 1.5, "x", b"x", Odd(16), [], [1], {}, -1, -(2**63), 2**64, 2**70, 10**5000]
+ALSO = {
+    "pool_id": [None, b"", b"x" * 15, b"x" * 17, bytearray(16), "0" * 32, 0, ()],
+    "index": [None, True, 2**24, 2**63, ()],
+    "generation": [None, True, 2**40, 2**63, ()],
+    "process": [None, True, 2**31, ()],
+    "name": [0, ()],
+    "threshold": [None, 0, ()],
+    "all_readonly": [None, 0, 1, ()],
+    "readonly": [None, 0, 1, ()],
+    "nbytes": [None, True, 2**63, 4097, ()],
+    "offset": [None, True, 2**63 - 1, 4097, ()],
+    "shape": [None, 0, (None,), ("x",), (-1,), (2**62, 2**62), (2**70,), (1,) * 65, (4097,)],
+    "strides": [0, (), (1, 1), (None,), ("x",), (2**63,), (2**62,), (-1,), (10**5000,)],
+    "dtype": [None, 17, 18, 19, 20, 24, 25, 99, 2056, 2**31, int, np.dtype("O"), np.dtype("f8,O")],
+}
+CASES = [
+    (kind, field, number)
+    for kind, fields in FIELDS.items()
+    for field in fields
+    for number, value in enumerate([*ANYWHERE, *ALSO[field]])
+    if not (
+        field == "name" and value is ANYWHERE[2]
+    )  # which is not looked at, as the id finds the pool here
+]
+
+
+@contextmanager
+def parts_of(kind, pool):
+    """Give the fields of a message in flight; afterwards the sender's block is as it was, and nobody else has it."""
+    block = pool.allocate()
+    block.buf[:] = b"7" * 4096
+    if kind == "block":
+        sent = _core._send_block(block)[1]
+    elif kind == "array":
+        sent = _core.send_array(block.array(4096, "u1")[:100], False, 65536)  # noqa: FBT003 - readonly
+    else:
+        sent = _core.send_buffer(block.buf[:100], False, 65536)  # noqa: FBT003 - readonly
+    yield dict(zip(FIELDS[kind], sent, strict=True))
+    carrier.uninstall()
+    pool.recover(tickets_older_than=0)
+    assert bytes(block.buf) == b"7" * 4096
+    block.free()
+    assert (pool.check().allocated, pool.stats().tickets) == (0, 0)
+
+
+RECEIVE = {
+    "block": _receive.block,
+    "array": carrier.receive_array,
+    "buffer": _core._receive_buffer,
+}
+
+
+def test_messages_as_they_are_sent(shared):
+    """Taken apart and put together again, each kind of message gives what was sent."""
+    for kind, receive in RECEIVE.items():
+        with parts_of(kind, shared) as parts:
+            got = receive(*parts.values())
+            assert bytes(got.buf if kind == "block" else got)[:100] == b"7" * 100
+            del got
+
+
+@pytest.mark.parametrize(("kind", "field", "number"), CASES)
+def test_a_garbled_field(shared, kind, field, number):
+    """Whatever stands in the place of a field: an error that says so, never another object, and nothing stays."""
+    value = [*ANYWHERE, *ALSO[field]][number]
+    with parts_of(kind, shared) as parts:
+        with pytest.raises((bp.BlockPoolError, TypeError, ValueError)) as caught:
+            RECEIVE[kind](*(parts | {field: value}).values())
+        assert not isinstance(caught.value, OverflowError)
+        del caught
+
+
+@pytest.mark.parametrize("kind", RECEIVE)
+def test_a_message_of_another_length(shared, kind):
+    """A field too few or too many is TypeError, and takes nothing."""
+    with parts_of(kind, shared) as parts:
+        for wrong in ((), [*parts.values()][:-1], [*parts.values(), 1]):
+            with pytest.raises(TypeError):
+                RECEIVE[kind](*wrong)
+
+
+@pytest.mark.parametrize(
+    "buffers", [None, [], (), {}, 5, "x", [None], [()], [(1, 2)], [5], {(): 1}]
+)
+def test_buffers_that_are_none(buffers):
+    """A message of out-of-band buffers without any, or with something else in their place, is refused."""
+    with pytest.raises((bp.InvalidBlock, TypeError)):
+        carrier.receive_parcel(pickle.dumps(1), buffers)
+
+
+@pytest.mark.parametrize("kind", [bp.Handle, bp.Ticket])
+@pytest.mark.parametrize("field", REFERENCE)
+def test_a_handle_with_a_part_that_is_none(shared, unchanged, kind, field):
+    """A handle that somebody made or changed by hand is taken for its text; what no text says is ValueError."""
+    block = shared.allocate()
+    with unchanged(shared):
+        for value in [*ANYWHERE, *ALSO[field]]:
+            parts = {name: getattr(block.handle, name) for name in REFERENCE}
+            made = kind(**(parts | {field: value}))
+            try:
+                bp.redeem(made).release()
+            except (bp.InvalidBlock, bp.PoolNotFound, ValueError):
+                continue
+            assert field in {"process", "index", "name"}  # a number that is a text, or none
+    block.free()
+
+
+def test_a_handle_without_parts():
+    """An object of the class that was never given any is ValueError, and the message names a part that it lacks."""
+    for kind in (bp.Handle, bp.Ticket):
+        with pytest.raises(ValueError, match="lacks a part"):
+            bp.redeem(kind.__new__(kind))
+
+
+@pytest.mark.parametrize("text", [None, 5, b"x", "blockpool-handle:", [], Rogue()])
+def test_a_pickled_pool_of_no_pool(text):
+    """The pickle of a pool whose name was garbled is refused."""
+    with pytest.raises((TypeError, ValueError), match="handle or ticket"):
+        _core._attach_pickled(text, True)  # noqa: FBT003 - fork_shares
