@@ -2,7 +2,7 @@
 # Says in one sentence what the machine lacks to build blockpool, or which interpreters to use.
 #
 #   tools/preflight.sh versions [X.Y..]  every usable interpreter, a line each: X.Y PATCH PATH
-#                                        (asked for none: 3.11 3.12 3.13, else any python3 >= 3.11)
+#                                        (asked for none: 3.11 3.12 3.13)
 #   tools/preflight.sh first [X.Y..]     the X.Y of the first of them
 #   tools/preflight.sh path X.Y          the path of that one
 #
@@ -86,13 +86,6 @@ explain() { # version path state
     esac
 }
 
-# A newer interpreter than those that are tested will do, if there is nothing else.
-any_python() {
-    candidates python3 | grep ' ok$' | while read -r version patch path _; do
-        [ "${version#3.}" -ge 11 ] && echo "$version $patch $path"
-    done | sort -t. -k2,2nr | head -n 1
-}
-
 # Lines "X.Y PATCH PATH"; with $1 = first the search ends at the first, and absent ones are no news.
 print_versions() {
     mode=$1
@@ -101,8 +94,9 @@ print_versions() {
     found= absent= reasons=
     for version in ${asked:-3.11 3.12 3.13}; do
         case $version in
-        3.1[1-9] | 3.[2-9][0-9]) ;;
-        *) fail "Python 3.11 or newer is needed, given as X.Y, and '$version' was asked for." ;;
+        3.1[1-3]) ;;
+        3.1[4-9] | 3.[2-9][0-9]) fail "Python $version was asked for, and blockpool is for 3.11 to 3.13 so far; pyproject.toml says why, at requires-python." ;;
+        *) fail "Python 3.11, 3.12 or 3.13 is needed, given as X.Y, and '$version' was asked for." ;;
         esac
         line=$(best "$version")
         case $line in
@@ -119,11 +113,10 @@ print_versions() {
             ;;
         esac
     done
-    [ -n "$found$asked" ] || found=$(any_python)
     if [ -z "$found" ]; then
         [ -z "$reasons" ] || fail "no usable Python: $reasons."
         [ -z "$asked" ] || fail "Python $asked was asked for, and not found on PATH or under ~/.pyenv/versions."
-        fail "Python 3.11 or newer is missing: none found on PATH or under ~/.pyenv/versions."
+        fail "Python 3.11, 3.12 or 3.13 is missing: none found on PATH or under ~/.pyenv/versions."
     fi
     if [ "$mode" = all ]; then
         [ -z "$absent" ] || echo "blockpool: not found, not tested: Python$absent" >&2

@@ -51,14 +51,6 @@ struct batch_part *batch_part_of(struct batch *batch, uint64_t word) {
     return part;
 }
 
-void batch_add_range(struct batch *batch, uint64_t first, uint64_t n) {
-    for (uint64_t end = first + n; first < end;) {
-        uint64_t low = first % 64, here = end - first < 64 - low ? end - first : 64 - low;
-        batch_part_of(batch, first / 64)->mask |= UINT64_MAX >> (64 - here) << low;
-        first += here;
-    }
-}
-
 static inline __attribute__((always_inline)) uint64_t integer_at(const void *integers, unsigned width, uint64_t i) {
     return width == 4 ? (uint64_t)((const int32_t *)integers)[i] : (uint64_t)((const int64_t *)integers)[i];
 }
@@ -150,6 +142,37 @@ uint64_t batch_release(struct batch *batch, struct bitmap *bitmap) {
         bitmap_released(bitmap, part->word / BITMAP_CHUNK_WORDS);
         released += mine == UINT64_MAX ? 64 : (unsigned)__builtin_popcountll(mine);
         part->mask &= ~mine;
+    }
+    return released;
+}
+
+/* The bits of first .. end - 1 that are in the word of the first, as a part of a batch. */
+static struct batch_part part_of_range(uint64_t first, uint64_t end) {
+    uint64_t low = first % 64, here = end - first < 64 - low ? end - first : 64 - low;
+    return (struct batch_part){first / 64, UINT64_MAX >> (64 - here) << low};
+}
+
+uint64_t batch_missing_range(const struct bitmap *bitmap, uint64_t first, uint64_t n) {
+    for (uint64_t end = first + n; first < end; first = (first / 64 + 1) * 64) {
+        struct batch_part part = part_of_range(first, end);
+        uint64_t missing = batch_missing(&(struct batch){.parts = &part, .count = 1}, bitmap);
+        if (missing != BITMAP_NONE) {
+            return missing;
+        }
+    }
+    return BITMAP_NONE;
+}
+
+uint64_t batch_release_range(struct bitmap *bitmap, uint64_t first, uint64_t n, uint64_t *left) {
+    uint64_t released = 0;
+    *left = BITMAP_NONE;
+    for (uint64_t end = first + n; first < end; first = (first / 64 + 1) * 64) {
+        struct batch_part part = part_of_range(first, end);
+        struct batch batch = {.parts = &part, .count = 1};
+        released += batch_release(&batch, bitmap);
+        if (*left == BITMAP_NONE) {
+            *left = batch_first(&batch);
+        }
     }
     return released;
 }

@@ -40,9 +40,6 @@ void batch_view(struct batch *batch, void *memory, uint64_t most, uint64_t bits)
 /* Adds one bit. */
 static inline enum batch_status batch_add(struct batch *batch, uint64_t bit);
 
-/* Adds the bits first .. first + n - 1, which must be bits of the bitmap, and none of them in the batch. */
-void batch_add_range(struct batch *batch, uint64_t first, uint64_t n);
-
 /* Adds n bits that stand as signed integers of `width` bytes, 4 or 8; a negative one is outside. Stops at the first word with
  * one that is refused, which it gives as *refused. */
 enum batch_status batch_add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t n,
@@ -57,6 +54,11 @@ uint64_t batch_release(struct batch *batch, struct bitmap *bitmap);
 
 /* The first bit that is left in the batch; BITMAP_NONE when it is empty. */
 uint64_t batch_first(const struct batch *batch);
+
+/* Adjacent bits are a batch that needs no memory: first .. first + n - 1, all of them bits of the bitmap. What batch_missing says
+ * of them, and what batch_release does to them; that gives as *left what batch_first would. */
+uint64_t batch_missing_range(const struct bitmap *bitmap, uint64_t first, uint64_t n);
+uint64_t batch_release_range(struct bitmap *bitmap, uint64_t first, uint64_t n, uint64_t *left);
 
 /* --- what follows is here to be inlined --- */
 

@@ -53,6 +53,9 @@ cdef enum: MOST_DIMENSIONS = 64
 # From here on, filling memory leaves the GIL.
 cdef uint64_t MANY_BYTES = 1 << 20
 
+# The largest size that a pool, or a part of one, can have.
+cdef size_t MOST_BYTES = <size_t>1 << 62
+
 # The module, once it is needed, and what is called of it.
 cdef object numpy = None, numpy_array, numpy_asarray, numpy_copyto, numpy_dtype, numpy_empty
 
@@ -139,6 +142,8 @@ cdef size_t bytes_of(const form *array, shape) except? 0:
             raise ValueError(
                 f"an array of shape {shape!r:.60} and {<object>array.descr} has more bytes than can be addressed"
             )
+    if nbytes > MOST_BYTES and not empty:
+        raise ValueError(f"an array of shape {shape!r:.60} and {<object>array.descr} has more bytes than any pool: 2**62")
     return 0 if empty else nbytes
 
 

@@ -265,11 +265,13 @@ cdef _Mapping mapping_of_handle(handle):
     return mapping_of(bytes.fromhex(handle.pool_id), handle.process, handle.name)
 
 
-def _attach_pickled(text, fork_shares):
-    """Unpickle a shared pool."""
+def _attach_pickled(text, fork_shares, kind=Pool):
+    """Unpickle a shared pool, as an object of its class."""
+    if not isinstance(kind, type) or not issubclass(kind, Pool):
+        raise garbled("class", kind)
     m = mapping_of_handle(Handle.parse(text))
-    owner = Pool.__new__(Pool)
-    adopt(<Pool>owner, m)
+    owner = kind.__new__(kind)
+    adopt(<Pool?>owner, m)
     return owner
 
 

@@ -1,4 +1,5 @@
-# cython: language_level=3, binding=False, boundscheck=False, wraparound=False
+# cython: language_level=3, binding=False, boundscheck=False, wraparound=False, auto_pickle=False
+# cython: nonecheck=True
 # cython: embedsignature=True, embedsignature.format=clinic
 """Pool and Block: the binding of the C library.
 
@@ -25,7 +26,7 @@ process leaves a shared pool.
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_ANY_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release,
+    PyBUF_ANY_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer,
 )
 from cpython.contextvars cimport PyContextVar_New_with_default, PyContextVar_Set, get_value
@@ -44,6 +45,7 @@ from libc.stdlib cimport free as c_free, malloc, realloc
 from libc.string cimport memcpy, memset, strerror
 
 from blockpool._engine cimport *
+from blockpool._guards cimport seal
 
 # Names that calls need are variables of C, and no call imports: when the interpreter ends, the names of a module become
 # None and nothing can be imported, but blocks are still freed, and pools still refuse. For the same reason these are
@@ -139,3 +141,7 @@ include "_array.pxi"
 include "_dlpack.pxi"
 include "_numpy_allocator.pxi"
 include "_transfer.pxi"
+
+seal(_Mapping)
+seal(_Lease)
+seal(_NumpyAllocator)

@@ -94,13 +94,14 @@ cdef extern from "batch.h" nogil:
     size_t batch_bytes(uint64_t most)
     void batch_view(batch *view, void *memory, uint64_t most, uint64_t bits)
     batch_status batch_add(batch *gathered, uint64_t bit)
-    void batch_add_range(batch *gathered, uint64_t first, uint64_t n)
     batch_status batch_add_integers(
         batch *gathered, const void *integers, unsigned width, uint64_t n, uint64_t *refused
     )
     uint64_t batch_missing(const batch *gathered, const bitmap *bits)
     uint64_t batch_release(batch *gathered, bitmap *bits)
     uint64_t batch_first(const batch *gathered)
+    uint64_t batch_missing_range(const bitmap *bits, uint64_t first, uint64_t n)
+    uint64_t batch_release_range(bitmap *bits, uint64_t first, uint64_t n, uint64_t *left)
 
 
 cdef extern from "_state.h" nogil:

@@ -22,7 +22,7 @@ cdef int await_fork(_Mapping m) except -1:
 
 cdef int set_quick(_Mapping m) except -1:
     """Let the mapping's Pool objects take the fast way, or not."""
-    for owner in list(m.owners or ()):  # none yet when this process only redeemed
+    for owner in owners_of(m):
         (<Pool>owner).quick = m if m.forking is None and m.lost is None and (<Pool>owner).mapping is m else None
     return 0
 

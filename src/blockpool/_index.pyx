@@ -1,4 +1,5 @@
-# cython: language_level=3, binding=False, boundscheck=False, wraparound=False
+# cython: language_level=3, binding=False, boundscheck=False, wraparound=False, auto_pickle=False
+# cython: nonecheck=True
 # cython: embedsignature=True, embedsignature.format=clinic
 """IndexPool: the bitmap without memory, for programs that hand out integers."""
 
@@ -9,16 +10,17 @@ from cpython.buffer cimport (
 )
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.number cimport PyNumber_Index
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc
 
 from blockpool._engine cimport (
-    BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, batch, batch_add, batch_add_integers, batch_add_range,
-    batch_bytes, batch_first, batch_missing, batch_release, batch_status, batch_view, bitmap, bitmap_bytes,
-    bitmap_claim,
-    bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run, bitmap_count, bitmap_longest_free, bitmap_release,
+    BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, batch, batch_add, batch_add_integers, batch_bytes, batch_first,
+    batch_missing, batch_missing_range, batch_release, batch_release_range, batch_status, batch_view, bitmap,
+    bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run, bitmap_count, bitmap_longest_free, bitmap_release,
     bitmap_summary_fault, bitmap_test, bitmap_view, os_map_private, os_memory, os_memory_t, os_unmap,
 )
+
+from blockpool._guards cimport seal
 
 # As in _core.pyx.
 cdef object implementation, readable, DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
@@ -31,6 +33,7 @@ from blockpool.errors import DoubleFree, InvalidBlock, PoolCorrupt, PoolExhauste
 cdef extern from "Python.h":
     bint PyLong_CheckExact(object o)
     long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
+    object PyLong_FromUnsignedLongLong(unsigned long long number)
 
 cdef extern from *:
     """
@@ -170,8 +173,13 @@ cdef class IndexPool:
         cdef uint64_t index = bitmap_claim(self.bits)
         if index == BITMAP_NONE:
             raise self.exhausted(1, False)
+        try:
+            found = PyLong_FromUnsignedLongLong(index)
+        except BaseException:  # there is no memory for the int
+            bitmap_release(self.bits, index)
+            raise
         self.count_allocation(1)
-        return index
+        return found
 
     def free(self, index, /):
         """Free one index.
@@ -217,7 +225,12 @@ cdef class IndexPool:
         cdef uint64_t *indices = scratch(few, n)
         try:
             self.obtain(n, packed, indices)
-            found = [indices[i] for i in range(n)]
+            try:
+                found = [indices[i] for i in range(n)]
+            except BaseException:  # there is no memory for the list
+                for i in range(n):
+                    bitmap_release(self.bits, indices[i])
+                raise
             self.count_allocation(n)
             return found
         finally:
@@ -245,7 +258,8 @@ cdef class IndexPool:
         cdef uint64_t few[FEW]
         cdef uint64_t *indices = NULL
         cdef uint64_t n, i
-        cdef size_t width = integers(buffer, &view, True)
+        cdef bint signed = True
+        cdef size_t width = integers(buffer, &view, True, &signed)
         try:
             n = <size_t>view.len // width
             if n == 0:
@@ -284,13 +298,18 @@ cdef class IndexPool:
             If `count` is no whole number, or less than 1.
         """
         cdef uint64_t n = self.as_count(count, True)
-        cdef uint64_t first
+        cdef uint64_t first, left
         with nogil:
             first = bitmap_claim_run(self.bits, n)
         if first == BITMAP_NONE:
             raise self.exhausted(n, True)
+        try:
+            found = range(first, first + n)
+        except BaseException:  # there is no memory for the range
+            batch_release_range(self.bits, first, n, &left)
+            raise
         self.count_allocation(n)
-        return range(first, first + n)
+        return found
 
     def free_many(self, indices, /):
         """Free indices, all or nothing.
@@ -312,14 +331,15 @@ cdef class IndexPool:
         """
         cdef Py_buffer view
         cdef size_t width
+        cdef bint signed = True
         if isinstance(indices, range):
             self.free_range(indices)
         elif isinstance(indices, (list, tuple)):
             self.free_items(list(indices))
         elif PyObject_CheckBuffer(indices):
-            width = integers(indices, &view, False)
+            width = integers(indices, &view, False, &signed)
             try:
-                self.free_buffer(&view, width)
+                self.free_buffer(&view, width, signed)
             finally:
                 PyBuffer_Release(&view)
         else:
@@ -462,20 +482,31 @@ cdef class IndexPool:
         self.as_index(indices[-1])
         n = len(indices)  # not before: a longer one has no len
         step = <uint64_t><int64_t>indices.step if n > 1 else 1
+        if step == 1:
+            return self.free_adjacent(bit, n)
+        if step == <uint64_t>-1:
+            return self.free_adjacent(bit - (n - 1), n)
         cdef uint64_t few[FEW]
         cdef batch gathered
         cdef void *memory = begin(&gathered, few, n, self.bits.bits)
         try:
-            # inside, and no two alike, as the ends are inside
-            if step == 1:
-                batch_add_range(&gathered, bit, n)
-            else:
-                for _i in range(n):
-                    batch_add(&gathered, bit)
-                    bit += step
+            for _i in range(n):  # inside, and no two alike, as the ends are inside
+                batch_add(&gathered, bit)
+                bit += step
             return self.free_gathered(&gathered)
         finally:
             give_up(few, memory)
+
+    cdef int free_adjacent(self, uint64_t first, uint64_t n) except -1:
+        cdef uint64_t missing, freed, left
+        with nogil:
+            missing = batch_missing_range(self.bits, first, n)
+        if missing != BITMAP_NONE:
+            raise not_allocated(missing)
+        with nogil:
+            freed = batch_release_range(self.bits, first, n, &left)
+        self.count_free(freed)
+        return freed_by_another(left)
 
     cdef int free_items(self, list items) except -1:
         cdef uint64_t few[FEW]
@@ -493,16 +524,27 @@ cdef class IndexPool:
         finally:
             give_up(few, memory)
 
-    cdef int free_buffer(self, Py_buffer *view, size_t width) except -1:
+    cdef int free_buffer(self, Py_buffer *view, size_t width, bint signed) except -1:
         cdef uint64_t few[FEW]
         cdef batch gathered
-        cdef uint64_t n = <size_t>view.len // width, bit = 0
+        cdef uint64_t n = <size_t>view.len // width, bit = 0, i = 0
         if n == 0:
             raise ValueError("the buffer is empty: there is nothing to free")
         cdef batch_status status = BATCH_OK
         cdef void *memory = begin(&gathered, few, n, self.bits.bits)
         try:
-            status = batch_add_integers(&gathered, view.buf, width, n, &bit)
+            if signed or width == 8 or self.bits.bits <= <uint64_t>1 << 31:
+                # unsigned ones that are negative to it are outside as well
+                status = batch_add_integers(&gathered, view.buf, width, n, &bit)
+                if status != BATCH_OK and not signed and width == 4:
+                    bit = <uint32_t>bit
+            else:
+                while i < n and status == BATCH_OK:
+                    bit = (<uint32_t *>view.buf)[i]
+                    status = batch_add(&gathered, bit)
+                    i += 1
+            if status != BATCH_OK and signed:
+                raise refused(status, <int64_t>bit, self.bits.bits)
             if status != BATCH_OK:
                 raise refused(status, bit, self.bits.bits)
             return self.free_gathered(&gathered)
@@ -514,13 +556,17 @@ cdef class IndexPool:
         if missing != BITMAP_NONE:
             raise not_allocated(missing)
         self.count_free(batch_release(gathered, self.bits))
-        missing = batch_first(gathered)
-        if missing != BITMAP_NONE:
-            raise DoubleFree(
-                f"index {missing} was freed by another thread during this call, which freed all the others "
-                "it was given; two threads own it, or think they do"
-            )
-        return 0
+        return freed_by_another(batch_first(gathered))
+
+
+cdef int freed_by_another(uint64_t index) except -1:
+    """Raise if there is an index that this call had found allocated, and did not free."""
+    if index != BITMAP_NONE:
+        raise DoubleFree(
+            f"index {index} was freed by another thread during this call, which freed all the others "
+            "it was given; two threads own it, or think they do"
+        )
+    return 0
 
 
 cdef inline bint claim(bitmap *bits, uint64_t n, bint packed, uint64_t *out) noexcept nogil:
@@ -553,8 +599,9 @@ cdef inline void *begin(batch *gathered, uint64_t *few, uint64_t n, uint64_t bit
     return room
 
 
-cdef size_t integers(buffer, Py_buffer *view, bint writable) except 0:
+cdef size_t integers(buffer, Py_buffer *view, bint writable, bint *signed) except 0:
     """Open a contiguous buffer of 32-bit or 64-bit integers; return their size in bytes."""
+    cdef uintptr_t address
     if not PyObject_CheckBuffer(buffer):
         raise TypeError(
             "expected a buffer of 32-bit or 64-bit integers (array.array('i'), numpy int32), "
@@ -571,17 +618,29 @@ cdef size_t integers(buffer, Py_buffer *view, bint writable) except 0:
     if form[0] in b"@=<":
         form += 1
     if (view.itemsize == 4 or view.itemsize == 8) and form[0] in b"ilqILQnN" and form[1] == 0:
-        return view.itemsize
+        address = <uintptr_t>view.buf
+        width = view.itemsize
+        if address % width == 0 or view.len == 0:
+            signed[0] = form[0] in b"ilqn"
+            return width
+        PyBuffer_Release(view)
+        raise ValueError(
+            f"the buffer's integers of {width} bytes must start at a multiple of {width}, and its address is "
+            f"{address:#x}; pass an aligned copy (numpy: array.copy())"
+        )
     name = (<bytes>form).decode("utf-8", "replace")
     PyBuffer_Release(view)
     raise TypeError(f"the buffer must be of 32-bit or 64-bit integers, not of format {name!r}")
 
 
-cdef refused(batch_status status, uint64_t bit, uint64_t capacity):
+cdef refused(batch_status status, bit, uint64_t capacity):
     if status == BATCH_DUPLICATE:
         return DoubleFree(f"index {bit} is there twice; nothing was freed; give each index once")
-    return InvalidBlock(f"no index {<int64_t>bit} here; they are 0 to {capacity - 1}; nothing was freed")
+    return InvalidBlock(f"no index {bit} here; they are 0 to {capacity - 1}; nothing was freed")
 
 
 cdef not_allocated(uint64_t bit):
     return DoubleFree(f"index {bit} is not allocated: freed before, or never allocated; nothing was changed")
+
+
+seal(_Words)

@@ -15,7 +15,7 @@ cdef class _Mapping:
     cdef bint borrowed          # the memory is the caller's
     cdef Py_buffer lender
     cdef object pool_ref        # a weak reference to a Pool of it
-    cdef object owners          # a weak set of all of them
+    cdef list owners            # weak references to all of them
     cdef object guard           # of debug mode; None without
     cdef quarantine resting     # the same
     cdef size_t alignment
@@ -95,19 +95,33 @@ cdef void report_corrupt(uint64_t index) noexcept:
 cdef pool_object(_Mapping m):
     """A Pool object of the mapping, an open one if there is one."""
     owner = None if m.pool_ref is None else m.pool_ref()
-    if m.owners is not None and (owner is None or (<Pool>owner).mapping is None):
-        for other in list(m.owners):
-            if (<Pool>other).mapping is not None:
+    if owner is None or (<Pool>owner).mapping is not m:
+        for other in owners_of(m):
+            if (<Pool>other).mapping is m:
                 return other
-    if owner is None:
+    # One that was closed will do, but not if it was opened again since, as another pool.
+    if owner is None or (<Pool>owner).mapping not in (None, m):
         owner = Pool.__new__(Pool)
         if not m.closed:
             adopt(<Pool>owner, m)
     return owner
 
 
+cdef list owners_of(_Mapping m):
+    """The Pool objects of the mapping, closed ones too. No method of theirs is called: a subclass may have any."""
+    cdef list found = []
+    for reference in m.owners or ():
+        owner = reference()
+        if owner is not None:
+            found.append(owner)
+    return found
+
+
 cdef int adopt(Pool owner, _Mapping mapping) except -1:
     """Make the Pool object one of the mapping's."""
+    cdef Py_ssize_t i = 0
+    if owner.mapping is not None:  # looked at here, where no other code can come between
+        raise ValueError("this Pool is open already; make a new one")
     owner.mapping = mapping
     owner.guard = mapping.guard
     owner.kept_name = mapping.name
@@ -116,6 +130,12 @@ cdef int adopt(Pool owner, _Mapping mapping) except -1:
     owner.quick = mapping if mapping.guard is None and mapping.forking is None else None
     mapping.pool_ref = PyWeakref_NewRef(owner, None)
     if mapping.owners is None:
-        mapping.owners = WeakSet()
-    mapping.owners.add(owner)
+        mapping.owners = []
+    mapping.owners.append(mapping.pool_ref)
+    # In place and step by step: what a destructor does meanwhile, to this list as well, stays.
+    while i < len(mapping.owners):
+        if mapping.owners[i]() is None:
+            del mapping.owners[i]
+        else:
+            i += 1
     return 0

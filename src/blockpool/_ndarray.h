@@ -26,7 +26,11 @@ static inline bool array_is_writeable(PyObject *array) { return PyArray_ISWRITEA
 static inline bool array_is_c(PyObject *array) { return PyArray_IS_C_CONTIGUOUS((PyArrayObject *)array); }
 static inline bool array_is_f(PyObject *array) { return PyArray_IS_F_CONTIGUOUS((PyArrayObject *)array); }
 static inline Py_ssize_t descr_size(const PyArray_Descr *descr) { return PyDataType_ELSIZE(descr); }
-static inline bool descr_has_objects(const PyArray_Descr *descr) { return PyDataType_REFCHK(descr); }
+
+/* Whether its elements are pointers, or have any within them. */
+static inline bool descr_has_objects(const PyArray_Descr *descr) {
+    return PyDataType_FLAGCHK(descr, NPY_ITEM_REFCOUNT) || PyDataType_FLAGCHK(descr, NPY_ITEM_IS_POINTER);
+}
 
 /* The type of such a number as descr_number gives; a new reference, or NULL and an exception. */
 static inline PyObject *descr_numbered(int number) { return (PyObject *)PyArray_DescrFromType(number); }

@@ -7,6 +7,8 @@ cdef class Pool:
     A contiguous piece of memory, cut into blocks of one size.
 
     The constructor makes a pool that is private to this process; `create` and `attach` give pools that processes share.
+    They make objects of the class that they are called on, as unpickling does, but do not call its `__init__`, which is
+    how a private pool is made: what a subclass needs in every pool it sets in `__new__`.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ cdef class Pool:
         by itself.
         """
         owner = cls.__new__(cls)
-        adopt(<Pool>owner, create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork))
+        adopt(<Pool?>owner, create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork))
         return owner
 
     @classmethod
@@ -162,7 +164,7 @@ cdef class Pool:
             If another process keeps everybody waiting.
         """
         owner = cls.__new__(cls)
-        adopt(<Pool>owner, attach_named(name, on_fork))
+        adopt(<Pool?>owner, attach_named(name, on_fork))
         return owner
 
     def unlink(self):
@@ -361,8 +363,8 @@ cdef class Pool:
         if runs == NULL:
             raise MemoryError(f"no memory for a list of {n} blocks")
         try:
+            found = []  # first: from the claim on, whatever fails gives back
             self.obtain(m, n, 0, True, deadline, runs)
-            found = []
             try:
                 while i < n:
                     i += 1  # hand_out answers for this one from here on
@@ -599,7 +601,7 @@ cdef class Pool:
                 "a private pool cannot be pickled or copied: no other process can reach its memory; "
                 "make it with Pool.create()"
             )
-        return _attach_pickled, (str(handle_of(m, NULL, Handle)), m.fork_shares)
+        return _attach_pickled, (str(handle_of(m, NULL, Handle)), m.fork_shares, type(self)), self.__getstate__()
 
     cdef _Mapping opened(self):
         cdef _Mapping m = self.mapping

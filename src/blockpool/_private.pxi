@@ -208,6 +208,19 @@ cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) excep
     return 0
 
 
+cdef bint is_plain(const char *form) noexcept:
+    """Whether that is the format of a buffer of bytes or numbers, of one kind."""
+    if form == NULL:  # unsigned bytes
+        return True
+    if form[0] in b"@=<>!":
+        form += 1
+    while b"0" <= form[0] <= b"9":  # how many bytes of text
+        form += 1
+    if form[0] == b"Z":  # complex
+        return form[1] in b"fdg" and form[2] == 0
+    return form[0] in b"cbB?hHiIlLqQnNefdgs" and form[1] == 0
+
+
 cdef borrow(_Mapping m, buffer, size, blocks):
     """Give the mapping the caller's memory; return how many blocks it makes."""
     if not PyObject_CheckBuffer(buffer):
@@ -215,10 +228,15 @@ cdef borrow(_Mapping m, buffer, size, blocks):
             f"buffer must be an object with writable memory (bytearray, mmap, array), not {type(buffer).__name__}"
         )
     try:
-        PyObject_GetBuffer(buffer, &m.lender, PyBUF_WRITABLE | PyBUF_ANY_CONTIGUOUS)
+        PyObject_GetBuffer(buffer, &m.lender, PyBUF_WRITABLE | PyBUF_ANY_CONTIGUOUS | PyBUF_FORMAT)
     except (BufferError, ValueError) as error:
-        raise ValueError(f"buffer must be writable and contiguous: {error}") from None
+        raise ValueError(f"buffer must be writable and contiguous, and of bytes or numbers: {error}") from None
     m.borrowed = True
+    if not is_plain(m.lender.format):
+        raise TypeError(
+            f"buffer must be of bytes or numbers, not of format {(<bytes>m.lender.format).decode('utf-8', 'replace')!r:.60}: "
+            "a pool would write over objects or pointers; if it has none, pass its bytes (an array's .view('u1'))"
+        )
     address = <uintptr_t>m.lender.buf
     if address % 8:
         raise ValueError(f"buffer must start at a multiple of 8; its address is {address:#x}, {address % 8} past one")

@@ -217,7 +217,7 @@ cdef object dtype_field(value):
         if not number_is_plain(number_field("dtype", value, 0, INT32_MAX)):
             raise garbled("dtype", value)
         return descr_numbered(value)
-    if not isinstance(value, numpy.dtype):
+    if not isinstance(value, numpy_dtype):
         raise garbled("dtype", value)
     return value
 

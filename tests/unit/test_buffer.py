@@ -133,8 +133,51 @@ def test_memory_with_gaps(make):
         bp.Pool(64, buffer=make())
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: np.zeros(80, object),
+        lambda: memoryview(bytearray(640)).cast("P"),
+        lambda: np.zeros(80, "f4,O"),
+        lambda: np.zeros(80, "i4,i4"),
+        lambda: np.zeros(80, "U2"),
+        lambda: (ctypes.py_object * 80)(),
+        lambda: (ctypes.c_void_p * 80)(),
+        lambda: (ctypes.c_char_p * 80)(),
+        lambda: (ctypes.CFUNCTYPE(None) * 80)(),
+    ],
+    ids=range(9),
+)
+def test_memory_of_objects_or_pointers(make):
+    """Memory that holds anything but bytes and numbers is a TypeError: a pool would write over pointers."""
+    memory = make()
+    before = bytes(memoryview(memory))
+    with pytest.raises(TypeError, match="of bytes or numbers, not of format"):
+        bp.Pool(64, buffer=memory)
+    assert bytes(memoryview(memory)) == before
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *[lambda kind=kind: np.zeros(80, kind) for kind in ("u1", ">i8", "f2", "c16", "?", "S16")],
+        lambda: (ctypes.c_ubyte * 640)(),
+        lambda: ctypes.create_string_buffer(640),
+        lambda: (ctypes.c_double * 80)(),
+        lambda: array.array("q", [0] * 80),
+        lambda: mmap.mmap(-1, 4096),
+    ],
+    ids=range(11),
+)
+def test_memory_of_bytes_and_numbers(make):
+    """Memory of any one kind of number, or of bytes, is used."""
+    block = bp.Pool(8, buffer=make()).allocate()
+    block.buf[:] = b"12345678"
+    assert bytes(block.buf) == b"12345678"
+
+
 def test_a_released_memoryview():
-    """So is a view that was released."""
+    """A view that was released is a ValueError."""
     view = memoryview(bytearray(640))
     view.release()
     with pytest.raises(ValueError, match="buffer"):

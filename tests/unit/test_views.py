@@ -531,23 +531,18 @@ def test_a_twin_in_a_with(pool):
 
 
 def test_the_exporter_gives_nothing_away(pool):
-    """`mv.obj` cannot be made or changed by hand, and one made around its __init__ has no memory to give."""
+    """`mv.obj` cannot be made, changed or derived from by hand."""
     exporter = pool.allocate().buf.obj
     kind = type(exporter)
     assert repr(exporter) == "<memory of blockpool block 0>"
-    with pytest.raises(TypeError, match=r"Block\.buf"):
-        kind()
+    for attempt in (kind, lambda: kind.__new__(kind), lambda: object.__new__(kind)):
+        with pytest.raises(TypeError, match="cannot create|not safe"):
+            attempt()
     with pytest.raises(TypeError, match=r"Block\.buf"):
         exporter.__init__()
     with pytest.raises(TypeError):
         type("Mine", (kind,), {})
     assert [name for name in dir(exporter) if not name.startswith("__")] == []
-    empty = kind.__new__(kind)
-    for attempt in (memoryview, np.frombuffer, lambda it: bp.Pool(64, buffer=it)):
-        with pytest.raises((BufferError, ValueError, TypeError)):
-            attempt(empty)
-    repr(empty)
-    del empty
     with pytest.raises((TypeError, pickle.PicklingError)):
         pickle.dumps(exporter)
 
