@@ -143,7 +143,9 @@ cdef size_t bytes_of(const form *array, shape) except? 0:
                 f"an array of shape {shape!r:.60} and {<object>array.descr} has more bytes than can be addressed"
             )
     if nbytes > MOST_BYTES and not empty:
-        raise ValueError(f"an array of shape {shape!r:.60} and {<object>array.descr} has more bytes than any pool: 2**62")
+        raise ValueError(
+            f"an array of shape {shape!r:.60} and {<object>array.descr} has more bytes than any pool can have: 2**62"
+        )
     return 0 if empty else nbytes
 
 

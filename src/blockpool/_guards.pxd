@@ -2,8 +2,8 @@
 
 cdef extern from *:
     """
-    /* From now on Python has no way to make an object of that class: neither a call, nor __new__, copy or pickle. It would
-     * lack the memory that its methods count on. Cython's own Class.__new__(Class) does not ask the type. */
+    /* From now on Python has no way to make an object of that class: neither a call, nor __new__, copy or pickle. It
+     * would lack the memory that its methods count on. Cython's own Class.__new__(Class) does not ask the type. */
     static int seal(PyObject *type) {
         PyTypeObject *sealed = (PyTypeObject *)type;
         if (PyDict_DelItemString(sealed->tp_dict, "__new__") < 0) {
@@ -14,8 +14,8 @@ cdef extern from *:
         return 0;
     }
 
-    /* Cython lets a module into the first interpreter that imports it, and no other. So that this is not a subinterpreter,
-     * its question for the number of the interpreter fails there, before it has noted anything. */
+    /* Cython lets a module into the first interpreter that imports it, and no other. So that this is not a
+     * subinterpreter, its question for the number of the interpreter fails there, before it has noted anything. */
     static int64_t number_of_main(PyInterpreterState *interpreter) {
         if (interpreter == PyInterpreterState_Main()) {
             return PyInterpreterState_GetID(interpreter);

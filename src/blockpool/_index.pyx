@@ -16,10 +16,10 @@ from libc.stdlib cimport free as c_free, malloc
 from blockpool._engine cimport (
     BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, batch, batch_add, batch_add_integers, batch_bytes, batch_first,
     batch_missing, batch_missing_range, batch_release, batch_release_range, batch_status, batch_view, bitmap,
-    bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run, bitmap_count, bitmap_longest_free, bitmap_release,
-    bitmap_summary_fault, bitmap_test, bitmap_view, os_map_private, os_memory, os_memory_t, os_unmap,
+    bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run, bitmap_count,
+    bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test, bitmap_view, os_map_private, os_memory,
+    os_memory_t, os_unmap,
 )
-
 from blockpool._guards cimport seal
 
 # As in _core.pyx.

@@ -9,7 +9,9 @@ cdef int64_t MOST_GENERATIONS = 0xFFFFFFFFFF
 
 cdef garbled(what, value):
     shown = readable(value) if PyLong_CheckExact(value) else f"{type(value).__name__} {value!r:.60}"
-    return InvalidBlock(f"a message came garbled: its {what} is {shown}; send it again, by the same version of blockpool")
+    return InvalidBlock(
+        f"a message came garbled: its {what} is {shown}; send it again, by the same version of blockpool"
+    )
 
 
 cdef int64_t number_field(what, value, int64_t least, int64_t most) except? -1:

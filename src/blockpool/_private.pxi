@@ -233,8 +233,9 @@ cdef borrow(_Mapping m, buffer, size, blocks):
         raise ValueError(f"buffer must be writable and contiguous, and of bytes or numbers: {error}") from None
     m.borrowed = True
     if not is_plain(m.lender.format):
+        form = (<bytes>m.lender.format).decode("utf-8", "replace")
         raise TypeError(
-            f"buffer must be of bytes or numbers, not of format {(<bytes>m.lender.format).decode('utf-8', 'replace')!r:.60}: "
+            f"buffer must be of bytes or numbers, not of format {form!r:.60}: "
             "a pool would write over objects or pointers; if it has none, pass its bytes (an array's .view('u1'))"
         )
     address = <uintptr_t>m.lender.buf

@@ -1,4 +1,4 @@
-"""One operation, with each of its allocations failing in turn: it raises MemoryError or does without, and loses nothing.
+"""One operation, each of whose allocations fails in turn: it raises MemoryError or does without, and loses nothing.
 
     python tests/stress/no_memory.py shared "pickled block"
 
@@ -6,20 +6,22 @@ A process is for one operation of one kind of pool, as what goes wrong here is m
 pool is audited, and must have allocated what it had before. Prints how often the operation failed.
 """
 
+import _testcapi
 import array
 import gc
 import os
 import pickle
 import sys
 from contextlib import suppress
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 
-import _testcapi
 import numpy as np
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
 
+structured = np.dtype([("a", "i4"), ("b", "f8")])
 SINGLE, LONG = 300, 1500  # an index call of up to 1024 needs no memory of its own
 QUIET = 30  # so many attempts without a failure: the last allocation was passed
 # SystemError: Python 3.11 cannot call a function written in Python then, and forgets to say why.
@@ -110,7 +112,7 @@ def redeemed(kind):
 
 
 def carried(make):
-    """Send a message through the pool and receive it; one that was not received is dropped."""
+    """Send a message through the pool and receive it; what is left in flight is dropped."""
 
     def carry(pool):
         memory.restore()
@@ -118,15 +120,11 @@ def carried(make):
         message = make(pool)
         memory.fail()
         try:
-            pickled = ForkingPickler.dumps(message)
-            try:
-                pickle.loads(pickled)
-            finally:
-                memory.restore()
-                pool.recover(tickets_older_than=0)
+            pickle.loads(ForkingPickler.dumps(message))
         finally:
             memory.restore()
             carrier.uninstall()
+            pool.recover(tickets_older_than=0)
 
     return carry
 
@@ -161,6 +159,13 @@ def freed(make):
     return free
 
 
+def single(ids):
+    """Allocate an index; the list is the caller's."""
+    index = ids.allocate()
+    memory.restore()
+    return [index]
+
+
 into = array.array("i", [0] * SINGLE)
 
 
@@ -182,7 +187,7 @@ POOL = {
     "release": lambda pool: pool.allocate().release(),
     "with": within,
     "array": lambda pool: pool.allocate().array(8, "u1"),
-    "empty": lambda pool: pool.empty((2, 3), [("a", "i4"), ("b", "f8")]),
+    "empty": lambda pool: pool.empty((2, 3), structured),
     "zeros": lambda pool: pool.zeros((2, 3)),
     "full": lambda pool: pool.full(3, 1.5),
     "asarray": lambda pool: pool.asarray([1.0, 2.0]),
@@ -191,7 +196,9 @@ POOL = {
     "dlpack": lambda pool: np.from_dlpack(pool.allocate()),
     "copied dlpack": lambda pool: pool.allocate().__dlpack__(copy=True),
     "exhausted": refused(bp.PoolExhausted, lambda pool: pool.allocate(blocks=60)),
-    "exhausted later": refused(bp.PoolExhausted, lambda pool: pool.allocate(blocks=60, timeout=0.001)),
+    "exhausted later": refused(
+        bp.PoolExhausted, lambda pool: pool.allocate(blocks=60, timeout=0.001)
+    ),
     "exhausted many": refused(bp.PoolExhausted, lambda pool: pool.allocate_many(60)),
     "busy": busy,
     "twice": twice,
@@ -232,11 +239,16 @@ OPERATIONS = {
         "carried array": carried(lambda pool: pool.zeros(5)),
         "carried copy": carried(lambda pool: np.zeros(5)),
         "carried parts": carried(
-            lambda pool: [pool.allocate(), pool.zeros(5), np.ones(9), pickle.PickleBuffer(bytes(99))]
+            lambda pool: [
+                pool.allocate(),
+                pool.zeros(5),
+                np.ones(9),
+                pickle.PickleBuffer(bytes(99)),
+            ]
         ),
     },
     "index": {
-        "one": taken(lambda ids: [ids.allocate()]),
+        "one": taken(single),
         "many": taken(lambda ids: ids.allocate_many(SINGLE)),
         "packed": taken(lambda ids: ids.allocate_many(SINGLE, packed=True)),
         "long": taken(lambda ids: ids.allocate_many(LONG)),
@@ -258,11 +270,14 @@ OPERATIONS = {
     },
 }
 
+
 def make(kind):
     """Make a pool, of which something is allocated already."""
     if kind == "index":
         pool = bp.IndexPool(4000)
-        return pool, pool.allocate_many(300)  # so that the others are no small ints, which are there already
+        return pool, pool.allocate_many(
+            300
+        )  # so that the others are no small ints, which are there already
     if kind == "shared":
         pool = bp.Pool.create(64, 64, name=f"no-memory-{os.getpid()}")
     else:
@@ -286,10 +301,8 @@ def main(kind, name):
     for _ in range(5):
         operation(pool)
     memory.restore()
-    # tickets that nobody takes keep their run: here they are the operation's own
-    settle = pool.recover if kind == "shared" else dict
-    arguments = {"tickets_older_than": 0} if name == "share" else {}
-    settle(**arguments)
+    settle = partial(pool.recover, tickets_older_than=0) if name == "share" else dict
+    settle()
     before = state(pool)
     failures = quiet = memory.turn = 0
     while quiet < QUIET:
@@ -302,7 +315,7 @@ def main(kind, name):
             quiet = 0
         finally:
             memory.restore()
-        settle(**arguments)
+        settle()  # of tickets that are there for somebody else
         assert state(pool) == before, f"allocation {memory.turn}: {state(pool)}, before {before}"
         memory.turn += 1
     del kept

@@ -227,3 +227,42 @@ print("done")
     if done.stdout == "none\n":
         pytest.skip("this Python has no module for subinterpreters")
     assert done.stdout == "done\n"
+
+
+def test_a_subinterpreter_that_imports_first():
+    """In a subinterpreter the import is an ImportError that says so; the main interpreter can import afterwards."""
+    code = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    try:
+        import _xxsubinterpreters as interpreters
+    except ImportError:
+        print("none")
+        raise SystemExit
+script = '''
+for name in "blockpool", "blockpool._core", "blockpool._index", "blockpool.classic":
+    try:
+        __import__(name)
+    except ImportError as error:
+        assert "main interpreter" in str(error) or "subinterpreters" in str(error), error
+    else:
+        raise AssertionError(name)
+'''
+for _ in range(3):
+    interpreter = interpreters.create()
+    answer = interpreters.run_string(interpreter, script)
+    assert answer is None, answer
+    interpreters.destroy(interpreter)
+import blockpool
+blockpool.Pool(64, 4).allocate().buf[0] = 1
+blockpool.IndexPool(64).allocate()
+print("done")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    if done.stdout == "none\n":
+        pytest.skip("this Python has no module for subinterpreters")
+    assert done.stdout == "done\n"

@@ -94,6 +94,15 @@ RECEIVE = {
 }
 
 
+@pytest.mark.parametrize("kind", [None, 5, int, object, bp.Block, "Pool", bp.Pool.create])
+def test_a_pickled_pool_of_another_class(shared, kind):
+    """The pickle of a pool names a class of pools, or is refused."""
+    text, share, *_ = shared.__reduce_ex__(4)[1]
+    assert type(_core._attach_pickled(text, share, bp.Pool)) is bp.Pool
+    with pytest.raises(bp.InvalidBlock, match="its class is"):
+        _core._attach_pickled(text, share, kind)
+
+
 def test_messages_as_they_are_sent(shared):
     """Taken apart and put together again, each kind of message gives what was sent."""
     for kind, receive in RECEIVE.items():

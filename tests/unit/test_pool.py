@@ -439,6 +439,77 @@ def test_subclasses():
         Forgetful().allocate()
 
 
+class Named(bp.Pool):
+    """A Pool that cannot be compared or used as a key, with an attribute of its own that every one has."""
+
+    def __new__(cls, *_arguments, **_options):
+        """Set what every object has, whatever makes it."""
+        made = super().__new__(cls)
+        made.title = "new"
+        return made
+
+    def __init__(self, *_arguments):
+        raise AssertionError("only a private pool is made by __init__")
+
+    def __eq__(self, other):
+        raise AssertionError("nobody compares pools")
+
+    __hash__ = None
+
+
+def test_a_subclass_of_shared_pools(pool_name):
+    """`create`, `attach` and unpickling give objects of the class, as `__new__` makes them, with their attributes."""
+    made = Named.create(64, 8, name=pool_name)
+    attached = Named.attach(pool_name)
+    made.title = "mine"
+    unpickled = pickle.loads(pickle.dumps(made))
+    assert [type(each) for each in (made, attached, unpickled)] == [Named] * 3
+    assert [each.title for each in (made, attached, unpickled)] == ["mine", "new", "mine"]
+    block = attached.allocate()
+    assert block.pool is unpickled
+    unpickled.close()
+    assert block.pool in [each for each in (made, attached) if each is block.pool]
+    made.close()
+    assert block.pool is attached
+    block.free()
+
+
+class Reentrant:
+    """A number that opens the pool while it is asked for its value."""
+
+    def __init__(self, pool, value):
+        self.pool, self.value = pool, value
+
+    def __index__(self):
+        self.pool.__init__(128, 4)
+        return self.value
+
+
+@pytest.mark.parametrize("argument", [0, 1])
+def test_init_within_init(argument):
+    """A Pool that is opened while its own arguments are looked at is that pool: the call outside is refused."""
+    pool = bp.Pool.__new__(bp.Pool)
+    arguments = [64, 8]
+    arguments[argument] = Reentrant(pool, arguments[argument])
+    with pytest.raises(ValueError, match="open already"):
+        pool.__init__(*arguments)
+    assert (pool.block_size, pool.blocks) == (128, 4)
+    assert pool.allocate().pool is pool
+    assert pool.check().allocated == 0
+
+
+def test_the_pool_of_a_block_whose_pool_was_opened_again():
+    """A block never names another pool than its own, even when the Pool object was opened anew."""
+    pool = bp.Pool(64, 8)
+    block = pool.allocate()
+    pool.close()
+    assert block.pool is pool
+    pool.__init__(128, 4)
+    assert block.pool is not pool
+    assert block.pool.closed
+    assert pool.allocate().pool is pool
+
+
 def test_a_cycle_of_a_subclass_is_collected():
     """Pool, block and view may be part of a reference cycle."""
     pool = Counted(5)
