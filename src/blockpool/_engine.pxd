@@ -266,7 +266,9 @@ cdef extern from "member.h" nogil:
                                         double gate_seconds, member_failure *failure)
     void member_leave(member *self, double gate_seconds)
     void member_unmap(member *self)
-    member_status member_unlink(member *self, double gate_seconds, member_failure *failure)
+    member_status member_unlink(
+        const char *name, const unsigned char *id, double gate_seconds, member_failure *failure
+    )
     member_status member_allocate(member *self, uint64_t n, uint64_t slack, shared_run *run)
     member_status member_drop(member *self, const shared_run *run, c_bool *freed)
     member_status member_free(member *self, const shared_run *run, uint64_t *word, uint32_t *extra)
