@@ -305,9 +305,10 @@ static void use(struct member *member) {
     MUST(totals.allocated <= blocks);
     member_count(member, totals.allocated, &counts);
     MUST(counts.processes <= SEGMENT_SLOTS && counts.peak <= blocks);
-    if (member_wait_enter(member) == MEMBER_OK) {
+    uint32_t wait;
+    if (member_wait_enter(member, &wait) == MEMBER_OK) {
         member_wait_sleep(member, member_wait_sequence(member) + 1, 0.001);
-        MUST(member_wait_leave(member) == MEMBER_OK);
+        MUST(member_wait_leave(member, wait) == MEMBER_OK);
     }
     for (unsigned i = 0; i < n; i++) {
         if (i % 3 == 0) {

@@ -15,11 +15,11 @@ void member_reset(struct member *member) {
     memset(member, 0, sizeof *member);
     member->file.number = -1;
     member->slot = SLOTS_NONE;
-    member->child = SLOTS_NONE;
-    member->child_description = -1;
+    member->child = (struct member_child){SLOTS_NONE, -1, MEMBER_HAS_PART, 0};
 }
 
 void member_unmap(struct member *member) {
+    turn_take(); /* so a fork finds all of it, or nothing */
     if (member->memory) {
         os_unmap_file(member->memory, member->geometry.bytes);
     }
@@ -33,7 +33,9 @@ void member_unmap(struct member *member) {
         os_unmap(member->extra, member->geometry.blocks * sizeof *member->extra);
     }
     descriptor_close(member);
+    member_strike(member);
     member_reset(member);
+    turn_end();
 }
 
 enum member_status member_refused(int error, struct member_failure *failure) {
@@ -73,16 +75,16 @@ enum member_status member_refused(int error, struct member_failure *failure) {
 /* Maps the segment and what belongs to this process alone. */
 static enum member_status map(struct member *member, struct member_failure *failure) {
     void *page = NULL, *counts = NULL;
+    turn_take();
     int error = os_map_file(member->file.number, member->geometry.bytes, &member->memory);
     if (error) {
         member->memory = NULL;
-        return member_refused(error, failure);
-    }
-    if ((error = os_wiped_on_fork(&page)) == 0) {
+    } else if ((error = os_wiped_on_fork(&page)) == 0) {
         member->alive = page;
         error = os_map_private(member->geometry.blocks * sizeof *member->extra, false, &counts);
         member->extra = counts;
     }
+    turn_end();
     if (error) {
         return member_refused(error, failure);
     }
@@ -160,6 +162,7 @@ static enum member_status join(struct member *member, const unsigned char *id, d
     if (named && !os_shm_names(member->name, &member->file.identity)) {
         status = MEMBER_NOT_FOUND;
     } else {
+        /* the dead first, see member_end_if_last */
         uint64_t dead = member_dead_slots(member), used = slots_used(member->memory, &member->geometry);
         if (dead == used && !(member->geometry.flags & SEGMENT_PERMANENT)) {
             /* a leftover: its last process is gone */
@@ -178,10 +181,12 @@ static enum member_status join(struct member *member, const unsigned char *id, d
 
 enum member_status member_attach_through(struct member *member, pid_t process, int number, const unsigned char *id,
                                          double gate_seconds, struct member_failure *failure) {
-    member_reset(member);
-    *failure = (struct member_failure){0};
+    enum member_status status = member_begin(member, failure);
+    if (status != MEMBER_OK) {
+        return status;
+    }
     turn_take();
-    enum member_status status = descriptor_keep(member, os_open_of(process, number), failure);
+    status = descriptor_keep(member, os_open_of(process, number), failure);
     turn_end();
     if (status == MEMBER_OK) {
         status = join(member, id, gate_seconds, failure);
@@ -195,23 +200,22 @@ enum member_status member_attach_through(struct member *member, pid_t process, i
 enum member_status member_attach(struct member *member, const char *name, double gate_seconds,
                                  struct member_failure *failure) {
     enum member_status status = MEMBER_NOT_FOUND;
-    member_reset(member);
-    *failure = (struct member_failure){0};
-    for (int tries = 0; tries < STARTS_OVER; tries++) {
-        turn_take();
-        status = descriptor_keep(member, os_shm_open(name), failure);
-        turn_end();
+    bool opened = true;
+    for (int tries = 0; tries < STARTS_OVER && status == MEMBER_NOT_FOUND && opened; tries++) {
+        status = member_begin(member, failure);
         if (status != MEMBER_OK) {
             return status;
         }
+        turn_take();
+        status = descriptor_keep(member, os_shm_open(name), failure);
+        turn_end();
         snprintf(member->name, sizeof member->name, "%s", name);
-        status = join(member, NULL, gate_seconds, failure);
-        if (status == MEMBER_OK) {
-            return MEMBER_OK;
+        opened = status == MEMBER_OK;
+        if (opened) {
+            status = join(member, NULL, gate_seconds, failure);
         }
-        member_unmap(member);
-        if (status != MEMBER_NOT_FOUND) {
-            return status;
+        if (status != MEMBER_OK) {
+            member_unmap(member);
         }
     }
     return status;
@@ -225,7 +229,7 @@ static enum member_status build(struct member *member, const struct member_reque
         return MEMBER_NO_ROOM;
     }
     failure->asked = geometry->bytes;
-    geometry->flags = request->permanent ? SEGMENT_PERMANENT : 0;
+    geometry->flags = (request->permanent ? SEGMENT_PERMANENT : 0) | (request->detach ? SEGMENT_DETACH : 0);
     int error = os_random(geometry->id, sizeof geometry->id);
     if (error) {
         return member_refused(error, failure);
@@ -272,16 +276,22 @@ static enum member_status build(struct member *member, const struct member_reque
 enum member_status member_create(struct member *member, const struct member_request *request,
                                  struct member_failure *failure) {
     static atomic_word swept; /* whether this process, or the one that it was forked from, has */
-    member_reset(member);
-    *failure = (struct member_failure){0};
     if (load_relaxed(&swept) == 0) {
         store_relaxed(&swept, 1);
         (void)member_sweep();
     }
-    enum member_status status = build(member, request, failure);
+    enum member_status status = member_begin(member, failure);
+    if (status != MEMBER_OK) {
+        return status;
+    }
+    status = build(member, request, failure);
     if (status == MEMBER_NO_ROOM) {
         member_unmap(member);
         (void)member_sweep();
+        status = member_begin(member, failure);
+        if (status != MEMBER_OK) {
+            return status;
+        }
         status = build(member, request, failure);
     }
     for (int tries = 0; status == MEMBER_OK && request->name && tries < STARTS_OVER; tries++) {
@@ -308,28 +318,45 @@ static int remove_name(const struct member *member) {
                                                                                  : -ENOENT;
 }
 
+void member_end_if_last(struct member *member) {
+    /* the dead first: a process that forks takes its child's slot without the gate, but while it lives */
+    uint64_t dead = member_dead_slots(member),
+             others = slots_used(member->memory, &member->geometry) & ~dead & ~ledger_slot_bit(member->slot);
+    if (others == 0 && !(member->geometry.flags & SEGMENT_PERMANENT)) {
+        (void)remove_name(member);
+    }
+}
+
+void member_drop_all(struct member *member) {
+    uint64_t own = ledger_slot_bit(member->slot);
+    turn_take(); /* or a fork might give a child half of it */
+    shared_recover(&member->shared, own);
+    (void)fetch_and_seq(&member->shared.waiting->slots, ~own);
+    turn_end();
+}
+
+void member_free_slot(struct member *member) {
+    slots_free(member->memory, &member->geometry, member->slot);
+    member->slot = SLOTS_NONE;
+    member->fate = MEMBER_LEFT;
+    store_relaxed(member->alive, 0);
+}
+
 void member_leave(struct member *member, double gate_seconds) {
     struct member_failure failure;
     int gate;
     if (member_is_stray(member) || member->slot == SLOTS_NONE) {
         return;
     }
-    uint64_t own = ledger_slot_bit(member->slot);
-    turn_take();                          /* or a fork might give a child half of it */
-    shared_recover(&member->shared, own); /* needs no gate: a living process drops what it holds */
-    (void)fetch_and_seq(&member->shared.waiting->slots, ~own);
+    turn_take();
+    member->on_fork = MEMBER_FORK_NOTHING; /* nobody can have a pointer any more */
     turn_end();
-    if (gate_enter(member, gate_seconds, &gate, &failure) != MEMBER_OK) {
-        return;
+    member_drop_all(member);
+    if (gate_enter(member, gate_seconds, &gate, &failure) == MEMBER_OK) {
+        member_end_if_last(member);
+        member_free_slot(member);
+        gate_leave(gate);
     }
-    uint64_t dead = member_dead_slots(member), others = slots_used(member->memory, &member->geometry) & ~dead & ~own;
-    slots_free(member->memory, &member->geometry, member->slot);
-    if (others == 0 && !(member->geometry.flags & SEGMENT_PERMANENT)) {
-        (void)remove_name(member);
-    }
-    member->slot = SLOTS_NONE;
-    store_relaxed(member->alive, 0);
-    gate_leave(gate);
 }
 
 /* --- looking --- */

@@ -3,13 +3,30 @@
  * A member is private to the process and covers one segment. Its slot's bit in the ledger says that the process has at least one
  * reference to a run; how many more there are within the process is counted here, in `extra`, under `lock`. The lock is
  * held for a few dozen instructions in which nothing blocks, and across a fork; allocation does without it. A call that does
- * not get it soon returns MEMBER_LOCKED and has done nothing: whoever calls again may first let go of what he holds himself. What several processes decide together
- * (attach, leave, recover, remove the name) they do under the gate, see slots.h.
+ * not get it soon returns MEMBER_LOCKED and has done nothing: before the next try the caller may let go of what it holds itself. What
+ * several processes decide together (attach, leave, recover, remove the name) they do under the gate, see slots.h.
  *
- * FORK. member_fork_before takes a slot for the child, makes it a holder of all that the parent holds, and locks the child's
- * byte, all before the child exists: killed at once, it is a dead process like any. Between it and member_fork_parent or
- * member_fork_child, no other thread of the parent may allocate, share or redeem. A child of a plain fork() in C does not come
- * by here: in it *alive reads zero, and every call is MEMBER_STRAY.
+ * FORK. Every fork() of the process, also one that other code calls, runs the handlers in fork.c, right before the kernel forks and
+ * right after; nobody has to call anything. They go through all memberships of the process, those too that another thread is just
+ * making or ending. The order of the locks: the process's mutex (gate.c), so that nothing is half opened; then each member's lock, so
+ * that no count is half changed. Both are held for a few instructions and by threads that wait for nobody; so does whoever drops a
+ * reference beside a fork.
+ *
+ *   before   For each member with MEMBER_FORK_SHARE the parent takes a slot for the child, through a description that carries the
+ *            slot's lock, and makes the slot a holder of all that the parent holds. So the child is a process like any before it
+ *            exists: killed at once, it is a dead one. This needs no gate, see slots.h; only when no slot is free, the gate is tried,
+ *            to recover the dead.
+ *   parent   closes the description; the child's copy keeps the lock.
+ *   child    maps the page that keeps the lock from now on, closes the description, and signs the slot. Nobody waits in it.
+ *
+ * A child that gets no part (MEMBER_FORK_DETACH, no slot, no descriptor, no memory for the page) keeps the addresses and nothing else:
+ * the pages are inaccessible, so that no old pointer reads zeros or what others have there now. `fate` says why, every call is
+ * MEMBER_STRAY, and a line on stderr says so where the program faults. With MEMBER_FORK_NOTHING, which is how a member begins, the child
+ * unmaps and closes all: nobody can have a pointer yet.
+ *
+ * vfork() and posix_spawn() run no handlers, and need none: the child shares the memory until it runs another program. A child of a bare
+ * clone() is a stray: in it *alive reads zero, and every call is MEMBER_STRAY; its old pointers we cannot take away. No other thread
+ * may be inside member_allocate on behalf of the forking one: a run that is handed out between the handlers is not the child's.
  *
  * Functions may be called from any thread, and not after member_leave; those that wait say so.
  */
@@ -57,13 +74,30 @@ struct member_failure {
     char made_by[SEGMENT_MADE_BY_BYTES];
 };
 
+/* What a forked child gets. */
+enum member_on_fork {
+    MEMBER_FORK_NOTHING, /* not even the addresses: nobody has a pointer into the pool */
+    MEMBER_FORK_SHARE,   /* a part in the pool, and a reference to all that the parent holds */
+    MEMBER_FORK_DETACH,  /* no part */
+};
+
+/* Why a process has no part in the pool. */
+enum member_fate {
+    MEMBER_HAS_PART,
+    MEMBER_LEFT,       /* it left */
+    MEMBER_DETACHED,   /* forked with MEMBER_FORK_DETACH */
+    MEMBER_NO_SLOT,    /* forked while all slots were taken by the living */
+    MEMBER_SLOTS_BUSY, /* the same, and some were dead, but another process kept the gate */
+    MEMBER_REFUSED,    /* the kernel gave its parent no descriptor for it, or the child no mapping: fate_error */
+    MEMBER_UNKNOWN,    /* made by a bare clone() */
+};
+
 struct member {
     struct shared shared;
     unsigned slot;
     atomic_word *alive; /* reads 1 in the process that is the member, 0 in a stray child */
-    atomic_word lock;   /* the number of the thread that has it, or 0 */
-    unsigned depth;     /* how often it took it: it may come again, in a destructor during a fork */
-    uint32_t *extra;    /* per block: references of this process beyond the first */
+    atomic_word lock;
+    uint32_t *extra; /* per block: references of this process beyond the first */
     void *memory;
     struct segment_geometry geometry;
     struct segment_slot *place;
@@ -71,9 +105,17 @@ struct member {
     double seek_again; /* when to look for the file again after a vain search, see descriptor.c */
     void *hold;
     unsigned waiters; /* threads of this process that wait; under lock */
-    unsigned child;   /* between the two halves of a fork: the child's slot, or SLOTS_NONE */
-    int child_description;
-    bool fork_shares;
+    uint32_t forks;   /* since the process that began: tells waits of a parent from those of its child */
+    enum member_on_fork on_fork;
+    enum member_fate fate;
+    int fate_error;
+    struct member_child { /* between the two halves of a fork: what the child gets */
+        unsigned slot;    /* or SLOTS_NONE */
+        int description;
+        enum member_fate fate;
+        int error;
+    } child;
+    struct member *next;             /* of this process */
     char name[OS_SHM_NAME_MOST + 1]; /* empty without one */
 };
 
@@ -81,6 +123,7 @@ struct member_request {
     const char *name; /* NULL for a pool without one */
     uint64_t block_size, blocks;
     bool permanent;
+    bool detach;           /* recorded with the pool, for the processes that attach it */
     double gate_seconds;   /* how long to wait for the gate */
     struct os_pause pause; /* asked while the kernel finds the memory */
 };
@@ -165,17 +208,20 @@ pid_t member_process(const struct member *member, unsigned slot);
 enum member_status member_identify(const char *name, unsigned char id[SEGMENT_ID_BYTES])
     __attribute__((warn_unused_result));
 
-/* A waiter's steps, in this order: enter; repeat { sequence; try to allocate; recover now and then; sleep }; leave. */
-enum member_status member_wait_enter(struct member *member) __attribute__((warn_unused_result));
+/* A waiter's steps, in this order: enter; repeat { sequence; try to allocate; recover now and then; sleep }; leave. *wait is the
+ * wait's own. A thread that forked on the way is no waiter in the child: there member_wait_is_over says so, and it may enter again;
+ * leaving does no harm. */
+enum member_status member_wait_enter(struct member *member, uint32_t *wait) __attribute__((warn_unused_result));
 uint32_t member_wait_sequence(const struct member *member);
 void member_wait_sleep(struct member *member, uint32_t sequence, double seconds);
-enum member_status member_wait_leave(struct member *member) __attribute__((warn_unused_result));
+enum member_status member_wait_leave(struct member *member, uint32_t wait) __attribute__((warn_unused_result));
 
-/* The halves of a fork. `share`: the child becomes a member too; else, or if there is no slot for it, it becomes a stray with
- * zeroed private pages in the place of the pool. member_fork_child says which: MEMBER_OK, MEMBER_FULL or MEMBER_STRAY. */
-void member_fork_before(struct member *member, bool share, double gate_seconds);
-void member_fork_parent(struct member *member);
-enum member_status member_fork_child(struct member *member) __attribute__((warn_unused_result));
+static inline bool member_wait_is_over(const struct member *member, uint32_t wait) { return wait != member->forks; }
+
+/* Leaves every pool, for the end of the process, at which other threads may still be at work in the memory. The last living process
+ * removes the name. What this one holds, and its slot, it gives back only if it has no other thread; else they come back when the
+ * process has ended. Waits for the gates, so many seconds in all. */
+void member_exit(double gate_seconds);
 
 /* Removes what killed groups left behind: every pool of this user in the directory of shared memory that is not permanent and
  * has no living process. It looks without joining, see sweep.c. Returns how many. */
@@ -199,6 +245,11 @@ void member_survey(struct member_survey *survey);
 
 static inline bool member_is_stray(const struct member *member) {
     return member->alive == NULL || load_relaxed(member->alive) == 0;
+}
+
+/* Why the process is a stray. */
+static inline enum member_fate member_why_stray(const struct member *member) {
+    return member->fate == MEMBER_HAS_PART ? MEMBER_UNKNOWN : member->fate;
 }
 
 #endif

@@ -3,7 +3,8 @@
  *     member.c      create, attach, leave: who is in
  *     references.c  allocate, drop, hold, share, redeem, wait: what the process has
  *     recovery.c    what the dead held; the audit
- *     fork.c        the two halves of a fork
+ *     fork.c        the memberships of this process, and what a forked child gets of them
+ *     exit.c        leaving them all when the process ends
  *     sweep.c       pools seen from outside: what has a name, removing it, sweeping
  *     gate.c        the gate, and the mutex of this process that goes with it
  *     descriptor.c  the descriptor by which a member reaches its segment
@@ -15,8 +16,8 @@
 
 /* --- gate.c --- */
 
-/* The mutex that a thread of this process holds while it is in a gate, or opens or closes a descriptor of a pool; and while it forks.
- * For short work: never while it waits for another process. The second form is false when others had it all the time. */
+/* The mutex that a thread of this process holds while it is in a gate, or opens, closes, maps or unmaps anything of a pool; and while it
+ * forks. Its thread may take it again. For short work: never while it waits for another process. The second form is false when others had it all the time. */
 void turn_take(void);
 bool turn_take_within(double seconds);
 void turn_end(void);
@@ -49,6 +50,15 @@ void descriptor_close(struct member *member);
 /* Makes *member a membership in nothing. */
 void member_reset(struct member *member);
 
+/* Removes the name of the pool if no other process lives that has it, and it is not permanent; under the gate. */
+void member_end_if_last(struct member *member);
+
+/* Drops all that the process holds. Needs no gate: so does any living process. */
+void member_drop_all(struct member *member);
+
+/* Gives up the slot; under the gate. */
+void member_free_slot(struct member *member);
+
 /* The status that an error of the kernel is. */
 enum member_status member_refused(int error, struct member_failure *failure);
 
@@ -69,6 +79,19 @@ unsigned member_recover_slots(struct member *member, uint64_t dead);
 /* Removes the pool of that name if it is a leftover. MEMBER_EXISTS when something has the name that is to stay: failure->found
  * tells what. */
 enum member_status member_remove_leftover(const char *name, double gate_seconds, struct member_failure *failure);
+
+/* --- fork.c --- */
+
+/* Makes *member a membership in nothing, and one of those of this process, so that a fork finds whatever it opens from now on. Fails
+ * when this process cannot take care of its forks. */
+enum member_status member_begin(struct member *member, struct member_failure *failure)
+    __attribute__((warn_unused_result));
+
+/* It is none of them any more. The mutex is held. */
+void member_strike(const struct member *member);
+
+/* The first membership of this process; .next leads to the others. The mutex is held. */
+struct member *member_first(void);
 
 /* --- references.c --- */
 

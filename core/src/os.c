@@ -237,6 +237,18 @@ bool os_at_rest(double seconds) {
 
 void os_yield(void) { sched_yield(); }
 
+unsigned os_threads(void) {
+    unsigned count = 0;
+    DIR *threads = opendir("/proc/self/task");
+    for (const struct dirent *entry; threads && (entry = readdir(threads));) {
+        count += entry->d_name[0] != '.';
+    }
+    if (threads) {
+        closedir(threads);
+    }
+    return count;
+}
+
 #ifndef BLOCKPOOL_EXPLORE
 _Thread_local uint32_t os_thread_number_kept;
 

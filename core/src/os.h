@@ -78,6 +78,9 @@ void os_yield(void);
  * that does not sleep. False when there was none, or the kernel does not say. */
 bool os_at_rest(double seconds);
 
+/* How many threads this process has, also those that are just ending; 0 when the kernel does not tell. */
+unsigned os_threads(void);
+
 /* A small number that the calling thread keeps for life: 1, 2, 3, … in the order of first calls. Costs a load. */
 #ifdef BLOCKPOOL_EXPLORE
 uint32_t os_thread_number(void); /* the harness numbers its logical threads */

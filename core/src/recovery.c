@@ -83,17 +83,21 @@ enum member_status member_check(struct member *member, double gate_seconds, stru
         return status;
     }
     (void)member_recover_slots(member, member_dead_slots(member));
-    uint64_t used = slots_used(member->memory, &member->geometry);
-    bool alone = used == ledger_slot_bit(member->slot); /* and stays so: to attach takes the gate */
-    for (unsigned looks = 0; looks < CHECK_LOOKS; looks++) {
-        uint64_t healed = audit->healed;
-        shared_check(&member->shared, used | LEDGER_MARK, alone, faults, most, audit);
-        audit->healed += healed;
-        if (!alone || audit->faults == 0) {
-            break;
+    uint64_t used, now = slots_used(member->memory, &member->geometry);
+    do {
+        used = now;
+        bool alone = used == ledger_slot_bit(member->slot); /* and stays so: to attach takes the gate */
+        for (unsigned looks = 0; looks < CHECK_LOOKS; looks++) {
+            uint64_t healed = audit->healed;
+            shared_check(&member->shared, used | LEDGER_MARK, alone, faults, most, audit);
+            audit->healed += healed;
+            if (!alone || audit->faults == 0) {
+                break;
+            }
+            alone = os_at_rest(REST_SECONDS); /* what another thread is in the midst of, the next look does not find */
         }
-        alone = os_at_rest(REST_SECONDS); /* what another thread is in the midst of, the next look does not find */
-    }
+        now = slots_used(member->memory, &member->geometry);
+    } while (audit->faults && now != used); /* a process that forks takes a slot for its child without the gate */
     gate_leave(gate);
     return MEMBER_OK;
 }

@@ -5,26 +5,16 @@
 #define LOCK_TRIES 100
 
 bool member_lock(struct member *member) {
-    uint64_t me = os_thread_number();
-    if (load_relaxed(&member->lock) == me) {
-        member->depth++;
-        return true;
-    }
     for (int tries = 0; tries < LOCK_TRIES; tries++) {
         uint64_t open = 0;
-        if (compare_exchange_seq(&member->lock, &open, me)) {
-            member->depth = 1;
+        if (compare_exchange_seq(&member->lock, &open, 1)) {
             return true;
         }
     }
     return false;
 }
 
-void member_unlock(struct member *member) {
-    if (--member->depth == 0) {
-        store_release(&member->lock, 0);
-    }
-}
+void member_unlock(struct member *member) { store_release(&member->lock, 0); }
 
 /* --- allocating and freeing --- */
 
@@ -41,24 +31,11 @@ static enum member_status status_of(enum shared_status status) {
     }
 }
 
-/* Between the halves of a fork, what the forking thread takes may be in the child's copy of its memory too. A holder too many
- * until the child leaves is harmless, one too few is not; so a drop there takes nothing from the child. */
-static void hold_for_child(struct member *member, struct shared_run *run) {
-    bool set;
-    if (__builtin_expect(member->child != SLOTS_NONE, 0)) {
-        enum shared_status held = shared_hold(&member->shared, member->child, run, &set);
-        (void)held; /* it is there: this process holds it */
-    }
-}
-
 enum member_status member_allocate(struct member *member, uint64_t n, uint64_t slack, struct shared_run *run) {
     if (member_is_stray(member)) {
         return MEMBER_STRAY;
     }
     enum shared_status status = shared_allocate(&member->shared, member->slot, n, slack, run);
-    if (status == SHARED_OK && run->index != BITMAP_NONE) {
-        hold_for_child(member, run);
-    }
     return status == SHARED_OK && run->index == BITMAP_NONE ? MEMBER_EXHAUSTED : status_of(status);
 }
 
@@ -123,7 +100,6 @@ static enum member_status take(struct member *member, take_function *function, s
     enum shared_status status = function(&member->shared, member->slot, run, &set);
     if (status == SHARED_OK) {
         member->extra[run->index] += !set;
-        hold_for_child(member, run);
     }
     member_unlock(member);
     return status_of(status);
@@ -141,7 +117,7 @@ bool member_withdraw(struct member *member, const struct shared_run *run) {
 
 /* --- waiting --- */
 
-enum member_status member_wait_enter(struct member *member) {
+enum member_status member_wait_enter(struct member *member, uint32_t *wait) {
     if (member_is_stray(member)) {
         return MEMBER_STRAY; /* it may have no slot, and so no bit */
     }
@@ -151,6 +127,7 @@ enum member_status member_wait_enter(struct member *member) {
     if (member->waiters++ == 0) {
         (void)fetch_or_seq(&member->shared.waiting->slots, ledger_slot_bit(member->slot));
     }
+    *wait = member->forks;
     member_unlock(member);
     return MEMBER_OK;
 }
@@ -161,14 +138,14 @@ void member_wait_sleep(struct member *member, uint32_t sequence, double seconds)
     os_wait_shared(&member->shared.waiting->sequence, sequence, seconds);
 }
 
-enum member_status member_wait_leave(struct member *member) {
+enum member_status member_wait_leave(struct member *member, uint32_t wait) {
     if (member_is_stray(member)) {
-        return MEMBER_STRAY; /* it did not enter, or forked since: no thread waits here */
+        return MEMBER_STRAY;
     }
     if (!member_lock(member)) {
         return MEMBER_LOCKED;
     }
-    if (--member->waiters == 0) {
+    if (wait == member->forks && --member->waiters == 0) { /* else it began in the parent, and nobody counted it here */
         (void)fetch_and_seq(&member->shared.waiting->slots, ~ledger_slot_bit(member->slot));
     }
     member_unlock(member);

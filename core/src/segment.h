@@ -26,6 +26,7 @@
 #define SEGMENT_MOST_BYTES (UINT64_C(1) << 46)
 
 #define SEGMENT_PERMANENT 1u /* flags: stays until it is unlinked */
+#define SEGMENT_DETACH 2u    /* what its maker wants for forked children, for those who attach it: MEMBER_FORK_DETACH */
 
 /* What never changes once the segment can be seen. */
 struct segment_geometry {
@@ -53,7 +54,7 @@ _Static_assert(sizeof(struct segment_header) == SEGMENT_PAGE, "one page");
 _Static_assert(offsetof(struct segment_header, waiting) == 128, "a cache line of its own");
 
 struct segment_slot {
-    atomic_word used; /* 0 free, 1 used; changes only under the gate */
+    atomic_word used; /* 0 free, 1 used; becomes free only under the gate */
     atomic_word process;
     atomic_word start; /* os_process_start */
     char command[104]; /* for people */

@@ -13,6 +13,11 @@
  * Taking a slot: first the lock, then the slot's word FREE → USED, giving the lock back if it was not FREE. (The other
  * way round, a recoverer that looks between the two takes the newcomer for dead.) Nobody probes his own slot.
  *
+ * A slot is taken under the gate by a process that attaches, and without it by one that forks, for its child: forking must not
+ * wait for a gate. So for the holder of the gate a word may go FREE → USED at any time, never the other way. Hence in this order:
+ * look who is dead, then who is there. If all that are there are dead, then no child came meanwhile: its parent had taken its slot
+ * before it died. And what looks like a holder without a slot is looked at again with the slots of that moment.
+ *
  * THE GATE is one more such lock, through a description opened for the turn. A process may be stopped while it holds the gate, so
  * waiting for it has a deadline (gate.c), and the holder's pid stands beside it.
  *
@@ -37,7 +42,7 @@ void slots_gate_leave(int gate);
 
 /* Takes a free slot for this process (or, for a fork, a child that maps the page itself: then *hold stays NULL and the descriptor
  * in *description stays open). Returns the slot, or SLOTS_NONE when all are taken, *error then 0, or when the kernel
- * refused, *error then a negative errno. For the holder of the gate. */
+ * refused, *error then a negative errno. For the holder of the gate, or a process that has a slot and takes one for its child. */
 unsigned slots_take(const struct os_descriptor *file, void *memory, const struct segment_geometry *geometry,
                     void **hold, int *description, int *error);
 

@@ -45,14 +45,23 @@ static void look_end(struct looked_at *at) {
     turn_end();
 }
 
-/* Whether it is certain that no process has the pool. */
+/* Whether it is certain that no process has the pool. The slots are read twice: a process that forks takes one for its child without
+ * the gate, and may be dead when it is looked at. */
 static bool is_deserted(const struct looked_at *at) {
-    struct segment_slot slots[SEGMENT_SLOTS];
+    struct segment_slot slots[SEGMENT_SLOTS], again[SEGMENT_SLOTS];
     if (os_read(at->file, at->geometry.slots_at, slots, sizeof slots) != 0) {
         return false;
     }
     for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
         if (load_relaxed(&slots[slot].used) && os_is_locked(at->file, slot) != 0) {
+            return false;
+        }
+    }
+    if (os_read(at->file, at->geometry.slots_at, again, sizeof again) != 0) {
+        return false;
+    }
+    for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
+        if (load_relaxed(&again[slot].used) && !load_relaxed(&slots[slot].used)) {
             return false;
         }
     }

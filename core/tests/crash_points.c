@@ -11,6 +11,8 @@
  */
 #include "process.h"
 
+#include <pthread.h>
+
 #include "member.h"
 
 #define BLOCK 64u
@@ -293,7 +295,7 @@ static void attach_hold_all_kinds(void) {
 static void attach_beside_a_dead_one(void) {
     attach();
     struct member first = own;
-    pid_t dead = fork();
+    pid_t dead = _Fork();
     if (dead == 0) {
         attach_hold_all_kinds();
         steps = 0;
@@ -364,13 +366,14 @@ static void act_leave(void) { member_leave(&own, PATIENCE); }
 
 static void act_wait(void) {
     struct shared_run run;
-    MUST(member_wait_enter(&own) == MEMBER_OK);
+    uint32_t wait;
+    MUST(member_wait_enter(&own, &wait) == MEMBER_OK);
     uint32_t sequence = member_wait_sequence(&own);
     if (member_allocate(&own, BLOCKS, 0, &run) != MEMBER_EXHAUSTED) {
         MUST(false);
     }
     member_wait_sleep(&own, sequence, 0.00005);
-    MUST(member_wait_leave(&own) == MEMBER_OK);
+    MUST(member_wait_leave(&own, wait) == MEMBER_OK);
 }
 
 enum { CHILD_LIVES = 1, PARENT_LIVES };
@@ -387,36 +390,44 @@ static void take_part(uint32_t which) {
 
 static void attach_to_fork(void) {
     attach_redeem();
+    own.on_fork = MEMBER_FORK_SHARE;
     board->victims = allocate(&own, 3);
 }
 
-/* The parent is killed, its child lives on. (Between board->forking and fork there is no atomic access of the library.) */
+/* Which of the two lives on: for handlers of fork() that are nearer to the fork than the library's. Between the first and the others
+ * there is no atomic access of the library. */
+static uint32_t lives;
+
+static void before_fork(void) { board->forking = lives != 0; }
+
+static void after_fork_in_parent(void) { kill_at = lives == PARENT_LIVES ? 0 : kill_at; }
+
+static void after_fork_in_child(void) { kill_at = lives == CHILD_LIVES ? 0 : kill_at; }
+
+__attribute__((constructor(101))) static void handle_forks_too(void) {
+    (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* The parent is killed, its child lives on. */
 static void act_fork_parent(void) {
-    member_fork_before(&own, true, PATIENCE);
-    board->forking = 1;
-    pid_t child = fork();
-    if (child == 0) {
-        kill_at = 0;
-        MUST(member_fork_child(&own) == MEMBER_OK);
+    lives = CHILD_LIVES;
+    if (fork() == 0) {
+        MUST(!member_is_stray(&own));
         take_part(CHILD_LIVES);
     }
-    member_fork_parent(&own);
 }
 
 /* The child is killed, its parent lives on. */
 static void act_fork_child(void) {
-    member_fork_before(&own, true, PATIENCE);
-    board->forking = 1;
+    lives = PARENT_LIVES;
     pid_t child = fork();
     if (child == 0) {
-        MUST(member_fork_child(&own) == MEMBER_OK);
+        MUST(!member_is_stray(&own));
         struct shared_run run = allocate(&own, 2);
         drop(&own, &board->victims);
         drop(&own, &run);
         _exit(0);
     }
-    kill_at = 0;
-    member_fork_parent(&own);
     int end = ended(child);
     MUST(end == 0 || end == -SIGKILL);
     board->completed = end == 0;

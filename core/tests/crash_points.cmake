@@ -1,6 +1,7 @@
 # The crash points (crash_points.c says what they are), and proof that they find faults: for each planted fault the library's
 # sources are copied with one change, and the crash points of that copy must fail.
-set(crash_sources os.c os_shm.c bitmap.c shared.c segment.c slots.c gate.c descriptor.c member.c references.c recovery.c fork.c sweep.c)
+set(crash_sources os.c os_shm.c os_fault.c bitmap.c shared.c segment.c slots.c gate.c descriptor.c member.c references.c recovery.c
+    fork.c exit.c sweep.c)
 
 function(add_crash_points target directory)
   list(TRANSFORM crash_sources PREPEND "${directory}/" OUTPUT_VARIABLE sources)
@@ -81,7 +82,7 @@ if(NOT BLOCKPOOL_SANITIZE)
     ""
     "wait")
   plant_crash(lock_not_inherited fork.c
-    "status = os_hold(member->child_description, &member->hold) == 0 ? MEMBER_OK : MEMBER_FULL;"
-    "status = MEMBER_OK;"
+    "int error = os_hold(member->child.description, &member->hold);"
+    "int error = 0;"
     "fork, ")
 endif()

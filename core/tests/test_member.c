@@ -1,8 +1,10 @@
 /* Tests of member.c: real processes in real pools, some of which are killed. */
 #include "process.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include "member.h"
 
@@ -483,7 +485,8 @@ static void leaving_gives_everything_back_but_tickets(void) {
     struct shared_run kept = allocate_in(&other, 3), shared = allocate_in(&other, 4), again = kept;
     CHECK(member_redeem(&other, &again), ==, MEMBER_OK); /* twice within the process: one bit all the same */
     CHECK(member_share(&other, &shared, 1), ==, MEMBER_OK);
-    CHECK(member_wait_enter(&other), ==, MEMBER_OK);
+    uint32_t wait;
+    CHECK(member_wait_enter(&other, &wait), ==, MEMBER_OK);
     end(&other);
     CHECK(count(), ==, 4);
     CHECK(load_seq(&member.shared.waiting->slots), ==, 0);
@@ -504,7 +507,8 @@ static void hold_and_stay(void) {
     fill(&other, &sent, 3);
     CHECK(member_share(&other, &sent, 1), ==, MEMBER_OK);
     tell_run(2, &sent);
-    CHECK(member_wait_enter(&other), ==, MEMBER_OK);
+    uint32_t wait;
+    CHECK(member_wait_enter(&other, &wait), ==, MEMBER_OK);
     reach(1);
     stay();
 }
@@ -618,6 +622,27 @@ static void recovery_computes_anew_what_a_dead_process_did_not_mark(void) {
     unmake();
 }
 
+/* Forks; in the child runs `body`. */
+static pid_t fork_with(enum member_on_fork what, void (*body)(void)) {
+    fflush(stdout);
+    member.on_fork = what;
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        uint64_t before = check_failed;
+        body();
+        fflush(stdout);
+        _exit(check_failed != before);
+    }
+    return child;
+}
+
+static void child_has_no_slot(void) {
+    struct shared_run run;
+    CHECK(member.fate, ==, MEMBER_NO_SLOT);
+    CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_STRAY);
+}
+
 static void the_48th_process_is_refused(void) {
     make();
     pid_t children[SEGMENT_SLOTS - 1];
@@ -627,16 +652,7 @@ static void the_48th_process_is_refused(void) {
         await(1);
     }
     CHECK(attach(&other), ==, MEMBER_FULL);
-    member_fork_before(&member, true, PATIENCE);
-    CHECK(member.child, ==, SLOTS_NONE);
-    pid_t forked = fork();
-    if (forked == 0) {
-        struct shared_run run;
-        bool right = member_fork_child(&member) == MEMBER_FULL && member_allocate(&member, 1, 0, &run) == MEMBER_STRAY;
-        _exit(right ? 0 : 1);
-    }
-    member_fork_parent(&member);
-    CHECK(ended(forked), ==, 0);
+    CHECK(ended(fork_with(MEMBER_FORK_SHARE, child_has_no_slot)), ==, 0);
     kill_and_wait(children[10]);
     CHECK(attach(&other), ==, MEMBER_OK); /* which recovers the dead one first */
     end(&other);
@@ -682,26 +698,20 @@ static void a_stopped_holder_of_the_gate_blocks_nobody_for_ever(void) {
 
 /* --- fork --- */
 
+/* What a caller does who meets another thread: lets it run, and calls again. */
+#define UNLOCKED(call)                                                                                                 \
+    __extension__({                                                                                                    \
+        enum member_status unlocked_status;                                                                            \
+        while ((unlocked_status = (call)) == MEMBER_LOCKED) {                                                          \
+            os_yield();                                                                                                \
+        }                                                                                                              \
+        unlocked_status;                                                                                               \
+    })
+
 static struct shared_run held;
 
-/* Forks with both halves; in the child runs `body`. */
-static pid_t fork_with(bool share, void (*body)(enum member_status status)) {
-    fflush(stdout);
-    member_fork_before(&member, share, PATIENCE);
-    pid_t child = fork();
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        uint64_t before = check_failed;
-        body(member_fork_child(&member));
-        fflush(stdout);
-        _exit(check_failed != before);
-    }
-    member_fork_parent(&member);
-    return child;
-}
-
-static void child_uses_what_it_inherited(enum member_status status) {
-    CHECK(status, ==, MEMBER_OK);
+static void child_uses_what_it_inherited(void) {
+    CHECK(member_is_stray(&member), ==, false);
     CHECK(is_filled(&member, &held, 1), ==, true);
     CHECK(member.slot, ==, 1);
     CHECK(load_seq(&member.place->process), ==, getpid());
@@ -718,7 +728,7 @@ static void a_forked_child_is_a_member_and_holds_what_its_parent_holds(void) {
     make();
     held = allocate(3);
     fill(&member, &held, 1);
-    CHECK(ended(fork_with(true, child_uses_what_it_inherited)), ==, 0);
+    CHECK(ended(fork_with(MEMBER_FORK_SHARE, child_uses_what_it_inherited)), ==, 0);
     CHECK(is_filled(&member, &held, 2), ==, true);
     CHECK(recover(), ==, 0); /* it left */
     CHECK(word_of(&held), ==, ledger_live(member.slot));
@@ -726,8 +736,8 @@ static void a_forked_child_is_a_member_and_holds_what_its_parent_holds(void) {
     unmake();
 }
 
-static void child_keeps_extra_references(enum member_status status) {
-    CHECK(status, ==, MEMBER_OK);
+static void child_keeps_extra_references(void) {
+    CHECK(member_is_stray(&member), ==, false);
     CHECK(drop(&held), ==, false);
     CHECK(drop(&held), ==, false); /* the parent's bit keeps it now */
     _exit(check_failed != 0);      /* without leaving */
@@ -738,7 +748,7 @@ static void the_count_within_the_process_is_inherited_too(void) {
     held = allocate(3);
     struct shared_run again = held;
     CHECK(member_redeem(&member, &again), ==, MEMBER_OK);
-    CHECK(ended(fork_with(true, child_keeps_extra_references)), ==, 0);
+    CHECK(ended(fork_with(MEMBER_FORK_SHARE, child_keeps_extra_references)), ==, 0);
     CHECK(word_of(&held), ==, ledger_live(member.slot));
     CHECK(drop(&held), ==, false);
     CHECK(drop(&held), ==, true);
@@ -746,18 +756,43 @@ static void the_count_within_the_process_is_inherited_too(void) {
     unmake();
 }
 
-static void child_is_detached(enum member_status status) {
+/* Touches the memory at one address; what the process says of it comes into `said`. Returns how it ended. */
+static int touch(const void *address, char *said, size_t size) {
+    int pipes[2];
+    CHECK(pipe(pipes), ==, 0);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(pipes[1], STDERR_FILENO);
+        *(volatile char *)(uintptr_t)address = 1;
+        _exit(0);
+    }
+    close(pipes[1]);
+    ssize_t got = read(pipes[0], said, size - 1);
+    said[got > 0 ? got : 0] = 0;
+    close(pipes[0]);
+    return ended(child);
+}
+
+static void child_is_detached(void) {
     struct shared_run run;
     uint64_t word;
     uint32_t extra;
     bool freed;
-    CHECK(status, ==, MEMBER_STRAY);
-    CHECK(is_filled(&member, &held, 0), ==, true); /* zeroes in the place of the pool */
-    fill(&member, &held, 6);
+    char said[512];
+    const unsigned char *data = segment_data(member.memory, &member.geometry);
+    CHECK(member_why_stray(&member), ==, MEMBER_DETACHED);
+    CHECK(touch(data, said, sizeof said), ==, -SIGSEGV);
+    CHECK(strstr(said, name) && strstr(said, "detach"), ==, true);
+    CHECK(touch(data + BLOCK * BLOCKS - 1, said, sizeof said), ==, -SIGSEGV);
+    CHECK(strstr(said, name) != NULL, ==, true);
+    CHECK(touch(NULL, said, sizeof said), ==, -SIGSEGV); /* not the pool's */
+    CHECK(said[0], ==, 0);
     CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_STRAY);
     CHECK(member_drop(&member, &held, &freed), ==, MEMBER_STRAY);
     CHECK(member_free(&member, &held, &word, &extra), ==, MEMBER_STRAY);
-    CHECK(member_wait_enter(&member), ==, MEMBER_STRAY);
+    uint32_t wait;
+    CHECK(member_wait_enter(&member, &wait), ==, MEMBER_STRAY);
     end(&member);
     CHECK(attach(&member), ==, MEMBER_OK); /* anew */
     CHECK(is_filled(&member, &held, 1), ==, true);
@@ -768,25 +803,50 @@ static void a_detached_child_gets_nothing_and_may_attach_anew(void) {
     make();
     held = allocate(3);
     fill(&member, &held, 1);
-    CHECK(ended(fork_with(false, child_is_detached)), ==, 0);
+    CHECK(ended(fork_with(MEMBER_FORK_DETACH, child_is_detached)), ==, 0);
     CHECK(is_filled(&member, &held, 1), ==, true);
     CHECK(word_of(&held), ==, ledger_live(member.slot));
     CHECK(drop(&held), ==, true);
     unmake();
 }
 
+/* What runs in a fork after the library's first handler and before its second. */
+static void (*between)(void);
+static void run_between(void) {
+    if (between) {
+        between();
+    }
+}
+
+/* The same for its child. */
+static void (*first_in_child)(void);
+static void run_first_in_child(void) {
+    if (first_in_child) {
+        first_in_child();
+    }
+}
+
+/* Before the library registers its handlers: then these are nearer to the fork. */
+__attribute__((constructor(101))) static void handle_forks_too(void) {
+    (void)pthread_atfork(run_between, NULL, run_first_in_child);
+}
+
+static void wait_for_the_end_of_the_parent(void) {
+    alarm(200);
+    reach(1);
+    await(2);
+}
+
 /* Forks, and is killed before the child has come any further. */
 static void parent_that_is_killed(void) {
     CHECK(attach(&member), ==, MEMBER_OK);
+    member.on_fork = MEMBER_FORK_SHARE;
     held = allocate(3);
     fill(&member, &held, 8);
-    member_fork_before(&member, true, PATIENCE);
+    first_in_child = wait_for_the_end_of_the_parent;
     pid_t child = fork();
     if (child == 0) {
-        alarm(200);
-        reach(1);
-        await(2);
-        bool right = member_fork_child(&member) == MEMBER_OK;
+        bool right = !member_is_stray(&member);
         reach(3);
         await(4);
         right = right && is_filled(&member, &held, 8) && ledger_holders(word_of(&held)) == ledger_slot_bit(member.slot);
@@ -801,12 +861,10 @@ static void parent_that_is_killed(void) {
 
 static void a_parent_killed_right_after_fork_does_not_take_its_child_along(void) {
     make();
-    struct member first = member;
     pid_t parent = start(parent_that_is_killed);
     await(1);
     CHECK(SOON(told(0) != 0), ==, true);
     kill_and_wait(parent);
-    member = first;
     CHECK(recover(), ==, 1); /* the parent; the child has not even begun, and counts as alive */
     CHECK(count(), ==, 3);
     reach(2);
@@ -820,33 +878,281 @@ static void a_parent_killed_right_after_fork_does_not_take_its_child_along(void)
     unmake();
 }
 
+/* In a namespace of processes whose first process has ended no other can begin. */
+static void process_that_cannot_fork(void) {
+    CHECK(attach(&member), ==, MEMBER_OK);
+    member.on_fork = MEMBER_FORK_SHARE;
+    held = allocate(3);
+    if (unshare(CLONE_NEWPID) != 0) {
+        printf("cannot make a fork fail: not tested\n");
+        end(&member);
+        return;
+    }
+    pid_t first = _Fork();
+    if (first == 0) {
+        _exit(0);
+    }
+    CHECK(ended(first), ==, 0);
+    CHECK(fork(), ==, -1);
+    CHECK(ledger_holders(word_of(&held)) & (ledger_holders(word_of(&held)) - 1), !=, 0);
+    CHECK(recover(), ==, 1);
+    CHECK(word_of(&held), ==, ledger_live(member.slot));
+    CHECK(drop(&held), ==, true); /* so no lock stayed locked */
+    end(&member);
+}
+
 static void a_failed_fork_leaves_a_dead_slot(void) {
     make();
+    CHECK(ended(start(process_that_cannot_fork)), ==, 0);
+    CHECK(recover(), ==, 0);
+    unmake();
+}
+
+static void nothing(void) {}
+
+static void a_child_that_dies_at_once_is_recovered(void) {
+    make();
     held = allocate(3);
-    member_fork_before(&member, true, PATIENCE);
+    CHECK(ended(fork_with(MEMBER_FORK_SHARE, nothing)), ==, 0);
     CHECK(ledger_holders(word_of(&held)), ==, 3);
-    member_fork_parent(&member); /* there is no child */
     CHECK(recover(), ==, 1);
     CHECK(word_of(&held), ==, ledger_live(member.slot));
     CHECK(drop(&held), ==, true);
     unmake();
 }
 
-static void a_child_that_dies_at_once_is_recovered(void) {
+static void child_goes_on_with_a_wait(void) {
+    uint64_t bit = ledger_slot_bit(member.slot);
+    uint32_t wait, parents = (uint32_t)told(0);
+    CHECK(member_wait_is_over(&member, parents), ==, true);
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 1);
+    CHECK(member_wait_enter(&member, &wait), ==, MEMBER_OK);
+    CHECK(member_wait_is_over(&member, wait), ==, false);
+    CHECK(member_wait_leave(&member, parents), ==, MEMBER_OK); /* the wait that was under way ends */
+    CHECK(load_seq(&member.shared.waiting->slots) & bit, ==, bit);
+    CHECK(member_wait_leave(&member, wait), ==, MEMBER_OK);
+    CHECK(member.waiters, ==, 0);
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 1);
+    end(&member);
+}
+
+static void a_fork_within_a_wait_leaves_the_counts_right(void) {
+    uint32_t wait;
     make();
-    held = allocate(3);
-    member_fork_before(&member, true, PATIENCE);
-    pid_t child = fork();
-    if (child == 0) {
-        _exit(0);
-    }
-    CHECK(ended(child), ==, 0);
-    CHECK(recover(), ==, 0); /* the parent still has the description */
-    member_fork_parent(&member);
-    CHECK(recover(), ==, 1);
-    CHECK(word_of(&held), ==, ledger_live(member.slot));
+    CHECK(member_wait_enter(&member, &wait), ==, MEMBER_OK);
+    tell(0, wait);
+    CHECK(ended(fork_with(MEMBER_FORK_SHARE, child_goes_on_with_a_wait)), ==, 0);
+    CHECK(member_wait_is_over(&member, wait), ==, false);
+    CHECK(member_wait_leave(&member, wait), ==, MEMBER_OK);
+    CHECK(load_seq(&member.shared.waiting->slots), ==, 0);
+    unmake();
+}
+
+static void child_shares(void) {
+    CHECK(member_is_stray(&member), ==, false);
+    CHECK(is_filled(&member, &held, 1), ==, true);
+}
+
+static void a_fork_needs_no_gate(void) {
+    make();
+    held = allocate(1);
+    fill(&member, &held, 1);
+    pid_t holder = start(gate_and_stay);
+    await(1);
+    kill(holder, SIGSTOP);
+    waitpid(holder, NULL, WUNTRACED);
+    CHECK(ended(fork_with(MEMBER_FORK_SHARE, child_shares)), ==, 0);
+    kill_and_wait(holder);
+    CHECK(recover(), ==, 2);
     CHECK(drop(&held), ==, true);
     unmake();
+}
+
+static void a_fork_after_the_program_closed_our_descriptor_finds_the_file_again(void) {
+    make();
+    held = allocate(1);
+    fill(&member, &held, 1);
+    os_close(member.file.number);
+    CHECK(ended(fork_with(MEMBER_FORK_SHARE, child_shares)), ==, 0);
+    CHECK(recover(), ==, 1);
+    CHECK(drop(&held), ==, true);
+    unmake();
+}
+
+static bool done, published;
+
+/* Redeems and drops a run again and again, and says when it has it. */
+static void *redeem_and_drop(void *context) {
+    uint64_t wrong = 0;
+    (void)context;
+    while (!__atomic_load_n(&done, __ATOMIC_RELAXED)) {
+        struct shared_run again = {held.index, 0, held.generation};
+        bool freed;
+        wrong += UNLOCKED(member_redeem(&member, &again)) != MEMBER_OK;
+        __atomic_store_n(&published, true, __ATOMIC_SEQ_CST);
+        os_yield();
+        __atomic_store_n(&published, false, __ATOMIC_SEQ_CST);
+        wrong += UNLOCKED(member_drop(&member, &again, &freed)) != MEMBER_OK || freed;
+    }
+    return (void *)(uintptr_t)wrong;
+}
+
+static void take_a_moment(void) { os_sleep(0.001); }
+
+static void child_holds_what_was_published(void) {
+    CHECK(!published || ledger_is_held(word_of(&held), member.slot), ==, true);
+}
+
+static void keep_what_is_redeemed(void) {
+    CHECK(attach(&other), ==, MEMBER_OK);
+    held = allocate_in(&other, 1);
+    tell_run(0, &held);
+    reach(1);
+    stay();
+}
+
+static void a_fork_beside_a_thread_that_redeems_loses_no_reference(void) {
+    pthread_t thread;
+    void *wrong;
+    make();
+    pid_t keeper = start(keep_what_is_redeemed);
+    await(1);
+    held = told_run(0);
+    done = published = false;
+    between = take_a_moment;
+    CHECK(pthread_create(&thread, NULL, redeem_and_drop, NULL), ==, 0);
+    for (unsigned i = 0; i < 100; i++) {
+        CHECK(ended(fork_with(MEMBER_FORK_SHARE, child_holds_what_was_published)), ==, 0);
+    }
+    between = NULL;
+    __atomic_store_n(&done, true, __ATOMIC_RELAXED);
+    pthread_join(thread, &wrong);
+    CHECK((uintptr_t)wrong, ==, 0);
+    kill_and_wait(keeper);
+    (void)recover();
+    unmake();
+}
+
+static void child_of_a_full_table(void) {
+    char said[512];
+    CHECK(member_why_stray(&member), ==, MEMBER_REFUSED);
+    CHECK(member.fate_error, ==, -EMFILE);
+    CHECK(touch(segment_data(member.memory, &member.geometry), said, sizeof said), ==, -SIGSEGV);
+}
+
+static void a_fork_without_a_descriptor_says_so(void) {
+    struct rlimit limit, few;
+    make();
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    few = limit;
+    few.rlim_cur = (rlim_t)os_reopen(&member.file); /* the lowest that is free */
+    os_close((int)few.rlim_cur);
+    CHECK(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+    member.on_fork = MEMBER_FORK_SHARE;
+    pid_t child = fork();
+    if (child == 0) {
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        child_of_a_full_table();
+        fflush(stdout);
+        _exit(check_failed != 0);
+    }
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    CHECK(ended(child), ==, 0);
+    CHECK(slots_used(member.memory, &member.geometry), ==, 1);
+    unmake();
+}
+
+static void check_until_told(void) {
+    CHECK(attach(&other), ==, MEMBER_OK);
+    reach(1);
+    while (told(0) == 0) {
+        struct shared_fault fault;
+        struct shared_audit audit;
+        CHECK(member_check(&other, PATIENCE, &fault, 1, &audit, &failure), ==, MEMBER_OK);
+        CHECK(audit.faults, ==, 0);
+    }
+    end(&other);
+}
+
+static void an_audit_beside_forks_finds_no_fault(void) {
+    struct member_request request = {.name = name, .block_size = BLOCK, .blocks = 1 << 16, .gate_seconds = PATIENCE};
+    snprintf(name, sizeof name, "%s", process_name());
+    tell(0, 0);
+    CHECK(member_create(&member, &request, &failure), ==, MEMBER_OK);
+    (void)allocate(request.blocks - 1); /* so that the audit comes to the other one late */
+    held = allocate(1);
+    pid_t child = start(check_until_told);
+    await(1);
+    for (unsigned i = 0; i < 300; i++) {
+        CHECK(ended(fork_with(MEMBER_FORK_SHARE, nothing)), ==, 0);
+    }
+    tell(0, 1);
+    CHECK(ended(child), ==, 0);
+    end(&member);
+}
+
+/* Makes, attaches and ends memberships. */
+static void *come_and_go(void *context) {
+    (void)context;
+    while (!__atomic_load_n(&done, __ATOMIC_RELAXED)) {
+        static struct member unnamed, again;
+        struct member_failure why;
+        struct member_request request = {.block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
+        CHECK(member_create(&unnamed, &request, &why), ==, MEMBER_OK);
+        CHECK(member_attach(&again, name, PATIENCE, &why), ==, MEMBER_OK);
+        end(&again);
+        end(&unnamed);
+    }
+    return NULL;
+}
+
+static unsigned of_pools_in(const char *directory) {
+    char path[320], target[200];
+    unsigned found = 0;
+    DIR *entries = opendir(directory);
+    for (const struct dirent *entry; entries && (entry = readdir(entries));) {
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        target[length > 0 ? length : 0] = 0;
+        found += strstr(target, "blockpool") != NULL || strncmp(target, "/dev/shm/", 9) == 0;
+    }
+    closedir(entries);
+    return found;
+}
+
+/* What is left is `member`: its descriptor, its memory and the page that keeps its lock; and it can attach. */
+static void child_keeps_nothing_else(void) {
+    unsigned mappings = 0;
+    char line[512];
+    CHECK(of_pools_in("/proc/self/fd"), ==, 1);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, maps)) {
+        mappings += strstr(line, "/memfd:blockpool-") || strstr(line, "/dev/shm/");
+    }
+    fclose(maps);
+    CHECK(mappings, ==, 2);
+    CHECK(attach(&other), ==, MEMBER_OK);
+    end(&other);
+    end(&member);
+}
+
+static void a_fork_beside_threads_that_come_and_go_takes_nothing_of_theirs_along(void) {
+    pthread_t thread;
+    make();
+    done = false;
+    CHECK(pthread_create(&thread, NULL, come_and_go, NULL), ==, 0);
+    for (unsigned i = 0; i < 300; i++) {
+        CHECK(ended(fork_with(MEMBER_FORK_SHARE, child_keeps_nothing_else)), ==, 0);
+    }
+    __atomic_store_n(&done, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    unmake();
+}
+
+static void child_of_a_stray(void) {
+    char said[512];
+    CHECK(member_is_stray(&member), ==, true);
+    CHECK(touch(segment_data(member.memory, &member.geometry), said, sizeof said), ==, -SIGSEGV);
 }
 
 static void stray(void) {
@@ -865,10 +1171,10 @@ static void stray(void) {
     CHECK(member_redeem(&member, &held), ==, MEMBER_STRAY);
     CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_STRAY);
     CHECK(member_check(&member, 0, &fault, 1, &audit, &failure), ==, MEMBER_STRAY);
-    CHECK(member_wait_enter(&member), ==, MEMBER_STRAY);
-    member_fork_before(&member, true, 1); /* its child is a stray too */
-    CHECK(member.child, ==, SLOTS_NONE);
-    member_fork_parent(&member);
+    uint32_t wait;
+    CHECK(member_wait_enter(&member, &wait), ==, MEMBER_STRAY);
+    CHECK(member_why_stray(&member), ==, MEMBER_UNKNOWN);
+    CHECK(ended(fork_with(MEMBER_FORK_SHARE, child_of_a_stray)), ==, 0);
     end(&member);
 }
 
@@ -889,7 +1195,8 @@ static void a_stray_child_can_do_nothing_to_the_pool(void) {
 static void wait_for_room(void) {
     CHECK(attach(&other), ==, MEMBER_OK);
     struct shared_run run = {BITMAP_NONE, 0, 0};
-    CHECK(member_wait_enter(&other), ==, MEMBER_OK);
+    uint32_t wait;
+    CHECK(member_wait_enter(&other, &wait), ==, MEMBER_OK);
     for (;;) {
         uint32_t sequence = member_wait_sequence(&other);
         if (member_allocate(&other, told(0), 0, &run) == MEMBER_OK) {
@@ -898,7 +1205,7 @@ static void wait_for_room(void) {
         reach(1);
         member_wait_sleep(&other, sequence, 1000); /* only a wake ends it in time */
     }
-    CHECK(member_wait_leave(&other), ==, MEMBER_OK);
+    CHECK(member_wait_leave(&other, wait), ==, MEMBER_OK);
     CHECK(drop_from(&other, &run), ==, true);
     end(&other);
 }
@@ -921,9 +1228,10 @@ static void a_waiter_wakes_when_another_process_frees(void) {
 
 static void wait_and_stay(void) {
     CHECK(attach(&other), ==, MEMBER_OK);
-    CHECK(member_wait_enter(&other), ==, MEMBER_OK);
-    CHECK(member_wait_enter(&other), ==, MEMBER_OK); /* two threads: one bit */
-    CHECK(member_wait_leave(&other), ==, MEMBER_OK);
+    uint32_t wait;
+    CHECK(member_wait_enter(&other, &wait), ==, MEMBER_OK);
+    CHECK(member_wait_enter(&other, &wait), ==, MEMBER_OK); /* two threads: one bit */
+    CHECK(member_wait_leave(&other, wait), ==, MEMBER_OK);
     reach(1);
     member_wait_sleep(&other, member_wait_sequence(&other), 1000);
     stay();
@@ -953,7 +1261,8 @@ static void a_waiter_gets_what_a_killed_process_held(void) {
     pid_t child = start(holder_to_be_killed);
     await(1);
     struct shared_run run;
-    CHECK(member_wait_enter(&member), ==, MEMBER_OK);
+    uint32_t wait;
+    CHECK(member_wait_enter(&member, &wait), ==, MEMBER_OK);
     uint32_t sequence = member_wait_sequence(&member);
     CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_EXHAUSTED);
     kill_and_wait(child);
@@ -961,7 +1270,7 @@ static void a_waiter_gets_what_a_killed_process_held(void) {
     CHECK(recover(), ==, 1);
     CHECK(member_wait_sequence(&member), !=, sequence); /* other waiters were woken */
     CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_OK);
-    CHECK(member_wait_leave(&member), ==, MEMBER_OK);
+    CHECK(member_wait_leave(&member, wait), ==, MEMBER_OK);
     CHECK(drop(&run), ==, true);
     unmake();
 }
@@ -970,29 +1279,20 @@ static void a_waiter_gets_what_a_killed_process_held(void) {
 
 #define THREADS 4u
 
-/* What a caller does who meets another thread: lets it run, and calls again. */
-#define UNLOCKED(call)                                                                                                 \
-    __extension__({                                                                                                    \
-        enum member_status unlocked_status;                                                                            \
-        while ((unlocked_status = (call)) == MEMBER_LOCKED) {                                                          \
-            os_yield();                                                                                                \
-        }                                                                                                              \
-        unlocked_status;                                                                                               \
-    })
-
 /* Redeems and drops one run that all have, and allocates and drops its own. Returns how many calls went wrong. */
 static void *use_one_membership(void *context) {
     uint64_t wrong = 0;
+    uint32_t wait = 0;
     (void)context;
     for (unsigned i = 0; i < 2000; i++) {
         struct shared_run again = {held.index, 0, held.generation}, own;
         bool freed = true;
         wrong += UNLOCKED(member_redeem(&member, &again)) != MEMBER_OK;
-        wrong += i % 8 == 0 && UNLOCKED(member_wait_enter(&member)) != MEMBER_OK;
+        wrong += i % 8 == 0 && UNLOCKED(member_wait_enter(&member, &wait)) != MEMBER_OK;
         wrong += member_allocate(&member, 1 + i % 3, 0, &own) != MEMBER_OK;
         wrong += i % 4 == 0 && member_share(&member, &again, 1) != MEMBER_OK;
         wrong += UNLOCKED(member_drop(&member, &own, &freed)) != MEMBER_OK || !freed;
-        wrong += i % 8 == 0 && UNLOCKED(member_wait_leave(&member)) != MEMBER_OK;
+        wrong += i % 8 == 0 && UNLOCKED(member_wait_leave(&member, wait)) != MEMBER_OK;
         wrong += UNLOCKED(member_drop(&member, &again, &freed)) != MEMBER_OK || freed;
     }
     return (void *)(uintptr_t)wrong;
@@ -1089,6 +1389,13 @@ int main(void) {
     RUN(a_parent_killed_right_after_fork_does_not_take_its_child_along);
     RUN(a_failed_fork_leaves_a_dead_slot);
     RUN(a_child_that_dies_at_once_is_recovered);
+    RUN(a_fork_within_a_wait_leaves_the_counts_right);
+    RUN(a_fork_needs_no_gate);
+    RUN(a_fork_without_a_descriptor_says_so);
+    RUN(a_fork_after_the_program_closed_our_descriptor_finds_the_file_again);
+    RUN(a_fork_beside_a_thread_that_redeems_loses_no_reference);
+    RUN(an_audit_beside_forks_finds_no_fault);
+    RUN(a_fork_beside_threads_that_come_and_go_takes_nothing_of_theirs_along);
     RUN(a_stray_child_can_do_nothing_to_the_pool);
     RUN(a_waiter_wakes_when_another_process_frees);
     RUN(the_bit_of_a_killed_waiter_is_cleared);

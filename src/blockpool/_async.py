@@ -16,9 +16,9 @@ What holds:
   the name of the next.
 - Strictly first come, first served. To serve whom the room is enough for would let single blocks starve a run; and with
   a thousand requests in the queue, each free is one look and not a thousand.
-- One lock for all pools. It is held for a look and never while something sleeps; fork takes it, so a child is never
-  made in the middle of a change. It can be taken again by its holder, as a finalizer or a signal handler may come in at
-  any allocation and end a coroutine, or fork.
+- One lock for all pools. It is held for a look and never while something sleeps. It can be taken again by its holder,
+  as a finalizer or a signal handler may come in at any allocation and end a coroutine, or fork. A forked child begins
+  without waiters, see blockpool/_forks.py.
 
 Rejected: a thread a call; calls of `allocate(timeout=)` in slices, each of which collects garbage before it gives up.
 """
@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -44,6 +43,7 @@ from blockpool._core import (
     recover_unused,
     sleep_since,
 )
+from blockpool._forks import async_lock, waiters
 
 if TYPE_CHECKING:
     from blockpool._core import Block, Pool, _Mapping
@@ -98,16 +98,17 @@ class _Waiter:
     def __init__(self, mapping: _Mapping) -> None:
         self.mapping = mapping
         self.queue: OrderedDict[_Request, None] = OrderedDict()
+        self.wait = 0  # what begin_wait returned
 
     def start(self) -> None:
         """Begin; under the lock, so that the first request is in the queue before the thread looks."""
-        begin_wait(self.mapping)
+        self.wait = begin_wait(self.mapping)
         _waiters[self.mapping] = self
         try:
             threading.Thread(target=self.run, name="blockpool-waiter", daemon=True).start()
         except BaseException:
             del _waiters[self.mapping]
-            end_wait(self.mapping)
+            end_wait(self.mapping, self.wait)
             raise
 
     def run(self) -> None:
@@ -119,7 +120,7 @@ class _Waiter:
             while True:
                 sequence = moment(self.mapping)
                 self.recover_for_all(began, freed=freed)
-                with _lock:
+                with async_lock:
                     if time.monotonic() >= rounds:
                         self.look_after()
                         rounds = time.monotonic() + _ROUND_SECONDS
@@ -130,7 +131,7 @@ class _Waiter:
                     began = next(iter(self.queue)).began
                 freed = sleep_since(self.mapping, sequence)
         finally:
-            end_wait(self.mapping)
+            end_wait(self.mapping, self.wait)
 
     def serve(self) -> None:
         """Give room to the first, the next, and so on until there is none."""
@@ -155,7 +156,7 @@ class _Waiter:
 
     def withdraw(self, request: _Request) -> None:
         """Take the request out of the queue, if it is still there; it may have held up the others."""
-        with _lock:
+        with async_lock:
             if request in self.queue:
                 first = next(iter(self.queue)) is request
                 del self.queue[request]
@@ -168,15 +169,15 @@ class _Waiter:
             if not collect_if_due(self.mapping, began, False) and not freed:  # noqa: FBT003 - as below
                 recover_unused(self.mapping)
         except Exception as error:  # noqa: BLE001 - as in _Request.look
-            with _lock:
+            with async_lock:
                 if self.queue:
                     first = next(iter(self.queue))
                     first.error = error.with_traceback(None)
                     self.answer(first)
 
 
-_lock = threading.RLock()
-_waiters: dict[_Mapping, _Waiter] = {}
+# A forked child has none of the threads, and its tasks are the parent's.
+_waiters: dict[_Mapping, _Waiter] = waiters
 
 
 async def allocate_async(pool: Pool, blocks: int, nbytes: int, seconds: float) -> Block:
@@ -184,7 +185,7 @@ async def allocate_async(pool: Pool, blocks: int, nbytes: int, seconds: float) -
     if not seconds:
         return pool.allocate(nbytes=nbytes)
     mapping = mapping_of_pool(pool)
-    with _lock:
+    with async_lock:
         waiter = _waiters.get(mapping)
         if waiter is None and (block := claim(pool, blocks, nbytes)) is not None:
             return block
@@ -217,25 +218,3 @@ def _last_look(request: _Request, waiter: _Waiter) -> Block:
     if block is None:
         raise given_up(request.pool, request.blocks)
     return block
-
-
-def _before_fork() -> None:
-    _lock.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    _lock.release()
-
-
-def _after_fork_in_child() -> None:
-    """Begin anew: the child has none of the threads, and its tasks are the parent's."""
-    global _lock  # noqa: PLW0603
-    _lock = threading.RLock()
-    _waiters.clear()
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)

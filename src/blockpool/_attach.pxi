@@ -1,7 +1,7 @@
 # Shared pools of this process: made, attached, found again.
 
-# The shared mappings of this process, by pool id.
-cdef object mappings = WeakValueDictionary()
+# The shared mappings of this process: weak references, by pool id. A plain dict, as no Python code may run in a look.
+cdef dict mappings = {}
 
 
 cdef _Mapping new_member():
@@ -11,37 +11,61 @@ cdef _Mapping new_member():
     if os_map_private(sizeof(member), False, &memory):
         raise MemoryError("no memory for a membership in a pool")
     m.member = <member *>memory
-    enlist(m.member)
     return m
 
 
-cdef _Mapping joined(_Mapping m, bint fork_shares):
-    """Complete a mapping whose membership began; or the one that this process has of the same pool already."""
+cdef _Mapping joined(_Mapping m, on_fork):
+    """Complete a mapping whose membership began; or the one that this process has of the same pool already.
+
+    `on_fork` is None for a pool that children share or not as it was made.
+    """
+    cdef bint detached = m.member.geometry.flags & SEGMENT_DETACH if on_fork is None else on_fork == "detach"
     m.data = segment_data(m.member.memory, &m.member.geometry)
     m.block_size = m.member.geometry.block_size
     m.blocks = m.member.geometry.blocks
     m.alignment = alignment_of(<uintptr_t>m.data, m.block_size)
     m.id = <bytes>m.member.geometry.id[:SEGMENT_ID_BYTES]
     m.name = (<bytes>m.member.name).decode()[len("blockpool."):] or None
-    m.fork_shares = fork_shares
+    m.reference = PyWeakref_NewRef(m, None)
+    # From this look to the entry no Python code runs, so of two threads that attach one pool one comes second, and its
+    # membership ends with `m`.
     existing = known(m.id)
     if existing is not None:
         return existing
-    mappings[m.id] = m
+    mappings[m.id] = m.reference
+    m.member.on_fork = MEMBER_FORK_DETACH if detached else MEMBER_FORK_SHARE
     return m
+
+
+cdef void strike_off(_Mapping m) noexcept:
+    """Take the mapping out of the table. Runs no Python code."""
+    if m.reference is not None and mappings is not None and mappings.get(m.id) is m.reference:
+        del mappings[m.id]
 
 
 cdef _Mapping known(bytes pool_id):
     """The mapping that this process has of a pool, if it has a part in the pool through it; else None."""
-    reference = mappings.data.get(pool_id)  # as mappings.get, but without a call of Python
+    reference = mappings.get(pool_id)
     cdef _Mapping m = None if reference is None else reference()
-    return m if m is not None and m.lost is None and not member_is_stray(m.member) else None
+    return m if m is not None and not member_is_stray(m.member) else None
 
 
-cdef bint shares(on_fork) except -1:
-    if on_fork not in ("share", "detach"):
+cdef shares(on_fork):
+    """The argument itself, if it is one of those that there are."""
+    if on_fork not in (None, "share", "detach"):
         raise ValueError(f"on_fork must be 'share' or 'detach', not {on_fork!r:.60}")
-    return on_fork == "share"
+    return on_fork
+
+
+cdef _Mapping agreed(_Mapping m, on_fork):
+    """The mapping, if what is asked for its children is what this process has."""
+    has = "share" if m.member.on_fork == MEMBER_FORK_SHARE else "detach"
+    if on_fork is not None and on_fork != has:
+        raise ValueError(
+            f"this process has {titled(m.name)} with on_fork={has!r} already, so not with {on_fork!r} too; leave "
+            "on_fork out, or close what has the pool first"
+        )
+    return m
 
 
 cdef int refuse(member_status status, member_failure *failure, name) except -1:
@@ -140,9 +164,9 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     cdef member_request request
     cdef member_failure failure
     cdef member_status status
-    cdef bint fork_shares = shares(on_fork)
     cdef _Mapping m
     cdef int error
+    shares(on_fork)
     size = as_block_size(block_size)
     count = as_count(blocks, "blocks")
     if count > LEDGER_MOST_BLOCKS:
@@ -160,6 +184,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     request.block_size = size
     request.blocks = count
     request.permanent = bool(permanent)
+    request.detach = on_fork == "detach"
     request.gate_seconds = GATE_SECONDS
     cdef list raised = []
     request.pause.may_go_on = let_signals_in
@@ -181,7 +206,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
         if status != MEMBER_EXISTS or not exist_ok:
             refuse(status, &failure, name)
         try:
-            m = attach_named(name, on_fork)
+            m = agreed(attach_named(name, on_fork), on_fork)
         except PoolNotFound:
             continue
         if m.block_size != size or m.blocks != count:
@@ -192,7 +217,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
         return m
     else:
         raise PoolExists(f"{titled(name)} keeps vanishing and coming back; choose another name")
-    m = joined(m, fork_shares)
+    m = joined(m, on_fork)
     if prefault:
         with nogil:
             error = os_prefault(m.member.memory, m.member.geometry.bytes, &request.pause)
@@ -204,7 +229,6 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
 
 
 cdef _Mapping attach_named(name, on_fork):
-    cdef bint fork_shares = shares(on_fork)
     cdef bytes file = file_name(name).encode()
     cdef const char *file_chars = file
     cdef unsigned char id[SEGMENT_ID_BYTES]
@@ -222,10 +246,10 @@ cdef _Mapping attach_named(name, on_fork):
         status = member_attach(m.member, file_chars, GATE_SECONDS, &failure)
     if status != MEMBER_OK:
         refuse(status, &failure, name)
-    return joined(m, fork_shares)
+    return joined(m, on_fork)
 
 
-cdef _Mapping attach_found(pool_id, process):
+cdef _Mapping attach_found(pool_id, process, on_fork):
     """Attach a pool without a name, through a descriptor that some process has of it."""
     cdef member_failure failure
     cdef member_status status = MEMBER_NOT_FOUND
@@ -238,7 +262,7 @@ cdef _Mapping attach_found(pool_id, process):
         with nogil:
             status = member_attach_through(m.member, owner, number, id_bytes, GATE_SECONDS, &failure)
         if status == MEMBER_OK:
-            return joined(m, True)
+            return joined(m, on_fork)
         if status not in (MEMBER_NOT_FOUND, MEMBER_FORBIDDEN, MEMBER_NO_POOL):  # closed meanwhile, or not ours
             refuse(status, &failure, None)
     raise PoolNotFound(
@@ -247,29 +271,29 @@ cdef _Mapping attach_found(pool_id, process):
     )
 
 
-cdef _Mapping mapping_of(bytes pool_id, process, name):
+cdef _Mapping mapping_of(bytes pool_id, process, name, on_fork):
     """This process's mapping of a pool, attached now if it has to be; its parts were checked (_messages.pxi)."""
     cdef _Mapping m = known(pool_id)
     if m is not None:
         return m
     if name is None:
-        return attach_found(pool_id.hex(), process)
-    m = attach_named(name, "share")
+        return attach_found(pool_id.hex(), process, on_fork)
+    m = attach_named(name, on_fork)
     if m.id != pool_id:
         raise PoolNotFound(f"the pool {name!r} that the handle names is gone; another one has its name now")
     return m
 
 
-cdef _Mapping mapping_of_handle(handle):
+cdef _Mapping mapping_of_handle(handle, on_fork):
     """The same, of a handle as Handle.parse gave it."""
-    return mapping_of(bytes.fromhex(handle.pool_id), handle.process, handle.name)
+    return mapping_of(bytes.fromhex(handle.pool_id), handle.process, handle.name, on_fork)
 
 
 def _attach_pickled(text, fork_shares, kind=Pool):
     """Unpickle a shared pool, as an object of its class."""
     if not isinstance(kind, type) or not issubclass(kind, Pool):
         raise garbled("class", kind)
-    m = mapping_of_handle(Handle.parse(text))
+    m = mapping_of_handle(Handle.parse(text), "share" if flag_field("fork_shares", fork_shares) else "detach")
     owner = kind.__new__(kind)
     adopt(<Pool?>owner, m)
     return owner

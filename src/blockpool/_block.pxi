@@ -21,6 +21,8 @@ cdef class _Lease:
     def __getbuffer__(self, Py_buffer *view, int flags):
         if self.mapping is None:
             raise BufferError("this object has no memory")
+        if is_lost(self.mapping):
+            raise lost_error(self.mapping)
         PyBuffer_FillInfo(view, self, address_of(self.mapping, self.run.index), self.nbytes,
                           self.parent is not None, flags)
 
@@ -254,8 +256,8 @@ cdef class Block:
         InvalidBlock
             If it was released before.
         """
-        if self.mapping is not None and self.mapping.lost is not None:
-            await_fork(self.mapping)
+        if self.mapping is not None and is_lost(self.mapping):
+            raise lost_error(self.mapping)
         # Whoever may be dead holds nothing; looked at first, as between begin and end of the freeing no Python may run.
         if self.mapping is not None and self.mapping.member != NULL and is_held_elsewhere(self.mapping, &self.run):
             reclaim(self.mapping)
@@ -414,14 +416,14 @@ cdef class Block:
         )
 
     cdef inline int require_open(self) except -1:
-        if not state_is_open(&self.state) or self.mapping.lost is not None:
+        if not state_is_open(&self.state) or is_lost(self.mapping):
             self.enter()
             self.leave()
         return 0
 
     cdef int enter(self) except -1:
-        if self.mapping is not None and self.mapping.lost is not None:
-            await_fork(self.mapping)  # raises: what is mapped here now is not the pool
+        if self.mapping is not None and is_lost(self.mapping):
+            raise lost_error(self.mapping)
         cdef state_outcome outcome = state_enter(&self.state)
         while outcome == STATE_BUSY:
             with nogil:

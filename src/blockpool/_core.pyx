@@ -39,9 +39,10 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.weakref cimport PyWeakref_NewRef
 from posix.unistd cimport getpid
+from libc.errno cimport EMFILE, ENFILE
 from libc.math cimport INFINITY
 from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport free as c_free, malloc, realloc
+from libc.stdlib cimport free as c_free, malloc
 from libc.string cimport memcpy, memset, strerror
 
 from blockpool._engine cimport *
@@ -50,18 +51,16 @@ from blockpool._guards cimport seal
 # Names that calls need are variables of C, and no call imports: when the interpreter ends, the names of a module become
 # None and nothing can be imported, but blocks are still freed, and pools still refuse. For the same reason these are
 # functions and classes, not modules.
-cdef object collect_garbage, environ, flags, implementation, WeakSet, WeakValueDictionary
+cdef object collect_garbage, environ, flags, implementation
 cdef object Handle, Ticket, file_name, find_descriptor, parse_size, readable
 cdef object BlockInUse, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted, PoolExists
 cdef object PoolForbidden, PoolNotFound, StaleHandle, TooManyProcesses, TooManyTickets
 
 import copyreg
 import os
-from _thread import RLock
 from gc import collect as collect_garbage
 from os import environ
 from sys import flags, implementation
-from weakref import WeakSet, WeakValueDictionary
 
 from blockpool._handles import Handle, Ticket, file_name, find_descriptor, foreign
 from blockpool._sizes import parse_size, readable

@@ -19,11 +19,10 @@ core's.
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import threading
 import traceback
 
+from blockpool._forks import debug_lock
 from blockpool.errors import BlockOverrun, WriteAfterFree
 from blockpool.stats import Outstanding
 
@@ -64,14 +63,6 @@ class _Run:
         return f"allocated at\n{_text(self.allocated_at)}{freed}"
 
 
-# Of all guards, as fork takes it: no child may find one half changed, or locked by a thread that it does not have.
-# Reentrant: a destructor may come at any point.
-_lock = threading.RLock()
-os.register_at_fork(
-    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-)
-
-
 class Guard:
     """Watches the runs of one pool. All methods may be called from any thread, and from destructors.
 
@@ -86,7 +77,7 @@ class Guard:
     def __init__(self, memory: memoryview, block_size: int) -> None:
         self._memory = memory
         self._block_size = block_size
-        self._lock = _lock
+        self._lock = debug_lock  # of all guards
         self.live: dict[int, _Run] = {}  # what is allocated, by first block
         self._freed: dict[
             int, _Run

@@ -182,6 +182,7 @@ cdef extern from "shared.h" nogil:
 cdef extern from "member.h" nogil:
     enum:
         SEGMENT_ID_BYTES
+        SEGMENT_DETACH
         SEGMENT_PERMANENT
         SEGMENT_VERSION
         MEMBER_SURVEYED
@@ -235,9 +236,22 @@ cdef extern from "member.h" nogil:
         uint32_t version
         char *made_by
 
+    enum member_on_fork:
+        MEMBER_FORK_SHARE
+        MEMBER_FORK_DETACH
+
+    enum member_fate:
+        MEMBER_LEFT
+        MEMBER_DETACHED
+        MEMBER_NO_SLOT
+        MEMBER_SLOTS_BUSY
+        MEMBER_REFUSED
+
     struct member:
         shared shared
         unsigned slot
+        member_on_fork on_fork
+        int fate_error
         void *memory
         segment_geometry geometry
         segment_slot *place
@@ -248,6 +262,7 @@ cdef extern from "member.h" nogil:
         uint64_t block_size
         uint64_t blocks
         bint permanent
+        bint detach
         double gate_seconds
         os_pause pause
 
@@ -283,13 +298,12 @@ cdef extern from "member.h" nogil:
     void member_count(member *self, uint64_t allocated, member_counts *counts)
     int member_process(const member *self, unsigned slot)
     member_status member_identify(const char *name, unsigned char *id)
-    member_status member_wait_enter(member *self)
+    member_status member_wait_enter(member *self, uint32_t *wait)
     uint32_t member_wait_sequence(const member *self)
     void member_wait_sleep(member *self, uint32_t sequence, double seconds)
-    member_status member_wait_leave(member *self)
-    void member_fork_before(member *self, bint share, double gate_seconds)
-    void member_fork_parent(member *self)
-    member_status member_fork_child(member *self)
+    member_status member_wait_leave(member *self, uint32_t wait)
+    bint member_wait_is_over(const member *self, uint32_t wait)
+    void member_exit(double gate_seconds)
     unsigned member_sweep()
 
     struct member_surveyed:
@@ -305,3 +319,4 @@ cdef extern from "member.h" nogil:
 
     void member_survey(member_survey_t *survey)
     bint member_is_stray(const member *self)
+    member_fate member_why_stray(const member *self)

@@ -1,111 +1,88 @@
-# What a process has of shared pools when it forks, and when it ends.
+# What a process has of pools when it is forked, and when it ends. Shared pools need nothing here: see core/src/fork.c.
 
-# Those that take part in the fork that is under way, and whose turn it is: threads may fork at the same time.
-cdef list in_fork = []
-cdef object fork_turn = RLock()
+# How many forks lie between the process that imported this and this one.
+cdef uint32_t forks = 0
 
+# The private pools in which somebody has waited, of which a child has no waiters: a list through the mappings.
+cdef PyObject *first_waited = NULL
 
-cdef int await_fork(_Mapping m) except -1:
-    """Wait until another thread has forked; raise if this process has no part in the pool."""
-    import threading
-
-    while m.forking is not None and m.forking != threading.get_ident():
-        with nogil:
-            os_yield()
-    if m.lost is not None:
-        raise m.lost("this forked process has no part in the pool" + (
-            ": 47 processes are attached, which is the most; let one leave, then attach it anew"
-            if m.lost is TooManyProcesses else " (on_fork='detach'); attach it anew"
-        ))
-    return 0
+# What the package has besides, see blockpool/_forks.py.
+cdef tuple renewed_locks = (), renewed_tables = ()
 
 
-cdef int set_quick(_Mapping m) except -1:
-    """Let the mapping's Pool objects take the fast way, or not."""
-    for owner in owners_of(m):
-        (<Pool>owner).quick = m if m.forking is None and m.lost is None and (<Pool>owner).mapping is m else None
-    return 0
+cdef void remember_waited(_Mapping m) noexcept:
+    global first_waited
+    if not m.waited:
+        m.waited = True
+        m.next_waited = first_waited
+        first_waited = <PyObject *>m
 
 
-def _before_fork():
-    import threading
-
-    cdef _Mapping m
-    fork_turn.acquire()
-    if mappings:
-        # or a child of a fork while another thread imports it would wait for that thread for ever
-        import blockpool.stats
-    for mapping in list(mappings.values()):
-        m = mapping
-        if m.lost is not None or member_is_stray(m.member):
-            continue
-        m.forking = threading.get_ident()
-        set_quick(m)
-        in_fork.append(m)
-        with nogil:
-            member_fork_before(m.member, m.fork_shares, GATE_SECONDS)
+cdef void forget_waited(_Mapping m) noexcept:
+    cdef PyObject **at = &first_waited
+    while at[0] != <PyObject *>m:
+        at = &(<_Mapping>at[0]).next_waited
+    at[0] = m.next_waited
 
 
-def _after_fork_in_parent():
-    cdef _Mapping m
-    for mapping in in_fork:
-        m = mapping
-        member_fork_parent(m.member)
-        m.forking = None
-        set_quick(m)
-    in_fork.clear()
-    fork_turn.release()
+def renew_in_child(tuple locks, tuple tables, /):
+    """Have each forked child begin with these locks free, but for those of the thread that forks, and the tables empty.
+
+    In this order. The locks are reentrant ones of `_thread`.
+    """
+    global renewed_locks, renewed_tables
+    renewed_locks, renewed_tables = locks, tables
 
 
-def _after_fork_in_shared_child():
-    cdef _Mapping m
-    for mapping in in_fork:
-        m = mapping
-        if member_fork_child(m.member) != MEMBER_OK:
-            m.lost = TooManyProcesses if m.fork_shares else PoolClosed
-        m.forking = None
-        set_quick(m)
-    in_fork.clear()
-    fork_turn.release()
+def _after_fork_in_child():
+    """Begin again. C alone, up to the tables: no signal's handler comes in between, and nothing can fail."""
+    global forks, sent_count, copied_count, copied_bytes, refused_count, stats_never_come
+    cdef PyObject *waited = first_waited
+    forks += 1
+    stats_never_come = stats_come
+    sent_count = copied_count = copied_bytes = refused_count = 0
+    while waited != NULL:
+        pool_wait_forget((<_Mapping>waited).core)
+        waited = (<_Mapping>waited).next_waited
+    for lock in renewed_locks:
+        if not lock._is_owned():
+            lock._at_fork_reinit()
+    for table in renewed_tables:
+        table.clear()
 
 
-# The memberships of this process, for its end: then there is no Python any more. Changed with the GIL held.
-cdef member **present = NULL
-cdef size_t present_count = 0, present_room = 0
-
-
-cdef int enlist(member *one) except -1:
-    global present, present_count, present_room
-    cdef member **larger
-    if present_count == present_room:
-        larger = <member **>realloc(present, (present_room * 2 + 8) * sizeof(member *))
-        if larger == NULL:
-            raise MemoryError("no memory for a membership in a pool")
-        present = larger
-        present_room = present_room * 2 + 8
-    present[present_count] = one
-    present_count += 1
-    return 0
-
-
-cdef void strike_off(member *one) noexcept:
-    global present_count
-    cdef size_t i
-    for i in range(present_count):
-        if present[i] == one:
-            present_count -= 1
-            present[i] = present[present_count]
-            return
+cdef lost_error(_Mapping m):
+    """The error of a call in a process that has no part in the pool."""
+    cdef member_fate fate = member_why_stray(m.member)
+    cdef member_status status = MEMBER_SYSTEM
+    has_none = f"this process has no part in {titled(m.name)}: "
+    if fate == MEMBER_DETACHED:
+        return PoolClosed(f"{has_none}it was forked with on_fork='detach'; attach the pool again")
+    if fate == MEMBER_NO_SLOT:
+        return TooManyProcesses(
+            f"{has_none}47 processes were attached when it was forked, which is the most; let one leave, then attach "
+            "the pool again"
+        )
+    if fate == MEMBER_SLOTS_BUSY:
+        return PoolBusy(
+            f"{has_none}all 47 places were taken when it was forked, and another process kept it from looking whose "
+            "owners are dead; attach the pool again"
+        )
+    if fate == MEMBER_REFUSED:
+        if -m.member.fate_error in (EMFILE, ENFILE):
+            status = MEMBER_NO_DESCRIPTOR
+        return PoolClosed(
+            f"{has_none}when it was forked, {remedy_of(status, m.member.fate_error)}; then attach the pool again"
+        )
+    if fate == MEMBER_LEFT:
+        return PoolClosed(f"{has_none}it has left the pool")
+    return PoolClosed(f"{has_none}it was made by a bare clone(), not by fork(); attach the pool again")
 
 
 cdef void leave_all() noexcept nogil:
     """Leave every pool, after the last line of Python: until then somebody may use a block, or have one to send."""
-    cdef size_t i
-    for i in range(present_count):
-        member_leave(present[i], GATE_SECONDS)
+    member_exit(GATE_SECONDS)
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_shared_child
-)
+os.register_at_fork(after_in_child=_after_fork_in_child)
 Py_AtExit(leave_all)  # refused, the process leaves as a killed one does

@@ -23,21 +23,24 @@ cdef class _Mapping:
     # Of a shared pool.
     cdef object name            # None without one
     cdef bytes id
-    cdef bint fork_shares       # on_fork="share"
-    cdef object forking         # the thread that forks now
-    cdef object lost            # why this process has no part in the pool: an exception class
+    cdef object reference       # weak, to itself; what the table of this process's pools has
+    # Of a private pool in which somebody has waited, see _fork.pxi.
+    cdef bint waited
+    cdef PyObject *next_waited
     # Statistics of a private pool, written with the GIL held; no invariant rests on them.
     cdef uint64_t allocations, frees, failures, in_use, peak, requested
 
     def __dealloc__(self):
         if self.member != NULL:
-            strike_off(self.member)
+            strike_off(self)
             with nogil:
                 member_leave(self.member, GATE_SECONDS)
                 member_unmap(self.member)
                 os_unmap(self.member, sizeof(member))
             return
         c_free(self.resting.runs)
+        if self.waited:
+            forget_waited(self)
         if self.core != NULL:
             os_unmap(self.core, self.core_bytes)
         if self.borrowed:
@@ -45,6 +48,11 @@ cdef class _Mapping:
         elif self.data != NULL:
             with nogil:
                 os_unmap(self.data, self.blocks * self.block_size)
+
+
+cdef inline bint is_lost(_Mapping m) noexcept:
+    """Whether this process was forked without a part in the shared pool: it must not touch the memory."""
+    return m.member != NULL and member_is_stray(m.member)
 
 
 cdef inline void *address_of(_Mapping m, uint64_t index) noexcept:
@@ -127,7 +135,7 @@ cdef int adopt(Pool owner, _Mapping mapping) except -1:
     owner.kept_name = mapping.name
     owner.kept_id = mapping.id
     owner.may_have_ended = mapping.member != NULL and not mapping.member.geometry.flags & SEGMENT_PERMANENT
-    owner.quick = mapping if mapping.guard is None and mapping.forking is None else None
+    owner.quick = mapping if mapping.guard is None else None
     mapping.pool_ref = PyWeakref_NewRef(owner, None)
     if mapping.owners is None:
         mapping.owners = []

@@ -11,8 +11,6 @@ cdef handle_of(_Mapping m, const shared_run *run, kind):
 cdef int share_run(_Mapping m, const shared_run *run, count) except -1:
     """Take references of a shared pool into flight; whatever they travel in is made before."""
     cdef member_status status
-    if m.forking is not None:
-        await_fork(m)
     status = member_share(m.member, run, count) if count <= LEDGER_MOST_TICKETS else MEMBER_TICKETS
     if status != MEMBER_OK:
         fail(m, status, run.index)
@@ -40,7 +38,7 @@ def redeem(handle, /):
         If it is no handle or ticket.
     """
     handle = Handle.parse(handle)
-    return redeemed(mapping_of_handle(handle), handle.index, handle.generation, isinstance(handle, Ticket))
+    return redeemed(mapping_of_handle(handle, None), handle.index, handle.generation, isinstance(handle, Ticket))
 
 
 cdef Block redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying):
@@ -48,8 +46,8 @@ cdef Block redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying
     cdef member_status status
     cdef Block block = Block.__new__(Block)
     cdef uint64_t slack
-    if m.lost is not None or m.forking is not None:
-        await_fork(m)
+    if is_lost(m):
+        raise lost_error(m)
     run.index = index
     run.generation = generation
     run.blocks = 0
@@ -81,7 +79,7 @@ cdef Block received(pool_id, index, generation, process, name):
     cdef uint64_t first = number_field("block", index, 0, LEDGER_MOST_BLOCKS - 1)
     cdef uint64_t born = number_field("generation", generation, 0, MOST_GENERATIONS)
     number_field("process", process, 0, INT32_MAX)
-    return redeemed(mapping_of(id_field(pool_id), process, name_field(name)), first, born, True)
+    return redeemed(mapping_of(id_field(pool_id), process, name_field(name), None), first, born, True)
 
 
 def _receive_block(pool_id, index, generation, process, name, nbytes, readonly, /):

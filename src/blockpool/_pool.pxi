@@ -92,7 +92,7 @@ cdef class Pool:
 
     @classmethod
     def create(
-        cls, block_size, blocks, *, name=None, exist_ok=False, permanent=False, prefault=False, on_fork="share"
+        cls, block_size, blocks, *, name=None, exist_ok=False, permanent=False, prefault=False, on_fork=None
     ):
         """Make a pool that processes share.
 
@@ -111,8 +111,9 @@ cdef class Pool:
             Keep the pool until `unlink`. Without it, a pool ends when its last process leaves.
         prefault : bool
             Have the kernel map every page into this process now.
-        on_fork : {"share", "detach"}
+        on_fork : {"share", "detach"}, optional
             Whether a forked child has its part in the pool, with a reference to all that its parent holds; or none.
+            Default "share". Processes that attach the pool do likewise unless they say otherwise.
 
         Returns
         -------
@@ -141,8 +142,15 @@ cdef class Pool:
         return owner
 
     @classmethod
-    def attach(cls, name, *, on_fork="share"):
+    def attach(cls, name, *, on_fork=None):
         """Attach the shared pool of that name.
+
+        Parameters
+        ----------
+        name : str
+        on_fork : {"share", "detach"}, optional
+            Whether children that this process forks have a part in the pool. Default: as the pool was made, or as this
+            process has attached it before.
 
         Returns
         -------
@@ -162,9 +170,11 @@ cdef class Pool:
             If 47 processes are attached already.
         PoolBusy
             If another process keeps everybody waiting.
+        ValueError
+            If this process has attached the pool before, with another `on_fork`.
         """
         owner = cls.__new__(cls)
-        adopt(<Pool?>owner, attach_named(name, on_fork))
+        adopt(<Pool?>owner, agreed(attach_named(name, shares(on_fork)), on_fork))
         return owner
 
     def unlink(self):
@@ -591,6 +601,8 @@ cdef class Pool:
         if m is None:
             return f"<blockpool.{type(self).__name__} closed>"
         kind = "private" if m.member == NULL else "shared" if m.name is None else repr(m.name)
+        if is_lost(m):
+            return f"<blockpool.{type(self).__name__} {kind}, in which this process has no part>"
         size = f"{m.blocks} blocks of {m.block_size} bytes"
         return f"<blockpool.{type(self).__name__} {kind}, {size}, {allocated_of(m)} allocated>"
 
@@ -601,14 +613,15 @@ cdef class Pool:
                 "a private pool cannot be pickled or copied: no other process can reach its memory; "
                 "make it with Pool.create()"
             )
-        return _attach_pickled, (str(handle_of(m, NULL, Handle)), m.fork_shares, type(self)), self.__getstate__()
+        fork_shares = m.member.on_fork == MEMBER_FORK_SHARE
+        return _attach_pickled, (str(handle_of(m, NULL, Handle)), fork_shares, type(self)), self.__getstate__()
 
     cdef _Mapping opened(self):
         cdef _Mapping m = self.mapping
         if m is None:
             raise PoolClosed("the pool is closed; make a new one, or close it later")
-        if m.lost is not None or m.forking is not None:
-            await_fork(m)
+        if is_lost(m):
+            raise lost_error(m)
         return m
 
     cdef allocate_run(self, blocks, nbytes, timeout):
@@ -642,7 +655,7 @@ cdef class Pool:
         self, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, shared_run *out
     ) except -1:
         """Claim n blocks, adjacent unless `many`, before the deadline; or raise."""
-        cdef uint32_t sequence
+        cdef uint32_t sequence, wait = 0
         cdef double left, began = os_now()
         cdef bint looked_last = False, undisturbed
         if attempt(m, n, slack, many, out):
@@ -654,7 +667,7 @@ cdef class Pool:
             if attempt(m, n, slack, many, out):
                 return 0
             raise self.exhausted(m, n, not many)
-        wait_enter(m)
+        wait_enter(m, &wait)
         try:
             while True:
                 sequence = wait_sequence(m)
@@ -672,10 +685,12 @@ cdef class Pool:
                 undisturbed = wait_sequence(m) == sequence
                 PyErr_CheckSignals()
                 self.opened()
+                if wait_is_over(m, wait):  # a signal's handler forked: this is the child
+                    wait_enter(m, &wait)
                 if undisturbed:
                     reclaim(m)
         finally:
-            wait_leave(m)
+            wait_leave(m, wait)
         raise self.exhausted(m, n, not many)
 
     cdef exhausted(self, _Mapping m, n, bint adjacent):

@@ -1,17 +1,5 @@
 # A private pool: its memory, its claims, its numbers.
 
-# The mappings in which somebody has waited: a forked child has none of those threads.
-cdef object waited = WeakSet()
-
-
-def _after_fork_in_child():
-    for mapping in list(waited):
-        pool_wait_forget((<_Mapping>mapping).core)
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
 cdef bint attempt_private(_Mapping m, uint64_t n, bint many, shared_run *out) except -1:
     cdef uint64_t *indices
     cdef uint64_t i

@@ -2,18 +2,24 @@
 
 # The names of blockpool.stats, once one is needed: with what it imports, it takes longer than all the rest.
 cdef dict stats_names = None
+# A thread imports them; and in a forked child, that one did which no longer exists: its import never ends.
+cdef bint stats_come = False, stats_never_come = False
 # What takes their place when the interpreter ends before they were needed, and nothing can be imported any more.
 cdef object plain_object = type(implementation)
 
 
 cdef report(str kind, dict fields):
-    """The dataclass of that name; or, at the end of the interpreter, perhaps an object that only has its attributes."""
-    global stats_names
+    """The dataclass of that name; or, where none can be imported any more, an object that only has its attributes."""
+    global stats_names, stats_come
     if stats_names is None:
-        if Py_IsFinalizing():
+        if Py_IsFinalizing() or stats_never_come:
             return plain_object(**fields)
-        stats = __import__("blockpool.stats", fromlist=[kind])
-        stats_names = dict(vars(stats))
+        stats_come = True
+        try:
+            stats = __import__("blockpool.stats", fromlist=[kind])
+            stats_names = dict(vars(stats))
+        finally:
+            stats_come = False
     return stats_names[kind](**fields)
 
 

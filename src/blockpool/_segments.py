@@ -13,14 +13,15 @@ beside the program to clean up: the reference is in the pool, and ends with it.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 
 from blockpool._core import Block, Pool, first_run, in_flight, redeem, withdraw
+from blockpool._forks import large_segments, segments_in_making
 from blockpool._handles import Handle
 from blockpool.errors import (
     BlockPoolError,
+    PoolBusy,
     PoolClosed,
     PoolCorrupt,
     PoolExhausted,
@@ -42,10 +43,10 @@ _ZEROS = bytes(1 << 16)
 _PATIENCE = 1.0  # seconds that the maker of a segment may take for a few microseconds' work
 
 _small: dict[str, Pool] = {}  # at most one: the pool of small segments
-_large: dict[
-    Handle, Pool
-] = {}  # the pools of large segments made here whose names were not removed
-_making: list[str] = []  # pools that threads of this process make at the moment
+# The pools of large segments made here whose names were not removed. A child forgets them: the parent keeps them, and
+# would otherwise not be rid of them before the child ends.
+_large: dict[Handle, Pool] = large_segments
+_making: list[str] = segments_in_making  # pools that threads of this process make at the moment
 
 
 def make(name: str | None, size: int) -> tuple[str, Block]:
@@ -144,7 +145,7 @@ def _allocate_small(size: int) -> Block | None:
         block = pool.allocate(nbytes=size)
     except PoolExhausted:
         return None
-    except (TooManyProcesses, PoolClosed):  # forked into a pool that had no place left
+    except (TooManyProcesses, PoolBusy, PoolClosed):  # forked into a pool that had no place left
         _small.clear()
         return None
     view = block.buf
@@ -267,12 +268,3 @@ def _complete(pool: Pool) -> Block | None:
     except StaleHandle:
         return None
     return block if in_flight(block) else None
-
-
-def _after_fork_in_child() -> None:
-    # the parent keeps them, and would otherwise not be rid of them before the child ends
-    _large.clear()
-    _making.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -27,11 +27,7 @@ cdef bint attempt_shared(_Mapping m, uint64_t n, uint64_t slack, bint many, shar
 cdef int fail(_Mapping m, member_status status, uint64_t index) except -1:
     """Raise what a failed operation on a run is."""
     if status == MEMBER_STRAY:
-        if m.lost is not None:
-            await_fork(m)
-        raise PoolClosed(
-            "this process was forked without Python's knowledge, and has no part in the pool; attach it anew"
-        )
+        raise lost_error(m)
     if status == MEMBER_TICKETS:
         raise TooManyTickets(
             f"more than {LEDGER_MOST_TICKETS} references to block {index} would be in flight; "

@@ -11,14 +11,6 @@ def transfers():
     return sent_count - copied_count, copied_count, copied_bytes, refused_count
 
 
-def _after_fork_in_sending_child():
-    global sent_count, copied_count, copied_bytes, refused_count
-    sent_count = copied_count = copied_bytes = refused_count = 0
-
-
-os.register_at_fork(after_in_child=_after_fork_in_sending_child)
-
-
 def require_shared(Pool pool not None):
     """Raise unless processes can share the pool."""
     if pool.opened().member == NULL:
@@ -33,7 +25,7 @@ cdef _Lease new_run_at_once(Pool pool, uint64_t nbytes):
     cdef _Lease lease
     try:
         require_shared(pool)
-    except (PoolClosed, TooManyProcesses):  # closed, or this process was forked without a part in it
+    except (PoolClosed, PoolBusy, TooManyProcesses):  # closed, or this process was forked without a part in it
         refused_count += 1
         return None
     m = pool.mapping

@@ -1,15 +1,21 @@
 # The steps of a wait for room. Pool.obtain takes them in C; blockpool._async, which waits for many calls at once and
 # must not block in any, takes them in Python.
 
-cdef int wait_enter(_Mapping m) except -1:
+cdef int wait_enter(_Mapping m, uint32_t *wait) except -1:
     if m.member == NULL:
-        waited.add(m)
+        remember_waited(m)
         pool_wait_enter(m.core)
+        wait[0] = forks
         return 0
-    while member_wait_enter(m.member) == MEMBER_LOCKED:
+    while member_wait_enter(m.member, wait) == MEMBER_LOCKED:
         with nogil:
             os_yield()
     return 0
+
+
+cdef bint wait_is_over(_Mapping m, uint32_t wait) noexcept:
+    """Whether the wait was entered by the parent of this process, which nobody counts here."""
+    return wait != forks if m.member == NULL else member_wait_is_over(m.member, wait)
 
 
 cdef uint32_t wait_sequence(_Mapping m) noexcept:
@@ -25,11 +31,12 @@ cdef int wait_sleep(_Mapping m, uint32_t sequence, double seconds) except -1:
     return 0
 
 
-cdef int wait_leave(_Mapping m) except -1:
+cdef int wait_leave(_Mapping m, uint32_t wait) except -1:
     if m.member == NULL:
-        pool_wait_leave(m.core)
+        if not wait_is_over(m, wait):
+            pool_wait_leave(m.core)
         return 0
-    while member_wait_leave(m.member) == MEMBER_LOCKED:
+    while member_wait_leave(m.member, wait) == MEMBER_LOCKED:
         with nogil:
             os_yield()
     return 0
@@ -57,13 +64,15 @@ def given_up(Pool pool not None, uint64_t blocks, /):
 
 
 def begin_wait(_Mapping m not None, /):
-    """From now on, whoever frees something says so; until `end_wait`."""
-    wait_enter(m)
+    """From now on, whoever frees something says so; until `end_wait` of what this returns."""
+    cdef uint32_t wait = 0
+    wait_enter(m, &wait)
+    return wait
 
 
-def end_wait(_Mapping m not None, /):
+def end_wait(_Mapping m not None, uint32_t wait, /):
     """Undo one `begin_wait`."""
-    wait_leave(m)
+    wait_leave(m, wait)
 
 
 def moment(_Mapping m not None, /):

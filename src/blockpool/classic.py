@@ -20,10 +20,9 @@ All may be called from any thread.
 from __future__ import annotations
 
 import operator
-import os
-import threading
 
 from blockpool._core import Block, Pool
+from blockpool._forks import classic_lock
 from blockpool._sizes import parse_size
 from blockpool.errors import BlockInUse, DoubleFree, InvalidBlock, PoolClosed
 
@@ -106,7 +105,7 @@ class _Allocator:
 
     def __init__(self) -> None:
         # Reentrant: allocation may run the garbage collector, and that a destructor which deallocates.
-        self.lock = threading.RLock()
+        self.lock = classic_lock
         self.pool: Pool | None = None
         self.blocks: dict[int, Block] = {}
         self.deallocated: set[int] = set()  # addresses; one that is allocated again may stay
@@ -248,10 +247,3 @@ def is_valid(block: Block) -> bool:
 
 
 _allocator = _Allocator()
-
-# A child forked by another thread must not inherit a lock that nobody will release.
-os.register_at_fork(
-    before=_allocator.lock.acquire,
-    after_in_parent=_allocator.lock.release,
-    after_in_child=_allocator.lock.release,
-)

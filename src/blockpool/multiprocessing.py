@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import copyreg
 import io
-import os
 import pickle
 import sys
-import threading
 from multiprocessing.reduction import ForkingPickler
 
 from blockpool._core import (
@@ -37,6 +35,7 @@ from blockpool._core import (
     transfers,
     withdraw,
 )
+from blockpool._forks import switch_lock
 from blockpool._sizes import parse_size
 from blockpool.errors import InvalidBlock
 from blockpool.stats import Transfers
@@ -89,11 +88,6 @@ class _Route:
 
 _route: _Route | None = None
 _declined = False  # uninstall was called: nobody installs this process but itself
-_changing = threading.RLock()
-# No child finds the switch half changed by another thread, or that thread's lock.
-os.register_at_fork(
-    before=_changing.acquire, after_in_parent=_changing.release, after_in_child=_changing.release
-)
 
 
 # --- sending ---
@@ -229,7 +223,7 @@ def receive_parcel(pickled: bytes, buffers: list[tuple[Any, ...]]) -> Any:
 
 def _join(view: Any, threshold: int, readonly: bool) -> None:  # noqa: FBT001 - as it came
     """Send as the sender does: a worker's results go the way its tasks came."""
-    with _changing:
+    with switch_lock:
         pool = pool_of(view)
         if _route is None and not _declined and not pool.closed:
             install(pool, threshold=threshold, readonly=readonly)
@@ -274,7 +268,7 @@ def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = Fals
         raise TypeError(f"pool must be a blockpool.Pool, not {type(pool).__name__}")
     require_shared(pool)
     route = _Route(pool, parse_size(threshold, "threshold"), readonly=bool(readonly))
-    with _changing:
+    with switch_lock:
         uninstall()
         try:
             from numpy import ndarray
@@ -294,7 +288,7 @@ def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = Fals
 def uninstall() -> None:
     """Send arrays as ever again. Without `install` before, it keeps this process from installing itself."""
     global _route, _declined
-    with _changing:
+    with switch_lock:
         while _undo:
             _undo.pop()()
         _route, _declined = None, True
