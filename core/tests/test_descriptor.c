@@ -144,6 +144,16 @@ static void its_name_may_be_another_pools_by_now(void) {
     os_close(number);
 }
 
+/* Forks: the child knows why it has no part in the pool. */
+static void a_child_has_no_part(int error) {
+    member.on_fork = MEMBER_FORK_SHARE;
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(member_why_stray(&member) != MEMBER_REFUSED || member.fate_error != error);
+    }
+    CHECK(ended(child), ==, 0);
+}
+
 /* Nobody has the file open: who lives and who is dead is not to be known. */
 static void without_any_descriptor(bool closed) {
     unsigned slots = 99;
@@ -164,9 +174,7 @@ static void without_any_descriptor(bool closed) {
     struct shared_fault fault;
     struct shared_audit audit;
     CHECK(member_check(&member, 0, &fault, 1, &audit, &failure), ==, MEMBER_UNREACHABLE);
-    member_fork_before(&member, true, PATIENCE);
-    CHECK(member.child, ==, SLOTS_NONE);
-    member_fork_parent(&member);
+    a_child_has_no_part(closed ? -EBADF : -ESTALE);
     end(&member);
     CHECK(is_stranger(number), ==, !closed);
     if (!closed) {
@@ -233,9 +241,7 @@ static void without_a_descriptor_every_call_says_so(void) {
     kill_and_wait(child);
     CHECK(recover(&slots), ==, MEMBER_NO_DESCRIPTOR);
     CHECK(count(), ==, BLOCKS);
-    member_fork_before(&member, true, PATIENCE);
-    CHECK(member.child, ==, SLOTS_NONE);
-    member_fork_parent(&member);
+    a_child_has_no_part(-EMFILE);
     CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_EXHAUSTED);
     restore_descriptors();
     CHECK(recover(&slots), ==, MEMBER_OK);
@@ -371,8 +377,12 @@ static void nothing_closes_a_file_of_another_thread(void) {
         CHECK(member_identify(name, id), ==, MEMBER_OK);
         CHECK(member_recover(&member, PATIENCE, 1000, &slots, &tickets, &failure), ==, MEMBER_OK);
         CHECK(member_check(&member, PATIENCE, &fault, 1, &audit, &failure), ==, MEMBER_OK);
-        member_fork_before(&member, true, PATIENCE);
-        member_fork_parent(&member);
+        member.on_fork = MEMBER_FORK_SHARE;
+        pid_t child = fork();
+        if (child == 0) {
+            _exit(0);
+        }
+        CHECK(ended(child), ==, 0);
         CHECK(recover(&slots), ==, MEMBER_OK);
         CHECK(slots, ==, 1);
     }
