@@ -14,13 +14,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from blockpool.cli import interrupts
-from blockpool.cli.worker import Answer, Usage, work
+from blockpool.cli.worker import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blockpool import Pool
-    from blockpool.cli.worker import Job
+    from blockpool.cli.worker import Answer, Job
+    from blockpool.report.results import Usage
 
 __all__ = ["Crew", "WorkerDied"]
 
@@ -77,7 +78,6 @@ class Crew:
     """Worker processes around one pool, which take jobs and answer them."""
 
     def __init__(self, pool: Pool, workers: int, window: int, algorithm: str) -> None:
-        self.started = 0
         self._pool = pool
         self._window = window
         self._algorithm = algorithm
@@ -109,7 +109,7 @@ class Crew:
         return seat if len(seat.jobs) < self._window else None
 
     def answers(self) -> Iterator[tuple[Job, Answer]]:
-        """Wait a moment for answers. Whoever has died is replaced, and the new one gets the jobs that are left."""
+        """Wait a moment for answers. A dead worker is replaced; the new one gets the jobs that are left."""
         for key, _ in self._selector.select(SLICE):
             seat: Seat = key.data
             if seat not in self._seats:
@@ -118,7 +118,7 @@ class Crew:
                 with suppress(EOFError, ConnectionError):  # it is dead, as its sentinel says too
                     yield seat.receive()
             else:
-                yield from self._replace(seat)
+                self._replace(seat)
 
     def usages(self) -> list[Usage]:
         """Ask all workers what they have used; none may have a job."""
@@ -144,18 +144,14 @@ class Crew:
         seat = Seat(self._context, self._pool, self._algorithm)
         self._selector.register(seat.answers, selectors.EVENT_READ, seat)
         self._selector.register(seat.process.sentinel, selectors.EVENT_READ, seat)
-        self.started += 1
         return seat
 
-    def _replace(self, dead: Seat) -> Iterator[tuple[Job, Answer]]:
-        """Take the answers that a dead worker still gave, and put a new one in its place."""
+    def _replace(self, dead: Seat) -> None:
+        """Put a new worker in the place of a dead one; it gets the jobs that are not answered."""
         dead.process.join()
         status = dead.process.exitcode
         if not dead.killed or status != -signal.SIGKILL:
             raise WorkerDied(f"a worker process ended by itself, with exit code {status}")
-        with suppress(EOFError, ConnectionError):
-            while dead.answers.poll():
-                yield dead.receive()
         self._selector.unregister(dead.answers)
         self._selector.unregister(dead.process.sentinel)
         self._pool.recover()  # what it held is ours alone again

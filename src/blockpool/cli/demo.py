@@ -12,14 +12,14 @@ from rich.console import Console
 
 from blockpool import Pool, PoolExhausted
 from blockpool.cli import interrupts
-from blockpool.cli.comparison import Comparison, quickest_hash
+from blockpool.cli.comparison import Comparison, passes, quickest_hash
 from blockpool.cli.crew import WorkerDied
 from blockpool.cli.files import Unreadable, select
 from blockpool.cli.options import SIZE
 from blockpool.cli.progress import live
 from blockpool.report.bitmap import ASCII, UNICODE
 from blockpool.report.demo import demo_json, demo_report, opening
-from blockpool.report.results import Settings
+from blockpool.report.results import Setup
 from blockpool.report.text import in_bytes, printable
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ __all__ = ["DemoFailed", "demo"]
 
 # 47 may be attached: this one, and some that are dead but not yet found.
 _MOST_WORKERS = 40
+# Files smaller than this part of a message are left out: the demo is not about opening files.
+_SMALL = 16
 
 
 class DemoFailed(click.ClickException):
@@ -67,9 +69,6 @@ class DemoFailed(click.ClickException):
     help="Blocks of the pool; no way has more messages in flight.",
 )
 @click.option(
-    "--min-size", type=SIZE, default="64KiB", show_default=True, help="Leave out smaller files."
-)
-@click.option(
     "--max-bytes",
     type=SIZE,
     default="256MiB",
@@ -85,7 +84,6 @@ def demo(
     workers: int,
     block_size: int,
     blocks: int,
-    min_size: int,
     max_bytes: int,
     as_json: bool,
 ) -> None:
@@ -109,44 +107,45 @@ def demo(
         pool = Pool.create(block_size, blocks, prefault=True, on_fork="detach")
     except (ValueError, PoolExhausted) as error:
         raise click.UsageError(str(error)) from error
-    settings = Settings(
-        block_size,
-        blocks,
-        workers,
-        quickest_hash(),
-        cores=len(os.sched_getaffinity(0)),
-        load=os.getloadavg()[0],
-        kill=kill,
-    )
     console = Console(highlight=False, markup=False, quiet=as_json)
     glyphs = ASCII if console.options.ascii_only else UNICODE
+    smallest = block_size // _SMALL
     with pool, interrupts.deferred() as check_interrupt:
-        selection = select(
-            paths or [sysconfig.get_path("stdlib")],
-            smallest=min_size,
-            limit=max_bytes,
-            watch=check_interrupt,
-        )
-        if not selection.files:
+        roots = paths or [sysconfig.get_path("stdlib")]
+        files, omitted = select(roots, smallest=smallest, limit=max_bytes, watch=check_interrupt)
+        nbytes = sum(file.nbytes for file in files)
+        if not files:
             raise click.UsageError(
-                f"no file of at least {in_bytes(min_size)} to read, {selection.omitted} left out; "
-                "name other paths, or change --min-size or --max-bytes"
+                f"no file of {in_bytes(smallest)} or more to read ({omitted} left out); "
+                "name other paths, a smaller --block-size or more --max-bytes"
             )
+        setup = Setup(
+            block_size=block_size,
+            blocks=blocks,
+            workers=workers,
+            kill=kill,
+            algorithm=quickest_hash(),
+            files=len(files),
+            nbytes=nbytes,
+            omitted=omitted,
+            passes=passes(nbytes, seconds),
+            cores=len(os.sched_getaffinity(0)),
+            load=os.getloadavg()[0],
+        )
+        console.print(opening(setup))
         with live(console, glyphs) as show:
 
             def watch(progress: Callable[[], Progress]) -> None:
                 check_interrupt()
                 show(progress)
 
-            comparison = Comparison(pool, selection, settings, seconds, watch)
-            console.print(opening(comparison.data, settings))
             try:
-                result = comparison.run()
+                result = Comparison(pool, files, setup, watch).run(seconds)
             except (WorkerDied, PoolExhausted, Unreadable) as error:
                 raise DemoFailed(printable(str(error))) from error
-        if as_json:
-            click.echo(demo_json(result))
-        console.print(demo_report(result, width=console.width, glyphs=glyphs), soft_wrap=False)
+    if as_json:
+        click.echo(demo_json(result))
+    console.print(demo_report(result, width=console.width, glyphs=glyphs))
     if result.faults:
         first, *others = result.faults
         raise DemoFailed(printable(first) + (f" (and {len(others)} more)" if others else ""))

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-from blockpool.report.results import Skipped
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +19,11 @@ __all__ = [
     "File",
     "Message",
     "Piece",
-    "Selection",
     "Unreadable",
     "fill",
     "join",
+    "opened",
     "pack",
-    "reason",
     "select",
 ]
 
@@ -36,7 +33,6 @@ class Unreadable(Exception):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}; run the demo again, or name other paths")
-        self.skipped = Skipped(path, reason)
 
 
 class File(NamedTuple):
@@ -64,54 +60,30 @@ class Piece(NamedTuple):
 Message = tuple[Piece, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The files to read, the largest first.
-
-    `omitted` counts files that were left out because of the limits; `skipped` names those that could not be read.
-    """
-
-    files: tuple[File, ...]
-    omitted: int
-    skipped: tuple[Skipped, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Their sizes together."""
-        return sum(file.nbytes for file in self.files)
-
-
 def select(
     paths: Sequence[str], *, smallest: int, limit: int, watch: Callable[[], None]
-) -> Selection:
+) -> tuple[list[File], int]:
     """Choose regular files among and below the paths, the largest first, and read each once.
 
     Reading them brings them into memory, so that no lap waits for a disk. Files below `smallest` bytes are left out,
-    and those beyond `limit` bytes in all. Symbolic links are followed where they are given as a path, not below.
-    `watch` is called now and then.
+    those beyond `limit` bytes in all, and those that cannot be read; the second value counts them. Symbolic links are
+    followed where they are given as a path, not below. `watch` is called now and then.
     """
-    skipped: list[Skipped] = []
     found: set[File] = set()
     for path in paths:
-        found.update(_found(path, skipped))
+        found.update(_found(os.path.realpath(path)))
         watch()
     files: list[File] = []
-    nbytes = 0
     scratch = memoryview(bytearray(1 << 20))
     for file in sorted(found, key=lambda file: (-file.nbytes, file.path)):
-        if not max(smallest, 1) <= file.nbytes <= limit - nbytes:
-            continue
-        try:
-            for message in pack([file], len(scratch)):
-                fill(scratch, message)
-                watch()
-        except Unreadable as error:
-            skipped.append(error.skipped)
-        else:
-            files.append(file)
-            nbytes += file.nbytes
-    omitted = len(found) - len(files) - len({each.path for each in skipped})
-    return Selection(tuple(files), omitted, tuple(skipped))
+        if max(smallest, 1) <= file.nbytes <= limit:
+            with suppress(Unreadable):
+                for message in pack([file], len(scratch)):
+                    fill(scratch, message)
+                    watch()
+                files.append(file)
+                limit -= file.nbytes
+    return files, len(found) - len(files)
 
 
 def pack(files: Sequence[File], size: int) -> list[Message]:
@@ -129,25 +101,15 @@ def pack(files: Sequence[File], size: int) -> list[Message]:
             if not room:
                 messages.append(tuple(pieces))
                 pieces, room = [], size
-    if pieces:
-        messages.append(tuple(pieces))
-    return messages
+    return [*messages, tuple(pieces)] if pieces else messages
 
 
 def fill(view: memoryview, message: Message) -> None:
     """Have the kernel write the message's bytes into the memory."""
     begin = 0
     for file, offset, nbytes in message:
-        descriptor = _open(file)
-        try:
-            done = 0
-            while done < nbytes:
-                with view[begin + done : begin + nbytes] as rest:
-                    done += _some(os.preadv(descriptor, [rest], offset + done))
-        except OSError as error:
-            raise Unreadable(file.path, reason(error)) from error
-        finally:
-            os.close(descriptor)
+        with opened(file, offset) as source, view[begin : begin + nbytes] as part:
+            _whole(source.readinto(part), nbytes)  # type: ignore[attr-defined]
         begin += nbytes
 
 
@@ -155,55 +117,33 @@ def join(message: Message) -> bytes:
     """Return the message's bytes as an object of their own, with as few copies as Python allows."""
     parts: list[bytes] = []
     for file, offset, nbytes in message:
-        descriptor = _open(file)
-        try:
-            done = 0
-            while done < nbytes:
-                parts.append(os.pread(descriptor, nbytes - done, offset + done))
-                done += _some(len(parts[-1]))
-        except OSError as error:
-            raise Unreadable(file.path, reason(error)) from error
-        finally:
-            os.close(descriptor)
+        with opened(file, offset) as source:
+            parts.append(source.read(nbytes))
+            _whole(len(parts[-1]), nbytes)
     return b"".join(parts)
 
 
-def _open(file: File) -> int:
-    """Open the file. If a pipe has taken its place, that does not block; reading it by offset is an OSError."""
+@contextmanager
+def opened(file: File, offset: int = 0) -> Iterator[BinaryIO]:
+    """Open a file at that place; an OSError while it is open becomes an Unreadable."""
     try:
-        return os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with Path(file.path).open("rb") as source:
+            source.seek(offset)
+            yield source
     except OSError as error:
-        raise Unreadable(file.path, reason(error)) from error
+        raise Unreadable(file.path, error.strerror or str(error)) from error
 
 
-def _some(count: int) -> int:
-    """Return the count; nothing is the end of a file that should be longer."""
-    if not count:
+def _whole(count: int, nbytes: int) -> None:
+    if count != nbytes:
         raise OSError("became shorter while it was read")
-    return count
 
 
-def _found(path: str, skipped: list[Skipped]) -> Iterator[File]:
+def _found(path: str) -> Iterator[File]:
     """Yield every regular file below a directory, or the path itself if it is one."""
-    errors: list[OSError] = []
-    path = os.path.realpath(path)
-    for name in _below(path, errors) if Path(path).is_dir() else [path]:
-        try:
+    below = (f"{folder}/{name}" for folder, _, names in os.walk(path) for name in names)
+    for name in below if Path(path).is_dir() else [path]:
+        with suppress(OSError):  # deleted meanwhile
             status = os.lstat(name)
-        except OSError as error:
-            errors.append(error)
-        else:
             if stat.S_ISREG(status.st_mode):
                 yield File.of(name, status)
-    skipped.extend(Skipped(str(error.filename), reason(error)) for error in errors)
-
-
-def _below(path: str, errors: list[OSError]) -> Iterator[str]:
-    for folder, _, names in os.walk(path, onerror=errors.append):
-        prefix = folder.rstrip("/") + "/"
-        yield from (prefix + name for name in names)
-
-
-def reason(error: OSError) -> str:
-    """Say in a few words why a file cannot be read."""
-    return error.strerror or str(error)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from blockpool import Handle, redeem
+from blockpool.report.results import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from blockpool import Pool
 
-__all__ = ["Answer", "Job", "Payload", "Usage", "digests_of", "usage", "work"]
+__all__ = ["Answer", "Job", "Payload", "digests_of", "usage", "work"]
 
 # The bytes themselves, the name of a SharedMemory, or a run of a pool.
 Payload = bytes | str | Handle
@@ -43,14 +44,6 @@ class Answer(NamedTuple):
 
     number: int
     digests: tuple[bytes, ...]
-
-
-class Usage(NamedTuple):
-    """What a process has used so far: page faults, seconds of CPU, and bytes that went through read() and write()."""
-
-    faults: int
-    seconds: float
-    moved: int
 
 
 def usage() -> Usage:

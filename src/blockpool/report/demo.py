@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from blockpool.report.bitmap import Glyphs
     from blockpool.report.results import (
         Contestant,
-        DataSet,
         DemoResult,
         Progress,
-        Settings,
+        Setup,
         Snapshot,
     )
 
@@ -54,22 +53,24 @@ _COLUMNS = (
 )
 
 
-def opening(data: DataSet, settings: Settings) -> Text:
+def opening(setup: Setup) -> Text:
     """Say what is going to be done."""
-    again = f", {data.passes} times a lap" if data.passes > 1 else ""
+    again = f", {setup.passes} times a lap" if setup.passes > 1 else ""
+    files = f"the {setup.files:,} largest of " if setup.omitted else ""
+    files += count(setup.files + setup.omitted, "file")
     work = (
-        f"This process packs {count(data.files, 'file')} ({in_bytes(data.nbytes)}{again}) into messages of "
-        f"{in_bytes(settings.block_size)}; {count(settings.workers, 'worker process', 'worker processes')} "
-        f"hash them with {settings.algorithm}. "
+        f"This process packs {files} ({in_bytes(setup.nbytes)}{again}) into messages of "
+        f"{in_bytes(setup.block_size)}; {count(setup.workers, 'worker process', 'worker processes')} "
+        f"hash them with {setup.algorithm}. "
     )
-    if settings.kill:
+    if setup.kill:
         how = "The messages are blocks of a shared pool. Workers are killed while they work; others take over."
     else:
         how = (
             "The messages travel in three ways, in turn: as blocks of a shared pool, as bytes pickled into a "
             "multiprocessing.Queue, and as one SharedMemory each."
         )
-    machine = f"{count(settings.cores, 'core')}, load {settings.load:.1f}."
+    machine = f"{count(setup.cores, 'core')}, load {setup.load:.1f}."
     return Text(f"{work}{how} {machine}\n")
 
 
@@ -83,7 +84,7 @@ def board(progress: Progress, *, width: int, glyphs: Glyphs) -> RenderableType:
         bar = glyphs.shades[-1] * round(room * rate / best) if best else ""
         style = "bold" if each.name == progress.running else ""
         grid.add_row(each.name, f"{rate:,.0f}" if each.laps else "", bar, style=style)
-    killed = f", {progress.kills.killed:,} workers killed" if progress.kills.killed else ""
+    killed = f", {count(progress.killed, 'worker')} killed" if progress.killed else ""
     return Group(
         Text(f"{progress.doing} ({progress.share:.0%} of the time{killed})"),
         grid,
@@ -103,10 +104,9 @@ def demo_report(result: DemoResult, *, width: int, glyphs: Glyphs) -> Renderable
         *_snapshot("Pool at the end", result.end, width, glyphs),
         Text(legend(result.end.blocks, width=width, glyphs=glyphs), style="dim"),
         Text(),
-        *_files(result),
         *_verdict(result),
         Text(),
-        Text(_NEXT.format(_OTHER[result.settings.kill])),
+        Text(_NEXT.format(_OTHER[result.setup.kill])),
     )
 
 
@@ -117,7 +117,7 @@ def demo_json(result: DemoResult) -> str:
         into["mb_per_second"] = each.rate
         into["copies"] = each.copies
         into["faults_per_mb"] = each.faults
-        into["cpu_ms_per_mb"] = each.cpu
+        into["cpu_per_mb"] = each.cpu
     data["faults"] = result.faults
     data["ok"] = not result.faults
     return json.dumps(data, indent=2)
@@ -133,13 +133,13 @@ def _table(result: DemoResult) -> Table:
             f"{slowest:,.0f}, {quickest:,.0f}",
             _figure(each.copies, 1),
             _figure(each.faults, 1),
-            _figure(each.cpu, 2),
+            _figure(each.cpu, 2, 1000),
         )
     return grid
 
 
-def _figure(value: float | None, places: int) -> str:
-    return "-" if value is None else f"{value:,.{places}f}"
+def _figure(value: float | None, places: int, scale: int = 1) -> str:
+    return "-" if value is None else f"{value * scale:,.{places}f}"
 
 
 def _comparison(contestants: tuple[Contestant, ...]) -> str:
@@ -167,27 +167,14 @@ def _snapshot(title: str, snapshot: Snapshot, width: int, glyphs: Glyphs) -> Ite
     )
 
 
-def _files(result: DemoResult) -> Iterable[Text]:
-    if result.data.omitted:
-        yield Text(
-            f"{count(result.data.omitted, 'smaller file')} left out (--min-size, --max-bytes)"
-        )
-    skipped = result.skipped
-    if skipped:
-        yield Text(f"{count(len(skipped), 'file')} not compared:")
-        yield from (Text(f"  {printable(each.path)}: {each.reason}") for each in skipped[:_LISTED])
-        if len(skipped) > _LISTED:
-            yield Text(f"  and {len(skipped) - _LISTED:,} more (all of them: --json)")
-
-
 def _verdict(result: DemoResult) -> Iterable[Text]:
     wrong = result.wrong
-    files = count(result.data.files, "file")
+    files = count(result.setup.files, "file")
     sentence = f"{files}, {count(result.compared, 'digest')} compared with hashlib: "
     yield _line(
         sentence
         + (f"{count(len({each.path for each in wrong}), 'file')} wrong" if wrong else "all agree"),
-        good=not wrong and result.compared > 0,
+        good=not wrong,
     )
     yield from (Text(f"  {printable(each.path)}: {each.contestant}") for each in wrong[:_LISTED])
     counts = f"{count(result.allocations, 'allocation')}, {count(result.frees, 'free')}"
@@ -195,12 +182,9 @@ def _verdict(result: DemoResult) -> Iterable[Text]:
     ill = f"not all is well with the pool ({counts}):"
     yield _line(ill if result.problems else well, good=not result.problems)
     yield from (Text(f"  {problem}") for problem in result.problems)
-    if result.settings.kill:
-        killed, again = result.kills.killed, result.kills.again
-        yield _line(
-            f"{count(killed, 'worker')} killed; others did {count(again, 'message')} again",
-            good=killed > 0,
-        )
+    if result.setup.kill:
+        again = f"others did {count(result.again, 'message')} again"
+        yield Text(f"      {count(result.killed, 'worker')} killed; {again}")
 
 
 def _line(sentence: str, *, good: bool) -> Text:

@@ -1,10 +1,10 @@
-"""What the demo found, as frozen dataclasses of plain values."""
+"""What the demo is about to do, how far it is, and what it found, as frozen dataclasses of plain values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from blockpool.stats import Run
@@ -15,18 +15,18 @@ __all__ = [
     "QUEUE",
     "SHARED_MEMORY",
     "Contestant",
-    "DataSet",
     "DemoResult",
-    "Kills",
     "Lap",
     "Progress",
-    "Settings",
-    "Skipped",
+    "Setup",
     "Snapshot",
+    "Usage",
     "Wrong",
 ]
 
 _MB = 1_000_000
+
+# The contestants.
 POOL = "blockpool"
 QUEUE = "Queue, pickled"
 SHARED_MEMORY = "SharedMemory each"
@@ -34,67 +34,50 @@ LOOP = "loop, one process"
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file that was not compared, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Wrong:
-    """A file of which a contestant found another digest than hashlib did at the end."""
+    """A file of which a contestant found another digest than hashlib."""
 
     path: str
     contestant: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Who takes part in a demo, and with what.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What is hashed, by whom, and on what machine.
 
-    With `kill` workers are killed while they work; `algorithm` is the name of the hash. `cores` are those that this
-    process may use, and `load` is how many programs wanted one of the machine's lately.
+    A lap goes `passes` times through the files, of which there are `nbytes` in all; `omitted` counts those that were
+    left out. With `kill` workers are killed while they work. `cores` are those that this process may
+    use, and `load` is how many programs wanted one of the machine's lately.
     """
 
     block_size: int
     blocks: int
     workers: int
+    kill: bool
     algorithm: str
-    cores: int
-    load: float
-    kill: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """What is hashed: files, bytes, messages, how often a lap goes through them, and files that were left out."""
-
     files: int
     nbytes: int
-    messages: int
-    passes: int
     omitted: int
+    passes: int
+    cores: int
+    load: float
+
+
+class Usage(NamedTuple):
+    """What processes have used: page faults, seconds of CPU, and bytes that went through read() and write()."""
+
+    faults: float
+    cpu: float
+    moved: float
 
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """One contestant going through the data once.
-
-    Attributes
-    ----------
-    nbytes, seconds
-        Bytes hashed, and in how long.
-    faults, cpu, moved
-        Page faults, seconds of CPU, and bytes that went through read() and write(), of all processes together. None
-        where workers were killed, who cannot say.
-    """
+    """One contestant going through the data once. What all processes used is not known where some were killed."""
 
     nbytes: int
     seconds: float
-    faults: int | None = None
-    cpu: float | None = None
-    moved: int | None = None
+    usage: Usage | None = None
 
     @property
     def rate(self) -> float:
@@ -104,14 +87,14 @@ class Lap:
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """One way to do the work, and its laps."""
+    """One way to do the work, and its laps. All figures are medians of the laps."""
 
     name: str
     laps: tuple[Lap, ...] = ()
 
     @property
     def rate(self) -> float:
-        """MB a second: the median of the laps."""
+        """MB a second."""
         return median(lap.rate for lap in self.laps)
 
     @property
@@ -122,33 +105,28 @@ class Contestant:
 
     @property
     def copies(self) -> float | None:
-        """How often each byte went through read() or write()."""
-        return self._each("moved", 1)
+        """How often each byte went through read() or write(); None where the system does not count that."""
+        moved = self._each("moved")
+        return moved / _MB if moved else None
 
     @property
     def faults(self) -> float | None:
         """Page faults for each MB."""
-        return self._each("faults", _MB)
+        return self._each("faults")
 
     @property
     def cpu(self) -> float | None:
-        """Milliseconds of CPU for each MB."""
-        seconds = self._each("cpu", _MB)
-        return None if seconds is None else 1000 * seconds
-
-    def _each(self, figure: str, per: int) -> float | None:
-        found = [getattr(lap, figure) for lap in self.laps]
-        known = [
-            value / lap.nbytes * per
-            for value, lap in zip(found, self.laps, strict=True)
-            if value is not None
-        ]
-        return median(known) if known else None
+        """Seconds of CPU for each MB."""
+        return self._each("cpu")
 
     def times(self, other: Contestant) -> float:
-        """How many times faster this one is than the other: the median of the rounds."""
+        """How many times as fast this one is as the other, round by round."""
         pairs = zip(self.laps, other.laps, strict=False)
         return median(ours.rate / theirs.rate for ours, theirs in pairs)
+
+    def _each(self, figure: str) -> float | None:
+        known = [getattr(lap.usage, figure) / lap.nbytes * _MB for lap in self.laps if lap.usage]
+        return median(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,24 +142,16 @@ class Snapshot:
         return sum(run.blocks for run in self.runs)
 
 
-@dataclass(frozen=True, slots=True)
-class Kills:
-    """How many workers were killed, and how many messages others did again because of that."""
-
-    killed: int = 0
-    again: int = 0
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a demo is: what it does at this moment, its share of all, who runs, and what is known so far."""
+    """How far a demo is: what it does at this moment, its share of the time, who runs, and what is known so far."""
 
     doing: str
     share: float
-    running: str | None
+    running: str
     contestants: tuple[Contestant, ...]
     pool: Snapshot
-    kills: Kills
+    killed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,45 +160,41 @@ class DemoResult:
 
     Attributes
     ----------
-    settings, data
-        Who took part, and what was hashed.
+    setup : Setup
+        What was hashed, and by whom.
     contestants : tuple of Contestant
-        Through the pool first, the loop in one process last.
+        The pool first, the loop in one process last.
     compared : int
         Digests that were compared with those of hashlib: of each piece of a file, and each contestant.
     wrong : tuple of Wrong
         Files whose digests differ.
-    skipped : tuple of Skipped
-        Files that could not be read, or changed meanwhile.
     busy, end : Snapshot
         The pool in the middle of a lap, and at the end.
     allocations, frees : int
         What the pool counted.
     problems : tuple of str
         A sentence for each thing that is wrong with the pool; a block that did not come back is one.
-    kills : Kills
-        Of workers, with `kill`.
+    killed, again : int
+        Workers that were killed, and messages that others did again because of that.
     """
 
-    settings: Settings
-    data: DataSet
+    setup: Setup
     contestants: tuple[Contestant, ...]
     compared: int
     wrong: tuple[Wrong, ...]
-    skipped: tuple[Skipped, ...]
     busy: Snapshot
     end: Snapshot
     allocations: int
     frees: int
     problems: tuple[str, ...]
-    kills: Kills
+    killed: int
+    again: int
 
     @property
     def faults(self) -> tuple[str, ...]:
         """A sentence for everything that speaks against blockpool; none of them is success."""
-        differ = tuple(
-            f"{each.path} has another digest than hashlib finds ({each.contestant})"
+        differ = [
+            f"{each.path}: hashlib finds another digest than {each.contestant}"
             for each in self.wrong
-        )
-        nothing = () if self.compared else ("no file could be compared",)
-        return differ + self.problems + nothing
+        ]
+        return (*differ, *self.problems)
