@@ -19,6 +19,7 @@
  */
 #include "blockpool.h"
 
+#include "os_memory.h"
 #include "pool.h"
 
 #define REPLACING UINT64_C(1)
@@ -50,9 +51,11 @@ static int finish(int status) {
 
 static int make(struct allocator **made, size_t pool_size, size_t block_size) {
     uint64_t blocks = pool_size / block_size;
-    struct os_memory machine;
-    os_memory(&machine);
-    if (pool_size > machine.total || blocks > BITMAP_MOST) {
+    struct os_memory machine = {{.bytes = OS_MEMORY_SURE}, {.bytes = 0}};
+    if (pool_size > OS_MEMORY_SURE) {
+        os_memory(&machine);
+    }
+    if (pool_size > machine.total.bytes || blocks > BITMAP_MOST) {
         return BLOCKPOOL_NO_MEMORY;
     }
     size_t head = (sizeof(struct allocator) + 63) / 64 * 64;

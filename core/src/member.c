@@ -55,7 +55,6 @@ enum member_status member_refused(int error, struct member_failure *failure) {
     case ECANCELED:
         return MEMBER_STOPPED;
     case ENOSPC:
-        failure->available = os_shm_available();
         return MEMBER_NO_ROOM;
     case ENOMEM:
         return MEMBER_NO_MAPPING;
@@ -221,6 +220,19 @@ enum member_status member_attach(struct member *member, const char *name, double
     return status;
 }
 
+/* How much memory a new segment can have, and what leaves no more. */
+static void find_room(bool named, struct member_failure *failure) {
+    struct os_memory memory;
+    os_memory(&memory);
+    failure->available = memory.available.bytes;
+    memcpy(failure->limit, memory.available.by, sizeof failure->limit);
+    uint64_t room = named ? os_shm_available() : UINT64_MAX;
+    if (room < failure->available) {
+        failure->available = room;
+        snprintf(failure->limit, sizeof failure->limit, OS_SHM_DIRECTORY);
+    }
+}
+
 /* Makes the segment in a file that nobody can see yet. */
 static enum member_status build(struct member *member, const struct member_request *request,
                                 struct member_failure *failure) {
@@ -245,19 +257,17 @@ static enum member_status build(struct member *member, const struct member_reque
     if (status != MEMBER_OK) {
         return status == MEMBER_NOT_FOUND ? MEMBER_NO_DIRECTORY : status;
     }
-    /* compared first: to reserve more than there is may wake the killer of processes instead of failing */
-    struct os_memory machine;
-    os_memory(&machine);
-    failure->available = machine.available;
-    if (request->name && os_shm_available() < failure->available) {
-        failure->available = os_shm_available();
-    }
-    if (geometry->bytes > failure->available) {
+    find_room(request->name != NULL, failure);
+    if (geometry->bytes >
+        failure->available) { /* to reserve them may wake the killer of processes instead of failing */
         return MEMBER_NO_ROOM;
     }
     error = os_reserve(member->file.number, geometry->bytes, &request->pause);
     if (error == 0 && !request->name) {
         error = os_seal(member->file.number);
+    }
+    if (error == -ENOSPC) { /* others were quicker */
+        find_room(request->name != NULL, failure);
     }
     if (error) {
         return member_refused(error == -ENOMEM ? -ENOSPC : error, failure);

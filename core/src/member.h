@@ -33,6 +33,7 @@
 #ifndef BLOCKPOOL_MEMBER_H
 #define BLOCKPOOL_MEMBER_H
 
+#include "os_memory.h"
 #include "slots.h"
 
 enum member_status {
@@ -64,12 +65,13 @@ enum member_status {
 
 /* What a failure was about. */
 struct member_failure {
-    int error;                /* negative errno, of what the kernel refused */
-    uint64_t process;         /* who has the gate, of MEMBER_BUSY; this process when it is another of its threads */
-    uint64_t asked;           /* bytes with all bookkeeping, of MEMBER_NO_ROOM */
-    uint64_t available;       /* bytes, of MEMBER_NO_ROOM */
-    enum member_status found; /* what has the name, of MEMBER_EXISTS: MEMBER_OK for a pool */
-    uint32_t version;         /* of the layout, of MEMBER_OTHER_VERSION */
+    int error;                 /* negative errno, of what the kernel refused */
+    uint64_t process;          /* who has the gate, of MEMBER_BUSY; this process when it is another of its threads */
+    uint64_t asked;            /* bytes with all bookkeeping, of MEMBER_NO_ROOM */
+    uint64_t available;        /* bytes, of MEMBER_NO_ROOM */
+    char limit[OS_LIMIT_MOST]; /* what leaves no more, of MEMBER_NO_ROOM: OS_SHM_DIRECTORY, or as in struct os_limit */
+    enum member_status found;  /* what has the name, of MEMBER_EXISTS: MEMBER_OK for a pool */
+    uint32_t version;          /* of the layout, of MEMBER_OTHER_VERSION */
     /* the release of the library that made it, of MEMBER_OTHER_VERSION; empty when it does not say */
     char made_by[SEGMENT_MADE_BY_BYTES];
 };

@@ -107,63 +107,6 @@ int os_residency(const void *memory, size_t bytes, struct os_residency *residenc
     return 0;
 }
 
-/* Reads one number, or what `after` precedes on its line, from a file of the kernel; `otherwise` if it cannot. */
-static uint64_t read_number(const char *path, const char *after, uint64_t otherwise) {
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        return otherwise;
-    }
-    char line[256];
-    uint64_t number = otherwise;
-    while (fgets(line, sizeof line, file)) {
-        if (strncmp(line, after, strlen(after)) == 0) {
-            char *start = line + strlen(after), *end = start;
-            uint64_t value = strtoull(start, &end, 10);
-            if (end != start) { /* "max" is no number */
-                number = value;
-            }
-            break;
-        }
-    }
-    fclose(file);
-    return number;
-}
-
-void os_memory(struct os_memory *memory) {
-    memory->total =
-        (read_number("/proc/meminfo", "MemTotal:", UINT64_MAX >> 12) + read_number("/proc/meminfo", "SwapTotal:", 0)) *
-        1024;
-    memory->available = read_number("/proc/meminfo", "MemAvailable:", memory->total / 1024) * 1024;
-    FILE *own = fopen("/proc/self/cgroup", "re");
-    if (!own) {
-        return;
-    }
-    char line[PATH_MAX], path[PATH_MAX + 64];
-    while (fgets(line, sizeof line, own)) {
-        if (strncmp(line, "0::/", 4) != 0) {
-            continue; /* cgroup v1 */
-        }
-        char *group = line + 3;
-        group[strcspn(group, "\n")] = 0;
-        for (;;) { /* this group and each above it */
-            snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", group);
-            uint64_t limit = read_number(path, "", UINT64_MAX);
-            if (limit != UINT64_MAX) {
-                snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.current", group);
-                uint64_t used = read_number(path, "", 0), left = limit > used ? limit - used : 0;
-                memory->total = limit < memory->total ? limit : memory->total;
-                memory->available = left < memory->available ? left : memory->available;
-            }
-            char *slash = strrchr(group, '/');
-            if (!slash || group[1] == 0) {
-                break;
-            }
-            slash[slash == group] = 0;
-        }
-    }
-    fclose(own);
-}
-
 static void futex_wait(atomic_half *word, int operation, uint32_t expected, double seconds) {
     struct timespec limit;
     seconds = seconds > 0 ? seconds < LONGEST_WAIT ? seconds : LONGEST_WAIT : 0; /* NaN is no time at all */

@@ -50,14 +50,6 @@ struct os_residency {
  * which the range is a part counts whole; what os_map_private gave is a mapping of its own. */
 int os_residency(const void *memory, size_t bytes, struct os_residency *residency);
 
-struct os_memory {
-    uint64_t total;     /* the most this process could ever have: memory and swap, or its cgroup's limit if lower */
-    uint64_t available; /* what it could have now without pushing anybody out */
-};
-
-/* Asks the kernel, and every cgroup above this process, for both. */
-void os_memory(struct os_memory *memory);
-
 /* Sleeps until *word is woken, unless it no longer holds `expected`; at most `seconds`. Returns early at will. */
 void os_wait(atomic_half *word, uint32_t expected, double seconds);
 

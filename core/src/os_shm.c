@@ -19,7 +19,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DIRECTORY "/dev/shm"
 #define OWN_DESCRIPTORS "/proc/self/fd/" /* never by number of the process: /proc may be of another PID namespace */
 #define FIRST_LOCK ((off_t)1 << 60)      /* byte 0 of the locks: behind any file */
 
@@ -113,7 +112,8 @@ static int find_open_in(const char *process, const struct os_identity *identity)
         ssize_t length = readlink(path, target, sizeof target - 1);
         target[length > 0 ? length : 0] = 0;
         /* other files may be of a file system that does not answer */
-        bool memory = strncmp(target, "/memfd:", 7) == 0 || strncmp(target, DIRECTORY "/", sizeof DIRECTORY) == 0;
+        bool memory =
+            strncmp(target, "/memfd:", 7) == 0 || strncmp(target, OS_SHM_DIRECTORY "/", sizeof OS_SHM_DIRECTORY) == 0;
         if (memory && stat(path, &status) == 0 && is_of(&status, identity)) {
             int again = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
             again = again < 0 ? -errno : opened(again, identity);
@@ -146,14 +146,14 @@ static bool path_of(const char *name, char path[static PATH_MAX]) {
     if (name[0] == 0 || strlen(name) > OS_SHM_NAME_MOST || strchr(name, '/') || name[0] == '.') {
         return false;
     }
-    snprintf(path, PATH_MAX, DIRECTORY "/%s", name);
+    snprintf(path, PATH_MAX, OS_SHM_DIRECTORY "/%s", name);
     return true;
 }
 
 int os_memfd(const char *label) { return descriptor_or_error(memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING)); }
 
 int os_shm_unnamed(void) {
-    return descriptor_or_error(open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR));
+    return descriptor_or_error(open(OS_SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR));
 }
 
 int os_shm_link(int file, const char *name) {
@@ -180,7 +180,7 @@ int os_shm_unlink(const char *name) {
 }
 
 int os_shm_list(const char *prefix, bool (*each)(const char *name, void *context), void *context) {
-    DIR *directory = opendir(DIRECTORY);
+    DIR *directory = opendir(OS_SHM_DIRECTORY);
     if (!directory) {
         return -errno;
     }
@@ -285,7 +285,7 @@ bool os_shm_names(const char *name, const struct os_identity *identity) {
 
 uint64_t os_shm_available(void) {
     struct statvfs room;
-    return statvfs(DIRECTORY, &room) == 0 ? (uint64_t)room.f_bavail * room.f_frsize : 0;
+    return statvfs(OS_SHM_DIRECTORY, &room) == 0 ? (uint64_t)room.f_bavail * room.f_frsize : 0;
 }
 
 /* --- mappings --- */

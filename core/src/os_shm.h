@@ -16,6 +16,7 @@
 
 #include "os.h"
 
+#define OS_SHM_DIRECTORY "/dev/shm"
 #define OS_SHM_NAME_MOST 200 /* the longest name of a file, without a slash */
 
 /* --- files --- */

@@ -1,7 +1,7 @@
 # The crash points (crash_points.c says what they are), and proof that they find faults: for each planted fault the library's
 # sources are copied with one change, and the crash points of that copy must fail.
-set(crash_sources os.c os_shm.c os_fault.c bitmap.c shared.c segment.c slots.c gate.c descriptor.c member.c references.c recovery.c
-    fork.c exit.c sweep.c)
+set(crash_sources os.c os_memory.c os_shm.c os_fault.c bitmap.c shared.c segment.c slots.c gate.c descriptor.c member.c references.c
+    recovery.c fork.c exit.c sweep.c)
 
 function(add_crash_points target directory)
   list(TRANSFORM crash_sources PREPEND "${directory}/" OUTPUT_VARIABLE sources)

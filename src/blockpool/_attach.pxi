@@ -100,10 +100,6 @@ cdef int refuse(member_status status, member_failure *failure, name) except -1:
             f"{what}: process {failure.process} has kept others from attaching, leaving and recovering for "
             f"{GATE_SECONDS:g} s; if it is stopped, continue or kill it"
         )
-    if status == MEMBER_NO_ROOM:
-        raise PoolExhausted(
-            f"{what}: not enough shared memory; {failure.available} bytes are available; ask for less, or free some"
-        )
     if status == MEMBER_NO_MAPPING:
         raise PoolExhausted(
             f"{what}: the kernel maps no more memory into this process; raise its limit of address space (ulimit -v) "
@@ -198,11 +194,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
         if status == MEMBER_STOPPED:
             raise raised[0]
         if status == MEMBER_NO_ROOM:
-            raise PoolExhausted(
-                f"asked for {size * count} bytes ({count} blocks of {size}) of shared memory; "
-                f"{failure.available} bytes are available{surveyed()}; ask for fewer or smaller blocks, "
-                "free some memory, or make /dev/shm larger"
-            )
+            raise no_room(size, count, &failure)
         if status != MEMBER_EXISTS or not exist_ok:
             refuse(status, &failure, name)
         try:
@@ -309,14 +301,30 @@ cdef c_bool let_signals_in(void *raised) noexcept with gil:
     return True
 
 
-cdef surveyed():
-    """For a message: the largest pools that could not be swept, and why."""
+cdef no_room(size, count, member_failure *failure):
+    """The error of a pool that is larger than what there is."""
+    cdef uint64_t missing = max(1, <object>failure.asked - failure.available)
+    limit = (<bytes>failure.limit).decode("utf-8", "replace")
+    there, remedy = shortage(limit, failure.available)
+    if failure.error and failure.asked <= failure.available:  # inodes, say
+        there, remedy = f"the kernel gives no more ({error_text(-failure.error)}), although {there}", "free some"
+    return PoolExhausted(
+        f"asked for {size * count} bytes of shared memory ({count} blocks of {size}) and "
+        f"{failure.asked - <object>size * count} of bookkeeping; "
+        f"{there}{surveyed(0 if limit == '/dev/shm' else missing)}; ask for fewer or smaller blocks, or {remedy}"
+    )
+
+
+cdef surveyed(uint64_t missing):
+    """For a message: the largest pools that could not be swept, and why, if they have so many bytes."""
     cdef member_survey_t survey
     cdef member_surveyed *one
     cdef size_t i
     with nogil:
         member_survey(&survey)
     found = []
+    if survey.bytes < missing:
+        return ""
     for i in range(min(survey.count, <uint64_t>MEMBER_SURVEYED)):
         one = &survey.largest[i]
         name = (<bytes>one.name).decode("ascii", "replace").removeprefix("blockpool.")
@@ -330,7 +338,7 @@ cdef surveyed():
     if not found:
         return ""
     more = f", and {survey.count - <uint64_t>len(found)} more" if survey.count > <uint64_t>len(found) else ""
-    return f"; pools there take {survey.bytes} bytes ({'; '.join(found)}{more})"
+    return f"; pools take {survey.bytes} bytes in /dev/shm ({'; '.join(found)}{more})"
 
 
 cdef int unlink_named(name, bytes pool_id) except -1:

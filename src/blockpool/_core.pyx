@@ -63,6 +63,7 @@ from os import environ
 from sys import flags, implementation
 
 from blockpool._handles import Handle, Ticket, file_name, find_descriptor, foreign
+from blockpool._room import shortage
 from blockpool._sizes import parse_size, readable
 from blockpool.errors import (
     BlockInUse, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted, PoolExists, PoolForbidden,

@@ -12,10 +12,6 @@ cdef extern from "os.h" nogil:
         uint64_t resident_bytes
         uint64_t huge_bytes
 
-    struct os_memory_t "os_memory":
-        uint64_t total
-        uint64_t available
-
     size_t os_page_size()
     int os_map_private(size_t size, bint huge, void **memory)
     void os_unmap(void *memory, size_t size)
@@ -25,9 +21,21 @@ cdef extern from "os.h" nogil:
 
     int os_prefault(void *memory, size_t size, const os_pause *pause)
     int os_residency(const void *memory, size_t size, os_residency_t *residency)
-    void os_memory(os_memory_t *memory)
     double os_now()
     void os_yield()
+
+
+cdef extern from "os_memory.h" nogil:
+    struct os_limit:
+        uint64_t bytes
+        char *by
+
+    struct os_memory_t "os_memory":
+        os_limit total
+        os_limit available
+
+    const uint64_t OS_MEMORY_SURE
+    void os_memory(os_memory_t *memory)
 
 
 cdef extern from "pool.h" nogil:
@@ -232,6 +240,7 @@ cdef extern from "member.h" nogil:
         uint64_t process
         uint64_t asked
         uint64_t available
+        char *limit
         member_status found
         uint32_t version
         char *made_by

@@ -14,11 +14,11 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc
 
 from blockpool._engine cimport (
-    BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, batch, batch_add, batch_add_integers, batch_bytes, batch_first,
-    batch_missing, batch_missing_range, batch_release, batch_release_range, batch_status, batch_view, bitmap,
-    bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run, bitmap_count,
-    bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test, bitmap_view, os_map_private, os_memory,
-    os_memory_t, os_unmap,
+    BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, OS_MEMORY_SURE, batch, batch_add, batch_add_integers,
+    batch_bytes, batch_first, batch_missing, batch_missing_range, batch_release, batch_release_range, batch_status,
+    batch_view, bitmap, bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run,
+    bitmap_count, bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test, bitmap_view, os_map_private,
+    os_memory, os_memory_t, os_unmap,
 )
 from blockpool._guards cimport seal
 
@@ -27,6 +27,7 @@ cdef object implementation, readable, DoubleFree, InvalidBlock, PoolCorrupt, Poo
 
 from sys import implementation
 
+from blockpool._room import shortage
 from blockpool._sizes import readable
 from blockpool.errors import DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
 
@@ -128,12 +129,15 @@ cdef class IndexPool:
             raise TypeError(f"capacity must be an int, not {type(capacity).__name__} {capacity!r:.60}") from None
         if count < 1:
             raise ValueError(f"capacity must be at least 1, not {readable(count)}")
-        os_memory(&machine)
-        if count > BITMAP_MOST or bitmap_bytes(count) > machine.total:
+        machine.total.bytes = OS_MEMORY_SURE
+        if count > BITMAP_MOST or bitmap_bytes(count) > OS_MEMORY_SURE:
+            os_memory(&machine)
+        if count > BITMAP_MOST or bitmap_bytes(count) > machine.total.bytes:
+            limit = (<bytes>machine.total.by).decode("utf-8", "replace")
+            there, remedy = shortage(limit, machine.total.bytes, ever=True)
             raise PoolExhausted(
-                f"asked for {readable(count)} indices, whose bitmap takes {readable(count // 7)} bytes; "
-                f"there are {machine.total} "
-                "in this machine or allowed to this process; ask for fewer"
+                f"asked for {readable(count)} indices, whose bitmap takes {readable(count // 7)} bytes; {there}; "
+                f"ask for fewer, or {remedy}"
             )
         cdef size_t nbytes = head + bitmap_bytes(count)
         if os_map_private(nbytes, False, &memory):

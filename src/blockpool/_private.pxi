@@ -167,14 +167,18 @@ cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) excep
     cdef os_pause pause
     pause.may_go_on = let_signals_in
     pause.context = <void *>raised
-    os_memory(&machine)
     wanted = size * blocks
-    limit = machine.available if prefault else machine.total
-    if wanted > limit:
-        what = "available now" if prefault else "in this machine or allowed to this process"
+    bookkeeping = pool_metadata_bytes(blocks) if blocks <= BITMAP_MOST else 0  # more fit in no machine
+    cdef os_limit *limit = &machine.available if prefault else &machine.total
+    limit.bytes = OS_MEMORY_SURE
+    if prefault or wanted + bookkeeping > OS_MEMORY_SURE:
+        os_memory(&machine)
+    if wanted + bookkeeping > limit.bytes:
+        there, remedy = shortage((<bytes>limit.by).decode("utf-8", "replace"), limit.bytes, ever=not prefault)
         raise PoolExhausted(
-            f"asked for {readable(wanted)} bytes ({readable(blocks)} blocks of {size}); "
-            f"there are {limit} {what}; ask for fewer or smaller blocks"
+            f"asked for {readable(wanted)} bytes ({readable(blocks)} blocks of {size})"
+            + (f" and {bookkeeping} of bookkeeping" if bookkeeping else "") +
+            f"; {there}; ask for fewer or smaller blocks, or {remedy}"
         )
     nbytes = wanted
     with nogil:

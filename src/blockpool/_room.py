@@ -1,0 +1,32 @@
+"""How messages say that memory is short: which limit was met, what it leaves, and what to do about it."""
+
+from __future__ import annotations
+
+
+def shortage(limit: str, room: int, *, ever: bool = False) -> tuple[str, str]:
+    """Return what there is, and a remedy besides asking for less.
+
+    Parameters
+    ----------
+    limit
+        Whose limit was met: a directory of shared memory, the file of a cgroup that holds the limit, or ``""`` for the
+        machine.
+    room
+        Bytes that it leaves.
+    ever
+        Whether `room` is what there could ever be, and not what there is now.
+    """
+    if limit == "/dev/shm":  # noqa: S108 - where pools are
+        return (
+            f"{limit} has {room} bytes left",
+            "make /dev/shm larger (docker run --shm-size), or make the pool without a name, which takes no room there",
+        )
+    if limit:
+        allowed = "allows" if ever else "leaves"
+        return (
+            f"the memory limit of the cgroup, in {limit}, {allowed} {room} bytes",
+            "raise that limit",
+        )
+    if ever:
+        return f"this machine has {room} bytes of memory and swap", "use a larger machine"
+    return f"this machine has {room} bytes of memory available now", "free some memory"
