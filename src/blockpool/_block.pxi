@@ -376,10 +376,10 @@ cdef class Block:
         return self.__copy__()
 
     def __reduce_ex__(self, protocol):
-        return self.sent()
+        return self.sent(None)
 
-    cdef tuple sent(self):
-        """What pickle makes of the block: a call, with a reference in flight."""
+    cdef tuple sent(self, list noted):
+        """What pickle makes of the block: a call, with a reference in flight that is noted if there is a list."""
         cdef _Mapping m = self.mapping
         if m is None or m.member == NULL:
             raise TypeError(
@@ -394,8 +394,9 @@ cdef class Block:
             ) from None
         try:
             readonly = self.lease is not None and self.lease.parent is not None
-            reduced = receive_block, (*reference_of(m, &self.run), self.nbytes, readonly)
-            share_run(m, &self.run, 1)  # last: nothing fails after it
+            parts = (*reference_of(m, &self.run), self.nbytes, readonly)
+            reduced = receive_block, parts
+            send_run(m, &self.run, parts, noted)  # last: nothing fails after it
             return reduced
         finally:
             self.leave()

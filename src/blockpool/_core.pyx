@@ -29,6 +29,7 @@ from cpython.buffer cimport (
     PyBUF_ANY_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer,
 )
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact
 from cpython.contextvars cimport PyContextVar_New_with_default, PyContextVar_Set, get_value
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_CheckExact
@@ -53,8 +54,8 @@ from blockpool._guards cimport seal
 # functions and classes, not modules.
 cdef object collect_garbage, environ, flags, implementation
 cdef object Handle, Ticket, file_name, find_descriptor, parse_size, readable
-cdef object BlockInUse, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted, PoolExists
-cdef object PoolForbidden, PoolNotFound, StaleHandle, TooManyProcesses, TooManyTickets
+cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
+cdef object PoolExists, PoolForbidden, PoolNotFound, StaleHandle, TooManyProcesses, TooManyTickets
 
 import copyreg
 import os
@@ -66,8 +67,8 @@ from blockpool._handles import Handle, Ticket, file_name, find_descriptor, forei
 from blockpool._room import shortage
 from blockpool._sizes import parse_size, readable
 from blockpool.errors import (
-    BlockInUse, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted, PoolExists, PoolForbidden,
-    PoolNotFound, PoolVersion, StaleHandle, TooManyProcesses, TooManyTickets,
+    BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted, PoolExists,
+    PoolForbidden, PoolNotFound, PoolVersion, StaleHandle, TooManyProcesses, TooManyTickets,
 )
 
 cdef extern from "Python.h":
@@ -144,4 +145,5 @@ include "_transfer.pxi"
 
 seal(_Mapping)
 seal(_Lease)
+seal(_Packed)
 seal(_NumpyAllocator)

@@ -17,6 +17,19 @@ cdef int share_run(_Mapping m, const shared_run *run, count) except -1:
     return 0
 
 
+cdef int send_run(_Mapping m, const shared_run *run, tuple parts, list sent) except -1:
+    """Take the reference that goes with the parts, and note them among what a message sends, if that is noted."""
+    if sent is None:
+        return share_run(m, run, 1)
+    sent.append(parts)
+    try:
+        share_run(m, run, 1)
+    except BaseException:
+        sent.pop()
+        raise
+    return 0
+
+
 def redeem(handle, /):
     """Take the run that a handle or ticket names, in any process; attaches its pool if need be.
 
@@ -105,7 +118,7 @@ def name_receiver(function, /):
 
 def _send_block(Block block not None):
     """Pickle a Block: what to call, and with a reference in flight."""
-    return block.sent()
+    return block.sent(None)
 
 
 copyreg.pickle(Block, _send_block)  # found sooner than __reduce_ex__

@@ -112,8 +112,11 @@ cdef _Lease shared_lease(view):
     return lease if lease is not None and lease.mapping is not None and lease.mapping.member != NULL else None
 
 
-def send_array(array, bint readonly, threshold):
-    """Take a reference to an array in a shared pool, and return the arguments of `_receive_array`; else None."""
+def send_array(array, bint readonly, threshold, list sent not None):
+    """Take a reference to an array in a shared pool, and return the arguments of `_receive_array`; else None.
+
+    They are appended to `sent`, which `take_back` takes.
+    """
     global sent_count
     cdef PyObject *a = as_array(array)
     cdef _Lease lease = shared_lease(array)
@@ -123,7 +126,7 @@ def send_array(array, bint readonly, threshold):
         return None
     m = lease.mapping
     number = descr_number(array_descr(a))
-    sent = (  # in one piece, as the quickest
+    parts = (  # in one piece, as the quickest
         threshold, readonly, m.id, lease.run.index, lease.run.generation, getpid(), m.name,
         array_data(a) - <char *>address_of(m, lease.run.index),
         array.shape,
@@ -131,12 +134,12 @@ def send_array(array, bint readonly, threshold):
         array.dtype if number < 0 else number,
         readonly or not array_is_writeable(a),
     )
-    share_run(m, &lease.run, 1)  # last: nothing fails after it
+    send_run(m, &lease.run, parts, sent)
     sent_count += 1
-    return sent
+    return parts
 
 
-def send_buffer(memoryview view not None, bint readonly, threshold):
+def send_buffer(memoryview view not None, bint readonly, threshold, list sent not None):
     """The same of contiguous bytes, with the arguments of `_receive_buffer`."""
     global sent_count
     cdef Py_buffer *found = as_bytes(view)
@@ -145,28 +148,147 @@ def send_buffer(memoryview view not None, bint readonly, threshold):
         return None
     offset = <char *>found.buf - <char *>address_of(lease.mapping, lease.run.index)
     reference = reference_of(lease.mapping, &lease.run)
-    sent = threshold, readonly, *reference, offset, found.len, readonly or found.readonly != 0
-    share_run(lease.mapping, &lease.run, 1)  # last: nothing fails after it
+    parts = threshold, readonly, *reference, offset, found.len, readonly or found.readonly != 0
+    send_run(lease.mapping, &lease.run, parts, sent)
     sent_count += 1
-    return sent
+    return parts
 
 
-def withdraw(owner, /):
-    """Take one reference to what a Block, array or memoryview holds out of flight; say whether there was one.
+def send_block(Block block not None, list sent not None):
+    """The same of a block, with what pickle makes of it."""
+    return block.sent(sent)
 
-    The opposite of ``share(1)``, for whoever finds that it cannot be sent.
+
+# --- messages that do not arrive ---
+
+# How often a destructor tries for the local lock, which a fork holds for longer.
+cdef enum: PATIENCE = 100
+
+
+cdef Py_ssize_t reference_in(tuple parts) noexcept:
+    """Where the reference begins in what was sent: an array and a buffer say first how their sender sends."""
+    return 0 if PyBytes_CheckExact(parts[0]) else 2
+
+
+cdef bint take_reference(tuple parts, bint patient) noexcept:
+    """Do as the receiver of these parts would that drops them at once; say whether there was no more to do."""
+    cdef Py_ssize_t at = reference_in(parts)
+    cdef shared_run run
+    cdef member_status status
+    cdef int tries = 0
+    cdef _Mapping m = known(<bytes>parts[at])
+    if m is None:
+        return False  # this process has left the pool
+    run.index = parts[at + 1]
+    run.generation = parts[at + 2]
+    run.blocks = 0
+    status = member_redeem(m.member, &run)
+    while status == MEMBER_LOCKED and (patient or tries < PATIENCE):
+        tries += 1
+        with nogil:
+            os_yield()
+            status = member_redeem(m.member, &run)
+    if status == MEMBER_OK:
+        give_back_shared(m, &run)
+    return status != MEMBER_LOCKED
+
+
+def take_back(list sent not None):
+    """Take the references that were noted in `sent` out of flight: nobody will receive them."""
+    cdef Py_ssize_t at
+    while sent:
+        parts = sent.pop()
+        if not take_reference(parts, True):
+            at = reference_in(parts)
+            try:
+                received(parts[at], parts[at + 1], parts[at + 2], parts[at + 3], parts[at + 4])
+            except BlockPoolError:
+                pass  # the pool is gone, and all in flight with it
+
+
+@cython.final
+@cython.internal
+cdef class _Packed:
+    """The pickle of a message that has references in flight with it, as bytes.
+
+    Nobody has received what nobody has read. So the references come back when this object ends and its bytes were never
+    taken, and when `undelivered` says that those who took them could not deliver them.
     """
-    cdef Block block
-    cdef _Lease lease
-    if isinstance(owner, Block):
-        block = owner
-        block.enter()
-        try:
-            return block.mapping.member != NULL and member_withdraw(block.mapping.member, &block.run)
-        finally:
-            block.leave()
-    lease = shared_lease(owner)
-    return lease is not None and member_withdraw(lease.mapping.member, &lease.run)
+
+    cdef bytes data
+    cdef list sent
+    cdef int process
+    cdef uint64_t readers  # how often the bytes were taken by anybody
+    cdef bint failed
+
+    cdef int require_whole(self) except -1:
+        if self.failed:
+            raise InvalidBlock(
+                "what goes with this message was taken back when it could not be sent; pickle it again to send it again"
+            )
+        return 0
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        self.require_whole()
+        PyBuffer_FillInfo(buffer, self, PyBytes_AS_STRING(self.data), len(self.data), 1, flags)
+        self.readers += 1
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, key):
+        return memoryview(self)[key]
+
+    def __del__(self):
+        # of a message that a fork copied, the parent disposes
+        if self.readers == 0 and self.process == getpid():
+            while self.sent:
+                take_reference(self.sent.pop(), False)
+
+
+def pack(bytes data not None, list sent not None, /):
+    """Make a message of its pickle and what was noted while it was pickled."""
+    cdef _Packed packed = _Packed.__new__(_Packed)
+    packed.data = data
+    packed.sent = sent
+    packed.process = getpid()
+    return packed
+
+
+def packed_behind(buffer, /):
+    """The message whose bytes, or a memoryview of whose bytes, a connection is given to send; else None."""
+    if type(buffer) is _Packed:
+        return buffer
+    owner = buffer.obj if PyMemoryView_Check(buffer) else None
+    return owner if type(owner) is _Packed else None
+
+
+def bytes_to_send(_Packed packed not None, buffer, /):
+    """What a connection is to write of a message that `packed_behind` found."""
+    if buffer is not packed:
+        return buffer  # the memoryview counts as one who took the bytes
+    packed.require_whole()
+    packed.readers += 1
+    return packed.data
+
+
+def undelivered(_Packed packed not None, /):
+    """Take the references of a message back: a connection could not write it, so that nobody will ever have it whole.
+
+    Not if others took its bytes too: they may send it elsewhere.
+    """
+    if packed.readers == 1 and packed.process == getpid():
+        packed.failed = True
+        take_back(packed.sent)
+
+
+def withdraw(Block block not None, /):
+    """Take one reference to a block out of flight; say whether there was one. The opposite of ``share(1)``."""
+    block.enter()
+    try:
+        return block.mapping.member != NULL and member_withdraw(block.mapping.member, &block.run)
+    finally:
+        block.leave()
 
 
 def in_flight(Block block not None, /):

@@ -7,18 +7,24 @@ same way: Arrow tables, columns of pandas. Smaller ones, and all while the pool 
 
 An array that is in the pool is *shared* once it is sent, not copied: sender and receiver see each other's changes. To
 prevent that, send it read-only (``view = array.view(); view.flags.writeable = False``), or install with
-``readonly=True``. PyTorch's tensors keep PyTorch's own way.
+``readonly=True``. PyTorch's tensors keep PyTorch's own way, and so do arrays for which the program registered a reducer
+of its own, with `copyreg` or ``ForkingPickler.register``.
 
-A message that is lost with its receiver leaves its reference in flight: see ``Pool.recover(tickets_older_than=)``.
+A message takes references into flight: of arrays, buffers, and blocks too. What this module knows to be undelivered it
+takes back: a message that cannot be pickled, that a connection cannot write because nobody reads any more, and the
+arguments of a process that could not be started. A message that is lost with its receiver leaves its references in
+flight: see ``Pool.recover(tickets_older_than=)``.
 """
 
 from __future__ import annotations
 
 import copyreg
+import errno
 import io
 import pickle
 import sys
-from multiprocessing.reduction import ForkingPickler
+from multiprocessing import context, popen_forkserver, popen_spawn_posix, reduction
+from multiprocessing.connection import Connection
 
 from blockpool._core import (
     Block,
@@ -26,14 +32,19 @@ from blockpool._core import (
     _receive_array,
     _receive_buffer,
     _send_block,
+    bytes_to_send,
     copy_array,
     copy_buffer,
+    pack,
+    packed_behind,
     pool_of,
     require_shared,
     send_array,
+    send_block,
     send_buffer,
+    take_back,
     transfers,
-    withdraw,
+    undelivered,
 )
 from blockpool._forks import switch_lock
 from blockpool._sizes import parse_size
@@ -52,11 +63,13 @@ if TYPE_CHECKING:
         def nbytes(self) -> int: ...
 
     _V = TypeVar("_V", bound=_View)
-    _Send = Callable[[_V, bool, int], tuple[Any, ...] | None]
+    _Sent = list[tuple[Any, ...]]
+    _Send = Callable[[_V, bool, int, _Sent], tuple[Any, ...] | None]
     _Copy = Callable[[Pool, _V], _V | None]
 
 __all__ = ["install", "stats", "uninstall"]
 
+ForkingPickler = reduction.ForkingPickler
 # What was registered with multiprocessing's pickler; nothing else tells.
 _registered: dict[Any, Any] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]  # noqa: SLF001
 # Where loky, by itself or within joblib, has its picklers.
@@ -74,16 +87,15 @@ class _Route:
         self.readonly = readonly
 
     def parts(
-        self, view: _V, send: _Send[_V], copy: _Copy[_V]
-    ) -> tuple[tuple[Any, ...] | None, _V]:
-        """Return what is pickled of an array or buffer, None if it is to go as ever; and who holds its memory."""
-        sent = send(view, self.readonly, self.threshold)
-        if sent is None and view.nbytes >= self.threshold:
+        self, view: _V, send: _Send[_V], copy: _Copy[_V], sent: _Sent
+    ) -> tuple[Any, ...] | None:
+        """Return what is pickled of an array or buffer, and note it in `sent`; None if it is to go as before."""
+        parts = send(view, self.readonly, self.threshold, sent)
+        if parts is None and view.nbytes >= self.threshold:
             copied = copy(self.pool, view)
             if copied is not None:
-                view = copied
-                sent = send(view, self.readonly, self.threshold)
-        return sent, view
+                parts = send(copied, self.readonly, self.threshold, sent)
+        return parts
 
 
 _route: _Route | None = None
@@ -100,34 +112,39 @@ class _Message:
 
     def __init__(self, route: _Route) -> None:
         self.route = route
-        self.sent: list[Any] = []
-        self.buffers: list[tuple[Any, ...]] = []
+        self.sent: _Sent = []
+        self.buffers: _Sent = []
 
     def array(self, array: NDArray[Any]) -> Any:
-        parts, holder = self.route.parts(array, send_array, copy_array)
-        if parts is None:
-            return array.__reduce__()
-        self.sent.append(holder)
-        return receive_array, parts
+        parts = self.route.parts(array, send_array, copy_array, self.sent)
+        return array.__reduce__() if parts is None else (receive_array, parts)
 
     def block(self, block: Block) -> Any:
-        view = block.buf  # holds the memory, even if the block is released meanwhile
-        reduced = _send_block(block)
-        self.sent.append(view)
-        return reduced
+        return send_block(block, self.sent)
 
     def buffer(self, pickled: pickle.PickleBuffer) -> bool:
         """Say whether the buffer is to be part of the pickle."""
-        parts, holder = self.route.parts(pickled.raw(), send_buffer, copy_buffer)
+        parts = self.route.parts(pickled.raw(), send_buffer, copy_buffer, self.sent)
         if parts is None:
             return True
-        self.sent.append(holder)
         self.buffers.append(parts)
         return False
+
+    def reduce_in(self, table: dict[Any, Any]) -> None:
+        """Have a pickler's table of reducers note what is sent."""
+        if _is_ours(_ndarray, table):
+            table[_ndarray] = self.array
+        if table.get(Block) is _send_block:
+            table[Block] = self.block
 
 
 # What neither is nor holds an array.
 _PLAIN = frozenset({bytes, str, int, float, bool, type(None)})
+
+
+def _is_ours(kind: Any, table: dict[Any, Any]) -> bool:
+    """Whether arrays go our way: a reducer that the program registered for them, before or after, comes first."""
+    return table.get(kind) is _reduce_array and kind not in copyreg.dispatch_table
 
 
 def _call_of(function: bytes, arguments: tuple[Any, ...]) -> bytes:
@@ -139,30 +156,41 @@ def _call_of(function: bytes, arguments: tuple[Any, ...]) -> bytes:
     return b"\x80\x05c" + function + pickle.dumps(arguments, 3)[2:-1] + b"R."
 
 
-def _call_with(holder: Any, parts: tuple[Any, ...]) -> bytes:
-    """Pickle an array that is a message by itself."""
+def _pack_call(function: bytes, parts: tuple[Any, ...], sent: _Sent) -> Any:
+    """Pickle a call that is a message by itself, and has references with it."""
     try:
-        return _call_of(b"blockpool.multiprocessing\nreceive_array\n", parts)
-    except BaseException:  # its dtype has metadata that cannot be pickled
-        withdraw(holder)
+        return pack(_call_of(function, parts), sent)
+    except BaseException:  # a dtype may have metadata that cannot be pickled
+        take_back(sent)
         raise
 
 
-def _dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> Any:
-    """Pickle as ForkingPickler.dumps does, with what goes through the pool apart."""
-    route = _route  # another thread may change it
-    if route is None or cls is not ForkingPickler or protocol is not None:
-        return _plain_dumps(cls, obj, protocol)
-    kind = type(obj)
-    if kind is _ndarray:
-        parts, holder = route.parts(obj, send_array, copy_array)
-        if parts is not None:
-            return _call_with(holder, parts)
-        if not obj.dtype.hasobject:
-            return pickle.dumps(obj)
-    elif kind is Block:
-        return _call_of(b"blockpool._receive\nblock\n", _send_block(obj)[1])
-    return pickle.dumps(obj) if kind in _PLAIN else _dumps_within(route, obj)
+def _dumps_over(before: Any) -> Any:
+    """Make what stands for ForkingPickler.dumps, over what stood there."""
+
+    def dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> Any:
+        """Pickle as ForkingPickler.dumps does, with what goes through the pool apart."""
+        route = _route  # another thread may change it
+        if route is None or cls is not ForkingPickler or protocol is not None:
+            return before.__get__(None, cls)(obj, protocol)
+        kind = type(obj)
+        sent: _Sent = []
+        if kind is _ndarray and _is_ours(kind, _registered):
+            parts = route.parts(obj, send_array, copy_array, sent)
+            if parts is not None:
+                return _pack_call(b"blockpool.multiprocessing\nreceive_array\n", parts, sent)
+            if not obj.dtype.hasobject:
+                return pickle.dumps(obj)
+        elif kind is Block and _block_is_ours():
+            parts = send_block(obj, sent)[1]
+            return _pack_call(b"blockpool._receive\nblock\n", parts, sent)
+        return pickle.dumps(obj) if kind in _PLAIN else _dumps_within(route, obj)
+
+    return classmethod(dumps)
+
+
+def _block_is_ours() -> bool:
+    return Block not in _registered and copyreg.dispatch_table.get(Block) is _send_block
 
 
 def _dumps_within(route: _Route, obj: Any) -> Any:
@@ -170,21 +198,37 @@ def _dumps_within(route: _Route, obj: Any) -> Any:
     message = _Message(route)
     file = io.BytesIO()
     pickler = pickle.Pickler(file, 5, buffer_callback=message.buffer)
-    table = copyreg.dispatch_table | _registered
-    if _ndarray is not None:
-        table[_ndarray] = message.array
-    table[Block] = message.block
-    pickler.dispatch_table = table
+    pickler.dispatch_table = table = copyreg.dispatch_table | _registered
+    message.reduce_in(table)
     try:
         pickler.dump(obj)
-        if not message.buffers:
+        if not message.sent:
             return file.getbuffer()
-        function = b"blockpool.multiprocessing\nreceive_parcel\n"
-        return _call_of(function, (file.getvalue(), message.buffers))
+        pickled = file.getvalue()
+        if message.buffers:
+            function = b"blockpool.multiprocessing\nreceive_parcel\n"
+            pickled = _call_of(function, (pickled, message.buffers))
+        return pack(pickled, message.sent)
     except BaseException:
-        for holder in message.sent:
-            withdraw(holder)
+        take_back(message.sent)
         raise
+
+
+def _dump_over(before: Any) -> Any:
+    """Make what stands for multiprocessing.reduction.dump, which pickles what a process is started with."""
+
+    def dump(obj: Any, file: Any, protocol: int | None = None) -> Any:
+        route, process = _route, context.get_spawning_popen()
+        if route is None or process is None:
+            return before(obj, file, protocol)
+        message = _Message(route)
+        pickler = ForkingPickler(file, protocol)
+        message.reduce_in(pickler.dispatch_table)
+        vars(process).setdefault("_sent", []).append(message.sent)  # for _launch
+        pickler.dump(obj)
+        return None
+
+    return dump
 
 
 def _reduce_or(otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -192,10 +236,79 @@ def _reduce_or(otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def reduce(array: NDArray[Any]) -> Any:
         route = _route
-        parts = None if route is None else route.parts(array, send_array, copy_array)[0]
+        parts = None if route is None else route.parts(array, send_array, copy_array, [])
         return otherwise(array) if parts is None else (receive_array, parts)
 
     return reduce
+
+
+_reduce_into_pool = _reduce_or(lambda array: array.__reduce__())
+
+
+def _reduce_array(array: NDArray[Any]) -> Any:
+    """Reduce an array for any pickler of multiprocessing's; a reducer in copyreg comes first."""
+    reduce: Callable[[Any], Any] = copyreg.dispatch_table.get(type(array), _reduce_into_pool)
+    return reduce(array)
+
+
+# --- what is not delivered ---
+#
+# A message is taken back only when it is certain that nobody has it, or ever will: a reference that is withdrawn
+# although its receiver comes is worse than one that stays until `recover`.
+
+# The reader's end is gone, in every process.
+_NOBODY_READS = frozenset({errno.EPIPE, errno.ECONNRESET})
+_WRITING = Connection._send.__code__  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _was_cut_off(error: BaseException) -> bool:
+    """Whether a write itself failed, because nobody reads: then no receiver has the message, or will have it.
+
+    The kernel did not take the last byte, or the write would not have failed; a receiver unpickles only what it has
+    read whole; and the rest can never follow, as nobody has the other end any more. After other errors, and after one
+    that a signal handler raised, which comes when all was written perhaps, somebody may still receive it.
+    """
+    if not isinstance(error, OSError) or error.errno not in _NOBODY_READS:
+        return False
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_code is _WRITING
+
+
+def _send_bytes_over(before: Any) -> Any:
+    """Make what stands for Connection._send_bytes, through which all that is sent goes."""
+
+    def send_bytes(self: Connection, buf: Any) -> Any:
+        packed = packed_behind(buf)
+        if packed is None:
+            return before(self, buf)
+        try:
+            return before(self, bytes_to_send(packed, buf))
+        except OSError as error:
+            if _was_cut_off(error):
+                undelivered(packed)
+            raise
+
+    return send_bytes
+
+
+def _launch_over(before: Any) -> Any:
+    """Make what stands for Popen._launch, which pickles a process, starts it, and then gives it the pickle."""
+
+    def launch(self: Any, process: Any) -> Any:
+        try:
+            return before(self, process)
+        except BaseException:
+            # without these there is no process, so the pickle was not written
+            if "pid" not in vars(self) and "sentinel" not in vars(self):
+                for sent in vars(self).get("_sent", []):
+                    take_back(sent)
+            raise
+        finally:
+            vars(self).pop("_sent", None)
+
+    return launch
 
 
 # --- receiving ---
@@ -231,7 +344,6 @@ def _join(view: Any, threshold: int, readonly: bool) -> None:  # noqa: FBT001 - 
 
 # --- the switch ---
 
-_plain_dumps = ForkingPickler.dumps.__func__  # type: ignore[attr-defined]
 _ndarray: Any = None
 _undo: list[Callable[[], object]] = []
 
@@ -248,7 +360,7 @@ def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = Fals
     pool : Pool
         A shared pool. It stays attached until `uninstall`.
     threshold : int or str
-        Arrays of fewer bytes travel as ever, unless they are in a pool already.
+        Arrays of fewer bytes travel as before, unless they are in a pool already.
     readonly : bool
         What is received cannot be written to.
 
@@ -276,21 +388,25 @@ def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = Fals
             pass  # then there are no arrays, but blocks and buffers
         else:
             _ndarray = ndarray
-            _replace(_registered, ndarray, _reduce_or(ndarray.__reduce__))
+            _register(_registered, ndarray, _reduce_array)
             for name in _LOKY:
                 if name in sys.modules:
                     _install_in_loky(sys.modules[name])
-        ForkingPickler.dumps = classmethod(_dumps)  # type: ignore[method-assign, assignment]
-        _undo.append(lambda: setattr(ForkingPickler, "dumps", classmethod(_plain_dumps)))
+        _patch(ForkingPickler, "dumps", _dumps_over)
+        _patch(reduction, "dump", _dump_over)
+        _patch(Connection, "_send_bytes", _send_bytes_over)
+        _patch(popen_spawn_posix.Popen, "_launch", _launch_over)
+        _patch(popen_forkserver.Popen, "_launch", _launch_over)
         _route, _declined = route, False
 
 
 def uninstall() -> None:
-    """Send arrays as ever again. Without `install` before, it keeps this process from installing itself."""
+    """Send arrays as before `install` again. Without `install` before, it keeps this process from installing itself."""
     global _route, _declined
     with switch_lock:
         while _undo:
-            _undo.pop()()
+            _undo[-1]()
+            _undo.pop()
         _route, _declined = None, True
 
 
@@ -304,21 +420,43 @@ def stats() -> Transfers:
     return Transfers(*transfers())
 
 
-def _replace(table: dict[Any, Any], key: Any, value: Any) -> None:
-    """Set an entry until `uninstall`."""
-    had, before = key in table, table.get(key)
-    table[key] = value
-    _undo.append(lambda: table.update({key: before}) if had else table.pop(key, None))
+# What undoes a change stands in `_undo` before the change is made, and until it is undone: a child that is forked by
+# another thread in between can undo it too.
 
 
-def _install_in_loky(reduction: Any) -> None:
+def _register(table: dict[Any, Any], kind: Any, reduce: Callable[[Any], Any]) -> None:
+    """Register a reducer until `uninstall`, unless there is one."""
+    _undo.append(lambda: table.pop(kind) if table.get(kind) is reduce else None)
+    table.setdefault(kind, reduce)
+
+
+def _patch(owner: Any, name: str, over: Callable[[Any], Any]) -> None:
+    """Put what `over` makes of a function in its place until `uninstall`; what somebody put over it since stays."""
+    before = vars(owner)[name]
+    ours = over(before)
+
+    def undo() -> None:
+        if (
+            vars(owner).get(name) is ours
+        ):  # else what is over it may call ours, which then does as `before`
+            setattr(owner, name, before)
+
+    _undo.append(undo)
+    setattr(owner, name, ours)
+
+
+def _install_in_loky(loky: Any) -> None:
     """Have loky's pickler ask us first; joblib registers reducers of its own with every pickler."""
-    pickler = reduction.get_loky_pickler()
-    register = pickler.register
 
-    def register_after_ours(self: Any, kind: type, reduce: Callable[[Any], Any]) -> None:
-        register(self, kind, _reduce_or(reduce) if kind is _ndarray else reduce)
+    def register_over(before: Any) -> Any:
+        def register(self: Any, kind: type, reduce: Callable[[Any], Any]) -> None:
+            before(self, kind, _reduce_or(reduce) if kind is _ndarray else reduce)
 
-    pickler.register = register_after_ours
-    _undo.append(lambda: setattr(pickler, "register", register))
-    _replace(reduction._dispatch_table, _ndarray, _reduce_or(lambda array: array.__reduce_ex__(5)))  # noqa: SLF001
+        return register
+
+    _patch(loky.get_loky_pickler(), "register", register_over)
+    _register(
+        loky._dispatch_table,  # noqa: SLF001
+        _ndarray,
+        _reduce_or(lambda array: array.__reduce_ex__(5)),
+    )

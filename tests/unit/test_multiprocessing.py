@@ -1,9 +1,12 @@
 """blockpool.multiprocessing: large arrays travel through a pool, whatever carries them."""
 
+import copyreg
 import dataclasses
 import multiprocessing
 import pickle
 import threading
+from multiprocessing import popen_forkserver, popen_spawn_posix, reduction
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -377,29 +380,113 @@ def test_an_out_of_band_buffer_without_room(pool, sent):
 # --- the switch ---
 
 
+PATCHED = (
+    *((ForkingPickler, "dumps"), (reduction, "dump"), (Connection, "_send_bytes")),
+    *((popen_spawn_posix.Popen, "_launch"), (popen_forkserver.Popen, "_launch")),
+)
+
+
 def test_uninstall_restores_what_was(pool, sent):
-    """Afterwards multiprocessing pickles with its own code, and arrays are copied as ever."""
-    before = carrier._plain_dumps
+    """Afterwards multiprocessing pickles, sends and starts with its own code, and arrays are copied as before."""
+
+    def found():
+        return [vars(owner)[name] for owner, name in PATCHED]
+
+    installed = found()
     carrier.uninstall()
-    assert ForkingPickler.dumps.__func__ is before
+    before = found()
+    assert all(mine is not plain for mine, plain in zip(installed, before, strict=True))
     assert np.ndarray not in ForkingPickler._extra_reducers
     array = pool.zeros(1000)
     assert address(carry(array)) != address(array)
     assert sent() == {}
     carrier.uninstall()  # again does nothing
-
-
-def test_a_reducer_that_was_registered_before_comes_back(pool):
-    """Somebody else's reducer of arrays is set aside, not lost."""
+    carrier.install(pool)
     carrier.uninstall()
-    ForkingPickler.register(np.ndarray, mine := lambda array: (list, (array.tolist(),)))
+    assert found() == before
+
+
+TABLES = {"ForkingPickler": ForkingPickler._extra_reducers, "copyreg": copyreg.dispatch_table}
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_a_reducer_of_arrays_that_the_program_registers(pool, sent, table, order):
+    """It reduces all arrays, small, large and in the pool, whenever it was registered; and it is never removed."""
+    arrays = np.zeros(3), np.ones(LARGE), pool.zeros(LARGE)
+
+    def mine(array):
+        return list, ([array.size],)
+
+    carrier.uninstall()
     try:
+        if order == "before":
+            TABLES[table][np.ndarray] = mine
         carrier.install(pool)
-        assert isinstance(carry(pool.zeros(3)), np.ndarray)
+        TABLES[table][np.ndarray] = mine
+        for array in arrays:
+            assert carry(array) == [array.size]
+            assert carry({"in": array})["in"] == [array.size]
+            assert pickle.loads(ForkingPickler.dumps(array, 4)) == [array.size]
+        assert sent() == {}
         carrier.uninstall()
-        assert ForkingPickler._extra_reducers[np.ndarray] is mine
+        assert TABLES[table][np.ndarray] is mine
     finally:
-        del ForkingPickler._extra_reducers[np.ndarray]
+        del TABLES[table][np.ndarray]
+    carrier.install(pool)
+    assert isinstance(carry(arrays[1]), np.ndarray)
+    assert sent() == {"copied": 1, "copied_bytes": arrays[1].nbytes}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_reducer_of_blocks_that_the_program_registers(pool, table):
+    """It reduces blocks by themselves and within messages."""
+    block = pool.allocate()
+    before = TABLES[table].get(bp.Block)
+    try:
+        TABLES[table][bp.Block] = lambda block: (list, ([block.index],))
+        assert carry(block) == [0]
+        assert carry([block]) == [[0]]
+    finally:
+        TABLES[table][bp.Block] = before
+        if before is None:
+            del TABLES[table][bp.Block]
+    assert isinstance(carry(block), bp.Block)
+    block.free()
+
+
+@pytest.mark.parametrize("number", range(len(PATCHED)))
+def test_what_another_library_patches_later_stays(pool, number):
+    """Uninstall leaves its patch, through which the original is reached; installing again works, over it."""
+    owner, name = PATCHED[number]
+    ours, calls = vars(owner)[name], []
+    carrier.uninstall()
+    plain = vars(owner)[name]
+    carrier.install(pool, threshold=100)
+    ours = vars(owner)[name]
+
+    def theirs(*arguments, **options):
+        calls.append(name)
+        return getattr(ours, "__func__", ours)(*arguments, **options)
+
+    patch = classmethod(theirs) if name == "dumps" else theirs
+    setattr(owner, name, patch)
+    try:
+        carrier.uninstall()
+        assert vars(owner)[name] is patch
+        here, there = multiprocessing.Pipe()
+        here.send({"a": np.ones(100)})
+        assert there.recv()["a"].sum() == 100
+        assert pool.stats().allocations == 0
+        carrier.install(pool, threshold=100)
+        here.send({"a": np.ones(100)})
+        assert there.recv()["a"].sum() == 100
+        assert pool.stats().allocations == 1
+        carrier.uninstall()
+        assert vars(owner)[name] is patch
+    finally:
+        setattr(owner, name, plain)
+    assert bool(calls) == (name in {"dumps", "_send_bytes"})
 
 
 def test_installing_again_replaces(pool, pool_names):

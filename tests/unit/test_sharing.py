@@ -230,8 +230,9 @@ def test_share_of_no_count(shared, unchanged, n):
         "block.share()",
         "block.__reduce_ex__(5)",
         "readonly.__reduce_ex__(5)",
-        "_core.send_array(array, False, 1)",
-        "_core.send_buffer(view, False, 1)",
+        "_core.send_block(block, [])",
+        "_core.send_array(array, False, 1, [])",
+        "_core.send_buffer(view, False, 1, [])",
     ],
 )
 def test_memory_that_runs_short_while_a_reference_is_taken(run_python, share):

@@ -8,6 +8,8 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from multiprocessing import reduction
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -322,8 +324,8 @@ def test_buffers_are_given_back_if_the_rest_cannot_be_unpickled(pool):
     """What came with the message goes when it cannot be read."""
     buffer = [
         carrier._Route(pool, 1, readonly=False).parts(
-            memoryview(bytearray(70000)), _core.send_buffer, _core.copy_buffer
-        )[0]
+            memoryview(bytearray(70000)), _core.send_buffer, _core.copy_buffer, []
+        )
     ]
     with pytest.raises(pickle.UnpicklingError):
         carrier.receive_parcel(b"garbage", buffer)
@@ -358,7 +360,7 @@ PARTS = (
 def array_parts(pool):
     """Give the parts of an array in flight. Afterwards it is unchanged, and nobody else holds it."""
     array = pool.full((50, 40), 7, dtype="i4")
-    yield dict(zip(PARTS, _core.send_array(array, False, 65536), strict=True))  # noqa: FBT003 - readonly
+    yield dict(zip(PARTS, _core.send_array(array, False, 65536, []), strict=True))  # noqa: FBT003 - readonly
     assert (array == 7).all()
     assert pool.recover(tickets_older_than=0).tickets <= 1
     del array
@@ -416,7 +418,7 @@ def test_garbled_buffers(pool, beyond):
     """An error; no more than the run is ever seen."""
     array = pool.zeros(LARGE, "u1")
     names = (*PARTS[:8], "nbytes", "readonly")
-    sent = _core.send_buffer(memoryview(array), False, 65536)  # noqa: FBT003 - readonly
+    sent = _core.send_buffer(memoryview(array), False, 65536, [])  # noqa: FBT003 - readonly
     parts = dict(zip(names, sent, strict=True))
     try:
         view = _core._receive_buffer(*(parts | beyond).values())
@@ -469,7 +471,7 @@ def test_any_garbled_array(fuzzed, change):
 def test_any_garbled_buffer(fuzzed, change):
     """The same of bytes; here in the places of shape and strides there are a length and whether it is read-only."""
     array = fuzzed.zeros(LARGE, "u1")
-    sent = _core.send_buffer(memoryview(array), False, 65536)  # noqa: FBT003 - readonly
+    sent = _core.send_buffer(memoryview(array), False, 65536, [])  # noqa: FBT003 - readonly
     parts = dict(zip(PARTS, sent, strict=False))
     change = {name: value for name, value in change.items() if name in parts}
     try:
@@ -644,15 +646,18 @@ def test_a_fork_at_any_moment_of_a_send(pool, kind):
 
 
 def test_a_fork_while_another_thread_switches(pool):
-    """The child finds the switch as it was before or after, never between, and can switch itself."""
+    """Wherever that thread is, the child sends and receives, and can switch itself: back to what was there at first."""
     started = []
+    carrier.uninstall()
+    plain = ForkingPickler.dumps.__func__, Connection._send_bytes, reduction.dump
 
     def is_whole():
-        installed = carrier._route is not None
-        whole = (ForkingPickler.dumps.__func__ is carrier._dumps) == installed
+        whole = is_right(carry(np.ones(LARGE)))
         carrier.install(pool)
+        whole = whole and is_right(carry(np.ones(LARGE)))
         carrier.uninstall()
-        return whole and not carrier._undo
+        restored = ForkingPickler.dumps.__func__, Connection._send_bytes, reduction.dump
+        return whole and restored == plain and np.ndarray not in ForkingPickler._extra_reducers
 
     def act():
         started.append(threading.Thread(target=fork, args=(is_whole,)))
@@ -732,7 +737,7 @@ def test_threads_that_receive_first_at_once(peers, pool):
         for thread in threads: thread.join()
         answers, len(carrier._undo), carrier.stats().copied
     """)
-    assert (switched, copied) == (2, 6)
+    assert (switched, copied) == (6, 6)
     assert sorted(int(pickle.loads(answer)[5]) for answer in answers) == list(range(1, 7))
     worker.end()
     pool.recover()

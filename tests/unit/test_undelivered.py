@@ -1,0 +1,377 @@
+"""Messages that are not delivered: what went with them comes back, but never what somebody may have received."""
+
+import errno
+import gc
+import io
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+from multiprocessing import context
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+
+import numpy as np
+import pytest
+
+import blockpool as bp
+import blockpool.multiprocessing as carrier
+
+LARGE = 10_000  # elements: two to five blocks
+
+
+@pytest.fixture
+def pool(pool_name):
+    """Make a shared pool, and have messages travel through it; nothing may be left in flight."""
+    made = bp.Pool.create("16KiB", 64, name=pool_name)
+    carrier.install(made)
+    yield made
+    carrier.uninstall()
+    made.check()
+    assert made.stats().tickets == 0
+    made.close()
+
+
+class Buffered(bytearray):
+    """Its bytes are out of band where the pickle allows it."""
+
+    def __reduce_ex__(self, protocol):
+        return bytearray, (pickle.PickleBuffer(self) if protocol >= 5 else bytes(self),)
+
+
+MESSAGES = {
+    "an array that is copied": lambda _: np.ones(LARGE),
+    "an array in the pool": lambda pool: pool.full(LARGE, 1.0),
+    "a block": lambda pool: pool.allocate(),
+    "a read-only block": lambda pool: pool.allocate().readonly(),
+    "a buffer": lambda _: [Buffered(8 * LARGE)],
+    "several in a large message": lambda pool: [
+        *(b"x" * 300_000, np.ones(LARGE), pool.zeros(LARGE)),
+        *({"a": pool.allocate()}, Buffered(8 * LARGE)),
+    ],
+}
+
+
+@pytest.fixture(params=MESSAGES)
+def message(request, pool):
+    """Make a message of each kind in turn."""
+    return MESSAGES[request.param](pool)
+
+
+def socket_pair():
+    """Connect two connections, the second of which can be closed with unread bytes in it."""
+    here, there = socket.socketpair()
+    return Connection(here.detach()), Connection(there.detach())
+
+
+def in_flight(pool):
+    """How many references are in flight, when no exception keeps anything any more."""
+    gc.collect()
+    return pool.stats().tickets
+
+
+# --- nobody reads ---
+
+
+@pytest.mark.parametrize("duplex", [False, True])
+def test_a_connection_without_a_reader(pool, message, duplex):
+    """The send raises as always, and nothing of the message is in flight, nor stays allocated but what is held."""
+    there, here = multiprocessing.Pipe(duplex)
+    there.close()
+    held = pool.stats().allocated
+    for _ in range(3):
+        with pytest.raises(BrokenPipeError):
+            here.send(message)
+        assert pool.stats().tickets == 0
+        assert pool.stats().allocated == held
+
+
+def test_a_connection_that_its_reader_resets(pool, message):
+    """A socket that was closed with bytes unread says so by another error."""
+    here, there = socket_pair()
+    there.send(1)
+    here.send(2)
+    there.close()
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):
+        here.send(message)
+    assert in_flight(pool) == 0
+
+
+@pytest.mark.parametrize("duplex", [False, True])
+def test_a_reader_that_goes_within_a_message(pool, duplex):
+    """The part that was written can never be completed: what goes with the message comes back."""
+    there, here = multiprocessing.Pipe(duplex)
+    reader = threading.Thread(target=lambda: (os.read(there.fileno(), 100_000), there.close()))
+    message = [np.ones(LARGE), pool.allocate(), b"x" * 10_000_000]
+    reader.start()
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        here.send(message)
+    reader.join()
+    assert in_flight(pool) == 0
+
+
+def test_what_was_sent_before_is_not_taken_back(pool):
+    """Only the message that failed is: those that are in the pipe may be read yet."""
+    there, here = multiprocessing.Pipe(duplex=False)
+    array = pool.full(LARGE, 5)
+    here.send(array)
+    copy = Connection(os.dup(there.fileno()), writable=False)
+    there.close()
+    here.send(array)
+    assert pool.stats().tickets == 2
+    first, second = copy.recv(), copy.recv()
+    copy.close()
+    with pytest.raises(BrokenPipeError):
+        here.send(array)
+    assert pool.stats().tickets == 0
+    assert (first == 5).all()
+    assert (second == 5).all()
+
+
+def test_a_simple_queue(pool, message):
+    """Without a reader, and closed: whichever way `put` fails."""
+    queue = multiprocessing.SimpleQueue()
+    queue._reader.close()
+    with pytest.raises(BrokenPipeError):
+        queue.put(message)
+    assert in_flight(pool) == 0
+    queue._writer.close()
+    with pytest.raises(OSError, match="handle is closed"):
+        queue.put(message)
+    assert in_flight(pool) == 0
+
+
+def test_a_queue(pool, message):
+    """Its thread reports the error, as always, and takes the references back."""
+    queue = multiprocessing.get_context("fork").Queue()
+    errors = []
+    queue._on_queue_feeder_error = lambda error, _: errors.append(type(error))
+    queue._reader.close()
+    queue.put(message)
+    queue.put(message)
+    queue.close()
+    queue.join_thread()
+    assert errors == [BrokenPipeError] * 2
+    assert in_flight(pool) == 0
+
+
+def test_a_server_whose_workers_die(pool):
+    """However often a send fails, the pool does not fill up."""
+    for _ in range(200):
+        there, here = multiprocessing.Pipe()
+        there.close()
+        with pytest.raises(BrokenPipeError):
+            here.send({"frame": pool.empty(LARGE), "time": 1.5})
+    assert pool.stats().allocated == 0
+
+
+def test_a_pool_that_its_sender_closes_meanwhile(pool_names):
+    """What this process no longer has is taken back all the same, through the pool as others have it."""
+    lent = bp.Pool.create("16KiB", 8, name=pool_names(), permanent=True)
+    carrier.install(lent)
+    try:
+        packed = ForkingPickler.dumps(np.ones(LARGE))
+        carrier.uninstall()
+        carrier.install(keeper := bp.Pool.create("16KiB", 2))
+        lent.close()
+        there, here = multiprocessing.Pipe()
+        there.close()
+        with pytest.raises(BrokenPipeError):
+            here.send_bytes(packed)
+        keeper.close()
+    finally:
+        carrier.uninstall()
+    lent = bp.Pool.attach(lent.name)
+    assert (lent.stats().tickets, lent.stats().allocated) == (0, 0)
+    lent.unlink()
+    lent.close()
+
+
+# --- nobody has the bytes ---
+
+
+def test_a_pickle_that_nobody_reads(pool, message):
+    """It ends, and what went with it comes back; so does that of an array which `dumps` was interrupted after."""
+    held = pool.stats().allocated
+    packed = ForkingPickler.dumps(message)
+    assert pool.stats().tickets > 0
+    assert len(packed) > 50
+    del packed
+    assert (pool.stats().tickets, pool.stats().allocated) == (0, held)
+
+
+@pytest.mark.parametrize("read", [bytes, memoryview, lambda packed: packed[3:], io.BytesIO])
+def test_a_pickle_that_somebody_read(pool, message, read):
+    """Whoever took its bytes may send them: they stay good when the pickle ends, and when a send of it fails."""
+    there, here = multiprocessing.Pipe()
+    there.close()
+    packed = ForkingPickler.dumps(message)
+    tickets, whole = pool.stats().tickets, bytes(packed)
+    taken = read(packed)
+    with pytest.raises(BrokenPipeError):
+        here.send_bytes(packed)
+    del packed
+    assert taken is not None
+    del taken
+    assert pool.stats().tickets == tickets
+    ForkingPickler.loads(whole)
+    assert pool.stats().tickets == 0
+
+
+def test_a_pickle_that_is_sent_again_after_it_failed(pool, message):
+    """What went with it was taken back, so it cannot be sent: the sender is told, not the receiver."""
+    closed, here = multiprocessing.Pipe()
+    closed.close()
+    other, there = multiprocessing.Pipe()
+    packed = ForkingPickler.dumps(message)
+    with pytest.raises(BrokenPipeError):
+        here._send_bytes(packed)
+    for send in (there.send_bytes, there._send_bytes):
+        with pytest.raises(bp.InvalidBlock, match="pickle it again"):
+            send(packed)
+    assert not other.poll()
+    assert pool.stats().tickets == 0
+
+
+def test_a_pickle_that_a_fork_copies(pool):
+    """The child's copy ends, and takes nothing from the parent's."""
+    packed = ForkingPickler.dumps(pool.full(LARGE, 3))
+    child = os.fork()
+    if child == 0:
+        del packed
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert pool.stats().tickets == 1
+    assert (ForkingPickler.loads(packed) == 3).all()
+
+
+# --- somebody may have it ---
+
+
+def test_an_error_that_comes_when_all_was_written(pool):
+    """A signal handler may raise anything, BrokenPipeError too: the message arrives, and its memory with it."""
+    there, here = multiprocessing.Pipe()
+
+    def handler(frame, event, _):
+        if frame.f_code is Connection._send.__code__:
+            if event == "line" and "n" in frame.f_locals:
+                raise BrokenPipeError(errno.EPIPE, "of the handler")
+            return handler
+        return handler
+
+    sys.settrace(handler)
+    try:
+        with pytest.raises(BrokenPipeError, match="of the handler"):
+            here.send([np.full(LARGE, 6)])
+    finally:
+        sys.settrace(None)
+    assert pool.stats().tickets == 1
+    assert (there.recv()[0] == 6).all()
+
+
+def test_a_message_that_ctrl_c_interrupts(pool):
+    """What was written of it stays in the pipe, and others may write the rest: its references stay too."""
+    there, here = multiprocessing.Pipe(duplex=False)
+    main = threading.get_ident()
+
+    def interrupt():
+        while os.read(there.fileno(), 1) == b"":
+            pass
+        time.sleep(0.2)  # the pipe is full by now
+        signal.pthread_kill(main, signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        here.send([np.ones(LARGE), b"x" * 10_000_000])
+    interrupter.join()
+    assert in_flight(pool) == 1
+    pool.recover(tickets_older_than=0)
+
+
+def test_a_reader_that_lives(pool, message):
+    """A message that is written is received, whatever becomes of its sender's end."""
+    there, here = multiprocessing.Pipe()
+    receiver = threading.Thread(target=lambda: received.append(there.recv()))
+    received = []
+    receiver.start()
+    here.send(message)
+    here.close()
+    receiver.join()
+    assert len(received) == 1
+    assert pool.stats().tickets == 0
+
+
+# --- processes that do not start ---
+
+
+class Unsendable:
+    """Cannot be pickled."""
+
+    def __reduce__(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_arguments_that_cannot_be_pickled(pool, message, method):
+    """The process is not started, and what was to go with it comes back."""
+    process = multiprocessing.get_context(method).Process(args=(message, Unsendable()))
+    with pytest.raises(ZeroDivisionError):
+        process.start()
+    assert in_flight(pool) == 0
+    assert context.get_spawning_popen() is None
+
+
+STARTERS = {
+    "spawn": "multiprocessing.util.spawnv_passfds",
+    "forkserver": "multiprocessing.forkserver.connect_to_new_process",
+}
+
+
+@pytest.mark.parametrize("method", STARTERS)
+def test_a_process_that_cannot_be_started(pool, message, monkeypatch, method):
+    """The machine has no room for it: what it was to be started with comes back."""
+
+    def refuse(*_):
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(STARTERS[method], refuse)
+    process = multiprocessing.get_context(method).Process(target=print, args=(message,))
+    with pytest.raises(BlockingIOError):
+        process.start()
+    assert in_flight(pool) == 0
+
+
+def test_a_process_that_is_started(run_script):
+    """Its arguments arrive, by either method."""
+    said = run_script("""
+import multiprocessing
+import numpy as np
+import blockpool as bp
+import blockpool.multiprocessing as carrier
+
+def show(array, block, answers):
+    answers.send((int(array.sum()), block.buf[0]))
+
+if __name__ == "__main__":
+    pool = bp.Pool.create("16KiB", 64)
+    carrier.install(pool)
+    for method in ("spawn", "forkserver"):
+        block = pool.allocate()
+        block.buf[0] = 7
+        here, there = multiprocessing.Pipe()
+        process = multiprocessing.get_context(method).Process(
+            target=show, args=(np.ones(100_000), block, there)
+        )
+        process.start()
+        there.close()
+        print(*here.recv(), end=" ")
+        process.join()
+    pool.recover()
+    print(pool.stats().tickets)
+""")
+    assert said.split() == ["100000", "7", "100000", "7", "0"]
