@@ -45,7 +45,8 @@ class PoolStats:
     tickets : int
         References in flight between processes.
     oldest_ticket : float or None
-        Seconds since the newest ticket of the run whose newest ticket is oldest; None without tickets.
+        Each run records when its latest ticket was created. This is the age in seconds of the oldest such record; None
+        without tickets.
     processes : int
         Processes attached; 1 for a private pool.
     """

@@ -293,6 +293,17 @@ def test_a_message_that_ctrl_c_interrupts(pool):
     pool.recover(tickets_older_than=0)
 
 
+def test_a_write_that_would_wait(pool):
+    """A connection that does not block raises within a message; somebody may write the rest, so its references stay."""
+    there, here = multiprocessing.Pipe(duplex=False)
+    os.set_blocking(here.fileno(), False)
+    with pytest.raises(BlockingIOError):
+        here.send([np.ones(LARGE), b"x" * 10_000_000])
+    assert there.poll()
+    assert in_flight(pool) == 1
+    pool.recover(tickets_older_than=0)
+
+
 def test_a_reader_that_lives(pool, message):
     """A message that is written is received, whatever becomes of its sender's end."""
     there, here = multiprocessing.Pipe()
@@ -375,3 +386,31 @@ if __name__ == "__main__":
     print(pool.stats().tickets)
 """)
     assert said.split() == ["100000", "7", "100000", "7", "0"]
+
+
+def test_tasks_that_carry_handles(run_script):
+    """Workers that crash leave nothing behind when their tasks carry handles, and the parent has the blocks."""
+    said = run_script("""
+import multiprocessing, os, signal
+from concurrent.futures import ProcessPoolExecutor
+import blockpool as bp
+
+def work(handle, crash):
+    if crash:
+        os.kill(os.getpid(), signal.SIGKILL)
+    with bp.redeem(handle) as block:
+        return block.nbytes
+
+if __name__ == "__main__":
+    pool = bp.Pool.create("4KiB", 3)
+    for crash in (True, True, True, False):
+        executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        blocks = [pool.allocate(timeout=30) for _ in range(3)]
+        futures = [executor.submit(work, block.handle, crash) for block in blocks]
+        print(*(future.exception() is None for future in futures))
+        executor.shutdown()
+        while blocks:
+            blocks.pop().free()
+        print(pool.stats().allocated, pool.stats().tickets)
+""")
+    assert said.split("\n")[:-1] == ["False False False", "0 0"] * 3 + ["True True True", "0 0"]
