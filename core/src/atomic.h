@@ -9,6 +9,13 @@
 #ifndef BLOCKPOOL_ATOMIC_H
 #define BLOCKPOOL_ATOMIC_H
 
+#ifndef __linux__
+#error "blockpool needs Linux: shared pools rest on its open-file-description locks, memfd_create, /proc and futexes"
+#endif
+#if !defined(__SIZEOF_POINTER__) || __SIZEOF_POINTER__ < 8
+#error "blockpool needs a 64-bit machine: sizes and offsets of pools have 64 bits, and one access changes as many"
+#endif
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>

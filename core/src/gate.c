@@ -25,8 +25,16 @@
 #define GATE_MARK 50u    /* milliseconds for which the mark of the oldest waiter counts */
 #define TURN_LEAST 0.1   /* seconds for which even who only tries waits for other threads, which are soon through */
 
-/* One for all pools. Reentrant, as fork holds it. */
-static pthread_mutex_t turn = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+/* One for all pools. Reentrant, as fork holds it: not every C library has a static initializer for such a mutex. */
+static pthread_mutex_t turn;
+
+__attribute__((constructor)) static void turn_begin(void) {
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&turn, &kind);
+    pthread_mutexattr_destroy(&kind);
+}
 
 void turn_take(void) { pthread_mutex_lock(&turn); }
 
@@ -41,10 +49,7 @@ bool turn_take_within(double seconds) {
 
 void turn_end(void) { pthread_mutex_unlock(&turn); }
 
-void turn_begin_in_child(void) {
-    pthread_mutex_t fresh = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
-    turn = fresh;
-}
+void turn_begin_in_child(void) { turn_begin(); }
 
 /* The mark of a waiter: since when it waits, and when it last said so, in milliseconds that wrap around. */
 static uint64_t mark_of(uint32_t since, uint32_t now) { return (uint64_t)since << 32 | now; }
