@@ -189,7 +189,7 @@ def test_the_report_says_what_the_figures_say() -> None:
     """Which was faster is computed, in both directions; a pool that is not the fastest is told to be so."""
     assert (
         "The pool was 2.0 times as fast as pickling into a Queue and 1.5 times as fast as the loop in one process. "
-        "(Median of 3 laps each, in turn.)"
+        "(median of 3 laps each, in turn)"
     ) in report_of()
     pool, queue, _ = RESULT.contestants
     assert (
@@ -202,10 +202,14 @@ def test_the_report_says_what_the_figures_say() -> None:
 
 
 def test_what_nobody_measured_is_not_shown() -> None:
-    """A figure that is not known is a dash, not a nought."""
-    assert "blockpool 10 10, 10 - - -" in report_of(
-        contestants=(contestant(POOL, 10, faults=None), contestant(LOOP, 5))
-    )
+    """A figure that is not known is a dash, not a nought; where none is known there is no column for it."""
+    unknown = contestant(POOL, 10, faults=None)
+    words = report_of(contestants=(unknown, contestant(LOOP, 5)))
+    assert "blockpool 10 10, 10 - - -" in words
+    assert "copies: how often" in words
+    words = report_of(contestants=(unknown, contestant(LOOP, 5, faults=None)))
+    assert "blockpool 10 10, 10 loop" in words
+    assert "copies" not in words
 
 
 def test_the_verdict_names_what_is_wrong() -> None:
@@ -226,6 +230,7 @@ def test_killed_workers_are_counted() -> None:
     setup = replace(RESULT.setup, kill=True)
     words = report_of(setup=setup, killed=3, again=20)
     assert "3 workers killed; others did 20 messages again" in words
+    assert "(median of 3 laps each, in turn, while workers were killed)" in words
     assert "Next: blockpool demo beside" in words
 
 

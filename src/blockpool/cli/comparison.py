@@ -103,7 +103,8 @@ class Comparison:
         self._random = random.Random()  # noqa: S311 - chance, not secrets
         self._killed = self._again = 0
         self._busy: Snapshot | None = None
-        self._doing, self._share = "warming up", 0.0
+        self._doing = "warming up"
+        self._share: Callable[[], float] = lambda: 0.0
 
     def run(self, seconds: float) -> DemoResult:
         """Run laps until the time is over, compare all digests, and audit the pool."""
@@ -115,11 +116,11 @@ class Comparison:
             for laps in self._laps.values():
                 laps.clear()
             began = perf_counter()
+            self._share = lambda: min(1.0, (perf_counter() - began) / (seconds or 1.0))
             number = 0
             while number < LEAST_LAPS or perf_counter() - began < seconds:
                 number += 1
                 self._doing = f"round {number}"
-                self._share = min(1.0, (perf_counter() - began) / (seconds or 1.0))
                 self._round(crew, number)
             done = True
         finally:
@@ -211,7 +212,7 @@ class Comparison:
         self._watch(
             lambda: Progress(
                 doing=self._doing,
-                share=self._share,
+                share=self._share(),
                 running=running,
                 contestants=self._contestants(),
                 pool=self._snapshot(),
@@ -258,7 +259,7 @@ class Comparison:
         for message in self._messages:
             for piece in message:
                 cut[piece.file].append(piece)
-        self._doing, self._share = "comparing with hashlib", 1.0
+        self._doing = "comparing with hashlib"
         for file, pieces in cut.items():
             self._tell("")
             right = [{digest} for digest in _plainly(file, pieces, self._setup.algorithm)]

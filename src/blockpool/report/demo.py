@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import RenderableType
-    from rich.table import Table
 
     from blockpool.report.bitmap import Glyphs
     from blockpool.report.results import (
@@ -95,10 +94,8 @@ def board(progress: Progress, *, width: int, glyphs: Glyphs) -> RenderableType:
 def demo_report(result: DemoResult, *, width: int, glyphs: Glyphs) -> RenderableType:
     """Show the result: the rates, the pool, whether all is well, and what to read next."""
     return Group(
-        _table(result),
-        Text(_COLUMNS, style="dim"),
-        Text(),
-        Text(_comparison(result.contestants), style="bold"),
+        *_table(result.contestants),
+        Text(_comparison(result.contestants, kill=result.setup.kill), style="bold"),
         Text(),
         *_snapshot("Pool in the middle of a lap", result.busy, width, glyphs),
         *_snapshot("Pool at the end", result.end, width, glyphs),
@@ -123,11 +120,13 @@ def demo_json(result: DemoResult) -> str:
     return json.dumps(data, indent=2)
 
 
-def _table(result: DemoResult) -> Table:
-    grid = table("", ">MB/s", ">slowest, quickest", ">copies", ">faults/MB", ">CPU ms/MB")
-    for each in result.contestants:
+def _table(contestants: tuple[Contestant, ...]) -> Iterable[RenderableType]:
+    """Show the rates, and what they cost if that is known."""
+    costs = [">copies", ">faults/MB", ">CPU ms/MB"] if any(each.cpu for each in contestants) else []
+    grid = table("", ">MB/s", ">slowest, quickest", *costs)
+    for each in contestants:
         slowest, quickest = each.spread
-        grid.add_row(
+        figures = (
             each.name,
             f"{each.rate:,.0f}",
             f"{slowest:,.0f}, {quickest:,.0f}",
@@ -135,14 +134,17 @@ def _table(result: DemoResult) -> Table:
             _figure(each.faults, 1),
             _figure(each.cpu, 2, 1000),
         )
-    return grid
+        grid.add_row(*figures[: len(grid.columns)])
+    yield grid
+    if costs:
+        yield Text(_COLUMNS + "\n", style="dim")
 
 
 def _figure(value: float | None, places: int, scale: int = 1) -> str:
     return "-" if value is None else f"{value * scale:,.{places}f}"
 
 
-def _comparison(contestants: tuple[Contestant, ...]) -> str:
+def _comparison(contestants: tuple[Contestant, ...], *, kill: bool) -> str:
     """Say in words how quick the pool was beside the others, also where it was not the quickest."""
     pool, *others = contestants
     ratios = [(_IN_WORDS[each.name], pool.times(each)) for each in others]
@@ -153,7 +155,8 @@ def _comparison(contestants: tuple[Contestant, ...]) -> str:
         sentences.append(f"The pool was {_and(faster)}.")
     if slower:
         sentences.append(f"The pool was not the fastest: {_and(slower)}.")
-    return " ".join([*sentences, f"(Median of {count(len(pool.laps), 'lap')} each, in turn.)"])
+    laps = f"median of {count(len(pool.laps), 'lap')} each, in turn"
+    return " ".join([*sentences, f"({laps}{', while workers were killed' if kill else ''})"])
 
 
 def _and(things: list[str]) -> str:
