@@ -81,7 +81,8 @@ cdef int refuse(member_status status, member_failure *failure, name) except -1:
         )
     if status == MEMBER_FORBIDDEN and failure.error:
         raise PoolForbidden(
-            f"{what} belongs to another user, or the mode of its file was changed: {error_text(-failure.error)}"
+            f"{what} belongs to another user, or its mode was changed, or this process may not use /dev/shm: "
+            f"{error_text(-failure.error)}; processes of one user can share a pool"
         )
     if status == MEMBER_FORBIDDEN:
         raise PoolForbidden(f"{what} belongs to another user; processes of one user can share a pool")
@@ -111,12 +112,9 @@ cdef int refuse(member_status status, member_failure *failure, name) except -1:
 cdef remedy_of(member_status status, int error):
     """What the kernel refused, and what to do about it."""
     if status == MEMBER_NO_DESCRIPTOR:
-        return (
-            f"{error_text(-error)}: no file descriptor is free; close files, or raise the limit of this process "
-            "(ulimit -n) or of the system (fs.file-max)"
-        )
+        return f"{error_text(-error)}: {NO_DESCRIPTOR}"
     if status == MEMBER_NO_PROC:
-        return "there is no /proc that shows this process, by which an open file is opened again; mount it"
+        return NO_PROC
     if status == MEMBER_NO_DIRECTORY:
         return "there is no /dev/shm for pools with names; mount it, or make the pool without a name"
     if status == MEMBER_UNREACHABLE:

@@ -53,7 +53,7 @@ from blockpool._guards cimport seal
 # None and nothing can be imported, but blocks are still freed, and pools still refuse. For the same reason these are
 # functions and classes, not modules.
 cdef object collect_garbage, environ, flags, implementation
-cdef object Handle, Ticket, file_name, find_descriptor, parse_size, readable
+cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, parse_size, readable
 cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
 cdef object PoolExists, PoolForbidden, PoolNotFound, StaleHandle, TooManyProcesses, TooManyTickets
 
@@ -63,7 +63,7 @@ from gc import collect as collect_garbage
 from os import environ
 from sys import flags, implementation
 
-from blockpool._handles import Handle, Ticket, file_name, find_descriptor, foreign
+from blockpool._handles import NO_DESCRIPTOR, NO_PROC, Handle, Ticket, file_name, find_descriptor, foreign
 from blockpool._room import shortage
 from blockpool._sizes import parse_size, readable
 from blockpool.errors import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -17,6 +18,14 @@ _TEXT = re.compile(
 )
 
 _KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+
+
+# What an attempt to find or open a pool may lack, and what to do.
+NO_DESCRIPTOR = (
+    "no file descriptor is free; close files, or raise the limit of this process (ulimit -n) or of the system "
+    "(fs.file-max)"
+)
+NO_PROC = "there is no /proc that shows this process, by which open files are found; mount it"
 
 
 class Handle:
@@ -164,7 +173,12 @@ def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:
     """Yield (process, descriptor) where the memory of a pool without a name is open, the given process first."""
     target = f"/memfd:blockpool-{pool_id} (deleted)"
     own = os.geteuid()
-    others = (int(entry) for entry in os.listdir("/proc") if entry.isdecimal())
+    if not os.path.isdir("/proc/self/fd"):
+        raise OSError(errno.ENOSYS, f"the pool: {NO_PROC}")
+    try:
+        others = [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
+    except OSError as error:
+        raise OSError(error.errno, f"the pool: {error.strerror}: {NO_DESCRIPTOR}") from None
     processes = [process, *(other for other in others if other != process)]
     for candidate in processes:
         folder = f"/proc/{candidate}/fd"
@@ -175,8 +189,10 @@ def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:
                 if _read_link(f"{folder}/{entry}") == target:
                     yield candidate, int(entry)
                     break
-        except OSError:
-            continue  # gone meanwhile, or not ours to look at
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise OSError(error.errno, f"the pool: {error.strerror}: {NO_DESCRIPTOR}") from None
+            # else it is gone, or not ours to look at
 
 
 def _read_link(path: str) -> str | None:
