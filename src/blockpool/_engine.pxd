@@ -246,6 +246,7 @@ cdef extern from "member.h" nogil:
         char *made_by
 
     enum member_on_fork:
+        MEMBER_FORK_NOTHING
         MEMBER_FORK_SHARE
         MEMBER_FORK_DETACH
 

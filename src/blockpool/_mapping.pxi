@@ -33,6 +33,7 @@ cdef class _Mapping:
     def __dealloc__(self):
         if self.member != NULL:
             strike_off(self)
+            self.member.on_fork = MEMBER_FORK_NOTHING  # before another thread can fork
             with nogil:
                 member_leave(self.member, GATE_SECONDS)
                 member_unmap(self.member)
