@@ -27,3 +27,6 @@ def test_senders_and_receivers_that_are_killed_lose_and_damage_nothing():
     assert summary["shared"] > 0
     assert summary["copied"] > 0
     assert summary["verified"] > 0
+    assert summary["undelivered"] > 0
+    assert summary["forks"] > 0
+    assert summary["sweeps"] > 0

@@ -2,6 +2,9 @@
 
 Either may be killed at any instruction. What an array must hold follows from who made it and its number, and nothing
 that is written here ends half: a counter is one word, a complaint one packet.
+
+In many of them a thread beside forks children that end in one way or the other, sweeps, and writes into memory of its
+own until the process ends under it.
 """
 
 import contextlib
@@ -11,9 +14,12 @@ import os
 import pickle
 import random
 import signal
+import threading
 import time
 import traceback
+import warnings
 from dataclasses import dataclass
+from multiprocessing.connection import Pipe
 from multiprocessing.queues import Full, Queue
 from multiprocessing.reduction import DupFd
 
@@ -25,9 +31,11 @@ import blockpool.multiprocessing as carrier
 
 THRESHOLD = 4096
 KEPT = 5  # arrays that either side holds at a time
+BUSY = 0.5  # this part of the processes has a thread beside
 
 COLUMNS = (
     *("messages", "verified", "held", "echoed", "unsendable", "torn"),
+    *("undelivered", "cut_off", "forks", "sweeps"),
     *("shared", "copied", "copied_bytes", "refused", "damaged"),
 )
 COUNTED_BY_CARRIER = COLUMNS.index("shared")
@@ -105,6 +113,60 @@ def verify(array, description):
         )
 
 
+class Bystander(threading.Thread):
+    """Forks, sweeps and writes beside all that the process does, until the process ends."""
+
+    def __init__(self, part, row):
+        super().__init__(daemon=True)
+        self.pool, self.row = part.pool, row
+        self.random = random.Random(f"{part.seed}/{part.number}/beside")
+        self.without_children = threading.Lock()
+
+    def run(self):
+        """Do one after the other."""
+        ways = [self.fork] * 3 + [self.sweep, self.write, self.write]
+        while True:
+            self.random.choice(ways)()
+            time.sleep(self.random.random() * 0.01)
+
+    def fork(self):
+        """Have a child that ends at once, sweeps before, or drops what it inherited; the process may end meanwhile."""
+        with self.without_children:
+            way = self.random.choice(("end", "sweep", "take", "kill"))
+            child = os.fork()
+            if child == 0:
+                self.be_child(way)
+            self.row[COLUMNS.index("forks")] += 1
+            os.waitpid(child, 0)
+
+    def be_child(self, way):
+        """End, in the chosen way."""
+        try:
+            if way == "sweep":
+                bp.sweep()
+            elif way == "take":
+                with contextlib.suppress(bp.PoolExhausted, bp.TooManyProcesses):
+                    self.pool.full(1000, 7, np.uint64).sum()
+            elif way == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(0)
+
+    def sweep(self):
+        """Look for what is left of pools that nobody has."""
+        bp.sweep()
+        self.row[COLUMNS.index("sweeps")] += 1
+
+    def write(self):
+        """Write again and again, and find what was written; in the end the process goes on without waiting for it."""
+        with contextlib.suppress(bp.PoolExhausted):
+            array = self.pool.empty(20_000, np.uint64)
+            for value in range(20):
+                array.fill(value)
+                if (array != value).any():
+                    raise Damaged(f"memory of a thread beside was written by another: {array}")
+
+
 class Process:
     """What sender and receiver have in common."""
 
@@ -113,6 +175,9 @@ class Process:
         self.inherited = part.inherited
         self.random = random.Random(f"{part.seed}/{part.number}")
         self.kept = []  # arrays with their descriptions
+        self.bystander = Bystander(part, row)
+        if self.random.random() < BUSY:
+            self.bystander.start()
 
     def count(self, column):
         """Count one more."""
@@ -179,7 +244,7 @@ class Sender(Process):
         if self.random.random() < 0.3:
             self.keep(*self.random.choice(pieces))
         arrays, descriptions = zip(*pieces, strict=True)
-        kind = self.random.choice(("lone", "list", "dict", "parcel", "unsendable"))
+        kind = self.random.choice(("lone", "list", "dict", "parcel", "unsendable", "undelivered"))
         if kind == "lone":
             return kind, descriptions[:1], arrays[0]
         if kind == "list":
@@ -192,7 +257,7 @@ class Sender(Process):
             )
         if kind == "parcel":
             return kind, descriptions, Parcel(*map(np.ascontiguousarray, arrays))
-        return kind, descriptions, [*arrays, lambda: None]
+        return kind, descriptions, [*arrays, *([lambda: None] if kind == "unsendable" else [])]
 
     def run(self, put, echo, board):
         """Send until it is to end."""
@@ -202,8 +267,17 @@ class Sender(Process):
                 # with some that others are about to receive: nobody else's reference may be taken back
                 self.expect_refusal([*(array for array, _ in self.kept), *carried])
                 continue
-            put((kind, descriptions, self.row[COLUMNS.index("echoed")]))
-            put(carried)
+            if kind == "undelivered":
+                self.expect_cut_off([*(array for array, _ in self.kept), *carried])
+                continue
+            try:
+                put((kind, descriptions, self.row[COLUMNS.index("echoed")]))
+                put(carried)
+            except ConnectionError:
+                with contextlib.suppress(ConnectionError):
+                    put(carried)
+                self.require_no_tickets(carried, descriptions)
+                raise
             del carried
             self.count("messages")
             self.count_transfers()
@@ -221,6 +295,46 @@ class Sender(Process):
     def complain(self, error, _):
         """Take note of an error in the thread that feeds the queue."""
         self.broken = error
+
+    def expect_cut_off(self, carried):
+        """Send to a reader that goes; what stayed in flight, the audit at the end of the epoch would see."""
+        with self.bystander.without_children:  # a child would have the reader's end too
+            there, here = Pipe(duplex=self.random.random() < 0.5)
+            reader = None
+            if self.random.random() < 0.3:  # within the message
+                carried.append(b"x" * 1_000_000)
+                reader = threading.Thread(
+                    target=lambda: (os.read(there.fileno(), 9), there.close())
+                )
+                reader.start()
+            else:
+                there.close()
+            try:
+                here.send(carried)
+            except ConnectionError:
+                self.count("undelivered")
+            else:
+                raise AssertionError("a message was sent to nobody")
+            finally:
+                if reader is not None:
+                    reader.join()
+
+    def require_no_tickets(self, carried, descriptions):
+        """Raise if an array that only this message had, which nobody receives, has a reference in flight."""
+        arrays = carried if isinstance(carried, list) else [carried]
+        fresh = [
+            array
+            for array, (owner, sequence, *_) in zip(arrays, descriptions, strict=False)
+            if isinstance(array, np.ndarray) and (owner, sequence) == (self.number, self.sequence)
+        ]
+        tickets = {run.index: run.tickets for run in self.pool.runs()}
+        for array in fresh:
+            index = (
+                array.__array_interface__["data"][0] - self.pool.address
+            ) // self.pool.block_size
+            if tickets.get(index):
+                raise AssertionError(f"{tickets[index]} references to what nobody can receive")
+        self.count("cut_off")
 
     def expect_refusal(self, carried):
         """Whatever cannot be pickled leaves nothing in flight; the audit at the end of the epoch would see it."""
@@ -342,6 +456,7 @@ class Part:
 def main(part):
     """Be one of a pair."""
     faulthandler.register(signal.SIGUSR1)
+    warnings.simplefilter("ignore", DeprecationWarning)  # threads and forks: that is what is tested
     board = Board(part.board.number)
     row = board.row(part.number)
     try:

@@ -4,11 +4,12 @@
 
 This process keeps a shared pool, with some arrays in it, and starts pairs of a sender and a receiver, most by fork,
 some as new programs. Each pair has a queue, pipe or socket pair of its own, and a pipe back: one that is killed within
-a message leaves it broken, as multiprocessing has it. Senders send arrays that are in the pool, or are copied in,
-small ones that are not, several in a message, nested and as out-of-band buffers; the pool is full now and then.
-Receivers verify every element, hold some and send some back. After an epoch, when all have ended, recovery and an
-audit: the pool holds this process's arrays, untouched, and nothing else. In the first epoch and in every tenth nobody
-is killed: then not even a reference may be in flight at the end.
+a message leaves it broken, as multiprocessing has it. Senders send arrays that are in the pool, or are copied in, small
+ones that are not, several in a message, nested and as out-of-band buffers; the pool is full now and then. Receivers
+verify every element, hold some and send some back. Senders send messages to readers that are gone, too. In half of the
+processes a thread beside forks children, sweeps, and writes into memory that it never gives back. After an epoch, when
+all have ended, recovery and an audit: the pool holds this process's arrays, untouched, and nothing else. In the first
+epoch and in every tenth nobody is killed: then not even a reference may be in flight at the end.
 
 Exit status 0: nothing lost, nothing damaged, nobody hung. The seed repeats the choices, not the timing.
 """
@@ -35,7 +36,7 @@ EPOCH_KILLS = 50
 EPOCH_SECONDS = 15
 CALM_SECONDS = 1.5
 PATIENCE = 30  # a process that does not end for so long hangs
-SPAWNED = 0.02  # this part of the pairs are new programs
+SPAWNED = 0.03  # this part of the pairs are new programs
 BLOCKS = 160  # of 4 KiB: few enough to be full now and then
 
 
@@ -228,7 +229,9 @@ def line(counts):
         f"{counts['messages']} messages, {counts['torn']} torn; {counts['verified']} arrays verified, "
         f"{counts['held']} of them held and verified again, {counts['echoed']} sent back; "
         f"sent: {counts['shared']} shared, {counts['copied']} copied, {counts['refused']} refused, "
-        f"{counts['unsendable']} unsendable; {counts['dropped']} tickets dropped by recovery, "
+        f"{counts['unsendable']} unsendable, {counts['undelivered']} undelivered, {counts['cut_off']} cut off by a "
+        f"death; {counts['forks']} forks and {counts['sweeps']} sweeps beside; "
+        f"{counts['dropped']} tickets dropped by recovery, "
         f"{counts['healed']} bits healed; {counts['lost']} blocks lost, {counts['damaged']} patterns damaged"
     )
 
