@@ -4,11 +4,12 @@
 
 For each of three pools (permanent, with a name; default, with a name; without a name) a *warden* starts workers, most
 by fork, some as new programs. They allocate singles, runs and bytes, write a pattern into each, verify it before they
-drop it, send each other tickets, redeem them, fork children that inherit, wait for room. The warden kills one after the
-other, some in their first microseconds, and stops one now and then. After an epoch of a second or so the survivors
-stand still, verify what they hold, and say what it is; what the pool says must be exactly that. Now and then this
-controller kills a whole group, warden and all, and starts another: it comes back to the permanent pool, where tickets
-in flight must still be good; the default pool has ended, and is made anew in the place of what is left of it.
+drop it, send each other tickets, redeem them, fork children that inherit, wait for room. In some a thread beside forks,
+sweeps and writes, and children of it end while a thread of theirs writes. The warden kills one after the other, some in
+their first microseconds, and stops one now and then. After an epoch of a second or so the survivors stand still, verify
+what they hold, and say what it is; what the pool says must be exactly that. Now and then this controller kills a whole
+group, warden and all, and starts another: it comes back to the permanent pool, where tickets in flight must still be
+good; the default pool has ended, and is made anew in the place of what is left of it.
 
 Exit status 0: nothing lost, nothing damaged, nobody hung. The seed repeats the choices, not the timing.
 """

@@ -8,8 +8,10 @@ import pickle
 import random
 import signal
 import sys
+import threading
 import time
 import traceback
+import warnings
 
 from soak_board import (
     ALLOCATED,
@@ -44,6 +46,7 @@ import blockpool as bp
 
 MOST_HELD = 40
 MOST_CHILDREN = 2
+BUSY = 0.4  # this part of the workers has a thread beside
 
 
 class Held:
@@ -65,6 +68,56 @@ class Held:
         )
 
 
+class Bystander(threading.Thread):
+    """Forks, sweeps, allocates and frees beside a worker, while that is at work; when it stands still, so does this."""
+
+    def __init__(self, worker):
+        super().__init__(daemon=True)
+        self.worker = worker
+        self.random = random.Random(f"{worker.seed}/beside")
+        self.still = threading.Lock()  # held during an act
+
+    def run(self):
+        """Do one after the other."""
+        ways = [self.fork] * 4 + [bp.sweep] + [self.write] * 3
+        while True:
+            with self.still:
+                if self.worker.board.words[PHASE] == RUN:
+                    self.random.choice(ways)()
+            time.sleep(self.random.expovariate(1 / 0.003))
+
+    def write(self, times=10):
+        """Write into a block, and find what was written."""
+        with contextlib.suppress(bp.PoolExhausted):
+            block = self.worker.pool.allocate(blocks=self.random.choice((1, 4)))
+            memory = block.buf
+            for value in range(times):
+                content = bytes([value & 255]) * len(memory)
+                memory[:] = content
+                if memory != content:
+                    self.worker.row[DAMAGED] += 1
+
+    def fork(self):
+        """Have a child that ends at once, or after it did something, and that may be killed."""
+        way = self.random.choice(("end", "sweep", "write", "exit", "kill"))
+        child = os.fork()
+        if child == 0:
+            guarded(self.worker.spec, lambda: self.be_child(way))
+        os.waitpid(child, 0)
+
+    def be_child(self, way):
+        """Do what was chosen."""
+        if way == "sweep":
+            bp.sweep()
+        elif way == "write":
+            self.write()
+        elif way == "exit":  # while a thread writes
+            threading.Thread(target=self.write, args=(1_000_000,), daemon=True).start()
+            time.sleep(self.random.random() * 0.005)
+        elif way == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Worker:
     """A process that uses the pool; `slot` is its place in the group, where a successor goes on."""
 
@@ -78,6 +131,7 @@ class Worker:
         self.held = []
         self.children = []
         self.forked = 0
+        self.bystander = Bystander(self)
         self.ways = (
             [self.take] * 30 + [self.give_back] * 26 + [self.receive] * 20 + [self.share] * 14
         )
@@ -89,6 +143,11 @@ class Worker:
 
     def live(self):
         """Work; stand still and answer when told to; return when told to leave."""
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # threads and forks: that is what is done
+        if self.random.random() < BUSY:
+            self.bystander.start()
         answered = 0
         while True:
             self.row[PROGRESS] += 1
@@ -112,7 +171,9 @@ class Worker:
                 time.sleep(0.001)
 
     def settle(self):
-        """Have all children end, and look at everything that is held."""
+        """Have all children end, those of the thread beside too, and look at everything that is held."""
+        with self.bystander.still:
+            pass  # it is at no act of before, and begins none in this phase
         while self.children:
             self.end_child(kill=False)
         for held in self.held:
