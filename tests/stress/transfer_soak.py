@@ -200,6 +200,11 @@ class Soak:
 
     def audit(self, *, calm):
         """All have ended: what is in the pool besides this process's arrays was lost."""
+        self.pool.recover()
+        deadline = time.monotonic() + PATIENCE
+        while self.pool.stats().processes > 1 and time.monotonic() < deadline:
+            time.sleep(0.001)  # a child that a thread beside forked may end after its parent
+            self.pool.recover()
         recovered = self.pool.recover(tickets_older_than=None if calm else 0)
         self.counts["dropped"] += recovered.tickets
         try:
