@@ -165,11 +165,9 @@ def report_of(**changes: object) -> str:
 
 
 def test_laps_are_summed_up_by_their_median() -> None:
-    """The rate is the median lap; a comparison is the median of what each round says, not of the rates."""
+    """The rate is that of the median lap, and so is what a lap costs; the spread is that of all laps."""
     pool, queue, _ = RESULT.contestants
     assert (pool.rate, pool.spread) == (1000, (900, 2000))
-    assert pool.times(queue) == pytest.approx(2)
-    assert contestant("", 100, 100, 900).times(contestant("", 100, 50, 900)) == pytest.approx(1)
     assert queue.copies == pytest.approx(3)
     assert queue.faults == pytest.approx(250)
     assert queue.cpu == pytest.approx(0.005)
@@ -188,12 +186,12 @@ def test_the_table_fits(width: int) -> None:
 def test_the_report_says_what_the_figures_say() -> None:
     """Which was faster is computed, in both directions; a pool that is not the fastest is told to be so."""
     assert (
-        "The pool was 2.0 times as fast as pickling into a Queue and 1.5 times as fast as the loop in one process. "
+        "The pool was 2.2 times as fast as pickling into a Queue and 1.2 times as fast as the loop in one process. "
         "(median of 3 laps each, in turn)"
     ) in report_of()
     pool, queue, _ = RESULT.contestants
     assert (
-        "The pool was 2.0 times as fast as pickling into a Queue. "
+        "The pool was 2.2 times as fast as pickling into a Queue. "
         "The pool was not the fastest: the loop in one process was 1.50 times as fast."
     ) in report_of(contestants=(pool, queue, contestant(LOOP, 1500, 1350, 3000)))
     assert "The pool was not the fastest: a SharedMemory each was 2.00 times as fast." in report_of(

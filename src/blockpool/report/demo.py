@@ -147,7 +147,7 @@ def _figure(value: float | None, places: int, scale: int = 1) -> str:
 def _comparison(contestants: tuple[Contestant, ...], *, kill: bool) -> str:
     """Say in words how quick the pool was beside the others, also where it was not the quickest."""
     pool, *others = contestants
-    ratios = [(_IN_WORDS[each.name], pool.times(each)) for each in others]
+    ratios = [(_IN_WORDS[each.name], pool.rate / each.rate) for each in others]
     faster = [f"{ratio:.1f} times as fast as {name}" for name, ratio in ratios if ratio >= 1]
     slower = [f"{name} was {1 / ratio:.2f} times as fast" for name, ratio in ratios if ratio < 1]
     sentences = []

@@ -119,11 +119,6 @@ class Contestant:
         """Seconds of CPU for each MB."""
         return self._each("cpu")
 
-    def times(self, other: Contestant) -> float:
-        """How many times as fast this one is as the other, round by round."""
-        pairs = zip(self.laps, other.laps, strict=False)
-        return median(ours.rate / theirs.rate for ours, theirs in pairs)
-
     def _each(self, figure: str) -> float | None:
         known = [getattr(lap.usage, figure) / lap.nbytes * _MB for lap in self.laps if lap.usage]
         return median(known) if known else None
