@@ -20,6 +20,8 @@ BIN = $(CURDIR)/$(VENV)/bin
 # A preset of core/, built by the CMake and the ninja of the virtual environment.
 IN_CORE = cd core && PATH="$(BIN):$$PATH"
 C_FILES = $(wildcard core/*/*.[ch] src/blockpool/*.h)
+# What follows the kills in make soak: programs in tests/stress/ that call all there is, rightly and wrongly.
+HOSTILE = random_calls hostile_messages like_the_standard leaks shutdown
 # Directories too: their time changes when a file disappears.
 SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
@@ -34,7 +36,8 @@ help:
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
 	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, PyTorch"
 	@echo "make torch-test  PyTorch on blocks: installs it for Python 3.11, some 200 MB"
-	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\")"
+	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\");"
+	@echo "                 then random and hostile calls, leaks, and the end of programs"
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
 	@echo "make numpy-test  NumPy's own tests, with their arrays in a pool (NUMPY_ARGS=--without-pool: without)"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
@@ -90,7 +93,9 @@ do-torch-test: $(VENV)/.torch
 	@$(VENV)/bin/python -m pytest tests/unit/test_torch.py
 
 do-soak: $(VENV)/.package
+	$(VENV)/bin/python -m pip install --quiet "numpy>=1.26"
 	@$(VENV)/bin/python tests/stress/soak.py $(SOAK_ARGS)
+	@for program in $(HOSTILE); do echo "== $$program" && $(VENV)/bin/python tests/stress/$$program.py || exit 1; done
 
 do-transfer-soak: $(VENV)/.package
 	$(VENV)/bin/python -m pip install --quiet "numpy>=1.26"

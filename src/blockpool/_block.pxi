@@ -29,6 +29,7 @@ cdef class _Lease:
     def __repr__(self):
         return f"<memory of blockpool block {self.run.index}>"
 
+    @cython.nonecheck(False)
     def __dealloc__(self):
         if self.mapping is None or self.parent is not None:
             return
@@ -67,6 +68,7 @@ cdef int forget_live(_Mapping m, uint64_t index) except -1:
     return 0
 
 
+@cython.nonecheck(False)
 cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, const shared_run *run, uint64_t nbytes):
     cdef _Lease lease = _Lease.__new__(_Lease)
     lease.parent = parent
@@ -102,6 +104,7 @@ cdef class Block:
     def __init__(self):
         raise TypeError("a Block comes from Pool.allocate()")
 
+    @cython.nonecheck(False)
     def __dealloc__(self):
         if self.lease is None and state_is_open(&self.state):
             give_back(self.mapping, &self.run, self.nbytes)
@@ -244,6 +247,7 @@ cdef class Block:
         finally:
             self.leave()
 
+    @cython.nonecheck(False)
     def free(self):
         """Give the memory back now; this was the last use.
 
@@ -416,12 +420,14 @@ cdef class Block:
             "drop it, and allocate a new one"
         )
 
+    @cython.nonecheck(False)
     cdef inline int require_open(self) except -1:
         if not state_is_open(&self.state) or is_lost(self.mapping):
             self.enter()
             self.leave()
         return 0
 
+    @cython.nonecheck(False)
     cdef int enter(self) except -1:
         if self.mapping is not None and is_lost(self.mapping):
             raise lost_error(self.mapping)
@@ -436,17 +442,20 @@ cdef class Block:
             raise InvalidBlock(f"{self.describe()} was freed; drop this object, and allocate a new one")
         return self.raise_why(outcome)
 
+    @cython.nonecheck(False)
     cdef int leave(self) except -1:
         if state_leave(&self.state):
             self.drop()
         return 0
 
+    @cython.nonecheck(False)
     cdef _Lease own_lease(self):
         with cython.critical_section(self):
             if self.lease is None:
                 self.lease = new_lease(self.mapping, None, &self.run, self.nbytes)
         return self.lease
 
+    @cython.nonecheck(False)
     cdef inline int end_use(self) except -1:
         cdef state_outcome outcome = state_release(&self.state)
         if outcome == STATE_OK:
@@ -459,6 +468,7 @@ cdef class Block:
             os_yield()
         return self.end_use()
 
+    @cython.nonecheck(False)
     cdef inline int drop(self) except -1:
         """End this object's part in the run."""
         cdef _Lease lease = self.lease
@@ -475,6 +485,7 @@ cdef class Block:
         return give_back_guarded(lease) if lease.parent is None and Py_REFCNT(<PyObject *>lease) == 1 else 0
 
 
+@cython.nonecheck(False)
 cdef inline void open_block(Block block, _Mapping mapping, const shared_run *run, uint64_t nbytes) noexcept:
     """Make the block the owner of a reference to a run."""
     block.mapping = mapping

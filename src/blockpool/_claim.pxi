@@ -36,6 +36,7 @@ cdef bint is_garbage_due(double began, bint last_look) noexcept:
     return rested and now - max(began, collected_at) >= max(SLICE, min((now - began) / 2, 4))
 
 
+@cython.nonecheck(False)
 cdef inline bint claim_one(_Mapping m, shared_run *run) noexcept:
     """Claim a block without waiting, or looking for the dead."""
     if m.member != NULL:
@@ -46,6 +47,7 @@ cdef inline bint claim_one(_Mapping m, shared_run *run) noexcept:
     return run.index != BITMAP_NONE
 
 
+@cython.nonecheck(False)
 cdef inline uint64_t few(_Mapping m, blocks) noexcept:
     """How many blocks are asked for, if that is an int and the search short enough to keep the GIL; else 0."""
     cdef int overflow = 0
@@ -56,6 +58,7 @@ cdef inline uint64_t few(_Mapping m, blocks) noexcept:
     return <uint64_t>n if 0 < n <= <long long>MANY and <uint64_t>n <= m.blocks else 0
 
 
+@cython.nonecheck(False)
 cdef inline bint claim_few(_Mapping m, uint64_t n, uint64_t slack, shared_run *run) noexcept:
     """Claim a run without waiting, or looking for the dead."""
     if m.member != NULL:

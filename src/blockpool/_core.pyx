@@ -1,5 +1,6 @@
 # cython: language_level=3, binding=False, boundscheck=False, wraparound=False, auto_pickle=False
 # cython: nonecheck=True
+# (Not in the hot calls, which say so: nothing there comes from outside, and each check costs.)
 # cython: embedsignature=True, embedsignature.format=clinic
 """Pool and Block: the binding of the C library.
 

@@ -51,15 +51,18 @@ cdef class _Mapping:
                 os_unmap(self.data, self.blocks * self.block_size)
 
 
+@cython.nonecheck(False)
 cdef inline bint is_lost(_Mapping m) noexcept:
     """Whether this process was forked without a part in the shared pool: it must not touch the memory."""
     return m.member != NULL and member_is_stray(m.member)
 
 
+@cython.nonecheck(False)
 cdef inline void *address_of(_Mapping m, uint64_t index) noexcept:
     return m.data + index * m.block_size
 
 
+@cython.nonecheck(False)
 cdef inline void count_allocation(_Mapping m, uint64_t blocks, uint64_t nbytes) noexcept:
     if m.member != NULL:
         m.member.place.allocations += 1
@@ -71,6 +74,7 @@ cdef inline void count_allocation(_Mapping m, uint64_t blocks, uint64_t nbytes) 
         m.peak = m.in_use
 
 
+@cython.nonecheck(False)
 cdef inline void give_back(_Mapping m, const shared_run *run, uint64_t nbytes) noexcept:
     """One owner of the run less; in a private pool there is only one."""
     if m.member != NULL:

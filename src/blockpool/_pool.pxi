@@ -259,6 +259,7 @@ cdef class Pool:
         """Whether `close` was called."""
         return self.mapping is None
 
+    @cython.nonecheck(False)
     def allocate(self, *, blocks=None, nbytes=None, timeout=0):
         """Allocate one block, or a run of adjacent blocks.
 

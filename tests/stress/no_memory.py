@@ -1,310 +1,39 @@
-"""One operation, each of whose allocations fails in turn: it raises MemoryError or does without, and loses nothing.
+"""Operations, each of whose allocations fails in turn: they raise MemoryError or do without, and lose nothing.
 
-    python tests/stress/no_memory.py shared "pickled block"
+    python tests/stress/no_memory.py shared ["carried block"…]
 
-A process is for one operation of one kind of pool, as what goes wrong here is mostly a crash. After each attempt the
-pool is audited, and must have allocated what it had before. Prints how often the operation failed.
+Each operation (operations.py) has a process of its own, as what goes wrong here is mostly a crash. After each attempt
+the pool is audited, and must have allocated what it had before. Exit status 0: so it was, for all.
 """
 
 import _testcapi
-import array
+import faulthandler
 import gc
 import os
 import pickle
 import sys
-from contextlib import suppress
-from functools import partial
-from multiprocessing.reduction import ForkingPickler
+import traceback
 
-import numpy as np
+from operations import OPERATIONS, make, memory, state
 
-import blockpool as bp
-import blockpool.multiprocessing as carrier
-
-structured = np.dtype([("a", "i4"), ("b", "f8")])
-SINGLE, LONG = 300, 1500  # an index call of up to 1024 needs no memory of its own
 QUIET = 30  # so many attempts without a failure: the last allocation was passed
 # SystemError: Python 3.11 cannot call a function written in Python then, and forgets to say why.
 FAILURES = (MemoryError, SystemError, pickle.PicklingError)
 
 
-class Memory:
-    """Which allocation fails."""
-
+def sweep(kind, name):
+    """Run one operation until none of its allocations is left to fail; return how often it failed."""
     turn = 10**9
-
-    def fail(self):
-        """Let the allocation fail whose turn it is, counted from here on."""
-        _testcapi.set_nomemory(self.turn, self.turn + 1)
-
-    def restore(self):
-        """Let no allocation fail."""
-        _testcapi.remove_mem_hooks()
-
-
-memory = Memory()
-
-
-def within(pool):
-    """Use a block in a `with`."""
-    with pool.allocate() as block:
-        block.buf[0] = 1
-
-
-def numbers(pool):
-    """Have NumPy take the memory of an array from the pool."""
-    with pool.numpy_allocator():
-        np.ones(100)
-
-
-def refused(error, call):
-    """Make a call that is refused."""
-
-    def attempt(pool):
-        with suppress(error):
-            call(pool)
-
-    return attempt
-
-
-def busy(pool):
-    """Free a block that has a view."""
-    block = pool.allocate()
-    view = block.buf
-    with suppress(bp.BlockInUse):
-        block.free()
-    del view
-
-
-def twice(pool):
-    """Free a block twice."""
-    block = pool.allocate()
-    block.free()
-    with suppress(bp.DoubleFree):
-        block.free()
-
-
-def stale(pool):
-    """Redeem the handle of a block that was freed."""
-    memory.restore()
-    handle = pool.allocate().handle
-    memory.fail()
-    with suppress(bp.StaleHandle):
-        bp.redeem(handle)
-
-
-def redeemed(kind):
-    """Redeem a handle or ticket in one of its forms; a ticket that was not redeemed is dropped."""
-
-    def redeem(pool):
-        memory.restore()
-        block = pool.allocate()
-        given = block.handle if kind is bp.Handle else block.share()
-        given = given if kind in {bp.Handle, bp.Ticket} else kind(given)
-        memory.fail()
-        try:
-            bp.redeem(given)
-        finally:
-            memory.restore()
-            pool.recover(tickets_older_than=0)
-
-    return redeem
-
-
-def carried(make):
-    """Send a message through the pool and receive it; what is left in flight is dropped."""
-
-    def carry(pool):
-        memory.restore()
-        carrier.install(pool, threshold=8)
-        message = make(pool)
-        memory.fail()
-        try:
-            pickle.loads(ForkingPickler.dumps(message))
-        finally:
-            memory.restore()
-            carrier.uninstall()
-            pool.recover(tickets_older_than=0)
-
-    return carry
-
-
-def taken(call):
-    """Allocate indices by a single call, all or nothing."""
-
-    def take(ids):
-        indices = call(ids)
-        memory.restore()
-        ids.free_many(indices)
-
-    return take
-
-
-def freed(make):
-    """Free indices by a single call, all or nothing."""
-
-    def free(ids):
-        memory.restore()
-        indices = make(ids)
-        before = len(ids)
-        memory.fail()
-        try:
-            ids.free_many(indices)
-        except MemoryError:
-            memory.restore()
-            assert len(ids) == before
-            ids.free_many(indices)
-            raise
-
-    return free
-
-
-def single(ids):
-    """Allocate an index; the list is the caller's."""
-    index = ids.allocate()
-    memory.restore()
-    return [index]
-
-
-into = array.array("i", [0] * SINGLE)
-
-
-def filled(ids):
-    """Allocate indices into a buffer."""
-    ids.allocate_into(into)
-    return into
-
-
-POOL = {
-    "allocate": lambda pool: pool.allocate(),
-    "run": lambda pool: pool.allocate(blocks=3),
-    "nbytes": lambda pool: pool.allocate(nbytes=100),
-    "size as text": lambda pool: pool.allocate(nbytes="100 B", timeout=0.0),
-    "many": lambda pool: pool.allocate_many(20),
-    "buf": lambda pool: pool.allocate().buf[3:],
-    "readonly": lambda pool: pool.allocate().readonly().buf,
-    "free": lambda pool: pool.allocate().free(),
-    "release": lambda pool: pool.allocate().release(),
-    "with": within,
-    "array": lambda pool: pool.allocate().array(8, "u1"),
-    "empty": lambda pool: pool.empty((2, 3), structured),
-    "zeros": lambda pool: pool.zeros((2, 3)),
-    "full": lambda pool: pool.full(3, 1.5),
-    "asarray": lambda pool: pool.asarray([1.0, 2.0]),
-    # not numpy.asarray(block): NumPy keeps a reference for ever when it has no memory here
-    "array interface": lambda pool: pool.allocate().__array_interface__,
-    "dlpack": lambda pool: np.from_dlpack(pool.allocate()),
-    "copied dlpack": lambda pool: pool.allocate().__dlpack__(copy=True),
-    "exhausted": refused(bp.PoolExhausted, lambda pool: pool.allocate(blocks=60)),
-    "exhausted later": refused(
-        bp.PoolExhausted, lambda pool: pool.allocate(blocks=60, timeout=0.001)
-    ),
-    "exhausted many": refused(bp.PoolExhausted, lambda pool: pool.allocate_many(60)),
-    "busy": busy,
-    "twice": twice,
-    "wrong argument": refused(ValueError, lambda pool: pool.allocate(blocks=-1)),
-    "stats": lambda pool: pool.stats(),
-    "runs": lambda pool: pool.runs(),
-    "check": lambda pool: pool.check(),
-    "residency": lambda pool: pool.residency(),
-    "recover": lambda pool: pool.recover(),
-    "repr": lambda pool: (repr(pool), repr(pool.allocate())),
-    "pool": lambda pool: pool.allocate().pool,
-}
-OPERATIONS = {
-    "private": POOL
-    | {
-        "new": lambda pool: bp.Pool(64, 16).allocate().buf,
-        "buffer": lambda pool: bp.Pool(64, buffer=bytearray(640)).allocate(),
-        "numbers": numbers,
-    },
-    "debug": POOL
-    | {
-        "new": lambda pool: bp.Pool(64, 16, debug=True).allocate().buf,
-        "outstanding": lambda pool: (pool.allocate(), pool.outstanding()),
-    },
-    "shared": POOL
-    | {
-        "create": lambda pool: bp.Pool.create(64, 4).allocate(),
-        "attach": lambda pool: bp.Pool.attach(pool.name).close(),
-        "handle": lambda pool: pool.allocate().handle,
-        "share": lambda pool: pool.allocate().share(),
-        "redeem a handle": redeemed(bp.Handle),
-        "redeem a ticket": redeemed(bp.Ticket),
-        "redeem text": redeemed(str),
-        "redeem bytes": redeemed(bytes),
-        "stale": stale,
-        "pickled pool": lambda pool: pickle.loads(pickle.dumps(pool)),
-        "carried block": carried(lambda pool: pool.allocate()),
-        "carried array": carried(lambda pool: pool.zeros(5)),
-        "carried copy": carried(lambda pool: np.zeros(5)),
-        "carried parts": carried(
-            lambda pool: [
-                pool.allocate(),
-                pool.zeros(5),
-                np.ones(9),
-                pickle.PickleBuffer(bytes(99)),
-            ]
-        ),
-    },
-    "index": {
-        "one": taken(single),
-        "many": taken(lambda ids: ids.allocate_many(SINGLE)),
-        "packed": taken(lambda ids: ids.allocate_many(SINGLE, packed=True)),
-        "long": taken(lambda ids: ids.allocate_many(LONG)),
-        "run": taken(lambda ids: ids.allocate_run(SINGLE)),
-        "into": taken(filled),
-        "free one": freed(lambda ids: [ids.allocate()]),
-        "free a list": freed(lambda ids: ids.allocate_many(LONG)[::-1]),
-        "free a range": freed(lambda ids: ids.allocate_run(LONG)),
-        "free a buffer": freed(lambda ids: array.array("q", ids.allocate_many(LONG))),
-        "outside": refused(bp.InvalidBlock, lambda ids: ids.free_many([5000, 1])),
-        "not there": refused(bp.DoubleFree, lambda ids: ids.free(3999)),
-        "exhausted": refused(bp.PoolExhausted, lambda ids: ids.allocate_run(3990)),
-        "new": lambda ids: bp.IndexPool(100).allocate(),
-        "contains": lambda ids: 5 in ids,
-        "stats": lambda ids: ids.stats(),
-        "check": lambda ids: ids.check(),
-        "bitmap": lambda ids: ids.bitmap[0],
-        "repr": repr,
-    },
-}
-
-
-def make(kind):
-    """Make a pool, of which something is allocated already."""
-    if kind == "index":
-        pool = bp.IndexPool(4000)
-        return pool, pool.allocate_many(
-            300
-        )  # so that the others are no small ints, which are there already
-    if kind == "shared":
-        pool = bp.Pool.create(64, 64, name=f"no-memory-{os.getpid()}")
-    else:
-        pool = bp.Pool(64, 64, debug=kind == "debug")
-    return pool, pool.allocate(blocks=7)
-
-
-def state(pool):
-    """Return what must be the same afterwards; audits the pool."""
-    if isinstance(pool, bp.IndexPool):
-        return pool.check(), len(pool)
-    stats = pool.stats()
-    return pool.check().runs, stats.allocated, stats.tickets
-
-
-def main(kind, name):
-    """Run one operation until none of its allocations is left to fail."""
+    memory.restore = _testcapi.remove_mem_hooks
+    memory.fail = lambda: _testcapi.set_nomemory(turn, turn + 1)
     operation = OPERATIONS[kind][name]
     gc.disable()
     pool, kept = make(kind)
     for _ in range(5):
         operation(pool)
     memory.restore()
-    settle = partial(pool.recover, tickets_older_than=0) if name == "share" else dict
-    settle()
     before = state(pool)
-    failures = quiet = memory.turn = 0
+    failures = quiet = turn = 0
     while quiet < QUIET:
         memory.fail()
         try:
@@ -315,12 +44,34 @@ def main(kind, name):
             quiet = 0
         finally:
             memory.restore()
-        settle()  # of tickets that are there for somebody else
-        assert state(pool) == before, f"allocation {memory.turn}: {state(pool)}, before {before}"
-        memory.turn += 1
+        assert state(pool) == before, f"allocation {turn}: {state(pool)}, before {before}"
+        turn += 1
     del kept
-    print(failures)
+    return failures
+
+
+def ends_well(kind, name):
+    """Try one operation in a process of its own; say whether that ended well."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            print(f"{kind}, {name}: {sweep(kind, name)} failures", flush=True)
+            status = 0
+        except BaseException:  # noqa: BLE001 - the process ends here
+            traceback.print_exc()
+        os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        print(f"{kind}, {name}: exit status {status}", flush=True)
+    return status == 0
+
+
+def main(kind, *names):
+    """Try the operations of a kind of pool, all if none is named."""
+    faulthandler.enable()
+    return sum(not ends_well(kind, name) for name in names or OPERATIONS[kind]) > 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,235 @@
+"""Handles, tickets and pickles with any number of wrong fields: a typed error or the very run, never a crash.
+
+    python tests/stress/hostile_messages.py [--messages 40000] [--seed 1]
+
+Each message begins as one that is good, of a block, an array, a buffer or a pool. Then fields of it are replaced, its
+text or its pickle is changed somewhere, or nothing is. Whatever is received is read from end to end. Again and again
+the pools are audited; in the end every byte of theirs must be what it was, and nothing allocated that was not.
+
+Exit status 0: so it was. The seed repeats the messages.
+"""
+
+import argparse
+import collections
+import faulthandler
+import gc
+import io
+import os
+import pickle
+import random
+import sys
+import warnings
+from multiprocessing.reduction import ForkingPickler
+
+import numpy as np
+
+import blockpool as bp
+import blockpool.multiprocessing as carrier
+from blockpool import _core, _receive
+
+TYPED = (bp.BlockPoolError, ValueError, TypeError, MemoryError)
+# What pickle itself and NumPy raise when the pickle is broken before anything of ours is called.
+OF_PICKLE = (pickle.UnpicklingError, EOFError, AttributeError, KeyError, IndexError, OverflowError)
+OF_PICKLE += (ImportError, SyntaxError, RuntimeError)
+REFERENCE = ("pool_id", "index", "generation", "process", "name")
+FIELDS = {
+    _receive.block: (*REFERENCE, "nbytes", "readonly"),
+    carrier.receive_array: (
+        *("threshold", "all_readonly", *REFERENCE),
+        *("offset", "shape", "strides", "dtype", "readonly"),
+    ),
+    _core._receive_buffer: (
+        *("threshold", "all_readonly", *REFERENCE),
+        *("offset", "nbytes", "readonly"),
+    ),
+}
+EDGES = [0, 1, 2, 7, 8, 16, 63, 64, 65, 255, 2**24, 2**31, 2**32, 2**40, 2**62, 2**63, 2**64]
+DTYPES = ["f8", "O", "V0", "S0", "f4", "V5", "T", [("a", "O")], "f8,f8", (("f8", (3,)))]
+OURS = {
+    ("blockpool._receive", "block"),
+    ("blockpool.multiprocessing", "receive_array"),
+    ("blockpool.multiprocessing", "receive_parcel"),
+    ("blockpool._core", "_attach_pickled"),
+    ("blockpool._core", "Pool"),
+    ("blockpool._handles", "Handle.parse"),
+    ("numpy", "dtype"),
+}
+
+
+class Careful(pickle.Unpickler):
+    """An unpickler that calls nothing but what our pickles call: a changed one could name anything."""
+
+    def find_class(self, module, name):
+        """Find one of ours."""
+        if (module, name) not in OURS:
+            raise pickle.UnpicklingError(f"{module}.{name}")
+        return super().find_class(module, name)
+
+
+class Hostile:
+    """Makes wrong messages of good blocks."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.pools = [
+            bp.Pool.create(64, 64, name=f"hostile-{os.getpid()}"),
+            bp.Pool.create(4096, 8),
+        ]
+        lengths = [1, 2, 3, 1, 1, 2]
+        self.blocks = [self.pools[0].allocate(blocks=blocks) for blocks in lengths]
+        self.blocks += [self.pools[1].allocate() for _ in range(3)]
+        for number, block in enumerate(self.blocks):
+            block.buf[:] = bytes([number]) * block.nbytes
+        self.allocated = [pool.stats().allocated for pool in self.pools]
+
+    def number(self):
+        """Choose a number, or what is none."""
+        edge = self.random.choice(EDGES)
+        others = [
+            edge,
+            edge - 1,
+            -edge,
+            self.random.randrange(70),
+            True,
+            None,
+            1.5,
+            "3",
+            np.int64(3),
+        ]
+        return self.random.choice(others)
+
+    def sizes(self):
+        """Choose a shape or strides."""
+        length = self.random.choice([0, 1, 1, 2, 2, 3, 5, 64, 65])
+        return tuple(self.random.choice([*EDGES, -1, -8, 1, 1, 3]) for _ in range(length))
+
+    def anything(self):
+        """Choose whatever may stand in a message."""
+        r = self.random
+        ids = [bytes.fromhex(block.handle.pool_id) for block in self.blocks]
+        kinds = [
+            self.number,
+            self.sizes,
+            lambda: r.choice(ids),
+            lambda: r.randbytes(r.choice([0, 15, 16, 17])),
+            lambda: r.choice(["", "x", "../x", "0" * 32, [], {}, (), object(), bp.Pool]),
+            lambda: np.dtype(r.choice(DTYPES[:-1])),
+            lambda: r.choice(DTYPES),
+        ]
+        return r.choice(kinds)()
+
+    def changed(self, text, letters):
+        """Change a few places of a text or of bytes."""
+        parts = list(text)
+        for _ in range(self.random.choice([0, 1, 1, 2, 3, 10])):
+            parts[self.random.randrange(len(parts))] = self.random.choice(letters)
+        return parts
+
+    def by_fields(self, block):
+        """Send parts with some of them replaced."""
+        receive, names = self.random.choice(list(FIELDS.items()))
+        if receive is _receive.block:
+            good = _core._send_block(block)[1]
+        elif receive is carrier.receive_array:
+            array = block.array(block.nbytes, "u1")[: self.random.randrange(1, block.nbytes)]
+            good = _core.send_array(array, False, 1)  # noqa: FBT003 - readonly
+        else:
+            good = _core.send_buffer(block.buf[1:], False, 1)  # noqa: FBT003 - readonly
+        parts = list(good)
+        for _ in range(self.random.choice([0, 1, 1, 1, 2, 5])):
+            at = self.random.randrange(len(parts))
+            kind = names[at]
+            wrong = (
+                self.sizes
+                if kind in {"shape", "strides"} and self.random.random() < 0.5
+                else self.anything
+            )
+            parts[at] = wrong()
+        return receive(*parts)
+
+    def by_text(self, block):
+        """Send text of a handle or ticket, changed."""
+        text = str(block.share() if self.random.random() < 0.5 else block.handle)
+        text = "".join(self.changed(text, "0123456789abcdef:-._xZ\0é"))
+        return bp.redeem(self.random.choice([text, text.encode()]))
+
+    def by_hand(self, block):
+        """Redeem an object of the class that has other parts."""
+        parts = [getattr(block.handle, name) for name in REFERENCE]
+        for _ in range(self.random.choice([1, 1, 2])):
+            parts[self.random.randrange(5)] = self.anything()
+        return bp.redeem(self.random.choice([bp.Handle, bp.Ticket])(*parts))
+
+    def by_pickle(self, block):
+        """Send a pickle, changed."""
+        message = self.random.choice(
+            [
+                block,
+                block.array(8, "u1"),
+                [block, block.array(8, "u1"), pickle.PickleBuffer(block.buf)],
+                block.pool,
+                block.handle,
+            ]
+        )
+        pickled = bytes(self.changed(bytes(ForkingPickler.dumps(message)), range(256)))
+        try:
+            return Careful(io.BytesIO(pickled)).load()
+        except OF_PICKLE as error:
+            raise ValueError(error) from None
+
+    def read(self, got):
+        """Read all that was received."""
+        if isinstance(got, bp.Block):
+            bytes(got.buf)
+        elif isinstance(got, np.ndarray) and got.size < 10**7:
+            got.tobytes()
+        elif isinstance(got, memoryview):
+            bytes(got)
+        elif isinstance(got, list):
+            for each in got:
+                self.read(each)
+
+    def audit(self):
+        """Drop what is in flight: then the pools must be as they were."""
+        carrier.uninstall()
+        gc.collect()
+        for pool, allocated in zip(self.pools, self.allocated, strict=True):
+            pool.recover(tickets_older_than=0)
+            assert pool.check().allocated == allocated, pool.runs()
+        for number, block in enumerate(self.blocks):
+            assert bytes(block.buf) == bytes([number]) * block.nbytes
+
+
+def main():
+    """Send hostile messages, and say what became of them."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--messages", type=int, default=40_000)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    faulthandler.enable()
+    warnings.simplefilter("ignore")  # NumPy's, of odd dtypes
+    hostile = Hostile(options.seed)
+    ways = [hostile.by_fields] * 3 + [hostile.by_text, hostile.by_hand, hostile.by_pickle]
+    carrier.install(hostile.pools[0], threshold=1)
+    outcomes = collections.Counter()
+    for number in range(options.messages):
+        try:
+            got = hostile.random.choice(ways)(hostile.random.choice(hostile.blocks))
+        except TYPED as error:
+            outcomes[type(error).__name__] += 1
+            del error
+        else:
+            outcomes["received"] += 1
+            hostile.read(got)
+            del got
+        if number % 1000 == 999:
+            hostile.audit()
+            carrier.install(hostile.pools[0], threshold=1)
+    hostile.audit()
+    print(f"{outcomes.total()} messages: {dict(outcomes.most_common())}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
