@@ -268,7 +268,7 @@ def make(kind):
         pool = bp.Pool.create(64, 64, name=f"operations-{os.getpid()}")
     else:
         pool = bp.Pool(64, 64, debug=kind == "debug")
-    return pool, pool.allocate(blocks=7)
+    return pool, [pool.allocate(blocks=4), *pool.allocate_many(3)]
 
 
 def state(pool):
