@@ -85,4 +85,8 @@ if(NOT BLOCKPOOL_SANITIZE)
     "int error = os_hold(member->child.description, &member->hold);"
     "int error = 0;"
     "fork, ")
+  plant_crash(child_holds_nothing fork.c
+    "shared_fork(&member->shared, member->slot, child->slot);"
+    ""
+    "fork, ")
 endif()
