@@ -2,7 +2,9 @@
 #include "process.h"
 
 #include <sched.h>
+#include <stdarg.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 
 #include "member.h"
 
@@ -67,6 +69,44 @@ static void make_the_first(void) {
     struct member member;
     CHECK(create_as(&member, NULL, 1, false), ==, MEMBER_OK);
     end(&member);
+}
+
+/* --- what the library asks of the kernel --- */
+
+static void (*before_probe)(void); /* once, before the library learns who has a lock */
+static bool probes_fail;
+static unsigned removed, removed_outside_the_gate;
+
+/* Stands in for the C library's. */
+int fcntl(int file, int command, ...) {
+    va_list rest;
+    va_start(rest, command);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    if (command == F_OFD_GETLK && before_probe) {
+        void (*once)(void) = before_probe;
+        before_probe = NULL;
+        once();
+    }
+    if (command == F_OFD_GETLK && probes_fail) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fcntl, file, command, argument);
+}
+
+/* The same, and looks who has the gate. */
+int unlink(const char *removed_path) {
+    int file = open(removed_path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct flock gate = {.l_type = F_WRLCK, .l_start = ((off_t)1 << 60) + SLOTS_GATE_BYTE, .l_len = 1};
+    if (file >= 0 && syscall(SYS_fcntl, file, F_OFD_GETLK, &gate) == 0) {
+        removed++;
+        removed_outside_the_gate += gate.l_type == F_UNLCK;
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    return (int)syscall(SYS_unlinkat, AT_FDCWD, removed_path, 0);
 }
 
 /* --- sweeping; with a directory of 1 MiB alone --- */
@@ -216,6 +256,57 @@ static void whoever_leaves_last_removes_the_name_beside_sweepers(void) {
         CHECK(exists(name), ==, false);
     }
     end_sweeper(child);
+}
+
+static void a_process_that_may_live_is_not_dead(void) {
+    make_the_first();
+    leave_behind("blockpool.unknown", 1, false);
+    struct member member;
+    probes_fail = true;
+    CHECK(member_sweep(), ==, 0);
+    CHECK(create_as(&member, left_name, 1, false), ==, MEMBER_EXISTS);
+    CHECK(exists(left_name), ==, true);
+    probes_fail = false;
+    CHECK(member_sweep(), ==, 1);
+}
+
+static struct member newcomer;
+static pid_t last;
+
+static void one_comes_and_the_last_one_dies(void) {
+    CHECK(member_attach(&newcomer, left_name, PATIENCE, &failure), ==, MEMBER_OK);
+    kill_and_wait(last);
+}
+
+static void who_came_since_the_first_look_is_seen(void) {
+    snprintf(left_name, sizeof left_name, "blockpool.changing");
+    left_blocks = 1;
+    left_permanent = false;
+    make_the_first();
+    last = start(create_and_stay);
+    await(1);
+    before_probe = one_comes_and_the_last_one_dies; /* after the slots were read */
+    CHECK(member_sweep(), ==, 0);
+    CHECK(before_probe == NULL, ==, true);
+    CHECK(exists(left_name), ==, true);
+    end(&newcomer);
+    CHECK(exists(left_name), ==, false);
+}
+
+static void names_are_removed_under_the_gate(void) {
+    struct member member;
+    make_the_first();
+    removed = removed_outside_the_gate = 0;
+    leave_behind("blockpool.first", 1, false);
+    CHECK(member_sweep(), ==, 1);
+    leave_behind("blockpool.second", 1, false);
+    CHECK(create_as(&member, "blockpool.second", 1, false), ==, MEMBER_OK);
+    CHECK(member_unlink("blockpool.second", member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
+    end(&member);
+    CHECK(create_as(&member, "blockpool.third", 1, false), ==, MEMBER_OK);
+    end(&member);
+    CHECK(removed, ==, 4);
+    CHECK(removed_outside_the_gate, ==, 0);
 }
 
 /* --- names --- */
@@ -368,6 +459,9 @@ int main(void) {
     RUN_ALONE(sweep_removes_leftovers_and_nothing_else);
     RUN_ALONE(no_room_sweeps_before_it_is_told);
     RUN_ALONE(a_survey_tells_what_takes_room);
+    RUN_ALONE(a_process_that_may_live_is_not_dead);
+    RUN_ALONE(who_came_since_the_first_look_is_seen);
+    RUN_ALONE(names_are_removed_under_the_gate);
     RUN(a_look_changes_nothing);
     RUN(whoever_leaves_last_removes_the_name_beside_sweepers);
     RUN(a_gate_that_stays_shut_is_told);
