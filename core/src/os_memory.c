@@ -16,7 +16,7 @@
 /* --- files --- */
 
 static FILE *open_below(const char *root, const char *path) {
-    char whole[2 * PATH_MAX];
+    char whole[3 * PATH_MAX];
     snprintf(whole, sizeof whole, "%s%s", root, path);
     return fopen(whole, "re");
 }
@@ -84,7 +84,7 @@ static void read_stats(const struct cgroup *group, uint64_t stats[STATS]) {
                                         "hierarchical_memory_limit "};
     static const char *const second[] = {"inactive_file ", "active_file ", "slab_reclaimable ",
                                          "hierarchical_memory_limit "};
-    char path[2 * PATH_MAX];
+    char path[2 * PATH_MAX + sizeof "/memory.stat"];
     snprintf(path, sizeof path, "%s/memory.stat", group->directory);
     read_numbers(group->root, path, STATS, group->first_version ? first : second, stats);
 }

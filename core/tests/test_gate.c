@@ -64,15 +64,16 @@ static void waiting_for_a_stopped_holder_ends_and_tells_who_it_is(void) {
 static void *wait_for_the_gate(void *status) {
     struct member_failure own;
     int gate;
-    *(enum member_status *)status = gate_enter(&member, PATIENCE, &gate, &own);
-    if (*(enum member_status *)status == MEMBER_OK) {
+    enum member_status entered = gate_enter(&member, PATIENCE, &gate, &own);
+    if (entered == MEMBER_OK) {
         gate_leave(gate);
     }
+    half_store_seq(status, entered);
     return NULL;
 }
 
 static void a_thread_that_waits_keeps_no_other_pool_and_no_fork_waiting(void) {
-    enum member_status waited = MEMBER_SYSTEM;
+    atomic_half waited = MEMBER_SYSTEM;
     int gate;
     pthread_t thread;
     make(&member);
@@ -86,10 +87,10 @@ static void a_thread_that_waits_keeps_no_other_pool_and_no_fork_waiting(void) {
         CHECK(turn_take_within(PATIENCE / 2), ==, true); /* as a fork does */
         turn_end();
     }
-    CHECK(waited, ==, MEMBER_SYSTEM); /* it has waited all the time */
+    CHECK(half_load_seq(&waited), ==, MEMBER_SYSTEM); /* it has waited all the time */
     kill_and_wait(child);
     CHECK(pthread_join(thread, NULL), ==, 0);
-    CHECK(waited, ==, MEMBER_OK);
+    CHECK(half_load_seq(&waited), ==, MEMBER_OK);
     end(&second);
     end(&member);
 }
