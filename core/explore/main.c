@@ -1,7 +1,7 @@
 /* main.c: explores the real bitmap.c and pool.c.
  *
  * WHAT IS EXPLORED. The sources that ship are compiled with BLOCKPOOL_EXPLORE: then each atomic access (atomic.h) first calls
- * explore_step(), where the search (scheduler.h) may let another logical thread run. The thread's number, yielding,
+ * explore_access(), where the search (scheduler.h) may let another logical thread run. The thread's number, yielding,
  * waiting and waking are played by the search as well (scenarios.c). For every scenario all interleavings of its
  * threads up to a bound are executed, each from the start, and its invariants looked at after each.
  *

@@ -30,6 +30,11 @@ static unsigned succeeded;          /* calls that got what they wanted; each sce
 
 /* --- the kernel's part, played by the search --- */
 
+void explore_access(const volatile void *word) {
+    (void)word;
+    explore_step();
+}
+
 uint32_t os_thread_number(void) { return explore_thread() + 1; }
 
 void os_yield(void) { explore_yield(); }
@@ -588,6 +593,21 @@ static void release_or_wait(unsigned thread) {
     }
 }
 
+static void undo_or_wait(unsigned thread) {
+    if (thread == 0) { /* a run across two words; given back if it was got */
+        uint64_t first = pool_allocate_run(&pool, 4);
+        if (first != BITMAP_NONE) {
+            (void)pool_release(&pool, first, 4);
+        }
+    } else if (thread == 1) {
+        if (bitmap_claim_range(&pool.bitmap, 64, 2)) {
+            own(64, 2);
+        }
+    } else {
+        wait_for(1);
+    }
+}
+
 static void at_rest_nobody_waits(void) {
     at_rest();
     if (half_load_seq(&pool.waiting)) {
@@ -695,6 +715,8 @@ const struct scenario scenarios[] = {
      PAIR(set_up_full, free_or_wait, at_rest_nobody_waits, 5), false},
     {"release_and_wait", "two wait for the blocks that a third releases",
      THREE(set_up_full, release_or_wait, at_rest_nobody_waits, 3), false},
+    {"undo_and_wait", "one waits for a block of a claim across words that is undone in the bitmap",
+     THREE(set_up_border, undo_or_wait, at_rest_nobody_waits, 3), false},
     {"three_ranges", "three ranges that overlap in pairs at a border",
      THREE(set_up_border, three_kinds, at_rest_some_succeeded, EXPLORE_UNBOUNDED), false},
     {"three_singles", "three claim and release; two bits free",

@@ -1,7 +1,7 @@
 /* scheduler.h: runs every interleaving of a few logical threads, up to a bound; knows nothing of bitmaps.
  *
  * A logical thread is a coroutine with a stack of its own; all of them share one real thread. It may be
- * switched away from at each explore_step(), that is, before each atomic access. The search goes
+ * switched away from at each explore_step(), which stands before each atomic access. The search goes
  * depth first: a schedule is the list of its decisions, and the next schedule is run from the start
  * with the longest prefix of that list that leaves something untried.
  */

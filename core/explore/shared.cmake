@@ -1,12 +1,13 @@
-# The exploration of shared.c (shared_witness.h says what must hold), and proof that it finds faults.
+# The exploration of shared pools (shared_witness.h says what runs and what must hold), and proof that it finds faults.
 
 # An exploration of the shared pool's sources in `directory`.
 function(add_shared_exploration target directory)
-  add_executable(${target} shared_scenarios.c shared_witness.c shared_slots.c)
-  foreach(source shared bitmap slots)
-    # each with a name of its own for the step before an access, so that the witness can tell them apart
+  add_executable(${target} shared_scenarios.c shared_witness.c shared_slots.c kernel.c steps.c)
+  foreach(source shared bitmap slots segment member references recovery)
+    # each with a name of its own for what stands before an access, so that steps.c can tell them apart
     add_library(${target}_${source} OBJECT "${directory}/${source}.c")
-    target_compile_definitions(${target}_${source} PRIVATE BLOCKPOOL_EXPLORE explore_step=explore_step_of_${source})
+    target_compile_definitions(${target}_${source} PRIVATE BLOCKPOOL_EXPLORE MEMBER_LOCK_TRIES=1
+                                                           explore_access=explore_access_of_${source})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${source}>)
   endforeach()
   target_link_libraries(${target} PRIVATE explore_search)
@@ -101,6 +102,49 @@ plant_shared(wake_before_bits wait "sleeps for ever" shared.c
 plant_shared(undo_without_wake wait_and_undo "sleeps for ever" shared.c
   "        wake(shared); /* who looked"
   "        /* who looked")
+plant_shared(bitmap_undoes_without_wake wait_undo_fine "sleeps for ever" bitmap.c
+  "        bitmap_release_range(bitmap, first, done);
+        tell_undone(bitmap);"
+  "        bitmap_release_range(bitmap, first, done);")
+plant_shared(audit_heals_without_its_second_look audit_and_wrong "is lost" shared.c
+  "            if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {"
+  "            if (false) {")
+plant_shared(audit_calls_transit_a_fault audit "an audit beside others finds a fault" shared.c
+  "        return alone ? found : IN_TRANSIT;"
+  "        return found;")
+plant_shared(audit_believes_two_moments audit_and_share "an audit beside others finds a fault" shared.c
+  "    return still_lives(shared, head, record) ? SHARED_FAULT_OVERLAP : CHANGES;"
+  "    return SHARED_FAULT_OVERLAP;")
+plant_shared(taken_without_the_local_lock threads_hold "(lost its run|references to its run|cannot drop)" references.c
+  "    enum shared_status status = function(&member->shared, member->slot, run, &set);"
+  "    member_unlock(member);
+    enum shared_status status = function(&member->shared, member->slot, run, &set);"
+  "    member_unlock(member);
+    return status_of(status);
+}
+
+enum member_status member_hold("
+  "    return status_of(status);
+}
+
+enum member_status member_hold(")
+plant_shared(waiter_clears_anothers_bit threads_wait "sleeps for ever" references.c
+  "    if (--member->waiters == 0) {"
+  "    if (--member->waiters < 2) {")
+plant_shared(last_leaver_counts_the_dead leave_last "the name is still there" member.c
+  "slots_used(member->memory, &member->geometry) & ~dead & ~own;"
+  "slots_used(member->memory, &member->geometry) & ~own;
+    (void)dead;")
+plant_shared(attach_does_not_compare_the_name attach_and_replace "whose name is another's" member.c
+  "if (named && !os_shm_names(member->name, &member->file.identity)) {"
+  "if (named && false) {")
+plant_shared(slots_freed_before_recovery recoverers_die "(lost|free|twice)" recovery.c
+  "        shared_recover(&member->shared, dead | LEDGER_MARK);"
+  "        slots_free(member->memory, &member->geometry, (unsigned)__builtin_ctzll(dead));
+        shared_recover(&member->shared, dead | LEDGER_MARK);")
+plant_shared(mark_kept_by_a_new_ticket tickets_overtaken "a ticket of the run at 0 is gone" ledger.h
+  "    return ((word & ~LEDGER_MARK) | ledger_slot_bit(slot)) + n * LEDGER_TICKET;"
+  "    return word + n * LEDGER_TICKET;")
 plant_shared(new_ticket_dropped new_ticket "a ticket of the run at 0 is gone" shared.c
   "            uint64_t after = marked ? ledger_drop_tickets(word) : ledger_mark(word);"
   "            marked = true;

@@ -271,6 +271,19 @@ static void new_ticket_meanwhile(unsigned thread) {
     }
 }
 
+/* As many tickets as before, but not the same: one is redeemed, a new one made, while old ones are dropped. */
+static void redeem_and_share_meanwhile(unsigned thread) {
+    if (thread == 0) {
+        if (process_redeem(name, true)) {
+            process_drop(&name);
+        }
+        process_share(&name, 1);
+        process_drop(&name);
+    } else {
+        process_drop_tickets(5);
+    }
+}
+
 /* --- fork --- */
 
 static void set_up_fork(void) {
@@ -498,8 +511,9 @@ static void attach_after_death(unsigned thread) {
         allocate_and_drop(2);
     } else {
         (void)explore_join(0);
-        process_attach();
-        allocate_and_drop(thread);
+        if (process_attach()) {
+            allocate_and_drop(thread);
+        }
     }
 }
 
@@ -575,6 +589,245 @@ static void the_waiter_got_it(void) {
     }
 }
 
+/* --- waiting, with every access of bitmap.c: one scenario for each way in which room comes --- */
+
+static void set_up_fine(unsigned holders, unsigned tickets) {
+    no_mail();
+    witness_begin(2, 0, FINE);
+    name = witness_place(0, 2, holders, tickets);
+}
+
+static void set_up_fine_held(void) { set_up_fine(1u << 0, 0); }
+static void set_up_fine_ticket(void) { set_up_fine(0, 1); }
+
+static void wait_and_drop(uint64_t n) {
+    struct shared_run run;
+    process_wait(n, &run);
+    process_drop(&run);
+}
+
+static void free_or_wait(unsigned thread) {
+    if (thread == 1) {
+        wait_and_drop(1);
+    } else if (!process_drop_last(&name)) {
+        explore_fail("the only reference is not the last");
+    }
+}
+
+static void drop_run_or_wait(unsigned thread) {
+    if (thread == 1) {
+        wait_and_drop(2);
+    } else {
+        process_drop(&name);
+    }
+}
+
+static void redeem_or_wait(unsigned thread) {
+    if (thread == 1) {
+        wait_and_drop(1);
+    } else if (process_redeem(name, true)) {
+        process_drop_all();
+    }
+}
+
+static void drop_tickets_or_wait(unsigned thread) {
+    if (thread == 1) {
+        wait_and_drop(2);
+    } else {
+        process_drop_tickets(0);
+    }
+}
+
+static void leave_or_wait(unsigned thread) {
+    if (thread == 1) {
+        wait_and_drop(2);
+    } else {
+        process_leave();
+    }
+}
+
+static void audit_or_wait(unsigned thread) {
+    if (thread == 1) {
+        wait_and_drop(1);
+    } else if (thread == 0) {
+        process_drop(&name);
+    } else {
+        process_check();
+    }
+}
+
+/* A run across two words: its claim is undone inside the bitmap, when another has half of it. */
+static void set_up_across(void) {
+    witness_begin(66, 0, FINE);
+    (void)witness_place(0, 62, 1u << RESIDENT, 0);
+}
+
+static void across_or_wait(unsigned thread) {
+    struct shared_run run;
+    if (thread == 0) {
+        allocate_and_drop(4);
+    } else if (thread == 1) {
+        (void)process_allocate(2, &run);
+    } else {
+        wait_and_drop(1);
+    }
+}
+
+/* --- an audit beside others --- */
+
+static void allocate_or_check(unsigned thread) {
+    if (thread == 0) {
+        process_check();
+    } else {
+        allocate_and_drop(thread + 1);
+    }
+}
+
+/* The audit sets the bit of a block that is dropped meanwhile. */
+static void drop_wrong_or_check(unsigned thread) {
+    if (thread == 0) {
+        process_check();
+    } else if (thread == 2) {
+        process_drop(&name);
+    } else {
+        allocate_and_drop(1);
+    }
+}
+
+static void share_or_check(unsigned thread) {
+    if (thread == 0) {
+        process_check();
+    } else if (thread == 1) {
+        process_share(&name, 1);
+        process_drop(&name);
+        allocate_and_drop(1);
+    } else if (process_redeem(name, false)) {
+        process_drop_all();
+    }
+}
+
+static void set_up_shared_by_one(void) {
+    witness_begin(3, 0, COARSE);
+    name = witness_place(0, 2, 1u << 1, 0);
+}
+
+static void die_or_check(unsigned thread) {
+    if (thread == 0) {
+        allocate_and_drop(2);
+    } else if (thread == 1) {
+        process_check();
+    } else {
+        (void)explore_join(0);
+        process_check();
+        allocate_and_drop(3);
+    }
+}
+
+/* --- several threads of one process --- */
+
+static void set_up_threads(unsigned tickets) {
+    no_mail();
+    witness_begin(2, 1u << 1, COARSE);
+    witness_same_process(1, 0);
+    name = witness_place(0, 1, 1u << 0, tickets);
+}
+
+static void set_up_threads_and_name(void) { set_up_threads(0); }
+static void set_up_threads_and_tickets(void) { set_up_threads(2); }
+
+/* One thread drops what the other takes hold of; a third process would reuse the block. */
+static void drop_or_hold(unsigned thread) {
+    if (thread == 0) {
+        process_drop(&name);
+    } else if (thread == 1) {
+        if (process_hold(name)) {
+            process_drop(&name);
+        }
+    } else {
+        allocate_and_drop(2);
+    }
+}
+
+static void drop_or_redeem(unsigned thread) {
+    if (thread == 0) {
+        process_drop(&name);
+    }
+    if (thread != 2 && process_redeem(name, true)) {
+        process_drop(&name);
+    }
+}
+
+static void free_or_hold(unsigned thread) {
+    if (thread == 0) {
+        if (!process_drop_last(&name)) {
+            process_drop(&name);
+        }
+    } else if (process_hold(name)) {
+        process_drop(&name);
+    }
+}
+
+/* Two threads wait in one process, another frees a block at a time. */
+static void set_up_threads_that_wait(void) {
+    witness_begin(2, 1u << 1, COARSE);
+    witness_same_process(1, 0);
+    name = witness_place(0, 2, 1u << 2, 0);
+}
+
+static void drop_or_both_wait(unsigned thread) {
+    if (thread == 2) {
+        process_drop(&name);
+    } else {
+        wait_and_drop(2 - thread);
+    }
+}
+
+/* --- coming and going --- */
+
+static void set_up_to_leave(void) {
+    witness_begin(3, 0, COARSE);
+    name = witness_place(0, 2, 1u << 0 | 1u << 1, 1);
+}
+
+static void leave_or_redeem(unsigned thread) {
+    if (thread == 2) {
+        if (process_redeem(name, true)) {
+            process_drop_all();
+        }
+        allocate_and_drop(3);
+    } else {
+        process_leave();
+    }
+}
+
+/* The last process to leave removes the name, the dead not counted. */
+static void set_up_two_without_resident(void) { witness_begin(2, 1u << 2 | 1u << RESIDENT, COARSE); }
+
+static void leave_last(unsigned thread) {
+    if (thread == 0) {
+        allocate_and_drop(2);
+    } else {
+        bool dead = explore_join(0);
+        process_leave();
+        if (dead != (kernel_named == KERNEL_FILES)) {
+            explore_fail("the last one left, and the name is %s", dead ? "still there" : "gone before");
+        }
+    }
+}
+
+static void nothing_more(void) {}
+
+/* The name goes to another pool while somebody attaches by it. */
+static void set_up_to_replace(void) { witness_begin(2, 1u << 0, COARSE); }
+
+static void attach_or_replace(unsigned thread) {
+    if (thread == 1) {
+        process_replace();
+    } else if (process_attach()) {
+        allocate_and_drop(1);
+    }
+}
+
 #define LIVING(threads_, set_up_, body_, check_, bound_)                                                               \
     {.threads = threads_, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_, .stopped = stopped}
 #define DYING(stops_, threads_, set_up_, body_, check_, bound_)                                                        \
@@ -629,6 +882,8 @@ const struct scenario scenarios[] = {
      LIVING(3, set_up_old_ticket, drop_tickets_meanwhile, at_rest, 4), false},
     {"new_ticket", "a new ticket is made while old ones are dropped",
      LIVING(2, set_up_old_ticket, new_ticket_meanwhile, at_rest, EXPLORE_UNBOUNDED), false},
+    {"tickets_overtaken", "the last ticket is redeemed and a new one made while old ones are dropped",
+     LIVING(2, set_up_old_ticket, redeem_and_share_meanwhile, at_rest, 5), false},
     {"fork", "a parent of two runs forks; all drop, and a third one drops its share",
      LIVING(3, set_up_fork, fork_and_drop, at_rest, 4), false},
     {"wait", "two wait for the blocks that one drops", LIVING(3, set_up_full, drop_or_wait, at_rest, 4), false},
@@ -636,6 +891,40 @@ const struct scenario scenarios[] = {
      LIVING(2, set_up_full, drop_or_wait_for_run, at_rest, 6), false},
     {"wait_and_undo", "one waits for a block that another claims and gives back",
      LIVING(2, set_up_wrong_and_one_free, undo_or_wait, at_rest, 6), false},
+    {"wait_free_fine", "one waits for the run that another frees; bitmap.c step by step",
+     LIVING(2, set_up_fine_held, free_or_wait, at_rest, 3), false},
+    {"wait_drop_fine", "the same, for the whole run, which another drops",
+     LIVING(2, set_up_fine_held, drop_run_or_wait, at_rest, 3), false},
+    {"wait_redeem_fine", "the same, which another redeems and drops",
+     LIVING(2, set_up_fine_ticket, redeem_or_wait, at_rest, 3), false},
+    {"wait_tickets_fine", "the same, of which another drops the tickets",
+     LIVING(2, set_up_fine_ticket, drop_tickets_or_wait, at_rest, 3), false},
+    {"wait_leave_fine", "the same, whose holder leaves", LIVING(2, set_up_fine_held, leave_or_wait, at_rest, 3), false},
+    {"wait_audit_fine", "the same, dropped beside an audit", LIVING(3, set_up_fine_held, audit_or_wait, at_rest, 2),
+     false},
+    {"wait_undo_fine", "one waits for a block of a claim across words that is undone in the bitmap",
+     LIVING(3, set_up_across, across_or_wait, at_rest, 2), false},
+    {"audit", "an audit beside two who allocate and drop",
+     LIVING(3, set_up_three_blocks, allocate_or_check, at_rest, 3), false},
+    {"audit_and_wrong", "the same, and a wrong bit whose block is dropped",
+     LIVING(3, set_up_wrong_beside, drop_wrong_or_check, at_rest, 3), false},
+    {"audit_and_share", "the same beside sharing and redeeming",
+     LIVING(3, set_up_shared_by_one, share_or_check, at_rest, 3), false},
+    {"audit_and_die", "a death beside two audits", DYING(1, 3, set_up_three_blocks, die_or_check, at_rest, 2), false},
+    {"threads_hold", "two threads of a process: one drops, one takes hold; another process reuses",
+     LIVING(3, set_up_threads_and_name, drop_or_hold, at_rest, 3), false},
+    {"threads_redeem", "the same, and each redeems a ticket",
+     LIVING(2, set_up_threads_and_tickets, drop_or_redeem, at_rest, 4), false},
+    {"threads_free", "the same: one frees, one takes hold",
+     LIVING(2, set_up_threads_and_name, free_or_hold, at_rest, 5), false},
+    {"threads_wait", "two threads of a process wait for what another process drops",
+     LIVING(3, set_up_threads_that_wait, drop_or_both_wait, at_rest, 3), false},
+    {"leave", "two who hold a run leave, a third redeems a ticket of it",
+     LIVING(3, set_up_to_leave, leave_or_redeem, at_rest, 3), false},
+    {"leave_last", "one dies or not, the other leaves: the name goes with the last living one",
+     DYING(1, 2, set_up_two_without_resident, leave_last, nothing_more, 4), false},
+    {"attach_and_replace", "one attaches by the name while another pool gets it",
+     LIVING(2, set_up_to_replace, attach_or_replace, at_rest, EXPLORE_UNBOUNDED), false},
     {"die_allocating", "a death in allocating or dropping a run, and recovery",
      DYING(1, 2, set_up_three_blocks, die_allocating, at_rest, EXPLORE_UNBOUNDED), false},
     {"die_among_others", "the same, and a third allocates meanwhile",
@@ -660,7 +949,7 @@ const struct scenario scenarios[] = {
      DYING(1, 3, set_up_only_ticket, die_dropping_tickets, at_rest, 3), false},
     {"die_forking", "a death in a fork, before or after", DYING(1, 3, set_up_fork, die_forking, at_rest, 3), false},
     {"attach_after_death", "two newcomers recover, and take the dead one's slot",
-     DYING(2, 3, set_up_newcomers, attach_after_death, at_rest, 2), false},
+     DYING(2, 3, set_up_newcomers, attach_after_death, at_rest, 1), false},
     {"die_or_wait", "a death with the run that a third waits for",
      DYING(1, 3, set_up_full_and_mail, die_or_wait, the_waiter_got_it, 3), false},
     {"attach_and_probe", "two take slots while they and a third look for the dead, all without the gate",

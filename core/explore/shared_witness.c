@@ -1,92 +1,143 @@
 /* shared_witness.c: see shared_witness.h. */
 #include "shared_witness.h"
 
+#include <stddef.h>
 #include <string.h>
+
+#include "member_parts.h"
 
 #define MOST_ENTRIES 64u
 #define NOBODY PROCESSES
-#define SLOTS 48u
+#define PATIENCE 1.0
 
 enum intent { NOTHING, SHARING, REDEEMING };
 
 struct entry {
     struct shared_run run;
-    unsigned holders;         /* processes */
-    unsigned fewest, most;    /* tickets in flight */
-    uint32_t shared, sharing; /* when its last ticket was made, or begun */
+    unsigned references[PROCESSES];
+    unsigned leaving[PROCESSES]; /* of these, being dropped */
+    unsigned fewest, most;       /* tickets in flight */
+    uint32_t shared, sharing;    /* when its last ticket was made, or begun */
     bool freed;
 };
 
 static struct entry book[MOST_ENTRIES];
 static unsigned entries;
 static struct process {
-    struct shared view;
-    unsigned slot;      /* SLOTS without one */
-    bool unborn;        /* its slot belongs to its parent */
+    struct member member;
+    bool unborn; /* its slot belongs to its parent: */
+    unsigned parent;
     bool settled;       /* dead, and the book knows it */
+    bool attaches;      /* by the name */
     enum intent intent; /* what it is about to do, if it is stopped in a call */
     struct entry *entry;
     unsigned amount;
+    unsigned turn, turns; /* the thread that has the turn, one up, and how often */
 } processes[PROCESSES];
-static unsigned user[SLOTS]; /* the process that has the slot, or NOBODY */
-static unsigned gate;        /* the process that holds it, or NOBODY */
-static uint64_t newest[WITNESS_BLOCKS];
-static uint32_t now;
-static _Alignas(64) unsigned char bitmap_memory[1024];
-static atomic_word ledger[WITNESS_BLOCKS];
-static struct shared_record records[WITNESS_BLOCKS];
-static struct shared_waiting waiting;
-static char birth; /* where unborn children sleep */
-static enum grain grain;
-static bool in_bitmap; /* the access before was one of bitmap.c too */
+static unsigned gate[KERNEL_FILES]; /* the process that holds it, or NOBODY */
+static uint64_t newest[KERNEL_MOST_BLOCKS];
+static struct segment_geometry geometry;
+static struct shared judges; /* a view of nobody's */
+static char birth;           /* where unborn children sleep */
 unsigned succeeded;
 
-/* --- the accesses of shared.c and bitmap.c (shared.cmake renames their explore_step to these) --- */
+static struct process *me(void) { return &processes[kernel_process()]; }
+static struct member *member(void) { return &me()->member; }
+static struct member *resident(void) { return &processes[RESIDENT].member; }
+static struct shared *view(void) { return &judges; }
 
-void explore_step_of_shared(void);
-void explore_step_of_bitmap(void);
+/* --- gate.c and descriptor.c, played --- */
 
-void explore_step_of_shared(void) {
-    in_bitmap = false;
-    explore_step();
-}
-
-void explore_step_of_bitmap(void) {
-    if (grain == FINE || !in_bitmap) {
-        explore_step();
+void turn_take(void) {
+    struct process *process = me();
+    unsigned thread = explore_thread() + 1;
+    while (process->turn && process->turn != thread) {
+        explore_sleep(&process->turn);
     }
-    in_bitmap = true;
+    process->turn = thread;
+    process->turns++;
 }
 
-/* --- the kernel's part, played by the search --- */
+bool turn_take_within(double seconds) {
+    (void)seconds;
+    turn_take();
+    return true;
+}
 
-uint32_t os_thread_number(void) { return explore_thread() + 1; }
-
-void os_yield(void) { explore_yield(); }
-
-void os_wait_shared(atomic_half *word, uint32_t expected, double seconds) {
-    (void)seconds; /* never over: who is not woken sleeps for ever, and the search says so */
-    explore_step();
-    if (*word == expected) {
-        explore_sleep(word);
+void turn_end(void) {
+    struct process *process = me();
+    if (--process->turns == 0) {
+        process->turn = 0;
+        explore_wake(&process->turn);
     }
 }
 
-void os_wake_all_shared(atomic_half *word) {
+void turn_begin_in_child(void) { me()->turn = me()->turns = 0; }
+
+static unsigned file_of(const struct member *of) { return (unsigned)of->file.identity.inode; }
+
+enum member_status gate_enter(struct member *of, double seconds, int *entered, struct member_failure *failure) {
+    unsigned file = file_of(of);
+    (void)failure;
     explore_step();
-    explore_wake(word);
+    for (;;) {
+        turn_take();
+        if (gate[file] == NOBODY || kernel_is_dead(gate[file])) {
+            break;
+        }
+        turn_end();
+        if (seconds <= 0) {
+            return MEMBER_BUSY;
+        }
+        explore_sleep(&gate);
+    }
+    gate[file] = kernel_process();
+    *entered = (int)file;
+    return MEMBER_OK;
 }
+
+/* Whoever comes or goes has done so when it leaves the gate. */
+void gate_leave(int entered) {
+    explore_step();
+    if (me()->attaches && member()->slot != SLOTS_NONE && (unsigned)entered != kernel_named) {
+        explore_fail("process %u attached a pool whose name is another's by now", kernel_process());
+    }
+    gate[entered] = NOBODY;
+    explore_wake(&gate);
+    turn_end();
+}
+
+enum member_status descriptor_keep(struct member *of, int number, struct member_failure *failure) {
+    return number < 0 ? member_refused(number, failure) : (enum member_status)os_keep(number, &of->file);
+}
+
+enum member_status descriptor_ready(struct member *of, struct member_failure *failure) {
+    (void)of;
+    (void)failure;
+    return MEMBER_OK;
+}
+
+void descriptor_close(struct member *of) {
+    if (of->file.number >= 0) {
+        os_close_kept(&of->file);
+    }
+}
+
+/* --- sweep.c, which nobody calls: no scenario creates a pool --- */
+
+enum member_status member_remove_leftover(const char *name, double gate_seconds, struct member_failure *failure) {
+    (void)failure;
+    explore_fail("%s is not to be removed (%g)", name, gate_seconds);
+    return MEMBER_SYSTEM;
+}
+
+unsigned member_sweep(void) { return 0; }
 
 /* --- the book --- */
 
-static struct process *me(void) { return &processes[explore_thread()]; }
+static uint64_t word_at(uint64_t index) { return view()->ledger[index]; }
 
-struct shared *process_view(void) { return &me()->view; }
-
-static bool is_dead(unsigned process) {
-    unsigned step;
-    return process < EXPLORE_THREADS && explore_stopped(process, &step);
-}
+static struct ledger_record record_at(uint64_t index) { return ledger_record_unpack(view()->records[index].run); }
 
 static struct entry *find(const struct shared_run *run) {
     for (unsigned e = 0; e < entries; e++) {
@@ -97,11 +148,11 @@ static struct entry *find(const struct shared_run *run) {
     return NULL;
 }
 
-/* Who still counts. */
+/* Which processes hold it: a dead one holds nothing, nor does one that is dropping its last reference. */
 static unsigned holders_of(const struct entry *entry) {
-    unsigned holders = entry->holders;
-    for (unsigned p = 0; p < EXPLORE_THREADS; p++) {
-        holders &= ~((unsigned)processes[p].settled << p);
+    unsigned holders = 0;
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        holders |= (unsigned)(!processes[p].settled && entry->references[p] > entry->leaving[p]) << p;
     }
     return holders;
 }
@@ -112,39 +163,40 @@ static bool overlap(const struct shared_run *a, const struct shared_run *b) {
     return a->index < b->index + b->blocks && b->index < a->index + a->blocks;
 }
 
-static struct entry *enter(const struct shared_run *run, unsigned holders) {
+static struct entry *enter(const struct shared_run *run, unsigned process) {
     struct entry *entry = find(run);
-    if (run->blocks < 1 || run->index >= processes[0].view.blocks ||
-        run->blocks > processes[0].view.blocks - run->index) {
+    if (run->blocks < 1 || run->index >= view()->blocks || run->blocks > view()->blocks - run->index) {
         explore_fail("a run of %u at %u is no run", (unsigned)run->blocks, (unsigned)run->index);
     }
     for (unsigned e = 0; e < entries; e++) {
         if (&book[e] != entry && is_kept(&book[e]) && overlap(run, &book[e].run)) {
             explore_fail("twice owned: the run of %u at %u of process %u and that of %u at %u", (unsigned)run->blocks,
-                         (unsigned)run->index, explore_thread(), (unsigned)book[e].run.blocks,
-                         (unsigned)book[e].run.index);
+                         (unsigned)run->index, process, (unsigned)book[e].run.blocks, (unsigned)book[e].run.index);
         }
     }
     if (!entry) {
+        if (entries == MOST_ENTRIES) {
+            explore_fail("the book is full");
+        }
         entry = &book[entries++];
         *entry = (struct entry){.run = *run};
     }
-    entry->holders |= holders;
+    entry->references[process]++;
     return entry;
 }
 
 /* The holder must have its run: word, record, tails. */
 static void must_hold(const struct shared_run *run, unsigned process) {
     unsigned at = (unsigned)run->index;
-    if (!ledger_is_held(ledger[at], processes[process].slot)) {
-        explore_fail("process %u lost its run at %u: the word is %llx", process, at, (unsigned long long)ledger[at]);
+    if (!ledger_is_held(word_at(at), processes[process].member.slot)) {
+        explore_fail("process %u lost its run at %u: the word is %llx", process, at, (unsigned long long)word_at(at));
     }
-    struct ledger_record record = ledger_record_unpack(records[at].run);
+    struct ledger_record record = record_at(at);
     if (record.generation != run->generation || record.length != run->blocks) {
         explore_fail("process %u lost the record of its run at %u", process, at);
     }
     for (uint64_t d = 1; d < run->blocks; d++) {
-        if (ledger[at + d] != ledger_tail(d)) {
+        if (word_at(at + d) != ledger_tail(d)) {
             explore_fail("process %u lost tail %u of its run at %u", process, (unsigned)d, at);
         }
     }
@@ -157,7 +209,7 @@ static void intend(enum intent intent, struct entry *entry, unsigned amount) {
     process->amount = amount;
 }
 
-/* The process is dead and is being recovered: it holds nothing any more, and what it was about to do may have happened. */
+/* The process is dead: it holds nothing any more, and what it was about to do may have happened. */
 static void settle(unsigned process) {
     struct process *dead = &processes[process];
     if (!dead->settled) {
@@ -170,329 +222,444 @@ static void settle(unsigned process) {
     }
 }
 
+void witness_stopped(void) {
+    settle(kernel_process());
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        if (processes[p].unborn && kernel_is_dead(processes[p].parent)) {
+            settle(p);
+        }
+    }
+    kernel_stopped();
+    explore_wake(&gate);
+    explore_wake(&birth);
+}
+
 /* --- before a schedule --- */
 
-void witness_begin(uint64_t blocks, unsigned absent, enum grain cut) {
-    memset(bitmap_memory, 0, sizeof bitmap_memory);
-    memset(processes, 0, sizeof processes);
-    memset(newest, 0, sizeof newest);
-    for (unsigned b = 0; b < blocks; b++) {
-        ledger[b] = 0;
-        records[b].run = records[b].details = 0;
+/* An empty segment in each file. */
+static void make_segments(uint64_t blocks) {
+    geometry = (struct segment_geometry){0};
+    if (!segment_plan(&geometry, 8, blocks)) {
+        explore_fail("set-up: no such segment");
     }
-    waiting.slots = 0;
-    waiting.sequence = 0;
-    entries = succeeded = 0;
-    gate = NOBODY;
-    now = 0;
-    grain = cut;
-    in_bitmap = false;
-    for (unsigned s = 0; s < SLOTS; s++) {
-        user[s] = NOBODY;
-    }
-    struct bitmap fresh;
-    struct shared_parts parts = {bitmap_memory, ledger, records, &waiting};
-    bitmap_view(&fresh, bitmap_memory, blocks, true);
-    for (unsigned p = 0; p < PROCESSES; p++) {
-        shared_view(&processes[p].view, &parts, blocks, 8);
-        processes[p].slot = absent >> p & 1 ? SLOTS : p;
-        if (processes[p].slot != SLOTS) {
-            user[p] = p;
-        }
+    for (unsigned f = 0; f < KERNEL_FILES; f++) {
+        memset(kernel_memory(f), 0, KERNEL_FILE_BYTES);
+        segment_make(kernel_memory(f), &geometry);
     }
 }
 
+static void join(struct member *joining) {
+    int error;
+    void *page;
+    member_reset(joining);
+    joining->geometry = geometry;
+    joining->memory = kernel_memory(0);
+    segment_view(&joining->shared, joining->memory, &geometry);
+    (void)os_keep(-1, &joining->file);
+    (void)os_wiped_on_fork(&page);
+    joining->alive = page;
+    (void)os_map_private(geometry.blocks * sizeof *joining->extra, false, &page);
+    joining->extra = page;
+    joining->slot = slots_take(&joining->file, joining->memory, &geometry, &joining->hold, NULL, &error);
+    joining->place = segment_slot(joining->memory, &geometry, joining->slot);
+    memcpy(joining->name, KERNEL_NAME, sizeof KERNEL_NAME);
+    store_relaxed(joining->alive, 1);
+}
+
+#define SLOT_BYTES (8 * sizeof(struct segment_slot)) /* of those that are ever used */
+
+/* What every schedule of a scenario begins with. */
+static struct {
+    uint64_t blocks;
+    unsigned absent;
+    struct process processes[PROCESSES];
+    unsigned char slots[SLOT_BYTES];
+} start;
+
+static void make_start(uint64_t blocks, unsigned absent) {
+    start.blocks = blocks;
+    start.absent = absent;
+    make_segments(blocks);
+    segment_view(&judges, kernel_memory(0), &geometry);
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        processes[p] = (struct process){.intent = NOTHING};
+        kernel_act_as(p);
+        join(&processes[p].member);
+    }
+    for (unsigned p = 0; p < PROCESSES; p++) { /* after all have joined: so that each slot is the process's number */
+        if (absent >> p & 1) {
+            os_release_hold(processes[p].member.hold);
+            slots_free(kernel_memory(0), &geometry, p);
+            member_reset(&processes[p].member);
+        }
+    }
+    kernel_save();
+    memcpy(start.processes, processes, sizeof processes);
+    memcpy(start.slots, kernel_memory(0) + geometry.slots_at, sizeof start.slots);
+}
+
+void witness_begin(uint64_t blocks, unsigned absent, enum grain grain) {
+    struct segment_header *header = (void *)kernel_memory(0);
+    kernel_set_up(false);
+    steps_set_up(grain, COARSE);
+    steps_private(0, processes, sizeof processes);
+    if (blocks != start.blocks || absent != start.absent) {
+        make_start(blocks, absent);
+    } else {
+        kernel_restore();
+        memcpy(processes, start.processes, sizeof processes);
+        memcpy(kernel_memory(0) + geometry.slots_at, start.slots, sizeof start.slots);
+        memset(kernel_memory(1) + geometry.slots_at, 0, sizeof start.slots);
+        memset(kernel_memory(0) + geometry.ledger_at, 0, geometry.bitmap_at - geometry.ledger_at);
+    }
+    struct bitmap fresh;
+    bitmap_view(&fresh, kernel_memory(0) + geometry.bitmap_at, blocks, true);
+    header->waiting.slots = 0;
+    header->waiting.sequence = 0;
+    memset(newest, 0, sizeof newest);
+    entries = succeeded = 0;
+    for (unsigned f = 0; f < KERNEL_FILES; f++) {
+        gate[f] = NOBODY;
+    }
+}
+
+void witness_same_process(unsigned thread, unsigned process) { kernel_thread_is(thread, process); }
+
 struct shared_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsigned tickets) {
     struct shared_run run = {head, n, 2};
-    if (!bitmap_claim_range(&processes[0].view.bitmap, head, n)) {
+    if (!bitmap_claim_range(&view()->bitmap, head, n)) {
         explore_fail("set-up: a bit is taken");
     }
     for (uint64_t d = 1; d < n; d++) {
-        ledger[head + d] = ledger_tail(d);
+        view()->ledger[head + d] = ledger_tail(d);
     }
-    ledger[head] = ledger_make(LEDGER_IS_LIVE, holders, tickets);
-    records[head].run = ledger_record_pack((struct ledger_record){run.generation, n});
+    view()->ledger[head] = ledger_make(LEDGER_IS_LIVE, holders, tickets);
+    view()->records[head].run = ledger_record_pack((struct ledger_record){run.generation, n});
     newest[head] = run.generation;
-    struct entry *entry = enter(&run, holders);
-    entry->fewest = entry->most = tickets;
+    struct entry *entry = &book[entries++];
+    *entry = (struct entry){.run = run, .fewest = tickets, .most = tickets};
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        entry->references[p] = holders >> p & 1;
+    }
     return run;
 }
 
 struct shared_run witness_stale(uint64_t head) {
     if (newest[head] == 0) {
         newest[head] = 1;
-        records[head].run = ledger_record_pack((struct ledger_record){1, 1});
+        view()->records[head].run = ledger_record_pack((struct ledger_record){1, 1});
     }
     return (struct shared_run){head, 1, 1};
 }
 
-void witness_clear_bit(uint64_t block) { (void)bitmap_release(&processes[0].view.bitmap, block); }
+void witness_clear_bit(uint64_t block) { (void)bitmap_release(&view()->bitmap, block); }
 
-void witness_time(uint32_t time) { now = time; }
+void witness_time(uint32_t time) { kernel_time = time; }
 
 /* --- what processes do --- */
 
+static void failed(const char *what, enum member_status status, const struct shared_run *run) {
+    explore_fail("process %u cannot %s its run at %u: status %d", kernel_process(), what, (unsigned)run->index,
+                 (int)status);
+}
+
 bool process_allocate(uint64_t n, struct shared_run *run) {
-    if (shared_allocate(&me()->view, me()->slot, n, 0, run) != SHARED_OK) {
-        explore_fail("shared_allocate finds the segment corrupt");
-    }
-    if (run->index == BITMAP_NONE) {
+    enum member_status status = member_allocate(member(), n, 0, run);
+    if (status == MEMBER_EXHAUSTED) {
         return false;
+    }
+    if (status != MEMBER_OK) {
+        failed("allocate", status, run);
     }
     if (run->generation <= newest[run->index]) {
         explore_fail("the generation at %u does not rise", (unsigned)run->index);
     }
     newest[run->index] = run->generation;
-    (void)enter(run, 1u << explore_thread());
-    must_hold(run, explore_thread());
+    (void)enter(run, kernel_process());
+    must_hold(run, kernel_process());
     succeeded++;
     return true;
 }
 
-/* Strikes the process out, in the breath in which it dropped. */
-static void strike(const struct shared_run *run, bool last) {
-    struct entry *entry = find(run);
-    entry->holders &= ~(1u << explore_thread());
-    if (last && is_kept(entry)) {
-        explore_fail("the run at %u is freed, and others hold it", (unsigned)run->index);
+/* One reference of the process is no more; `freed` says that with it the run went. */
+static void strike(struct entry *entry, bool freed) {
+    unsigned process = kernel_process();
+    entry->leaving[process]--;
+    entry->references[process]--;
+    if (freed && is_kept(entry)) {
+        explore_fail("the run at %u is freed, and others hold it", (unsigned)entry->run.index);
     }
-    entry->freed |= last;
+    entry->freed |= freed;
 }
 
 void process_drop(const struct shared_run *run) {
-    bool last;
-    must_hold(run, explore_thread());
-    if (shared_drop(&me()->view, me()->slot, run, &last) != SHARED_OK) {
-        explore_fail("process %u cannot drop its run at %u", explore_thread(), (unsigned)run->index);
+    bool freed;
+    enum member_status status;
+    struct entry *entry = find(run);
+    must_hold(run, kernel_process());
+    entry->leaving[kernel_process()]++;
+    while ((status = member_drop(member(), run, &freed)) == MEMBER_LOCKED) {
+        explore_yield();
     }
-    strike(run, last);
-    if (last) {
-        shared_finish(&me()->view, run);
+    if (status != MEMBER_OK) {
+        failed("drop", status, run);
     }
+    strike(entry, freed);
 }
 
 bool process_drop_last(const struct shared_run *run) {
-    bool last;
     uint64_t word;
-    must_hold(run, explore_thread());
-    if (shared_drop_last(&me()->view, me()->slot, run, &last, &word) != SHARED_OK) {
-        explore_fail("process %u cannot free its run at %u", explore_thread(), (unsigned)run->index);
+    uint32_t extra;
+    enum member_status status;
+    struct entry *entry = find(run);
+    must_hold(run, kernel_process());
+    entry->leaving[kernel_process()]++;
+    while ((status = member_free(member(), run, &word, &extra)) == MEMBER_LOCKED) {
+        explore_yield();
     }
-    if (last) {
-        strike(run, last);
-        shared_finish(&me()->view, run);
-    } else {
-        must_hold(run, explore_thread());
+    if (status == MEMBER_OK) {
+        strike(entry, true);
+        return true;
     }
-    return last;
+    if (status != MEMBER_IN_USE) {
+        failed("free", status, run);
+    }
+    entry->leaving[kernel_process()]--;
+    must_hold(run, kernel_process());
+    return false;
 }
 
 void process_share(const struct shared_run *run, unsigned n) {
     struct entry *entry = find(run);
-    must_hold(run, explore_thread());
+    must_hold(run, kernel_process());
     intend(SHARING, entry, n);
-    entry->sharing = now;
-    if (shared_share(&me()->view, me()->slot, run, n, now) != SHARED_OK) {
-        explore_fail("process %u cannot share its run at %u", explore_thread(), (unsigned)run->index);
+    entry->sharing = kernel_time;
+    enum member_status status = member_share(member(), run, n);
+    if (status != MEMBER_OK) {
+        failed("share", status, run);
     }
     intend(NOTHING, NULL, 0);
     entry->fewest += n;
     entry->most += n;
-    entry->shared = now;
+    entry->shared = kernel_time;
 }
 
-bool process_redeem(struct shared_run run, bool rightful) {
-    bool set;
-    struct entry *entry = find(&run);
-    intend(rightful ? REDEEMING : NOTHING, entry, 1);
-    enum shared_status status = shared_redeem(&me()->view, me()->slot, &run, &set);
-    intend(NOTHING, NULL, 0);
-    if (status == SHARED_CORRUPT) {
-        explore_fail("shared_redeem finds the segment corrupt");
-    }
-    if (status == SHARED_STALE) {
-        if (rightful && entry->fewest) {
-            explore_fail("process %u cannot redeem its ticket at %u", explore_thread(), (unsigned)run.index);
+/* What comes of asking for a reference by a name. */
+static bool given(enum member_status status, const struct shared_run *run, struct entry *entry) {
+    if (status != MEMBER_OK) {
+        if (status != MEMBER_STALE) {
+            failed("redeem", status, run);
         }
         return false;
     }
     if (!entry || entry->freed) {
-        explore_fail("process %u redeemed a stale name at %u", explore_thread(), (unsigned)run.index);
+        explore_fail("process %u redeemed a stale name at %u", kernel_process(), (unsigned)run->index);
     }
-    (void)enter(&run, 1u << explore_thread());
-    entry->fewest -= entry->fewest > 0;
-    entry->most -= entry->most > 0;
-    must_hold(&run, explore_thread());
+    (void)enter(run, kernel_process());
+    must_hold(run, kernel_process());
     succeeded++;
     return true;
 }
 
+bool process_redeem(struct shared_run run, bool rightful) {
+    enum member_status status;
+    struct entry *entry = find(&run);
+    intend(rightful ? REDEEMING : NOTHING, entry, 1);
+    while ((status = member_redeem(member(), &run)) == MEMBER_LOCKED) {
+        explore_yield();
+    }
+    intend(NOTHING, NULL, 0);
+    if (!given(status, &run, entry)) {
+        if (rightful && entry->fewest) {
+            explore_fail("process %u cannot redeem its ticket at %u", kernel_process(), (unsigned)run.index);
+        }
+        return false;
+    }
+    entry->fewest -= entry->fewest > 0;
+    entry->most -= entry->most > 0;
+    return true;
+}
+
+bool process_hold(struct shared_run run) {
+    enum member_status status;
+    struct entry *entry = find(&run);
+    while ((status = member_hold(member(), &run)) == MEMBER_LOCKED) {
+        explore_yield();
+    }
+    return given(status, &run, entry);
+}
+
 void process_drop_all(void) {
     for (unsigned e = 0; e < entries; e++) {
-        if (book[e].holders >> explore_thread() & 1) {
+        while (book[e].references[kernel_process()]) {
             process_drop(&book[e].run);
         }
+    }
+}
+
+void process_check(void) {
+    struct shared_fault fault;
+    struct shared_audit audit;
+    struct member_failure failure;
+    if (member_check(member(), PATIENCE, &fault, 1, &audit, &failure) != MEMBER_OK) {
+        explore_fail("process %u cannot audit", kernel_process());
+    }
+    if (audit.faults) {
+        explore_fail("an audit beside others finds a fault of kind %u at %u", (unsigned)fault.kind,
+                     (unsigned)fault.index);
     }
 }
 
 /* --- waiting --- */
 
 void process_wait(uint64_t n, struct shared_run *run) {
-    explore_step();
-    waiting.slots |= ledger_slot_bit(me()->slot);
+    while (member_wait_enter(member()) != MEMBER_OK) {
+        explore_yield();
+    }
     for (;;) {
-        explore_step();
-        uint32_t sequence = waiting.sequence;
+        uint32_t sequence = member_wait_sequence(member());
         if (process_allocate(n, run)) {
             break;
         }
-        os_wait_shared(&waiting.sequence, sequence, 1);
+        member_wait_sleep(member(), sequence, 1);
     }
+    while (member_wait_leave(member()) != MEMBER_OK) {
+        explore_yield();
+    }
+}
+
+/* --- coming, going, and what is done for the dead --- */
+
+static void recover(struct member *by, double ticket_seconds) {
+    unsigned slots;
+    uint64_t tickets;
+    struct member_failure failure;
+    if (member_recover(by, PATIENCE, ticket_seconds, &slots, &tickets, &failure) != MEMBER_OK) {
+        explore_fail("process %u cannot recover", kernel_process());
+    }
+}
+
+void process_recover(void) { recover(member(), -1); }
+
+bool process_attach(void) {
+    struct member_failure failure;
+    me()->attaches = true;
+    enum member_status status = member_attach(member(), KERNEL_NAME, PATIENCE, &failure);
+    me()->attaches = false;
+    if (status != MEMBER_OK && status != MEMBER_NOT_FOUND) {
+        explore_fail("process %u cannot attach: status %d", kernel_process(), (int)status);
+    }
+    return status == MEMBER_OK;
+}
+
+void process_leave(void) {
+    unsigned process = kernel_process();
+    for (unsigned e = 0; e < entries; e++) {
+        book[e].leaving[process] = book[e].references[process];
+    }
+    member_leave(member(), PATIENCE);
+    for (unsigned e = 0; e < entries; e++) {
+        book[e].leaving[process] = book[e].references[process] = 0;
+    }
+}
+
+void process_replace(void) {
+    struct member_failure failure;
+    int entered;
+    if (gate_enter(member(), PATIENCE, &entered, &failure) != MEMBER_OK || os_shm_unlink(KERNEL_NAME) != 0) {
+        explore_fail("process %u cannot unlink", kernel_process());
+    }
+    gate_leave(entered);
     explore_step();
-    waiting.slots &= ~ledger_slot_bit(me()->slot);
-}
-
-/* --- the gate, slots, and what is done under it --- */
-
-static void gate_enter(void) {
-    explore_step();
-    while (gate != NOBODY && !is_dead(gate)) {
-        explore_sleep(&gate);
-    }
-    gate = explore_thread();
-}
-
-static void gate_leave(void) {
-    explore_step();
-    gate = NOBODY;
-    explore_wake(&gate);
-}
-
-void witness_stopped(void) {
-    explore_wake(&gate);
-    explore_wake(&birth);
-}
-
-/* Slots whose process is dead. An unborn child's belongs to its parent. */
-static uint64_t dead_slots(void) {
-    uint64_t dead = 0;
-    for (unsigned s = 0; s < SLOTS; s++) {
-        dead |= (uint64_t)(user[s] != NOBODY && is_dead(user[s])) << s;
-    }
-    return dead;
-}
-
-static void recover(struct shared *view) {
-    uint64_t dead = dead_slots();
-    if (dead == 0) {
-        return;
-    }
-    for (uint64_t left = dead; left; left &= left - 1) {
-        unsigned slot = (unsigned)__builtin_ctzll(left);
-        settle(user[slot]);
-        if (slot < EXPLORE_THREADS && processes[slot].unborn) {
-            processes[slot].settled = true;
-        }
-    }
-    shared_recover(view, dead | LEDGER_MARK);
-    (void)shared_mend(view);
-    explore_step();
-    waiting.slots &= ~dead;
-    for (uint64_t left = dead; left; left &= left - 1) {
-        explore_step();
-        user[__builtin_ctzll(left)] = NOBODY;
-    }
-}
-
-void process_recover(void) {
-    gate_enter();
-    recover(&me()->view);
-    gate_leave();
-}
-
-void process_attach(void) {
-    gate_enter();
-    recover(&me()->view);
-    unsigned slot = 0;
-    while (user[slot] != NOBODY) {
-        slot++;
-    }
-    explore_step();
-    user[slot] = explore_thread();
-    me()->slot = slot;
-    gate_leave();
+    kernel_named = 1 - file_of(member());
 }
 
 void process_drop_tickets(uint32_t before) {
-    gate_enter();
     for (unsigned e = 0; e < entries; e++) {
         if (book[e].shared <= before) {
             book[e].fewest = 0; /* from here on they may be gone */
         }
     }
-    (void)shared_drop_tickets(&me()->view, before);
+    recover(member(), (double)kernel_time - (double)before);
     for (unsigned e = 0; e < entries; e++) {
         if (book[e].sharing <= before) {
             book[e].most = 0;
         }
     }
-    gate_leave();
 }
 
 void process_fork(unsigned child) {
-    gate_enter();
-    unsigned parent = explore_thread();
-    explore_step();
-    user[child] = parent; /* the parent holds the child's lock */
-    processes[child].slot = child;
-    processes[child].unborn = true;
-    shared_fork(&me()->view, me()->slot, child);
-    for (unsigned e = 0; e < entries; e++) {
-        book[e].holders |= (book[e].holders >> parent & 1) << child;
+    struct member_failure failure;
+    struct member *forked = &processes[child].member;
+    int entered, description, error;
+    unsigned parent = kernel_process();
+    if (gate_enter(member(), PATIENCE, &entered, &failure) != MEMBER_OK) {
+        explore_fail("the gate is shut");
     }
-    gate_leave();
+    forked->slot = slots_take(&member()->file, member()->memory, &member()->geometry, NULL, &description, &error);
+    processes[child].unborn = true;
+    processes[child].parent = parent;
+    shared_fork(&member()->shared, member()->slot, forked->slot);
+    for (unsigned e = 0; e < entries; e++) {
+        book[e].references[child] = book[e].references[parent];
+    }
+    gate_leave(entered);
     explore_step();
-    user[child] = child;
+    unsigned slot = forked->slot; /* memory is copied */
+    *forked = *member();
+    forked->slot = slot;
+    forked->waiters = 0;
+    forked->extra = kernel_fork(child, forked->extra, &forked->alive);
+    kernel_pass_on(description, child);
     processes[child].unborn = false;
     explore_wake(&birth);
 }
 
 bool process_is_born(unsigned parent) {
-    unsigned child = explore_thread();
-    while (user[child] != child && !is_dead(parent)) {
+    unsigned child = kernel_process();
+    struct process *born = &processes[child];
+    while ((born->member.memory == NULL || born->unborn) && !kernel_is_dead(parent)) {
         explore_sleep(&birth);
     }
-    return user[child] == child;
+    return born->member.memory != NULL && !born->unborn;
 }
 
 /* --- after a schedule --- */
 
 static void must_agree(void) {
-    uint64_t blocks = processes[0].view.blocks;
+    uint64_t held = 0;
     for (unsigned e = 0; e < entries; e++) {
         const struct shared_run *run = &book[e].run;
         unsigned holders = holders_of(&book[e]);
         for (unsigned p = 0; p < PROCESSES; p++) {
             if (holders >> p & 1) {
                 must_hold(run, p);
+                held |= ledger_slot_bit(processes[p].member.slot);
+            }
+            if (holders >> p & 1 && processes[p].member.extra[run->index] != book[e].references[p] - 1) {
+                explore_fail("process %u has %u references to its run at %u, should have %u", p,
+                             processes[p].member.extra[run->index] + 1, (unsigned)run->index, book[e].references[p]);
             }
         }
-        if (book[e].fewest && (ledger_tickets(ledger[run->index]) < book[e].fewest ||
-                               ledger_record_unpack(records[run->index].run).generation != run->generation)) {
+        if (book[e].fewest && (ledger_tickets(word_at(run->index)) < book[e].fewest ||
+                               record_at(run->index).generation != run->generation)) {
             explore_fail("a ticket of the run at %u is gone: %u are left", (unsigned)run->index,
-                         (unsigned)ledger_tickets(ledger[run->index]));
+                         (unsigned)ledger_tickets(word_at(run->index)));
         }
     }
-    for (uint64_t i = 0; i < blocks; i++) {
-        uint64_t word = ledger[i];
-        bool set = bitmap_test(&processes[0].view.bitmap, i);
+    if (held & ~slots_used(kernel_memory(0), &resident()->geometry)) {
+        explore_fail("the slot of a process that holds a run is free");
+    }
+    for (uint64_t i = 0; i < view()->blocks; i++) {
+        uint64_t word = word_at(i);
+        bool set = bitmap_test(&view()->bitmap, i);
         if (set && word == LEDGER_FREE) {
             explore_fail("block %u is lost: its bit is set, its word is FREE", (unsigned)i);
         }
         if (word == LEDGER_FREE || ledger_state(word) == LEDGER_IS_TAIL) {
-            continue; /* shared_check looks at tails */
+            continue; /* the audit looks at tails */
         }
-        struct shared_run run = {i, 0, ledger_record_unpack(records[i].run).generation};
+        struct shared_run run = {i, 0, record_at(i).generation};
         const struct entry *entry = find(&run);
         if (!ledger_is_live(word) || !entry) {
             explore_fail("block %u is lost: its word is %llx, and nobody knows of it", (unsigned)i,
@@ -502,7 +669,7 @@ static void must_agree(void) {
         uint64_t holders = 0;
         for (unsigned p = 0; p < PROCESSES; p++) {
             if (holders_of(entry) >> p & 1) {
-                holders |= ledger_slot_bit(processes[p].slot);
+                holders |= ledger_slot_bit(processes[p].member.slot);
             }
         }
         if (ledger_holders(word) != holders || ledger_tickets(word) > entry->most) {
@@ -511,43 +678,51 @@ static void must_agree(void) {
                          (unsigned long long)holders, entry->most);
         }
     }
+    uint64_t waiting = view()->waiting->slots;
+    for (unsigned p = 0; p < EXPLORE_THREADS; p++) {
+        if (processes[p].member.waiters && !processes[p].settled) {
+            waiting &= ~ledger_slot_bit(processes[p].member.slot);
+        }
+    }
+    if (waiting) {
+        explore_fail("slots %llx wait, and nobody is there who does", (unsigned long long)waiting);
+    }
 }
 
 static void must_be_sound(void) {
     struct shared_fault fault;
     struct shared_audit audit;
-    uint64_t used = LEDGER_MARK;
-    for (unsigned s = 0; s < SLOTS; s++) {
-        used |= (uint64_t)(user[s] != NOBODY) << s;
-    }
-    shared_check(&processes[RESIDENT].view, used, true, &fault, 1, &audit);
-    if (audit.faults) {
+    struct member_failure failure;
+    if (member_check(resident(), PATIENCE, &fault, 1, &audit, &failure) != MEMBER_OK || audit.faults) {
         explore_fail("shared_check finds a fault of kind %u at %u", (unsigned)fault.kind, (unsigned)fault.index);
+    }
+    if (audit.in_transit) {
+        explore_fail("%u blocks are in transit for ever", (unsigned)audit.in_transit);
     }
 }
 
 void at_rest(void) {
-    struct shared *view = &processes[RESIDENT].view;
-    recover(view);
+    kernel_act_as(RESIDENT);
+    recover(resident(), -1);
     must_agree();
     must_be_sound();
     for (unsigned e = 0; e < entries; e++) {
         for (unsigned p = 0; p < PROCESSES; p++) {
             bool last;
             if (holders_of(&book[e]) >> p & 1 &&
-                shared_drop(view, processes[p].slot, &book[e].run, &last) == SHARED_OK && last) {
-                shared_finish(view, &book[e].run);
+                shared_drop(view(), processes[p].member.slot, &book[e].run, &last) == SHARED_OK && last) {
+                shared_finish(view(), &book[e].run);
             }
         }
     }
-    (void)shared_drop_tickets(view, UINT32_MAX);
-    for (uint64_t i = 0; i < view->blocks; i++) {
-        if (ledger[i] != LEDGER_FREE || bitmap_test(&view->bitmap, i)) {
+    (void)shared_drop_tickets(view(), UINT32_MAX);
+    for (uint64_t i = 0; i < view()->blocks; i++) {
+        if (word_at(i) != LEDGER_FREE || bitmap_test(&view()->bitmap, i)) {
             explore_fail("all dropped, and block %u has the word %llx and the bit %d", (unsigned)i,
-                         (unsigned long long)ledger[i], (int)bitmap_test(&view->bitmap, i));
+                         (unsigned long long)word_at(i), (int)bitmap_test(&view()->bitmap, i));
         }
     }
-    if (bitmap_claim_run(&view->bitmap, view->blocks) != 0) {
+    if (bitmap_claim_run(&view()->bitmap, view()->blocks) != 0) {
         explore_fail("all is free, and no run of all can be had");
     }
 }

@@ -2,7 +2,7 @@
  *
  * Nothing else in core/ touches <stdatomic.h>. That gives one place to read which orders are in use, and one place
  * where the exploration harness (core/explore) can stand: built with BLOCKPOOL_EXPLORE, each access first
- * calls explore_step(), where the harness may let another logical thread run, or stop this one for ever.
+ * calls explore_access(), where the harness may let another logical thread run, or stop this one for ever.
  *
  * `seq` is sequentially consistent, `release` publishes what was written before, `relaxed` promises atomicity alone. A read-modify-write returns the old value.
  */
@@ -24,44 +24,44 @@ typedef _Atomic uint64_t atomic_word;
 typedef _Atomic uint32_t atomic_half;
 
 #ifdef BLOCKPOOL_EXPLORE
-void explore_step(void);
+void explore_access(const volatile void *word);
 #else
-static inline void explore_step(void) {}
+static inline void explore_access(const volatile void *word) { (void)word; }
 #endif
 
 static inline uint64_t load_relaxed(const atomic_word *word) {
-    explore_step();
+    explore_access(word);
     return atomic_load_explicit(word, memory_order_relaxed);
 }
 
 static inline uint64_t load_seq(const atomic_word *word) {
-    explore_step();
+    explore_access(word);
     return atomic_load_explicit(word, memory_order_seq_cst);
 }
 
 static inline void store_relaxed(atomic_word *word, uint64_t value) {
-    explore_step();
+    explore_access(word);
     atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
 static inline void store_release(atomic_word *word, uint64_t value) {
-    explore_step();
+    explore_access(word);
     atomic_store_explicit(word, value, memory_order_release);
 }
 
 static inline uint64_t fetch_or_seq(atomic_word *word, uint64_t bits) {
-    explore_step();
+    explore_access(word);
     return atomic_fetch_or_explicit(word, bits, memory_order_seq_cst);
 }
 
 static inline uint64_t fetch_and_seq(atomic_word *word, uint64_t bits) {
-    explore_step();
+    explore_access(word);
     return atomic_fetch_and_explicit(word, bits, memory_order_seq_cst);
 }
 
 /* Sets bit `bit` of the word; true when this call changed it from 0 to 1. One instruction where the machine has it. */
 static inline bool set_bit_seq(atomic_word *word, unsigned bit) {
-    explore_step();
+    explore_access(word);
     uint64_t mask = UINT64_C(1) << bit;
     bool was_set = atomic_fetch_or_explicit(word, mask, memory_order_seq_cst) & mask;
     return !was_set;
@@ -69,29 +69,29 @@ static inline bool set_bit_seq(atomic_word *word, unsigned bit) {
 
 /* Clears bit `bit` of the word; true when this call changed it from 1 to 0. */
 static inline bool clear_bit_seq(atomic_word *word, unsigned bit) {
-    explore_step();
+    explore_access(word);
     uint64_t mask = UINT64_C(1) << bit;
     return (atomic_fetch_and_explicit(word, ~mask, memory_order_seq_cst) >> bit) & 1;
 }
 
 /* Replaces *expected by `desired`; on failure *expected becomes what the word holds. */
 static inline bool compare_exchange_seq(atomic_word *word, uint64_t *expected, uint64_t desired) {
-    explore_step();
+    explore_access(word);
     return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_seq_cst, memory_order_seq_cst);
 }
 
 static inline uint32_t half_load_seq(const atomic_half *half) {
-    explore_step();
+    explore_access(half);
     return atomic_load_explicit(half, memory_order_seq_cst);
 }
 
 static inline uint32_t half_fetch_add_seq(atomic_half *half, uint32_t amount) {
-    explore_step();
+    explore_access(half);
     return atomic_fetch_add_explicit(half, amount, memory_order_seq_cst);
 }
 
 static inline void half_store_seq(atomic_half *half, uint32_t value) {
-    explore_step();
+    explore_access(half);
     atomic_store_explicit(half, value, memory_order_seq_cst);
 }
 

@@ -2,10 +2,12 @@
 #include "member_parts.h"
 #include "os.h"
 
-#define LOCK_TRIES 100
+#ifndef MEMBER_LOCK_TRIES
+#define MEMBER_LOCK_TRIES 100
+#endif
 
 bool member_lock(struct member *member) {
-    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+    for (int tries = 0; tries < MEMBER_LOCK_TRIES; tries++) {
         uint64_t open = 0;
         if (compare_exchange_seq(&member->lock, &open, 1)) {
             return true;

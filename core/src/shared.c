@@ -450,30 +450,35 @@ static int judge(const struct shared *shared, uint64_t index, uint64_t used, boo
     return found;
 }
 
+static void report(struct shared_audit *audit, struct shared_fault *faults, uint64_t most, int kind, uint64_t index) {
+    if (audit->faults < most) {
+        faults[audit->faults] = (struct shared_fault){(enum shared_fault_kind)kind, index};
+    }
+    audit->faults++;
+}
+
 void shared_check(struct shared *shared, uint64_t used, bool alone, struct shared_fault *faults, uint64_t most,
                   struct shared_audit *audit) {
     *audit = (struct shared_audit){0};
-    for (uint64_t i = 0; i < shared->bitmap.chunk_count * BITMAP_CHUNK_BITS; i++) {
-        int found = SHARED_FAULT_NONE;
-        if (i >= shared->blocks) {
-            found = bitmap_test(&shared->bitmap, i) ? SHARED_FAULT_NONE : SHARED_FAULT_PAST_END;
-        } else {
-            found = judge(shared, i, used, alone);
-            if (load_seq(&shared->ledger[i]) != LEDGER_FREE && bitmap_claim_range(&shared->bitmap, i, 1)) {
-                audit->healed++;
-                if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {
-                    (void)bitmap_release(&shared->bitmap, i);
-                    wake(shared);
-                }
+    for (uint64_t i = 0; i < shared->blocks; i++) {
+        int found = judge(shared, i, used, alone);
+        if (load_seq(&shared->ledger[i]) != LEDGER_FREE && bitmap_claim_range(&shared->bitmap, i, 1)) {
+            audit->healed++;
+            if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {
+                (void)bitmap_release(&shared->bitmap, i);
+                wake(shared);
             }
         }
         if (found == IN_TRANSIT) {
             audit->in_transit++;
         } else if (found != SHARED_FAULT_NONE) {
-            if (audit->faults < most) {
-                faults[audit->faults] = (struct shared_fault){(enum shared_fault_kind)found, i};
-            }
-            audit->faults++;
+            report(audit, faults, most, found, i);
+        }
+    }
+    for (uint64_t w = shared->blocks / 64; w < shared->bitmap.chunk_count * BITMAP_CHUNK_WORDS; w++) {
+        uint64_t past = w == shared->blocks / 64 ? UINT64_MAX << shared->blocks % 64 : UINT64_MAX;
+        for (uint64_t clear = past & ~load_seq(&shared->bitmap.words[w]); clear; clear &= clear - 1) {
+            report(audit, faults, most, SHARED_FAULT_PAST_END, w * 64 + (unsigned)__builtin_ctzll(clear));
         }
     }
 }

@@ -1,6 +1,6 @@
 /* crash_points.c: for every operation and every k, a process that is killed at its k-th atomic access, among living ones.
  *
- * Built from the library's sources with BLOCKPOOL_EXPLORE, so that explore_step stands before every atomic access: there a
+ * Built from the library's sources with BLOCKPOOL_EXPLORE, so that explore_access stands before every atomic access: there a
  * victim sends itself SIGKILL. Two survivors allocate, fill, look, share, redeem and free all the while. After each death
  * the main process recovers, lets the survivors pause and tell what they hold, and compares: check finds no fault; every
  * run that a living process or a ticket holds is there, with its generation, its holders and its bytes; every other word
@@ -38,8 +38,9 @@ struct board {
 static struct board *board;
 static uint64_t steps, kill_at, call_at[2];
 
-void explore_step(void);
-void explore_step(void) {
+void explore_access(const volatile void *word);
+void explore_access(const volatile void *word) {
+    (void)word;
     steps++;
     for (uint32_t i = 0; i < 2; i++) {
         if (steps == call_at[i]) {

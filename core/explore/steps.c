@@ -1,0 +1,112 @@
+/* steps.c: see steps.h. */
+#include "steps.h"
+
+#include <string.h>
+
+#include "kernel.h"
+#include "segment.h"
+
+enum source { OTHER, BITMAP, SLOTS };
+
+static enum grain grain_of_bitmap, grain_of_slots;
+static enum source last[EXPLORE_THREADS + 1]; /* whose access the thread's last one was */
+static unsigned in_a_row[EXPLORE_THREADS + 1];
+static unsigned users; /* of the first slots, a bit each */
+
+#define MOST_RANGES 2
+
+static struct {
+    const char *start;
+    size_t bytes;
+} private_ranges[MOST_RANGES];
+
+void explore_access_of_shared(const volatile void *word);
+void explore_access_of_bitmap(const volatile void *word);
+void explore_access_of_slots(const volatile void *word);
+void explore_access_of_segment(const volatile void *word);
+void explore_access_of_member(const volatile void *word);
+void explore_access_of_references(const volatile void *word);
+void explore_access_of_recovery(const volatile void *word);
+void explore_access_of_fork(const volatile void *word);
+
+void steps_private(unsigned range, const void *start, size_t bytes) {
+    private_ranges[range].start = start;
+    private_ranges[range].bytes = bytes;
+}
+
+/* Whether only the thread that runs can see the word. */
+static bool is_private(const volatile void *word) {
+    bool inside = false;
+    for (unsigned r = 0; r < MOST_RANGES; r++) {
+        inside |= (uintptr_t)word - (uintptr_t)private_ranges[r].start < private_ranges[r].bytes;
+    }
+    return inside && !kernel_is_shared(kernel_process());
+}
+
+void steps_set_up(enum grain of_bitmap, enum grain of_slots) {
+    grain_of_bitmap = of_bitmap;
+    grain_of_slots = of_slots;
+    memset(last, 0, sizeof last);
+    memset(in_a_row, 0, sizeof in_a_row);
+    users = 0;
+}
+
+void steps_of_kernel(void) { in_a_row[explore_thread()] = 0; }
+
+/* Whether the access before was one of that source too. */
+static bool goes_on(enum source source) {
+    unsigned me = explore_thread();
+    bool same = last[me] == source;
+    last[me] = source;
+    in_a_row[me] = same ? in_a_row[me] + 1 : 0;
+    return same;
+}
+
+void explore_access(const volatile void *word) { /* of the witness itself */
+    (void)word;
+    explore_step();
+}
+
+void explore_access_of_shared(const volatile void *word) {
+    if (explore_thread() != EXPLORE_THREADS && !is_private(word)) {
+        (void)goes_on(OTHER);
+        explore_step();
+    }
+}
+
+void explore_access_of_segment(const volatile void *word) { explore_access_of_shared(word); }
+void explore_access_of_member(const volatile void *word) { explore_access_of_shared(word); }
+void explore_access_of_references(const volatile void *word) { explore_access_of_shared(word); }
+void explore_access_of_recovery(const volatile void *word) { explore_access_of_shared(word); }
+void explore_access_of_fork(const volatile void *word) { explore_access_of_shared(word); }
+
+void explore_access_of_bitmap(const volatile void *word) {
+    if (explore_thread() != EXPLORE_THREADS && !is_private(word) && (!goes_on(BITMAP) || grain_of_bitmap == FINE)) {
+        explore_step();
+    }
+}
+
+/* A walk over all the slots is worth looking at as far as somebody uses them. */
+void explore_access_of_slots(const volatile void *word) {
+    unsigned now = 0;
+    (void)word;
+    if (explore_thread() == EXPLORE_THREADS) {
+        return;
+    }
+    bool same = goes_on(SLOTS);
+    if (grain_of_slots == FINE) {
+        if (in_a_row[explore_thread()] < EXPLORE_THREADS) {
+            explore_step();
+        }
+        return;
+    }
+    const struct segment_slot *slots = (const void *)(kernel_memory(0) + SEGMENT_PAGE);
+    for (unsigned s = 0; s <= PROCESSES; s++) {
+        now |= (unsigned)(slots[s].used != 0) << s;
+    }
+    bool changed = now != users;
+    users = now;
+    if (!same || changed) {
+        explore_step();
+    }
+}

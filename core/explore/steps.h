@@ -1,0 +1,23 @@
+/* steps.h: which accesses of which source are places to switch; shared.cmake gives each source a step of its own name.
+ *
+ * COARSE: a call of bitmap.c or slots.c is one step, before it, and one after each change of whether a slot is used: both are explored by
+ * themselves, finer (main.c, shared_slots.c). An access of what only one process can see (the local lock, the word that a fork wipes) is
+ * no step, unless the process has several threads.
+ */
+#ifndef BLOCKPOOL_STEPS_H
+#define BLOCKPOOL_STEPS_H
+
+#include <stddef.h>
+
+enum grain { COARSE, FINE };
+
+/* Before a schedule. */
+void steps_set_up(enum grain of_bitmap, enum grain of_slots);
+
+/* Memory that only one process can see, for each process. Range 0 or 1. */
+void steps_private(unsigned range, const void *start, size_t bytes);
+
+/* The kernel was called. */
+void steps_of_kernel(void);
+
+#endif
