@@ -4,15 +4,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "os_fault.h"
+#include "os_memory.h"
 #include "segment.h"
 #include "steps.h"
 
 #define MOST_DESCRIPTIONS 256
 
 static struct description {
-    unsigned process, file;
-    bool open, mapped;
-    uint64_t locks; /* a bit per byte */
+    unsigned file;
+    unsigned open, mapped; /* a bit per process */
+    uint64_t locks;        /* a bit per byte */
 } descriptions[MOST_DESCRIPTIONS];
 static int made;
 static _Alignas(4096) unsigned char files[KERNEL_FILES][KERNEL_FILE_BYTES];
@@ -100,7 +102,12 @@ static void step(void) {
 /* --- descriptions --- */
 
 static bool is_there(const struct description *description) {
-    return (description->open || description->mapped) && !kernel_is_dead(description->process);
+    for (unsigned left = description->open | description->mapped; left; left &= left - 1) {
+        if (!kernel_is_dead((unsigned)__builtin_ctz(left))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whoever sleeps for a lock looks again, if there was one. */
@@ -126,7 +133,7 @@ uint32_t *kernel_fork(unsigned child, const uint32_t *own_counts, atomic_word **
     return memcpy(counts[child], own_counts, sizeof counts[child]);
 }
 
-void kernel_pass_on(int number, unsigned child) { descriptions[number].process = child; }
+void kernel_pass_on(int number, unsigned child) { descriptions[number].open |= 1u << child; }
 
 void kernel_await_lock(void) { explore_sleep(descriptions); }
 
@@ -134,7 +141,7 @@ static int make(unsigned file) {
     if (made == MOST_DESCRIPTIONS) {
         explore_fail("too many descriptions");
     }
-    descriptions[made] = (struct description){.process = kernel_process(), .file = file, .open = true};
+    descriptions[made] = (struct description){.file = file, .open = 1u << kernel_process()};
     return made++;
 }
 
@@ -154,7 +161,7 @@ int os_keep(int number, struct os_descriptor *file) {
 
 void os_close(int number) {
     step();
-    descriptions[number].open = false;
+    descriptions[number].open &= ~(1u << kernel_process());
     lock_ended(&descriptions[number]);
 }
 
@@ -186,17 +193,17 @@ int os_is_locked(int number, uint64_t byte) {
 
 int os_hold(int number, void **page) {
     step();
-    if (!descriptions[number].open) {
+    if (!is_there(&descriptions[number])) {
         descriptions[number].locks = 0;
     }
-    descriptions[number].mapped = true;
+    descriptions[number].mapped |= 1u << kernel_process();
     *page = &descriptions[number];
     return 0;
 }
 
 void os_release_hold(void *page) {
     step();
-    ((struct description *)page)->mapped = false;
+    ((struct description *)page)->mapped &= ~(1u << kernel_process());
     lock_ended(page);
 }
 
@@ -250,11 +257,6 @@ int os_map_file(int number, uint64_t bytes, void **memory) {
 void os_unmap_file(void *memory, uint64_t bytes) {
     (void)memory;
     (void)bytes;
-}
-
-int os_map_over(void *memory, uint64_t bytes) {
-    os_unmap_file(memory, bytes);
-    return 0;
 }
 
 int os_wiped_on_fork(void **page) {
@@ -324,4 +326,13 @@ int os_reserve(int number, uint64_t bytes, const struct os_pause *pause) {
 int os_seal(int number) { return nobody_does("os_seal") + 0 * number; }
 int os_random(void *bytes, size_t count) { return nobody_does("os_random") + (bytes ? 0 : (int)count); }
 uint64_t os_shm_available(void) { return (uint64_t)nobody_does("os_shm_available"); }
-void os_memory(struct os_memory *memory) { *memory = (struct os_memory){(uint64_t)nobody_does("os_memory"), 0}; }
+void os_memory(struct os_memory *memory) { memset(memory, nobody_does("os_memory"), sizeof *memory); }
+int os_forbid(void *memory, uint64_t bytes) { return nobody_does("os_forbid") + 0 * (memory == NULL) + 0 * (int)bytes; }
+void os_on_fault(void (*explain)(const void *address)) { (void)explain; }
+void os_say(const char *text, size_t length) { (void)nobody_does(length ? text : ""); }
+
+void os_end(void) {
+    for (;;) {
+        (void)nobody_does("os_end");
+    }
+}

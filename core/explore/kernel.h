@@ -58,7 +58,7 @@ bool kernel_is_locked(unsigned file, int number, uint64_t byte);
 /* A fork: the child's copies of this process's counts and of its page that a fork wipes. */
 uint32_t *kernel_fork(unsigned child, const uint32_t *own_counts, atomic_word **page);
 
-/* A fork: the description is the child's from here on. */
+/* A fork: the description is the child's too. */
 void kernel_pass_on(int number, unsigned child);
 
 /* Sleeps until some lock ends. */

@@ -3,10 +3,10 @@
 # An exploration of the shared pool's sources in `directory`.
 function(add_shared_exploration target directory)
   add_executable(${target} shared_scenarios.c shared_witness.c shared_slots.c kernel.c steps.c)
-  foreach(source shared bitmap slots segment member references recovery)
+  foreach(source shared bitmap slots segment member references recovery fork)
     # each with a name of its own for what stands before an access, so that steps.c can tell them apart
     add_library(${target}_${source} OBJECT "${directory}/${source}.c")
-    target_compile_definitions(${target}_${source} PRIVATE BLOCKPOOL_EXPLORE MEMBER_LOCK_TRIES=1
+    target_compile_definitions(${target}_${source} PRIVATE BLOCKPOOL_EXPLORE MEMBER_LOCK_TRIES=1 pthread_atfork=witness_atfork
                                                            explore_access=explore_access_of_${source})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${source}>)
   endforeach()
@@ -111,29 +111,33 @@ plant_shared(audit_heals_without_its_second_look audit_and_wrong "is lost" share
   "            if (false) {")
 plant_shared(audit_calls_transit_a_fault audit "an audit beside others finds a fault" shared.c
   "        return alone ? found : IN_TRANSIT;"
-  "        return found;")
+  "        return alone || true ? found : IN_TRANSIT;")
 plant_shared(audit_believes_two_moments audit_and_share "an audit beside others finds a fault" shared.c
   "    return still_lives(shared, head, record) ? SHARED_FAULT_OVERLAP : CHANGES;"
   "    return SHARED_FAULT_OVERLAP;")
-plant_shared(taken_without_the_local_lock threads_hold "(lost its run|references to its run|cannot drop)" references.c
+plant_shared(taken_without_the_local_lock threads_hold "(redeemed a stale name|lost its run|references to its run|cannot drop)" references.c
   "    enum shared_status status = function(&member->shared, member->slot, run, &set);"
   "    member_unlock(member);
-    enum shared_status status = function(&member->shared, member->slot, run, &set);"
-  "    member_unlock(member);
-    return status_of(status);
-}
-
-enum member_status member_hold("
-  "    return status_of(status);
-}
-
-enum member_status member_hold(")
+    enum shared_status status = function(&member->shared, member->slot, run, &set);")
+plant_shared(fork_without_the_local_lock fork_beside_a_thread "(a forked child has|references to its run|lost its run)" fork.c
+  "        while (!member_lock(member)) {
+            os_yield();
+        }
+"
+  "")
+plant_shared(child_keeps_waiters fork_while_waiting "sleeps for ever" fork.c
+  "        member->waiters = 0;
+"
+  "")
+plant_shared(no_hold_for_the_child fork "a forked child has 0 references" fork.c
+  "            shared_fork(&member->shared, member->slot, child->slot);"
+  "            (void)shared_fork;")
 plant_shared(waiter_clears_anothers_bit threads_wait "sleeps for ever" references.c
-  "    if (--member->waiters == 0) {"
-  "    if (--member->waiters < 2) {")
+  "wait == member->forks && --member->waiters == 0) {"
+  "wait == member->forks && --member->waiters < 2) {")
 plant_shared(last_leaver_counts_the_dead leave_last "the name is still there" member.c
-  "slots_used(member->memory, &member->geometry) & ~dead & ~own;"
-  "slots_used(member->memory, &member->geometry) & ~own;
+  "slots_used(member->memory, &member->geometry) & ~dead & ~ledger_slot_bit(member->slot);"
+  "slots_used(member->memory, &member->geometry) & ~ledger_slot_bit(member->slot);
     (void)dead;")
 plant_shared(attach_does_not_compare_the_name attach_and_replace "whose name is another's" member.c
   "if (named && !os_shm_names(member->name, &member->file.identity)) {"
@@ -142,13 +146,12 @@ plant_shared(slots_freed_before_recovery recoverers_die "(lost|free|twice)" reco
   "        shared_recover(&member->shared, dead | LEDGER_MARK);"
   "        slots_free(member->memory, &member->geometry, (unsigned)__builtin_ctzll(dead));
         shared_recover(&member->shared, dead | LEDGER_MARK);")
-plant_shared(mark_kept_by_a_new_ticket tickets_overtaken "a ticket of the run at 0 is gone" ledger.h
+plant_shared(mark_kept_by_a_new_ticket tickets_overtaken "(is gone|is freed, and others hold it)" ledger.h
   "    return ((word & ~LEDGER_MARK) | ledger_slot_bit(slot)) + n * LEDGER_TICKET;"
   "    return word + n * LEDGER_TICKET;")
 plant_shared(new_ticket_dropped new_ticket "a ticket of the run at 0 is gone" shared.c
-  "            uint64_t after = marked ? ledger_drop_tickets(word) : ledger_mark(word);"
-  "            marked = true;
-            uint64_t after = ledger_drop_tickets(word | LEDGER_MARK);")
+  "        while (is_old(shared, i, word, before)) {"
+  "        for (bool old = is_old(shared, i, word, before); old && ledger_is_live(word) && ledger_tickets(word);) {")
 plant_shared(slot_before_its_lock attach_and_probe "is taken for dead" slots.c
   "        int refused = os_lock(locked, slot);
         if (refused == 0 && compare_exchange_seq(&place->used, &was_free, 1)) {"

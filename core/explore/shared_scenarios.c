@@ -303,6 +303,48 @@ static void fork_and_drop(unsigned thread) {
     }
 }
 
+/* The parent's other thread drops what it has, and takes hold of it again. */
+static void set_up_fork_beside_a_thread(void) {
+    witness_begin(3, 1u << 1 | 1u << 2, COARSE);
+    witness_same_process(1, 0);
+    name = witness_place(0, 1, 1u << 0 | 1u << RESIDENT, 0);
+}
+
+static void fork_beside_a_thread(unsigned thread) {
+    if (thread == 0) {
+        process_fork(2);
+    } else if (thread == 1) {
+        process_drop(&name);
+        if (process_hold(name)) {
+            process_drop(&name);
+        }
+    } else if (process_is_born(0)) {
+        process_drop_all();
+    }
+}
+
+/* A thread of the parent waits; the child waits for itself. */
+static void set_up_fork_while_waiting(void) {
+    witness_begin(2, 1u << 1 | 1u << 2, COARSE);
+    witness_same_process(1, 0);
+    name = witness_place(0, 2, 1u << 0, 0);
+}
+
+static void fork_while_waiting(unsigned thread) {
+    struct shared_run run;
+    if (thread == 0) {
+        process_fork(2);
+        process_drop(&name);
+    } else if (thread == 1) {
+        process_wait(1, &run);
+        process_drop(&run);
+    } else if (process_is_born(0)) {
+        process_drop_all();
+        process_wait(2, &run);
+        process_drop(&run);
+    }
+}
+
 /* --- death and recovery --- */
 
 static void die_allocating(unsigned thread) {
@@ -886,6 +928,10 @@ const struct scenario scenarios[] = {
      LIVING(2, set_up_old_ticket, redeem_and_share_meanwhile, at_rest, 5), false},
     {"fork", "a parent of two runs forks; all drop, and a third one drops its share",
      LIVING(3, set_up_fork, fork_and_drop, at_rest, 4), false},
+    {"fork_beside_a_thread", "the same while another thread of the parent drops and takes hold",
+     LIVING(3, set_up_fork_beside_a_thread, fork_beside_a_thread, at_rest, 4), false},
+    {"fork_while_waiting", "the same while another thread of the parent waits, and then the child does",
+     LIVING(3, set_up_fork_while_waiting, fork_while_waiting, at_rest, 3), false},
     {"wait", "two wait for the blocks that one drops", LIVING(3, set_up_full, drop_or_wait, at_rest, 4), false},
     {"wait_for_run", "one waits for the run that another drops",
      LIVING(2, set_up_full, drop_or_wait_for_run, at_rest, 6), false},

@@ -16,6 +16,7 @@ struct entry {
     struct shared_run run;
     unsigned references[PROCESSES];
     unsigned leaving[PROCESSES]; /* of these, being dropped */
+    unsigned taking[PROCESSES];  /* more, being asked for */
     unsigned fewest, most;       /* tickets in flight */
     uint32_t shared, sharing;    /* when its last ticket was made, or begun */
     bool freed;
@@ -25,7 +26,7 @@ static struct entry book[MOST_ENTRIES];
 static unsigned entries;
 static struct process {
     struct member member;
-    bool unborn; /* its slot belongs to its parent: */
+    bool born, may_run; /* forked; its parent is through with its half of it, or dead */
     unsigned parent;
     bool settled;       /* dead, and the book knows it */
     bool attaches;      /* by the name */
@@ -224,11 +225,6 @@ static void settle(unsigned process) {
 
 void witness_stopped(void) {
     settle(kernel_process());
-    for (unsigned p = 0; p < PROCESSES; p++) {
-        if (processes[p].unborn && kernel_is_dead(processes[p].parent)) {
-            settle(p);
-        }
-    }
     kernel_stopped();
     explore_wake(&gate);
     explore_wake(&birth);
@@ -252,6 +248,7 @@ static void join(struct member *joining) {
     int error;
     void *page;
     member_reset(joining);
+    joining->on_fork = MEMBER_FORK_SHARE;
     joining->geometry = geometry;
     joining->memory = kernel_memory(0);
     segment_view(&joining->shared, joining->memory, &geometry);
@@ -300,6 +297,9 @@ static void make_start(uint64_t blocks, unsigned absent) {
 
 void witness_begin(uint64_t blocks, unsigned absent, enum grain grain) {
     struct segment_header *header = (void *)kernel_memory(0);
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        member_strike(&processes[p].member);
+    }
     kernel_set_up(false);
     steps_set_up(grain, COARSE);
     steps_private(0, processes, sizeof processes);
@@ -444,8 +444,15 @@ void process_share(const struct shared_run *run, unsigned n) {
     entry->shared = kernel_time;
 }
 
+static void asks(struct entry *entry, bool begins) {
+    if (entry) {
+        entry->taking[kernel_process()] += begins ? 1u : -1u;
+    }
+}
+
 /* What comes of asking for a reference by a name. */
 static bool given(enum member_status status, const struct shared_run *run, struct entry *entry) {
+    asks(entry, false);
     if (status != MEMBER_OK) {
         if (status != MEMBER_STALE) {
             failed("redeem", status, run);
@@ -465,6 +472,7 @@ bool process_redeem(struct shared_run run, bool rightful) {
     enum member_status status;
     struct entry *entry = find(&run);
     intend(rightful ? REDEEMING : NOTHING, entry, 1);
+    asks(entry, true);
     while ((status = member_redeem(member(), &run)) == MEMBER_LOCKED) {
         explore_yield();
     }
@@ -483,6 +491,7 @@ bool process_redeem(struct shared_run run, bool rightful) {
 bool process_hold(struct shared_run run) {
     enum member_status status;
     struct entry *entry = find(&run);
+    asks(entry, true);
     while ((status = member_hold(member(), &run)) == MEMBER_LOCKED) {
         explore_yield();
     }
@@ -513,7 +522,8 @@ void process_check(void) {
 /* --- waiting --- */
 
 void process_wait(uint64_t n, struct shared_run *run) {
-    while (member_wait_enter(member()) != MEMBER_OK) {
+    uint32_t wait;
+    while (member_wait_enter(member(), &wait) != MEMBER_OK) {
         explore_yield();
     }
     for (;;) {
@@ -523,7 +533,7 @@ void process_wait(uint64_t n, struct shared_run *run) {
         }
         member_wait_sleep(member(), sequence, 1);
     }
-    while (member_wait_leave(member()) != MEMBER_OK) {
+    while (member_wait_leave(member(), wait) != MEMBER_OK) {
         explore_yield();
     }
 }
@@ -588,40 +598,90 @@ void process_drop_tickets(uint32_t before) {
     }
 }
 
-void process_fork(unsigned child) {
+static struct {
+    void (*before)(void), (*parent)(void), (*child)(void);
+} handlers;
+
+/* What fork.c calls when the program begins (shared.cmake renames its pthread_atfork). */
+int witness_atfork(void (*before)(void), void (*parent)(void), void (*child)(void));
+
+int witness_atfork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
+    handlers.before = before;
+    handlers.parent = parent;
+    handlers.child = child;
+    return 0;
+}
+
+/* Makes the member the only one of the process that runs fork.c's handlers: its list is that of one process. */
+static void enlist(struct member *only) {
     struct member_failure failure;
-    struct member *forked = &processes[child].member;
-    int entered, description, error;
-    unsigned parent = kernel_process();
-    if (gate_enter(member(), PATIENCE, &entered, &failure) != MEMBER_OK) {
-        explore_fail("the gate is shut");
+    struct member kept = *only;
+    unsigned turn = me()->turn, turns = me()->turns; /* no part of the fork */
+    me()->turn = me()->turns = 0;
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        member_strike(&processes[p].member);
     }
-    forked->slot = slots_take(&member()->file, member()->memory, &member()->geometry, NULL, &description, &error);
-    processes[child].unborn = true;
-    processes[child].parent = parent;
-    shared_fork(&member()->shared, member()->slot, forked->slot);
+    if (member_begin(only, &failure) != MEMBER_OK) { /* which empties it */
+        explore_fail("forks are not taken care of");
+    }
+    kept.next = NULL;
+    *only = kept;
+    me()->turn = turn;
+    me()->turns = turns;
+}
+
+/* The child begins with a copy of its parent's memory. What another thread of the parent is in the midst of has happened in it, or
+ * not; the word tells. */
+static void copy_memory(unsigned parent, unsigned child) {
+    struct member *copy = &processes[child].member;
+    *copy = processes[parent].member;
+    copy->extra = kernel_fork(child, copy->extra, &copy->alive);
+    processes[child].turn = processes[parent].turn; /* of a thread that the child does not have */
+    processes[child].turns = processes[parent].turns;
     for (unsigned e = 0; e < entries; e++) {
-        book[e].references[child] = book[e].references[parent];
+        struct entry *entry = &book[e];
+        uint64_t at = entry->run.index;
+        bool held = !entry->freed && copy->child.slot != SLOTS_NONE && ledger_is_held(word_at(at), copy->child.slot) &&
+                    record_at(at).generation == entry->run.generation;
+        unsigned count = held ? copy->extra[at] + 1 : 0;
+        unsigned fewest = entry->references[parent] - entry->leaving[parent];
+        if (count < fewest || count > entry->references[parent] + entry->taking[parent]) {
+            explore_fail("a forked child has %u references to the run at %u, its parent has %u", count, (unsigned)at,
+                         entry->references[parent]);
+        }
+        entry->references[child] = count;
     }
-    gate_leave(entered);
-    explore_step();
-    unsigned slot = forked->slot; /* memory is copied */
-    *forked = *member();
-    forked->slot = slot;
-    forked->waiters = 0;
-    forked->extra = kernel_fork(child, forked->extra, &forked->alive);
-    kernel_pass_on(description, child);
-    processes[child].unborn = false;
+}
+
+void process_fork(unsigned child) {
+    unsigned parent = kernel_process();
+    enlist(member());
+    handlers.before();
+    int description = member()->child.description;
+    copy_memory(parent, child);
+    if (description >= 0) {
+        kernel_pass_on(description, child);
+    }
+    processes[child].born = true;
+    processes[child].parent = parent;
+    handlers.parent();
+    processes[child].may_run = true;
     explore_wake(&birth);
 }
 
 bool process_is_born(unsigned parent) {
-    unsigned child = kernel_process();
-    struct process *born = &processes[child];
-    while ((born->member.memory == NULL || born->unborn) && !kernel_is_dead(parent)) {
+    struct process *child = me();
+    while (!child->may_run && !kernel_is_dead(parent)) {
         explore_sleep(&birth);
     }
-    return born->member.memory != NULL && !born->unborn;
+    if (child->born) {
+        enlist(member());
+        handlers.child();
+        if (member_is_stray(member())) {
+            explore_fail("the forked child has no part: %d", (int)member()->fate);
+        }
+    }
+    return child->born;
 }
 
 /* --- after a schedule --- */
