@@ -88,3 +88,10 @@ def __getattr__(name: str) -> Any:
     if name in {"classic", "multiprocessing", "shared_memory"}:
         raise AttributeError(f"blockpool.{name} is a module; import blockpool.{name}")
     raise AttributeError(f"module 'blockpool' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+del annotations, TYPE_CHECKING

@@ -75,7 +75,7 @@ cdef int need_numpy() except -1:
             found = __import__("numpy")  # an import statement of Cython's takes None in sys.modules for the module
         except ImportError:
             raise ImportError(
-                "arrays need NumPy, which cannot be imported; pip install 'blockpool[numpy]'"
+                "arrays need NumPy, which cannot be imported; install it with: pip install 'numpy>=1.26'"
             ) from None
         array_load()
         numpy_array = found.ndarray

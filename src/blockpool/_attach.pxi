@@ -90,7 +90,7 @@ cdef int refuse(member_status status, member_failure *failure, name) except -1:
         kind, why = unusable(status, failure, name)
         raise kind(why)
     if status == MEMBER_FULL:
-        raise TooManyProcesses(f"{what} has 47 processes attached, which is the most; let one leave first")
+        raise TooManyProcesses(f"{what} has 47 processes attached, the most it can have; let one leave first")
     if status == MEMBER_BUSY and failure.process == <uint64_t>getpid():
         raise PoolBusy(
             f"{what}: another thread of this process was recovering, checking or forking for {GATE_SECONDS:g} s; "
@@ -133,8 +133,8 @@ cdef tuple unusable(member_status status, member_failure *failure, name):
     """The exception and its message for a file that no process of this release can attach."""
     what = titled(name)
     if status == MEMBER_NO_POOL:
-        return PoolCorrupt, f"{what} is no pool: {foreign(name)}"
-    remedy = "" if name is None else f"; remove it with blockpool.unlink({name!r}), and make it anew"
+        return PoolCorrupt, f"{what} is not a pool: {foreign(name)}"
+    remedy = "" if name is None else f"; remove it with blockpool.unlink({name!r}), and create it again"
     if status == MEMBER_OTHER_VERSION:
         made_by = (<bytes>failure.made_by).decode("ascii", "replace")
         if not made_by.isprintable() or not made_by:
@@ -145,8 +145,8 @@ cdef tuple unusable(member_status status, member_failure *failure, name):
             + ("" if name is None else f"; what no process needs any more is removed by blockpool.unlink({name!r})")
         )
     if status == MEMBER_TRUNCATED:
-        return PoolCorrupt, f"{what} is damaged: its file has another size than its header says{remedy}"
-    return PoolCorrupt, f"{what} is damaged: its header contradicts itself{remedy}"
+        return PoolCorrupt, f"{what} is damaged: the size of its file is not the one that it was created with{remedy}"
+    return PoolCorrupt, f"{what} is damaged: something wrote over its header{remedy}"
 
 
 cdef library():
@@ -255,10 +255,7 @@ cdef _Mapping attach_found(pool_id, process, on_fork):
             return joined(m, on_fork)
         if status not in (MEMBER_NOT_FOUND, MEMBER_FORBIDDEN, MEMBER_NO_POOL):  # closed meanwhile, or not ours
             refuse(status, &failure, None)
-    raise PoolNotFound(
-        "the pool is gone: its last process ended, or dropped its Pool, before this was received; keep the Pool open, "
-        "in the parent say, until all is received, or make it with a name and permanent=True"
-    )
+    raise PoolNotFound(why_not_found(process))
 
 
 cdef _Mapping mapping_of(bytes pool_id, process, name, on_fork):

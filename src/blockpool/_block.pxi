@@ -14,6 +14,8 @@ cdef class _Lease:
     cdef _Lease parent
     cdef shared_run run
     cdef uint64_t nbytes
+    # What refers to it, as far as that is known; for messages only.
+    cdef uint32_t blocks, children, exports
 
     def __init__(self):
         raise TypeError("the memory of a block comes from Block.buf")
@@ -25,13 +27,20 @@ cdef class _Lease:
             raise lost_error(self.mapping)
         PyBuffer_FillInfo(view, self, address_of(self.mapping, self.run.index), self.nbytes,
                           self.parent is not None, flags)
+        self.exports += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self.exports -= 1
 
     def __repr__(self):
         return f"<memory of blockpool block {self.run.index}>"
 
     @cython.nonecheck(False)
     def __dealloc__(self):
-        if self.mapping is None or self.parent is not None:
+        if self.parent is not None:
+            self.parent.children -= 1
+            return
+        if self.mapping is None:
             return
         if self.mapping.guard is None:
             give_back(self.mapping, &self.run, self.nbytes)
@@ -72,6 +81,8 @@ cdef int forget_live(_Mapping m, uint64_t index) except -1:
 cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, const shared_run *run, uint64_t nbytes):
     cdef _Lease lease = _Lease.__new__(_Lease)
     lease.parent = parent
+    if parent is not None:
+        parent.children += 1
     lease.run = run[0]
     lease.nbytes = nbytes
     lease.mapping = mapping
@@ -106,7 +117,9 @@ cdef class Block:
 
     @cython.nonecheck(False)
     def __dealloc__(self):
-        if self.lease is None and state_is_open(&self.state):
+        if self.lease is not None:
+            self.lease.blocks -= 1
+        elif state_is_open(&self.state):
             give_back(self.mapping, &self.run, self.nbytes)
 
     @property
@@ -240,6 +253,7 @@ cdef class Block:
             twin = Block.__new__(Block)
             twin.mapping = self.mapping
             twin.lease = lease
+            lease.blocks += 1
             twin.run = self.run
             twin.nbytes = self.nbytes
             state_open(&twin.state)
@@ -286,9 +300,8 @@ cdef class Block:
         state_end_free(&self.state, users == 0 and status == MEMBER_OK)
         if users:
             raise BlockInUse(
-                f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: views of its memory "
-                "(memoryviews, arrays) or other Blocks of it; drop those first, or call release() to let the last "
-                "of them free it"
+                f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: {users_of(self.lease, users)}; "
+                "drop those first, or call release(), and the last of them frees it"
             )
         if status != MEMBER_OK:
             refuse_free(self.mapping, &self.run, status, word, extra, self.describe())
@@ -361,6 +374,20 @@ cdef class Block:
         # that will pickle it later, a list, a generator) still wants it.
         if Py_REFCNT(<PyObject *>self) <= 2:
             self.end_use()
+
+    # A Block is no buffer and has no items, and what expects one is told where they are.
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        raise TypeError("a Block is not itself a buffer; use block.buf, a memoryview of its memory")
+
+    def __bytes__(self):
+        raise TypeError("a Block is not itself a buffer; use bytes(block.buf)")
+
+    def __len__(self):
+        raise TypeError("a Block has no len(); use block.nbytes for bytes, or block.blocks for blocks")
+
+    def __bool__(self):
+        return True
 
     def __repr__(self):
         cdef str state = ""
@@ -453,6 +480,7 @@ cdef class Block:
         with cython.critical_section(self):
             if self.lease is None:
                 self.lease = new_lease(self.mapping, None, &self.run, self.nbytes)
+                self.lease.blocks += 1
         return self.lease
 
     @cython.nonecheck(False)
@@ -476,6 +504,7 @@ cdef class Block:
             give_back(self.mapping, &self.run, self.nbytes)
             return 0
         self.lease = None
+        lease.blocks -= 1
         if self.mapping.guard is None:
             return 0
         # In debug mode the run comes back here, where that can raise, and not when `lease` goes.
@@ -506,6 +535,7 @@ cdef Block hand_out(_Mapping m, const shared_run *run, uint64_t nbytes):
                 m.guard.issue(run.index, run.blocks, nbytes)
             lease.mapping = m
             block.lease = lease
+            lease.blocks += 1
             PyTraceMalloc_Track(DOMAIN, <uintptr_t>address_of(m, run.index), nbytes)
         open_block(block, m, run, nbytes)
         count_allocation(m, run.blocks, nbytes)
@@ -523,6 +553,27 @@ cdef void unclaim(_Mapping m, const shared_run *run) noexcept:
         give_back_shared(m, run)
     else:
         pool_release(m.core, run.index, run.blocks)
+
+
+cdef users_of(_Lease lease, Py_ssize_t users):
+    """What uses the memory of a Block's lease besides that Block, in words; so many refer to it in all."""
+    cdef Py_ssize_t views = lease.exports, blocks = lease.blocks - 1, readers = lease.children
+    cdef _Lease parent = lease.parent
+    if parent is not None:
+        views += parent.exports
+        blocks += parent.blocks
+        readers += parent.children - 1
+    return listed((
+        (views, "memoryview or what was made from it", "memoryviews or what was made from them"),
+        (blocks, "other Block", "other Blocks"),
+        (readers, "read-only Block or its views", "read-only Blocks or their views"),
+        (users - views - blocks - readers, "array or other object made of it", "arrays or other objects made of it"),
+    ))
+
+
+cdef listed(counted):
+    """A list in words of (how many, what one is, what more are)."""
+    return ", ".join([f"{n} {one if n == 1 else more}" for n, one, more in counted if n > 0])
 
 
 cdef inline void forget_run(_Lease lease) noexcept:

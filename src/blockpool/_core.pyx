@@ -54,9 +54,10 @@ from blockpool._guards cimport seal
 # None and nothing can be imported, but blocks are still freed, and pools still refuse. For the same reason these are
 # functions and classes, not modules.
 cdef object collect_garbage, environ, flags, implementation
-cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, parse_size, readable
+cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, foreign, why_not_found
+cdef object parse_size, readable, shortage
 cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
-cdef object PoolExists, PoolForbidden, PoolNotFound, StaleHandle, TooManyProcesses, TooManyTickets
+cdef object PoolExists, PoolForbidden, PoolNotFound, PoolVersion, StaleHandle, TooManyProcesses, TooManyTickets
 
 import copyreg
 import os
@@ -64,7 +65,9 @@ from gc import collect as collect_garbage
 from os import environ
 from sys import flags, implementation
 
-from blockpool._handles import NO_DESCRIPTOR, NO_PROC, Handle, Ticket, file_name, find_descriptor, foreign
+from blockpool._handles import (
+    NO_DESCRIPTOR, NO_PROC, Handle, Ticket, file_name, find_descriptor, foreign, why_not_found,
+)
 from blockpool._room import shortage
 from blockpool._sizes import parse_size, readable
 from blockpool.errors import (
@@ -109,6 +112,8 @@ cdef enum: DOMAIN = 0x706F6F6C
 
 # «No timeout given», recognised without a comparison.
 cdef object ZERO = 0
+# «No such argument».
+cdef object ABSENT = object()
 
 
 cdef error_text(int error):

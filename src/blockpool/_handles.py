@@ -89,7 +89,7 @@ class Handle:
         match = _TEXT.fullmatch(text)
         if match is None:
             raise ValueError(
-                f"{text!r:.80} is no handle or ticket; pass what Block.handle or Block.share() gave"
+                f"{text!r:.80} is not a handle or ticket; pass what Block.handle or Block.share() gave"
             )
         kind = Ticket if match["kind"] == "ticket" else Handle
         return kind(
@@ -193,6 +193,28 @@ def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise OSError(error.errno, f"the pool: {error.strerror}: {NO_DESCRIPTOR}") from None
             # else it is gone, or not ours to look at
+
+
+def why_not_found(process: int) -> str:
+    """Return why the pool without a name of something that the process sent is not found, as far as can be told."""
+    gone = "its last process ended, or dropped its Pool, before this was received"
+    remedy = "keep the Pool open, in the parent say, until all is received, or make it with a name and permanent=True"
+    try:
+        owner, own = os.stat(f"/proc/{process}").st_uid, os.geteuid()
+        if owner == own:
+            os.listdir(f"/proc/{process}/fd")
+            return f"the pool is gone: {gone}; {remedy}"
+        hidden = (
+            f"is a process of user {owner}, and processes of one user (here {own}) can share a pool"
+        )
+    except FileNotFoundError:
+        hidden = "runs in another PID namespace (a container), into which this process cannot look"
+    except OSError as error:
+        hidden = f"cannot be looked into: {error.strerror}"
+    return (
+        f"no process that can be looked into has the pool: {gone}; or process {process}, which sent it, {hidden}; "
+        f"{remedy}"
+    )
 
 
 def _read_link(path: str) -> str | None:

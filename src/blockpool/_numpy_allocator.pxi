@@ -150,7 +150,7 @@ cdef class _NumpyAllocator:
 
     def __enter__(self):
         if self.mapping.closed:
-            raise PoolClosed("the pool is closed; make a new one, or close it later")
+            raise PoolClosed("the pool is closed; create a new one")
         PyContextVar_Set(entered, (self, PyDataMem_SetHandler(self.capsule), get_value(entered)))
 
     def __exit__(self, kind, value, traceback, /):

@@ -61,7 +61,9 @@ cdef class Pool:
     cdef bytes kept_id          # None for a private pool
     cdef bint may_have_ended    # when its last process left, and with the pool its name
 
-    def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None):
+    def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None, **others):
+        if others:
+            refuse_keyword("Pool", others, "Pool.create", ("name", "exist_ok", "permanent", "on_fork"))
         if self.mapping is not None:
             raise ValueError("this Pool is open already; make a new one")
         cdef _Mapping m = _Mapping.__new__(_Mapping)
@@ -91,10 +93,16 @@ cdef class Pool:
         adopt(self, m)
 
     @classmethod
+    @cython.embedsignature(False)
     def create(
-        cls, block_size, blocks, *, name=None, exist_ok=False, permanent=False, prefault=False, on_fork=None
+        cls, block_size, blocks, *, name=None, exist_ok=False, permanent=False, prefault=False, on_fork=None,
+        **others
     ):
-        """Make a pool that processes share.
+        """create($type, /, block_size, blocks, *, name=None, exist_ok=False, permanent=False, prefault=False,
+    on_fork=None)
+--
+
+        Make a pool that processes share.
 
         Parameters
         ----------
@@ -137,6 +145,8 @@ cdef class Pool:
         Up to 47 processes can be attached at a time. What a process held when it died, whatever it died of, comes back
         by itself.
         """
+        if others:
+            refuse_keyword("Pool.create", others, "Pool", ("buffer", "huge_pages", "debug"))
         owner = cls.__new__(cls)
         adopt(<Pool?>owner, create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork))
         return owner
@@ -260,8 +270,12 @@ cdef class Pool:
         return self.mapping is None
 
     @cython.nonecheck(False)
-    def allocate(self, *, blocks=None, nbytes=None, timeout=0):
-        """Allocate one block, or a run of adjacent blocks.
+    @cython.embedsignature(False)
+    def allocate(self, given=ABSENT, /, *, blocks=None, nbytes=None, timeout=0):
+        """allocate($self, /, *, blocks=None, nbytes=None, timeout=0)
+--
+
+        Allocate one block, or a run of adjacent blocks.
 
         Parameters
         ----------
@@ -291,6 +305,8 @@ cdef class Pool:
         cdef Block block
         cdef shared_run run
         cdef uint64_t n
+        if given is not ABSENT:
+            refuse_positional("allocate", given)
         if nbytes is None and timeout is ZERO and m is not None:
             if blocks is None:
                 block = Block.__new__(Block)  # first, so that no failure comes after the claim
@@ -308,8 +324,12 @@ cdef class Pool:
                         return block
         return self.allocate_run(blocks, nbytes, timeout)
 
-    def allocate_async(self, *, blocks=None, nbytes=None, timeout=None):
-        """Allocate as `allocate` does, but let the event loop of asyncio go on while there is no room.
+    @cython.embedsignature(False)
+    def allocate_async(self, given=ABSENT, /, *, blocks=None, nbytes=None, timeout=None):
+        """allocate_async($self, /, *, blocks=None, nbytes=None, timeout=None)
+--
+
+        Allocate as `allocate` does, but let the event loop of asyncio go on while there is no room.
 
         Parameters
         ----------
@@ -337,6 +357,8 @@ cdef class Pool:
         A call that is cancelled gives back what it was given meanwhile. While any waits, one daemon thread a pool
         waits for all of them.
         """
+        if given is not ABSENT:
+            refuse_positional("allocate_async", given)
         require_imports("asyncio and allocate_async()")
         from blockpool._async import allocate_async
 
@@ -620,7 +642,7 @@ cdef class Pool:
     cdef _Mapping opened(self):
         cdef _Mapping m = self.mapping
         if m is None:
-            raise PoolClosed("the pool is closed; make a new one, or close it later")
+            raise PoolClosed("the pool is closed; create a new one")
         if is_lost(m):
             raise lost_error(m)
         return m

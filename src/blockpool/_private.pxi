@@ -102,6 +102,21 @@ cdef bint debug_wanted() except -1:
     return flags.dev_mode or environ.get("BLOCKPOOL_DEBUG", "0") not in ("", "0")
 
 
+cdef int refuse_keyword(str what, dict given, str other, tuple of_other) except -1:
+    """Raise that there is no such argument, or that the other kind of pool has it."""
+    name = next(iter(given))
+    if name in of_other:
+        kind = "shared" if other == "Pool.create" else "private"
+        raise TypeError(f"{what}() has no {name}=: that is for {kind} pools; make one with {other}(…, {name}=…)")
+    raise TypeError(f"{what}() has no argument {name!r}")
+
+
+cdef int refuse_positional(str method, given) except -1:
+    """Raise that the arguments of an allocation have names."""
+    name = "nbytes" if type(given) is str else "blocks"
+    raise TypeError(f"{method}() takes its arguments by name: write {method}({name}={given!r:.60})")
+
+
 cdef as_count(value, what):
     """A whole number of at least 1."""
     try:

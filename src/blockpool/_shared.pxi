@@ -34,8 +34,8 @@ cdef int fail(_Mapping m, member_status status, uint64_t index) except -1:
             "have some redeemed, or drop them: Pool.recover(tickets_older_than=…)"
         )
     raise PoolCorrupt(
-        f"the ledger of {titled(m.name)} holds what no blockpool wrote, near block {index}: something wrote over it; "
-        "run check(), and make a new pool"
+        f"the bookkeeping of {titled(m.name)} is damaged near block {index}: something wrote over it; run check(), and "
+        "create a new pool"
     )
 
 
@@ -68,16 +68,20 @@ cdef int refuse_free(
     """Raise why a run was not freed."""
     if status != MEMBER_IN_USE:
         fail(m, status, run.index)
+    if extra:  # the word was not looked at
+        word = load_seq(&m.member.shared.ledger[run.index])
+    cdef list others = [pid for pid in holders_of(m, word) if pid != getpid()]
+    cdef list known = [str(pid) for pid in others if pid]
+    cdef list users = []
     if extra:
-        users = "another Block of it in this process"
-    else:
-        others = [pid or "that begins" for pid in holders_of(m, word) if pid != getpid()]
-        tickets = ledger_tickets(word)
-        users = " and ".join(
-            ([f"process{'es' if len(others) > 1 else ''} {', '.join(map(str, others))}"] if others else [])
-            + ([f"{tickets} ticket{'s' if tickets > 1 else ''} in flight"] if tickets else [])
-        )
-    raise BlockInUse(f"{what} is still used by {users}; call release() to let the last of them free it")
+        users.append(f"{extra} other Block{'s' if extra > 1 else ''} redeemed in this process")
+    if known:
+        users.append(f"process{'es' if len(known) > 1 else ''} {', '.join(known)}")
+    if len(others) > len(known):
+        users.append("a process that is still attaching")
+    if ledger_tickets(word):
+        users.append(listed([(ledger_tickets(word), "ticket in flight", "tickets in flight")]))
+    raise BlockInUse(f"{what} is still used by {', '.join(users)}; call release(), and the last of them frees it")
 
 
 # --- looking ---

@@ -42,7 +42,7 @@ def parse_size(size: str | SupportsIndex, what: str) -> int:
             number.isascii() and number.isdecimal() and len(number) <= _DIGITS and unit in _UNITS
         ):
             raise ValueError(
-                f"{what} {size!r:.60} is no size; write a whole number and a unit, such as '4KiB' or '1 MB'"
+                f"{what} {size!r:.60} is not a valid size; write a whole number and a unit, such as '4KiB' or '1 MB'"
             )
         value = int(number) * _UNITS[unit]
     else:

@@ -5,6 +5,8 @@ All can be pickled, and each message gives the values it is about and what to do
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "BlockInUse",
     "BlockOverrun",
@@ -57,17 +59,25 @@ class PoolClosed(BlockPoolError, ValueError):
 class PoolExists(BlockPoolError, FileExistsError):
     """A pool of that name exists already, or one of another geometry."""
 
+    errno = errno.EEXIST
+
 
 class PoolNotFound(BlockPoolError, FileNotFoundError):
     """There is no such pool, or no longer."""
+
+    errno = errno.ENOENT
 
 
 class PoolForbidden(BlockPoolError, PermissionError):
     """The pool is another user's, or the kernel does not let this process have it."""
 
+    errno = errno.EACCES
+
 
 class PoolBusy(BlockPoolError, TimeoutError):
     """Another process keeps everybody from attaching, leaving and recovering; a stopped one perhaps."""
+
+    errno = errno.ETIMEDOUT
 
 
 class TooManyProcesses(BlockPoolError):

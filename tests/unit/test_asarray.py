@@ -277,7 +277,7 @@ def test_without_numpy(run_python, absent):
     lines = out.splitlines()
     assert len(lines) == 20
     assert set(lines) == {
-        "arrays need NumPy, which cannot be imported; pip install 'blockpool[numpy]'"
+        "arrays need NumPy, which cannot be imported; install it with: pip install 'numpy>=1.26'"
     }
 
 

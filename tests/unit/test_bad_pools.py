@@ -185,7 +185,7 @@ def test_nothing_there(pool_name):
 def test_a_file_that_is_no_pool(pool_name, file_of, contents):
     """It is PoolCorrupt, and stays as it was."""
     file_of(pool_name).write_bytes(contents)
-    refused(pool_name, bp.PoolCorrupt, "is no pool")
+    refused(pool_name, bp.PoolCorrupt, "is not a pool")
     assert file_of(pool_name).read_bytes() == contents
 
 
@@ -193,7 +193,7 @@ def test_a_directory(pool_name, file_of):
     """So is a directory."""
     file_of(pool_name).mkdir()
     try:
-        refused(pool_name, bp.PoolCorrupt, "is no pool")
+        refused(pool_name, bp.PoolCorrupt, "is not a pool")
     finally:
         file_of(pool_name).rmdir()
 
@@ -201,14 +201,14 @@ def test_a_directory(pool_name, file_of):
 def test_a_fifo(pool_name, file_of):
     """So is a FIFO, and nobody waits for its other end."""
     os.mkfifo(file_of(pool_name))
-    refused(pool_name, bp.PoolCorrupt, "is no pool")
+    refused(pool_name, bp.PoolCorrupt, "is not a pool")
 
 
 def test_a_symbolic_link(pool_name, file_of, shared):
     """A link is refused even if it leads to a pool."""
     file_of(pool_name + "-link").symlink_to(file_of(shared.name))
     try:
-        refused(pool_name + "-link", bp.PoolCorrupt, "is no pool")
+        refused(pool_name + "-link", bp.PoolCorrupt, "is not a pool")
     finally:
         file_of(pool_name + "-link").unlink()
 
@@ -264,7 +264,7 @@ def test_a_bit_of_the_header(made_file, at):
     contents[at] ^= 1 << at % 7
     with file.open("r+b") as opened:
         opened.write(contents)
-    refused(name, (bp.PoolCorrupt, bp.PoolVersion), "damaged|no pool|another release")
+    refused(name, (bp.PoolCorrupt, bp.PoolVersion), "damaged|not a pool|another release")
 
 
 def test_another_version(made_file):
@@ -453,7 +453,7 @@ def test_too_many_processes(run_script, pool_name):
 
         assert pool.stats().processes == 47
         for line in outside().splitlines():
-            assert line == f"pool {name!r} has 47 processes attached, which is the most; let one leave first", line
+            assert line == f"pool {name!r} has 47 processes attached, the most it can have; let one leave first", line
         before = pool.stats(), pool.check()
         view, handle = block.buf, block.handle
         child = os.fork()

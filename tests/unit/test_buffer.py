@@ -197,7 +197,7 @@ def test_not_a_buffer(memory):
 
 def test_a_block_is_no_buffer(pool):
     """A Block is not a buffer itself; its buf is."""
-    with pytest.raises(TypeError, match="not Block"):
+    with pytest.raises(TypeError, match=r"not itself a buffer; use block\.buf"):
         bp.Pool(64, buffer=pool.allocate())
 
 

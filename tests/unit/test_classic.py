@@ -109,8 +109,8 @@ WRONG_SIZES = [
     ((None, 32), TypeError, "mem_pool_size"),
     ((1024, None), TypeError, "block_size"),
     ((b"1KiB", 32), TypeError, "mem_pool_size"),
-    (("1 mile", 32), ValueError, "mem_pool_size '1 mile' is no size"),
-    (("", 32), ValueError, "is no size"),
+    (("1 mile", 32), ValueError, "mem_pool_size '1 mile' is not a valid size"),
+    (("", 32), ValueError, "is not a valid size"),
 ]
 
 
@@ -313,8 +313,8 @@ def test_views_keep_a_block(pool, unchanged):
     block = allocate_memory_blocks()
     view = block.buf
     view[0] = 7
-    refused(pool, unchanged, block, bp.BlockInUse, "still has 1 user")
-    refused(pool, unchanged, block.address, bp.BlockInUse, "still has 1 user")
+    refused(pool, unchanged, block, bp.BlockInUse, "still has 1 user: 1 memoryview")
+    refused(pool, unchanged, block.address, bp.BlockInUse, "still has 1 user: 1 memoryview")
     assert view[0] == 7
     del view
     twin = block.readonly()

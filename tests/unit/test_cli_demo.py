@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ import pytest
 pytest.importorskip("click")
 pytest.importorskip("rich")
 
-from blockpool import redeem
+from blockpool import cli, redeem
 from blockpool.cli import comparison, main
 from blockpool.cli.ways import ThroughPool, ThroughSharedMemory
 
@@ -435,7 +437,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
 def test_missing_dependency_is_a_sentence(missing: str) -> None:
-    """Without click or rich, the command says what to install, and exits with status 2."""
+    """Without click or rich, the command says how to install what it needs, and exits with status 2."""
     code = f"import sys; sys.modules[{missing!r}] = None; from blockpool.cli import main; sys.exit(main())"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
@@ -443,8 +445,19 @@ def test_missing_dependency_is_a_sentence(missing: str) -> None:
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr == (
-        f"blockpool: the command line needs {missing}; install it with: pip install 'blockpool[cli]'\n"
+        f"blockpool: the command line needs {missing}; install what it needs with: "
+        f"{shlex.quote(sys.executable)} -m pip install 'click>=8.1' 'rich>=13'\n"
     )
+
+
+def test_what_is_to_be_installed_is_what_the_package_asks_for() -> None:
+    """The command that a plain installation prints installs the extra `cli` of this package, all of it."""
+    extra = {
+        requirement.partition(";")[0].strip()
+        for requirement in metadata.requires("blockpool") or []
+        if "cli" in requirement.partition(";")[2]
+    }
+    assert set(cli._NEEDS) == extra
 
 
 def test_module_runs_as_a_command(tree: Path) -> None:

@@ -112,7 +112,7 @@ def test_numpy_sees_the_block(each, unchanged):
     assert array.tobytes() == b"x" * 5000
     view = array[10:20]
     del array
-    with unchanged(each), pytest.raises(bp.BlockInUse, match="still has 1 user"):
+    with unchanged(each), pytest.raises(bp.BlockInUse, match="still has 1 user: 1 array"):
         block.free()
     del view
     block.free()
@@ -316,7 +316,7 @@ def test_asarray_of_a_block(each, unchanged):
     assert set(bytes(block.buf)) == {7}
     view = array[1:]
     del array
-    with unchanged(each), pytest.raises(bp.BlockInUse, match="still has 1 user"):
+    with unchanged(each), pytest.raises(bp.BlockInUse, match="still has 1 user: 1 array"):
         block.free()
     block.release()
     others = each.allocate_many(14)

@@ -1,8 +1,11 @@
 """The family of exceptions: bases, pickling, and what the messages say."""
 
 import copy
+import errno
+import io
 import pickle
 
+import numpy as np
 import pytest
 
 import blockpool as bp
@@ -116,10 +119,10 @@ def _provoke_closed(pool):
         (
             _provoke_in_use,
             bp.BlockInUse,
-            ["block 0", "1 user:"],
+            ["block 0", "1 user: 1 memoryview"],
             "drop those first, or call release()",
         ),
-        (_provoke_closed, bp.PoolClosed, ["closed"], "make a new one"),
+        (_provoke_closed, bp.PoolClosed, ["closed"], "create a new one"),
     ],
 )
 def test_messages_give_values_and_remedy(pool, provoke, error, values, remedy):
@@ -132,3 +135,147 @@ def test_messages_give_values_and_remedy(pool, provoke, error, values, remedy):
     assert remedy in message
     back = pickle.loads(pickle.dumps(caught.value))
     assert (type(back), str(back)) == (error, message)
+
+
+ERRNO = {
+    bp.PoolExists: errno.EEXIST,
+    bp.PoolNotFound: errno.ENOENT,
+    bp.PoolForbidden: errno.EACCES,
+    bp.PoolBusy: errno.ETIMEDOUT,
+}
+
+
+def test_errors_of_the_system_have_an_errno():
+    """Every exception that is an OSError has the errno of its kind, pickled too, and shows its message alone."""
+    assert set(ERRNO) == {kind for kind in FAMILY if issubclass(kind, OSError)}
+    for kind, number in ERRNO.items():
+        error = kind("why, and what to do")
+        for one in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert (one.errno, str(one), one.args) == (number, str(error), error.args)
+    with pytest.raises(FileNotFoundError) as caught:
+        bp.Pool.attach("no-pool-has-this-name")
+    assert caught.value.errno == errno.ENOENT
+
+
+USERS = {
+    "memoryview": (
+        lambda block: [block.buf],
+        "1 user: 1 memoryview or what was made from it;",
+    ),
+    "array of a memoryview": (
+        lambda block: [np.frombuffer(block.buf)],
+        "1 user: 1 memoryview or what was made from it;",
+    ),
+    "memoryviews": (
+        lambda block: [block.buf, block.buf],
+        "2 users: 2 memoryviews or what was made from them;",
+    ),
+    "array": (
+        lambda block: [block.array(8)],
+        "1 user: 1 array or other object made of it;",
+    ),
+    "arrays": (
+        lambda block: [block.array(8), np.asarray(block), block.__dlpack__()],
+        "3 users: 3 arrays or other objects made of it;",
+    ),
+    "read-only Block": (
+        lambda block: [block.readonly()],
+        "1 user: 1 read-only Block or its views;",
+    ),
+    "view of a read-only Block": (
+        lambda block: [block.readonly().buf],
+        "1 user: 1 read-only Block or its views;",
+    ),
+    "all": (
+        lambda block: [block.readonly(), block.readonly(), block.array(8), block.buf],
+        "4 users: 1 memoryview or what was made from it, 2 read-only Blocks or their views, 1 array",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "users"), USERS.values(), ids=USERS)
+@pytest.mark.parametrize("kind", ["private", "shared", "debug"])
+def test_block_in_use_names_what_uses_it(kind, make, users):
+    """BlockInUse counts the users by their kinds, of those that there are now and not of those that went."""
+    pool = bp.Pool.create(64, 2) if kind == "shared" else bp.Pool(64, 2, debug=kind == "debug")
+    block = pool.allocate()
+    gone = [block.buf, block.array(8), block.readonly(), block.readonly().buf]
+    del gone
+    held = make(block)
+    with pytest.raises(bp.BlockInUse) as caught:
+        block.free()
+    assert users in str(caught.value)
+    del held
+    block.free()
+    assert pool.stats().allocated == 0
+
+
+def test_block_in_use_as_a_read_only_block_sees_it(pool):
+    """For a read-only Block, the Block that it was made from is a user, and so are the views of both."""
+    block = pool.allocate()
+    reader = block.readonly()
+    with pytest.raises(bp.BlockInUse, match="1 user: 1 other Block;"):
+        reader.free()
+    view, other = block.buf, reader.readonly()
+    with pytest.raises(bp.BlockInUse, match=r"3 users: 1 memoryview or what .*, 2 other Blocks;"):
+        reader.free()
+    del other
+    block.release()
+    with pytest.raises(bp.BlockInUse, match="1 user: 1 memoryview"):
+        reader.free()
+    del view
+    reader.free()
+
+
+NO_BUFFER = {
+    "memoryview": (memoryview, r"block\.buf"),
+    "bytes": (bytes, r"bytes\(block\.buf\)"),
+    "bytearray": (bytearray, r"block\.buf"),
+    "len": (len, r"block\.nbytes"),
+    "write": (io.BytesIO().write, r"block\.buf"),
+    "buffer=": (lambda block: bp.Pool(8, buffer=block), r"block\.buf"),
+    "into": (lambda block: bp.IndexPool(8).allocate_into(block), r"block\.buf"),
+    "frombuffer": (np.frombuffer, r"block\.buf"),
+}
+
+
+@pytest.mark.parametrize(("use", "hint"), NO_BUFFER.values(), ids=NO_BUFFER)
+def test_a_block_in_the_place_of_its_memory(pool, use, hint):
+    """A Block where a buffer or a sequence is wanted is a TypeError that says where its memory is."""
+    block = pool.allocate()
+    with pytest.raises(TypeError, match=hint):
+        use(block)
+    assert block
+    block.free()
+
+
+@pytest.mark.parametrize("method", ["allocate", "allocate_async"])
+def test_arguments_without_their_names(pool, method):
+    """A number or a size without a name is a TypeError that writes the call as it should be."""
+    call = getattr(pool, method)
+    for given, named in (
+        (3, "blocks=3"),
+        (0, "blocks=0"),
+        ("4KiB", "nbytes='4KiB'"),
+        (None, "blocks=None"),
+    ):
+        with pytest.raises(TypeError, match=rf"{method}\({named}\)$"):
+            call(given)
+    with pytest.raises(TypeError):
+        call(3, 4)
+    with pytest.raises(TypeError):
+        call(size=3)
+    assert pool.stats().failures == 0
+
+
+def test_arguments_of_the_other_kind_of_pool():
+    """What only shared pools have points from Pool to Pool.create, and the other way round."""
+    for name in ("name", "exist_ok", "permanent", "on_fork"):
+        with pytest.raises(TypeError, match=rf"Pool\(\) has no {name}=.*Pool\.create\("):
+            bp.Pool(64, 4, **{name: "x"})
+    for name in ("buffer", "huge_pages", "debug"):
+        with pytest.raises(TypeError, match=rf"Pool\.create\(\) has no {name}=.*with Pool\("):
+            bp.Pool.create(64, 4, **{name: 1})
+    for call in (bp.Pool, bp.Pool.create):
+        with pytest.raises(TypeError, match="no argument 'size'"):
+            call(64, 4, size=3)

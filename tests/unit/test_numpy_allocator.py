@@ -433,7 +433,7 @@ def test_without_numpy(run_python):
         except ImportError as error:
             print(error)
     """)
-    assert "pip install 'blockpool[numpy]'" in said
+    assert "pip install 'numpy>=1.26'" in said
 
 
 def test_a_lent_buffer_serves():

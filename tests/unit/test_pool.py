@@ -361,7 +361,7 @@ def test_a_closed_pool(use, maker):
         pool.close()
     else:
         pool = bp.Pool.__new__(bp.Pool)
-    with pytest.raises(bp.PoolClosed, match="closed; make a new one"):
+    with pytest.raises(bp.PoolClosed, match="closed; create a new one"):
         use(pool)
 
 

@@ -322,9 +322,9 @@ def test_free_while_several_use_it(shared, peers, unchanged):
     block.share()
     with unchanged(shared), pytest.raises(bp.BlockInUse) as caught:
         block.free()
-    assert re.search(
-        f"processes {one.pid}, {other.pid} and 1 ticket in flight", str(caught.value)
-    ), caught.value
+    assert re.search(f"processes {one.pid}, {other.pid}, 1 ticket in flight", str(caught.value)), (
+        caught.value
+    )
     assert "the run of 2 blocks at 0" in str(caught.value)
     one("held.release()")
     other("held.release()")
@@ -349,12 +349,12 @@ def test_free_with_another_block_here(shared, unchanged):
     again = bp.redeem(block.handle)
     with (
         unchanged(shared),
-        pytest.raises(bp.BlockInUse, match="another Block of it in this process"),
+        pytest.raises(bp.BlockInUse, match="1 other Block redeemed in this process"),
     ):
         block.free()
     again.release()
     twin = block.readonly()
-    with unchanged(shared), pytest.raises(bp.BlockInUse, match="1 user"):
+    with unchanged(shared), pytest.raises(bp.BlockInUse, match="1 user: 1 read-only Block"):
         block.free()
     twin.release()
     view = block.buf
@@ -653,6 +653,39 @@ def test_a_process_that_only_redeemed_forks(shared, peer):
     block.free()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_pool_of_another_user_is_not_found(run_python):
+    """Redeeming what a process of another user sent says whose process that is, and not only that the pool is gone."""
+    block = bp.Pool.create(64, 1).allocate()
+    out = run_python(
+        """
+        import os, sys
+        import blockpool as bp
+        os.setgid(65534)
+        os.setuid(65534)
+        try:
+            bp.redeem(sys.argv[1])
+        except bp.PoolNotFound as error:
+            print(error)
+        """,
+        str(block.handle),
+    )
+    assert f"process {os.getpid()}, which sent it, is a process of user 0" in out
+    assert "here 65534" in out
+
+
+def test_a_pool_whose_sender_cannot_be_seen():
+    """A sender that is not to be seen may have ended, or be in another PID namespace; the message says both."""
+    unseen = bp.Handle("0" * 32, 0, 1, 2**22 + 1, None)
+    with pytest.raises(bp.PoolNotFound, match=r"its last process ended.*PID namespace") as caught:
+        bp.redeem(unseen)
+    assert str(2**22 + 1) in str(caught.value)
+    own = bp.Handle("0" * 32, 0, 1, os.getpid(), None)
+    with pytest.raises(bp.PoolNotFound, match="the pool is gone: its last process ended") as caught:
+        bp.redeem(own)
+    assert "namespace" not in str(caught.value)
+
+
 # --- what is no handle ---
 
 GOOD = "blockpool-handle:0123456789abcdef0123456789abcdef:0:1:1:name"
@@ -685,7 +718,7 @@ BAD_TEXTS = [
 def test_text_that_is_no_handle(text):
     """It is ValueError, as str and as bytes."""
     for form in (text, text.encode(), memoryview(text.encode())):
-        with pytest.raises(ValueError, match="no handle or ticket"):
+        with pytest.raises(ValueError, match="not a handle or ticket"):
             bp.redeem(form)
 
 

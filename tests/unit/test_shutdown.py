@@ -1,5 +1,8 @@
 """The end of the interpreter: what is called when nothing can be imported and modules have lost their names."""
 
+import importlib
+import types
+
 import pytest
 
 # The last object to go is one of `builtins`; its destructor makes the calls, with nothing but what it holds.
@@ -176,3 +179,23 @@ at_the_end([
         "unused",
     )
     assert out == "4 calls"
+
+
+# What is called while the core is imported, and never after.
+AT_IMPORT = {"copyreg", "os", "RLock"}
+
+
+@pytest.mark.parametrize("name", ["_core", "_index"])
+def test_what_calls_need_are_no_names_of_the_module(name):
+    """A module's names become None when the interpreter ends, so those of other modules are variables of C."""
+    module = importlib.import_module(f"blockpool.{name}")
+    strangers = {
+        key
+        for key, value in vars(module).items()
+        if isinstance(
+            value, (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
+        )
+        and (isinstance(value, types.ModuleType) or value.__module__ not in {module.__name__, None})
+        and not key.startswith("__")
+    }
+    assert strangers <= AT_IMPORT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
+
+# What commands need besides blockpool itself: the extra `cli`.
+_NEEDS = ("click>=8.1", "rich>=13")
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -28,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if missing not in {"click", "rich"}:
             raise
         return _complain(
-            f"the command line needs {missing}; install it with: pip install 'blockpool[cli]'",
+            f"the command line needs {missing}; install what it needs with: "
+            + shlex.join([sys.executable, "-m", "pip", "install", *_NEEDS]),
             _USAGE,
         )
     try:
