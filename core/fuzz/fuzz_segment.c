@@ -303,7 +303,7 @@ static void use(struct member *member) {
     }
     shared_count(&member->shared, &totals);
     MUST(totals.allocated <= blocks);
-    member_count(member, totals.allocated, &counts);
+    member_count(member, &counts);
     MUST(counts.processes <= SEGMENT_SLOTS && counts.peak <= blocks);
     uint32_t wait;
     if (member_wait_enter(member, &wait) == MEMBER_OK) {

@@ -371,17 +371,12 @@ void member_leave(struct member *member, double gate_seconds) {
 
 /* --- looking --- */
 
-void member_count(struct member *member, uint64_t allocated, struct member_counts *counts) {
-    *counts = (struct member_counts){.peak = allocated};
-    if (load_relaxed(&member->place->peak) < allocated) {
-        store_relaxed(&member->place->peak, allocated);
-    }
+void member_count(struct member *member, struct member_counts *counts) {
+    *counts = (struct member_counts){.processes = (unsigned)__builtin_popcountll(member_living_slots(member))};
     for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
         const struct segment_slot *place = segment_slot(member->memory, &member->geometry, slot);
         uint64_t peak = load_relaxed(&place->peak);
-        counts->processes += load_relaxed(&place->used) != 0;
         counts->allocations += load_relaxed(&place->allocations);
-        counts->frees += load_relaxed(&place->frees);
         counts->failures += load_relaxed(&place->failures);
         counts->peak = peak > counts->peak && peak <= member->geometry.blocks ? peak : counts->peak;
     }

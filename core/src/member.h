@@ -195,13 +195,13 @@ enum member_status member_check(struct member *member, double gate_seconds, stru
     __attribute__((warn_unused_result));
 
 struct member_counts {
-    uint64_t processes; /* slots in use */
-    uint64_t allocations, frees, failures;
-    uint64_t peak; /* the most blocks that anybody saw allocated at once; `allocated` is what is seen now */
+    uint64_t processes; /* attached and not known to be dead */
+    uint64_t allocations, failures;
+    uint64_t peak; /* the most blocks that any slot has noted */
 };
 
 /* Folds what all slots counted, now and before. */
-void member_count(struct member *member, uint64_t allocated, struct member_counts *counts);
+void member_count(struct member *member, struct member_counts *counts);
 
 /* The process in a slot, or 0. */
 pid_t member_process(const struct member *member, unsigned slot);

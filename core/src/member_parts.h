@@ -71,6 +71,9 @@ enum member_status member_judge(int file, struct os_file *status, struct segment
 /* A bit for each slot whose process is known to be dead; for who has the turn. */
 uint64_t member_dead_slots(const struct member *member);
 
+/* A bit for each slot whose process is not known to be dead. Waits for nobody, and does not take the gate. */
+uint64_t member_living_slots(struct member *member);
+
 /* Brings back what these slots held, and frees them; under the gate. Returns how many there were. */
 unsigned member_recover_slots(struct member *member, uint64_t dead);
 

@@ -138,6 +138,15 @@ bool pool_next_run(const struct pool *pool, uint64_t from, uint64_t *first, uint
     return false;
 }
 
+uint64_t pool_runs(const struct pool *pool) {
+    uint64_t runs = 0, words = (pool->blocks + 63) / 64;
+    for (uint64_t w = 0; w < words; w++) {
+        runs += (unsigned)__builtin_popcountll(load_relaxed(&pool->bitmap.words[w]) &
+                                               ~load_relaxed(&pool->continuations[w]));
+    }
+    return runs - (words * 64 - pool->blocks); /* the bits past the end count as taken */
+}
+
 void pool_wait_enter(struct pool *pool) { half_fetch_add_seq(&pool->waiting, 1); }
 
 uint32_t pool_wait_sequence(const struct pool *pool) { return half_load_seq(&pool->sequence); }

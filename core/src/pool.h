@@ -73,6 +73,9 @@ enum pool_status pool_free_address(struct pool *pool, const void *address) __att
 /* The next allocated run that begins at `from` or after it; false when there is none. */
 bool pool_next_run(const struct pool *pool, uint64_t from, uint64_t *first, uint64_t *n);
 
+/* How many runs are allocated. */
+uint64_t pool_runs(const struct pool *pool);
+
 /* Address of a block. */
 static inline void *pool_address(const struct pool *pool, uint64_t index) {
     return pool->data + index * pool->block_size;

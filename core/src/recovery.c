@@ -41,6 +41,12 @@ static enum member_status look_for_dead(struct member *member, double seconds, u
     return status;
 }
 
+uint64_t member_living_slots(struct member *member) {
+    struct member_failure failure;
+    uint64_t dead = 0, used = slots_used(member->memory, &member->geometry);
+    return look_for_dead(member, 0, &dead, &failure) == MEMBER_OK ? used & ~dead : used;
+}
+
 enum member_status member_recover(struct member *member, double gate_seconds, double ticket_seconds, unsigned *slots,
                                   uint64_t *tickets, struct member_failure *failure) {
     int gate;

@@ -59,7 +59,7 @@ struct segment_slot {
     atomic_word start; /* os_process_start */
     char command[104]; /* for people */
     /* counted by the slot's own process, with plain stores; a line of their own */
-    atomic_word allocations, frees, failures, peak;
+    atomic_word allocations, unused, failures, peak;
     char rest[96];
 };
 _Static_assert(sizeof(struct segment_slot) == 256, "whole cache lines");

@@ -363,6 +363,7 @@ void shared_count(const struct shared *shared, struct shared_totals *totals) {
             continue;
         }
         uint64_t details = load_relaxed(&shared->records[i].details), made = details & UINT32_MAX;
+        totals->runs++;
         totals->slack += shared_slack(shared, i);
         totals->tickets += ledger_tickets(word);
         if (ledger_tickets(word) && made < totals->oldest) {

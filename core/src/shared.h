@@ -159,6 +159,7 @@ static inline uint64_t shared_slack(const struct shared *shared, uint64_t index)
 
 struct shared_totals {
     uint64_t allocated;    /* blocks whose word is not FREE */
+    uint64_t runs;         /* live runs */
     uint64_t slack;        /* bytes of live runs that nobody asked for */
     uint64_t tickets;      /* references in flight */
     uint64_t only_tickets; /* blocks of runs that nobody holds but tickets */

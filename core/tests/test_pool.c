@@ -131,10 +131,13 @@ static void runs_are_walked_in_order(void) {
     make(300);
     uint64_t first = 0, n = 0;
     CHECK(pool_next_run(&pool, 0, &first, &n), ==, false);
+    CHECK(pool_runs(&pool), ==, 0);
     CHECK(pool_allocate(&pool), ==, 0);
     CHECK(pool_allocate_run(&pool, 100), ==, 1);
     CHECK(pool_allocate_run(&pool, 199), ==, 101);
+    CHECK(pool_runs(&pool), ==, 3);
     CHECK(pool_free(&pool, 1), ==, POOL_OK);
+    CHECK(pool_runs(&pool), ==, 2);
     CHECK(pool_next_run(&pool, 0, &first, &n), ==, true);
     CHECK(first, ==, 0);
     CHECK(n, ==, 1);

@@ -26,6 +26,9 @@ cdef _Mapping joined(_Mapping m, on_fork):
     m.alignment = alignment_of(<uintptr_t>m.data, m.block_size)
     m.id = <bytes>m.member.geometry.id[:SEGMENT_ID_BYTES]
     m.name = (<bytes>m.member.name).decode()[len("blockpool."):] or None
+    m.sampling = 7
+    while (m.sampling + 1) * 8 < m.blocks:  # as often as costs next to nothing: a look takes time by the pool's size
+        m.sampling = m.sampling * 2 + 1
     m.reference = PyWeakref_NewRef(m, None)
     # From this look to the entry no Python code runs, so of two threads that attach one pool one comes second, and its
     # membership ends with `m`.

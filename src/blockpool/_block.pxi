@@ -53,7 +53,6 @@ cdef int give_back_guarded(_Lease lease) except -1:
     cdef _Mapping m = lease.mapping
     lease.mapping = None
     PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>address_of(m, lease.run.index))
-    m.frees += 1
     m.requested -= lease.nbytes
     m.in_use -= lease.run.blocks
     if Py_IsFinalizing():  # nobody is left to be told, and little of Python to tell it with

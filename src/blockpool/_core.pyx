@@ -92,6 +92,7 @@ cdef extern from *:
     #endif
     """
     int Py_IsFinalizing()
+    bint unlikely(bint)
 
 
 # Waiting threads wake this often to let Ctrl-C in.

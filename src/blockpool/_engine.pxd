@@ -80,6 +80,7 @@ cdef extern from "pool.h" nogil:
     uint64_t pool_allocate_run(pool *core, uint64_t n)
     bint pool_allocate_many(pool *core, uint64_t n, uint64_t *out)
     uint64_t pool_release(pool *core, uint64_t first, uint64_t n)
+    uint64_t pool_runs(const pool *core)
     bint pool_next_run(const pool *core, uint64_t start, uint64_t *first, uint64_t *n)
     void *pool_address(const pool *core, uint64_t index)
     void pool_wait_enter(pool *core)
@@ -156,6 +157,7 @@ cdef extern from "shared.h" nogil:
 
     struct shared_totals:
         uint64_t allocated
+        uint64_t runs
         uint64_t slack
         uint64_t tickets
         uint64_t only_tickets
@@ -206,8 +208,8 @@ cdef extern from "member.h" nogil:
 
     struct segment_slot:
         uint64_t allocations
-        uint64_t frees
         uint64_t failures
+        uint64_t peak
 
     enum member_status:
         MEMBER_OK
@@ -279,7 +281,6 @@ cdef extern from "member.h" nogil:
     struct member_counts:
         uint64_t processes
         uint64_t allocations
-        uint64_t frees
         uint64_t failures
         uint64_t peak
 
@@ -305,7 +306,7 @@ cdef extern from "member.h" nogil:
                                  uint64_t *tickets, member_failure *failure)
     member_status member_check(member *self, double gate_seconds, shared_fault *faults, uint64_t most,
                                shared_audit *audit, member_failure *failure)
-    void member_count(member *self, uint64_t allocated, member_counts *counts)
+    void member_count(member *self, member_counts *counts)
     int member_process(const member *self, unsigned slot)
     member_status member_identify(const char *name, unsigned char *id)
     member_status member_wait_enter(member *self, uint32_t *wait)

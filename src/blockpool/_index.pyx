@@ -23,7 +23,7 @@ from blockpool._engine cimport (
 from blockpool._guards cimport seal
 
 # As in _core.pyx.
-cdef object implementation, readable, DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
+cdef object implementation, readable, shortage, DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
 
 from sys import implementation
 

@@ -24,11 +24,12 @@ cdef class _Mapping:
     cdef object name            # None without one
     cdef bytes id
     cdef object reference       # weak, to itself; what the table of this process's pools has
+    cdef uint64_t sampling      # one less than how many allocations there are from one look at the peak to the next
     # Of a private pool in which somebody has waited, see _fork.pxi.
     cdef bint waited
     cdef PyObject *next_waited
     # Statistics of a private pool, written with the GIL held; no invariant rests on them.
-    cdef uint64_t allocations, frees, failures, in_use, peak, requested
+    cdef uint64_t allocations, failures, in_use, peak, requested
 
     def __dealloc__(self):
         if self.member != NULL:
@@ -64,8 +65,11 @@ cdef inline void *address_of(_Mapping m, uint64_t index) noexcept:
 
 @cython.nonecheck(False)
 cdef inline void count_allocation(_Mapping m, uint64_t blocks, uint64_t nbytes) noexcept:
+    cdef uint64_t count
     if m.member != NULL:
-        m.member.place.allocations += 1
+        m.member.place.allocations = count = m.member.place.allocations + 1
+        if unlikely(count & m.sampling == 0):
+            look_at_peak(m)
         return
     m.allocations += 1
     m.requested += nbytes
@@ -74,21 +78,29 @@ cdef inline void count_allocation(_Mapping m, uint64_t blocks, uint64_t nbytes) 
         m.peak = m.in_use
 
 
+cdef void look_at_peak(_Mapping m) noexcept:
+    note_peak(m, bitmap_count(&m.member.shared.bitmap))
+
+
+cdef void note_peak(_Mapping m, uint64_t blocks) noexcept:
+    """So many blocks of a shared pool are allocated now."""
+    if blocks > m.member.place.peak:
+        m.member.place.peak = blocks
+
+
 @cython.nonecheck(False)
 cdef inline void give_back(_Mapping m, const shared_run *run, uint64_t nbytes) noexcept:
     """One owner of the run less; in a private pool there is only one."""
     if m.member != NULL:
-        if give_back_shared(m, run):
-            m.member.place.frees += 1
+        give_back_shared(m, run)
         return
     pool_release(m.core, run.index, run.blocks)
-    m.frees += 1
     m.requested -= nbytes
     m.in_use -= run.blocks
 
 
-cdef bint give_back_shared(_Mapping m, const shared_run *run) noexcept:
-    """The same, uncounted; say whether that freed the run."""
+cdef void give_back_shared(_Mapping m, const shared_run *run) noexcept:
+    """The same, uncounted."""
     cdef c_bool freed = False
     cdef member_status status = member_drop(m.member, run, &freed)
     while status == MEMBER_LOCKED:
@@ -97,7 +109,6 @@ cdef bint give_back_shared(_Mapping m, const shared_run *run) noexcept:
             status = member_drop(m.member, run, &freed)
     if status == MEMBER_CORRUPT:
         report_corrupt(run.index)
-    return freed
 
 
 cdef void report_corrupt(uint64_t index) noexcept:

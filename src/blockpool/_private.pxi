@@ -28,10 +28,12 @@ cdef bint attempt_private(_Mapping m, uint64_t n, bint many, shared_run *out) ex
 
 
 cdef stats_private(_Mapping m):
-    cdef uint64_t allocated, longest
+    cdef uint64_t allocated, longest, runs
     with nogil:
         allocated = bitmap_count(&m.core.bitmap)
+        runs = pool_runs(m.core)
         longest = bitmap_longest_free(&m.core.bitmap)
+    runs -= m.resting.count
     allocated -= m.resting.blocks
     free = m.blocks - allocated
     allocated_bytes = allocated * m.block_size
@@ -47,7 +49,7 @@ cdef stats_private(_Mapping m):
         allocated_bytes=allocated_bytes,
         utilization=m.requested / allocated_bytes if allocated_bytes else 1.0,
         allocations=m.allocations,
-        frees=m.frees,
+        frees=max(m.allocations, runs) - runs,
         failures=m.failures,
         tickets=0,
         oldest_ticket=None,

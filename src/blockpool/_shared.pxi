@@ -39,20 +39,13 @@ cdef int fail(_Mapping m, member_status status, uint64_t index) except -1:
     )
 
 
-cdef member_status attempt_free(_Mapping m, const shared_run *run, uint64_t *word, uint32_t *extra) noexcept:
+cdef member_status free_shared(_Mapping m, const shared_run *run, uint64_t *word, uint32_t *extra) noexcept:
+    """Free a run that this process holds once, if nobody else has a part in it. Runs no Python."""
     cdef member_status status = member_free(m.member, run, word, extra)
     while status == MEMBER_LOCKED:
         with nogil:
             os_yield()
             status = member_free(m.member, run, word, extra)
-    return status
-
-
-cdef member_status free_shared(_Mapping m, const shared_run *run, uint64_t *word, uint32_t *extra) noexcept:
-    """Free a run that this process holds once, if nobody else has a part in it. Runs no Python."""
-    cdef member_status status = attempt_free(m, run, word, extra)
-    if status == MEMBER_OK:
-        m.member.place.frees += 1
     return status
 
 
@@ -99,12 +92,11 @@ cdef oldest_of(const shared_totals *totals):
 
 cdef exhausted_shared(_Mapping m, asked):
     cdef shared_totals totals
-    cdef member_counts counts
     cdef uint64_t longest
     with nogil:
         shared_count(&m.member.shared, &totals)
-        member_count(m.member, totals.allocated, &counts)  # for the high-water mark
         longest = bitmap_longest_free(&m.member.shared.bitmap)
+    note_peak(m, totals.allocated)
     tickets, recover = "", ""
     if totals.only_tickets:
         tickets = f", {totals.only_tickets} held only by tickets (oldest {oldest_of(&totals):.0f} s)"
@@ -120,9 +112,10 @@ cdef stats_shared(_Mapping m):
     cdef member_counts counts
     cdef uint64_t longest
     with nogil:
+        member_count(m.member, &counts)  # before the runs, so that these are no more than were allocated
         shared_count(&m.member.shared, &totals)
         longest = bitmap_longest_free(&m.member.shared.bitmap)
-        member_count(m.member, totals.allocated, &counts)
+    note_peak(m, totals.allocated)
     free = m.blocks - totals.allocated
     allocated_bytes = totals.allocated * m.block_size
     requested = max(0, allocated_bytes - <object>totals.slack)
@@ -131,14 +124,14 @@ cdef stats_shared(_Mapping m):
         block_size=m.block_size,
         allocated=totals.allocated,
         free=free,
-        peak=counts.peak,
+        peak=max(counts.peak, totals.allocated),
         largest_free_run=min(longest, m.blocks),
         fragmentation=fragmentation_of(free, longest),
         requested_bytes=requested,
         allocated_bytes=allocated_bytes,
         utilization=requested / allocated_bytes if allocated_bytes else 1.0,
         allocations=counts.allocations,
-        frees=counts.frees,
+        frees=max(counts.allocations, totals.runs) - totals.runs,
         failures=counts.failures,
         tickets=totals.tickets,
         oldest_ticket=oldest_of(&totals),

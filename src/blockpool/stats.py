@@ -30,7 +30,9 @@ class PoolStats:
     allocated, free : int
         Blocks allocated and free.
     peak : int
-        The high-water mark: the most blocks that were allocated at once.
+        The high-water mark: the most blocks that were allocated at once. In a shared pool a lower bound, sampled: the
+        most that any process saw when it asked for the state, found no room, or looked, as each does at every eighth
+        allocation, in pools of more than 64 blocks at every (blocks / 8)th or so.
     largest_free_run : int
         Blocks in the longest run of adjacent free blocks: the largest `blocks=` that would succeed now.
     fragmentation : float
@@ -41,14 +43,15 @@ class PoolStats:
     utilization : float
         requested_bytes / allocated_bytes; 1 when nothing is allocated.
     allocations, frees, failures : int
-        Since the pool was made: runs allocated, runs that came back, and requests that found no room.
+        Since the pool was made: runs allocated, runs that came back (also by recovery), and requests that found no
+        room.
     tickets : int
         References in flight between processes.
     oldest_ticket : float or None
         Each run records when its latest ticket was created. This is the age in seconds of the oldest such record; None
         without tickets.
     processes : int
-        Processes attached; 1 for a private pool.
+        Processes attached that are alive, or cannot be known to be dead; 1 for a private pool.
     """
 
     blocks: int
@@ -109,7 +112,7 @@ class Run:
     nbytes : int
         Its length in bytes. Whole blocks, unless the pool knows what was asked for.
     holders : tuple of int
-        Process ids of the processes that hold it.
+        Process ids of the processes that hold it, of dead ones too until they are recovered.
     tickets : int
         References in flight.
     """

@@ -2,6 +2,8 @@
 
 import dataclasses
 import gc
+import os
+import signal
 
 import pytest
 
@@ -249,3 +251,53 @@ def test_stats_are_a_snapshot(pool):
     assert before.allocated == 0
     assert pool.stats() != before
     del kept
+
+
+def in_a_child(work):
+    """Do the work in a forked child, which is then killed; return when it is dead."""
+    child = os.fork()
+    if child == 0:
+        kept = work()
+        os.kill(os.getpid(), signal.SIGKILL)
+        del kept
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+
+
+def test_the_peak_of_a_shared_pool_sees_what_others_had():
+    """What a process had and freed shows in `peak`, less some seven blocks, and never more."""
+    shared = bp.Pool.create(64, 64)
+    for number in (30, 61):
+        in_a_child(lambda number=number: [shared.allocate() for _ in range(number)].clear())
+        assert number - 8 < shared.stats().peak <= number
+    kept = [shared.allocate() for _ in range(64)]
+    assert shared.stats().peak == 64
+    del kept
+    assert shared.stats().peak == 64
+
+
+@pytest.mark.parametrize("way", ["recover", "allocate", "check"])
+def test_frees_count_what_recovery_freed(shared, way):
+    """Runs of a killed process count as freed however they come back, and so do those of dropped tickets."""
+    in_a_child(lambda: [shared.allocate(), shared.allocate(blocks=3), *shared.allocate_many(4)])
+    stats = shared.stats()
+    assert (stats.allocations, stats.frees, stats.allocated) == (6, 0, 8)
+    if way == "allocate":
+        shared.allocate(blocks=16).free()
+    else:
+        getattr(shared, way)()
+    stats = shared.stats()
+    assert (stats.allocations - stats.frees, stats.allocated) == (0, 0)
+    shared.allocate().share()
+    assert shared.stats().allocations - shared.stats().frees == 1
+    shared.recover(tickets_older_than=0)
+    assert shared.stats().allocations == shared.stats().frees
+
+
+def test_processes_count_the_living(shared):
+    """A process that was killed is none of `processes`, though nobody has brought back what it held yet."""
+    assert shared.stats().processes == 1
+    in_a_child(shared.allocate)
+    stats = shared.stats()
+    assert (stats.processes, stats.allocated) == (1, 1)
+    assert shared.recover().processes == 1
+    assert (shared.stats().processes, shared.stats().allocated) == (1, 0)
