@@ -4,6 +4,7 @@ import contextlib
 import gc
 import pickle
 import queue
+import sys
 import threading
 
 import pytest
@@ -489,3 +490,61 @@ def test_exit_called_by_hand(pool):
     assert block.__exit__(None, None, None) is None
     with pytest.raises(TypeError):
         block.__exit__()
+
+
+def _argument(pool):
+    def use(block):
+        with block:
+            pass
+        return pool.stats().allocated
+
+    named = pool.allocate()
+    return use(named)
+
+
+def _argument_without_a_name(pool):
+    def use(block):
+        with block:
+            pass
+        return pool.stats().allocated
+
+    return use(pool.allocate())
+
+
+def _list(pool):
+    for block in pool.allocate_many(2):
+        with block:
+            pass
+    return pool.stats().allocated
+
+
+def _locals(pool):
+    with pool.allocate():
+        locals()
+    return pool.stats().allocated
+
+
+def _locals_with_a_name(pool):
+    with pool.allocate() as block:
+        locals()
+    return pool.stats().allocated
+
+
+@pytest.mark.parametrize(
+    ("program", "allocated"),
+    [
+        (_argument_without_a_name, 0),
+        (_locals, 0),
+        (_argument, 1),
+        (_list, 1),
+        (_locals_with_a_name, 1 if sys.version_info < (3, 13) else 0),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_the_guide_says_of_with(program, allocated):
+    """At its end, `with` releases a block to which one other reference is left, or none; else it does nothing."""
+    pool = bp.Pool(64, 16, debug=False)
+    gc.collect()
+    assert program(pool) == allocated
+    gc.collect()
+    assert pool.stats().allocated == 0
