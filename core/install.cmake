@@ -6,7 +6,7 @@ include(GNUInstallDirs)
 
 option(BUILD_SHARED_LIBS "Install libblockpool.so instead of libblockpool.a" OFF)
 
-add_library(blockpool_objects OBJECT src/os.c src/bitmap.c src/pool.c src/classic.c)
+add_library(blockpool_objects OBJECT src/os.c src/os_memory.c src/bitmap.c src/pool.c src/classic.c)
 target_include_directories(blockpool_objects PRIVATE src include)
 set_target_properties(blockpool_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 

@@ -132,9 +132,9 @@ class Hostile:
             good = _core._send_block(block)[1]
         elif receive is carrier.receive_array:
             array = block.array(block.nbytes, "u1")[: self.random.randrange(1, block.nbytes)]
-            good = _core.send_array(array, False, 1)  # noqa: FBT003 - readonly
+            good = _core.send_array(array, False, 1, [])  # noqa: FBT003 - readonly
         else:
-            good = _core.send_buffer(block.buf[1:], False, 1)  # noqa: FBT003 - readonly
+            good = _core.send_buffer(block.buf[1:], False, 1, [])  # noqa: FBT003 - readonly
         parts = list(good)
         for _ in range(self.random.choice([0, 1, 1, 1, 2, 5])):
             at = self.random.randrange(len(parts))

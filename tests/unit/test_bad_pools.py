@@ -87,7 +87,7 @@ def test_sizes(pool_name, file_of, arguments, error):
     assert not file_of(pool_name).exists()
 
 
-@pytest.mark.parametrize("on_fork", ["", "Share", None, 1, ["share"]])
+@pytest.mark.parametrize("on_fork", ["", "Share", 1, ["share"]])
 def test_on_fork(pool_name, file_of, on_fork):
     """It is one of two words."""
     with pytest.raises(ValueError, match="'share' or 'detach'"):
@@ -472,8 +472,6 @@ def test_too_many_processes(run_script, pool_name):
                 except bp.TooManyProcesses:
                     continue
                 os._exit(2)
-            assert not any(view)  # zero pages stand in for the pool
-            view[:5] = b"wrong"
             del block, view
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
@@ -507,7 +505,7 @@ sys.stdin.read()
 
 
 def test_a_gate_that_stays_shut(shared, peers, file_of):
-    """Whoever needs the gate of a stopped process gives up after 5 s with its pid; allocating goes on.
+    """Whoever needs the gate of a stopped process gives up after 5 s with its pid; allocating and forking go on.
 
     Then all is well.
     """
@@ -530,11 +528,7 @@ def test_a_gate_that_stays_shut(shared, peers, file_of):
         forker.start("""
             child = os.fork()
             if child == 0:
-                try:
-                    pool.allocate()
-                except (bp.PoolClosed, bp.TooManyProcesses):
-                    os._exit(5)
-                os._exit(6)
+                os._exit(5 if pool.allocate() else 6)
             os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), kept.index, pool.allocate().index >= 0
         """)
         blocks = shared.allocate_many(12)

@@ -18,6 +18,7 @@ def internals():
         "lease": pool.allocate().buf.obj,
         "numpy allocator": pool.numpy_allocator(),
         "words": bp.IndexPool(10).bitmap.obj,
+        "packed": _core.pack(b"message", []),
     }
 
 

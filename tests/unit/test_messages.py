@@ -76,9 +76,9 @@ def parts_of(kind, pool):
     if kind == "block":
         sent = _core._send_block(block)[1]
     elif kind == "array":
-        sent = _core.send_array(block.array(4096, "u1")[:100], False, 65536)  # noqa: FBT003 - readonly
+        sent = _core.send_array(block.array(4096, "u1")[:100], False, 65536, [])  # noqa: FBT003 - readonly
     else:
-        sent = _core.send_buffer(block.buf[:100], False, 65536)  # noqa: FBT003 - readonly
+        sent = _core.send_buffer(block.buf[:100], False, 65536, [])  # noqa: FBT003 - readonly
     yield dict(zip(FIELDS[kind], sent, strict=True))
     carrier.uninstall()
     pool.recover(tickets_older_than=0)

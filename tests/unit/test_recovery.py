@@ -207,7 +207,7 @@ def test_a_zombie_is_dead(shared, peer):
 
 
 def test_a_killed_process_whose_descriptors_live_on(run_python):
-    """A child that inherited every descriptor of a killed process (plain fork) does not keep it alive."""
+    """A child that inherited every descriptor of a killed process, and is no member, does not keep it alive."""
     run_python("""
         import ctypes, os, signal
         from pathlib import Path
@@ -217,7 +217,7 @@ def test_a_killed_process_whose_descriptors_live_on(run_python):
         child = os.fork()
         if child == 0:
             kept = pool.allocate_many(3)
-            if ctypes.CDLL(None).fork() == 0:
+            if ctypes.CDLL(None)._Fork() == 0:
                 signal.pause()
             os.write(writing, b"x")
             signal.pause()
