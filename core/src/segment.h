@@ -17,7 +17,7 @@
 #include "shared.h"
 
 #define SEGMENT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
-#define SEGMENT_VERSION 1u                         /* of the layout */
+#define SEGMENT_VERSION 2u                         /* of the layout */
 #define SEGMENT_LIBRARY "0.1.0" /* the release that makes such segments; a test compares it with the package's */
 #define SEGMENT_PAGE UINT64_C(4096)
 #define SEGMENT_SLOTS 47u /* for processes */

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-static uint64_t check_passed, check_failed;
+static _Atomic uint64_t check_passed, check_failed; /* threads check too */
 
 #define CHECK(a, relation, b)                                                                                          \
     do {                                                                                                               \
