@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from blockpool import _async as _async
 from blockpool import _forks as _forks
 from blockpool import _receive as _receive
 from blockpool._core import TRACEMALLOC_DOMAIN, Block, Pool, redeem, sweep, unlink

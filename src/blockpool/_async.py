@@ -19,18 +19,17 @@ What holds:
 - One lock for all pools. It is held for a look and never while something sleeps. It can be taken again by its holder,
   as a finalizer or a signal handler may come in at any allocation and end a coroutine, or fork. A forked child begins
   without waiters, see blockpool/_forks.py.
+- This module is imported with the package, and asyncio only where a loop runs, so has been imported. A child that is
+  forked while another thread imports a module for the first time would wait for that thread for ever.
 
 Rejected: a thread a call; calls of `allocate(timeout=)` in slices, each of which collects garbage before it gives up.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
-import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 from blockpool._core import (
     begin_wait,
@@ -45,7 +44,10 @@ from blockpool._core import (
 )
 from blockpool._forks import async_lock, waiters
 
+TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
+    import asyncio
+
     from blockpool._core import Block, Pool, _Mapping
 
 # How often the thread looks for requests whose pool or loop was closed.
@@ -61,6 +63,8 @@ class _Request:
         self.pool = pool
         self.blocks = blocks
         self.nbytes = nbytes
+        import asyncio
+
         self.loop = asyncio.get_running_loop()
         # Done when it is time to look here.
         self.future: asyncio.Future[None] = self.loop.create_future()
@@ -105,6 +109,8 @@ class _Waiter:
         self.wait = begin_wait(self.mapping)
         _waiters[self.mapping] = self
         try:
+            import threading
+
             threading.Thread(target=self.run, name="blockpool-waiter", daemon=True).start()
         except BaseException:
             del _waiters[self.mapping]

@@ -41,6 +41,29 @@ def test_importing_is_quick_about_it(run_python):
     assert out == "PoolStats True\n"
 
 
+def test_waiting_in_an_event_loop_imports_nothing_of_ours(run_python):
+    """allocate_async() is there with the package: a child forked during a first import would wait for ever.
+
+    asyncio itself is not imported until a loop runs.
+    """
+    run_python("""
+        import sys
+        import blockpool as bp
+        assert "blockpool._async" in sys.modules
+        assert not {"asyncio", "threading"} & set(sys.modules)
+        import asyncio
+        async def main():
+            pool = bp.Pool(64, 1)
+            block = await pool.allocate_async()
+            before = set(sys.modules)
+            asyncio.get_running_loop().call_later(0.01, block.free)
+            del block
+            (await pool.allocate_async()).free()
+            assert set(sys.modules) == before, set(sys.modules) - before
+        asyncio.run(main())
+    """)
+
+
 def test_numpy_is_imported_for_arrays_only(run_python):
     """Blocks, their views, sharing and DLPack do without; the first array imports it."""
     run_python("""
