@@ -482,7 +482,7 @@ def test_a_terminal_sees_how_far_it_is(tree: Path) -> None:
     ours, theirs = pty.openpty()
     shown = b""
     with subprocess.Popen(
-        command(tree, "--seconds=0", "--block-size=4KiB"),
+        command(tree, "--seconds=1", "--block-size=4KiB"),
         stdout=theirs,
         stderr=theirs,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
@@ -497,7 +497,7 @@ def test_a_terminal_sees_how_far_it_is(tree: Path) -> None:
             os.close(ours)
     assert process.returncode == 0
     assert b"warming up" in shown
-    assert b"round 1" in shown
+    assert re.search(rb"round \d", shown)
     assert b"all agree" in shown
 
 
