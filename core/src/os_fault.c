@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,15 +19,22 @@ int os_forbid(void *memory, uint64_t bytes) {
 }
 
 static void (*explain_fault)(const void *address);
-static struct sigaction action_before;
+static struct sigaction first_before; /* what handled faults when on_fault was first installed */
+static struct sigaction last_before;  /* the same of the last time; it may call on_fault in its turn */
+static bool is_installed;
+static _Thread_local bool has_explained
+    __attribute__((tls_model("initial-exec"))); /* each thread's faults go their own way */
 
 static void on_fault(int number, siginfo_t *info, void *context) {
     int error = errno;
     (void)context;
-    if (info->si_code > 0) {
+    if (info->si_code > 0 && !has_explained) {
         explain_fault(info->si_addr);
     }
-    sigaction(number, &action_before, NULL); /* the access is tried again, and faults again */
+    /* The access is tried again, and faults again. Whoever comes back here was installed in between, and hands on what it handled: then
+     * not to it again, or the two would go round for ever. */
+    sigaction(number, has_explained ? &first_before : &last_before, NULL);
+    has_explained = true;
     if (info->si_code <= 0) {
         raise(number); /* somebody sent it */
     }
@@ -37,8 +45,13 @@ void os_on_fault(void (*explain)(const void *address)) {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK}, now;
     sigemptyset(&action.sa_mask);
     explain_fault = explain;
+    has_explained = false;
     if (sigaction(SIGSEGV, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_fault)) {
-        action_before = now;
+        last_before = now;
+        if (!is_installed) {
+            first_before = now;
+            is_installed = true;
+        }
         (void)sigaction(SIGSEGV, &action, NULL);
     }
 }

@@ -648,6 +648,39 @@ def test_detached_children(run_forking, pool_name, how):
     )
 
 
+@pytest.mark.parametrize("forks", [1, 2])
+def test_a_fault_is_explained_once(run_forking, forks):
+    """With faulthandler enabled between two forks, it and the pool each tell once of a fault without a part."""
+    run_forking(
+        """
+        import faulthandler
+        pools, views = [], []
+        reading, writing = os.pipe()
+
+        def fault():
+            os.dup2(writing, 2)
+            views[-1][0] = 1
+
+        def fork(left):
+            pools.append(bp.Pool.create(64, 1, on_fork="detach"))
+            views.append(pools[-1].allocate().buf)
+            child = in_child(lambda: fork(left - 1) if left > 1 else fault())
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        def enable():
+            faulthandler.enable()
+            assert fork(int(sys.argv[1])) == (-signal.SIGSEGV if sys.argv[1] == "1" else 0)
+
+        first = bp.Pool.create(64, 1, on_fork="detach")
+        await_child(in_child(enable))
+        told = os.read(reading, 100_000).decode()
+        assert told.count("blockpool: this process used") == 1, told
+        assert told.count("Fatal Python error") == 1, told
+        """,
+        str(forks),
+    )
+
+
 def test_a_fork_without_python(run_forking, pool_name):
     """A child of a bare clone() has no part: PoolClosed, destructors do nothing, nothing else is unmapped.
 
