@@ -134,10 +134,15 @@ enum member_status member_wait_enter(struct member *member, uint32_t *wait) {
     return MEMBER_OK;
 }
 
-uint32_t member_wait_sequence(const struct member *member) { return half_load_seq(&member->shared.waiting->sequence); }
+/* A wait may find itself in a stray child at any step, where the memory is not to be touched. */
+uint32_t member_wait_sequence(const struct member *member) {
+    return member_is_stray(member) ? 0 : half_load_seq(&member->shared.waiting->sequence);
+}
 
 void member_wait_sleep(struct member *member, uint32_t sequence, double seconds) {
-    os_wait_shared(&member->shared.waiting->sequence, sequence, seconds);
+    if (!member_is_stray(member)) {
+        os_wait_shared(&member->shared.waiting->sequence, sequence, seconds);
+    }
 }
 
 enum member_status member_wait_leave(struct member *member, uint32_t wait) {

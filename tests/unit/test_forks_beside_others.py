@@ -449,6 +449,70 @@ def test_a_fork_within_a_wait(run_forking, kind):
     """)
 
 
+def test_a_fork_without_a_part_within_a_wait(run_forking):
+    """A callback of the collector forks in the midst of a wait: in the child that ends with the error that says why."""
+    run_forking("""
+        pool = bp.Pool.create(64, 1, on_fork="detach")
+        block = pool.allocate()
+        parent, children = os.getpid(), []
+
+        def fork(phase, info):
+            gc.callbacks.clear()
+            children.append(os.fork())
+
+        gc.disable()  # but for the wait, which collects after a quarter of a second
+        gc.callbacks.append(fork)
+        try:
+            pool.allocate(timeout=1)
+        except (bp.PoolExhausted, bp.PoolClosed) as error:
+            if os.getpid() != parent:
+                os._exit(0 if type(error) is bp.PoolClosed else 1)
+            assert type(error) is bp.PoolExhausted
+        await_child(children.pop())
+        assert not children
+    """)
+
+
+@pytest.mark.parametrize("on_fork", ["share", "detach"])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_fork_in_the_midst_of_create(run_forking, pool_name, on_fork, named):
+    """A signal's handler forks while a pool's memory is reserved: the child makes its own, if nobody has the name.
+
+    Its files stay as they are, though they have the numbers that its parent's pool had.
+    """
+    run_forking(
+        """
+        name, on_fork = sys.argv[1] or None, sys.argv[2]
+        parent, children, files = os.getpid(), [], []
+
+        def fork(*_):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            children.append(os.fork())
+            if not children[0]:
+                files.extend(os.memfd_create("log") for _ in range(8))
+
+        signal.signal(signal.SIGALRM, fork)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        try:
+            pool = bp.Pool.create(4096, 3 << 13, name=name, on_fork=on_fork)  # 96 MiB: signals are let in after 64
+            blocks = pool.allocate_many(2)
+            for block in blocks:
+                block.buf[:] = bytes(4096)
+            assert pool.check().allocated == 2
+        except bp.PoolExists:
+            assert name
+        if os.getpid() != parent:
+            sizes = [os.fstat(file).st_size for file in files]
+            os._exit(0 if sizes == [0] * 8 else 1)
+        while not children:  # create was quicker than the signal
+            time.sleep(0.01)
+        await_child(children.pop())
+        """,
+        pool_name if named else "",
+        on_fork,
+    )
+
+
 def test_a_fork_is_not_held_up_by_a_stopped_process(run_forking, pool_name):
     """While a stopped process has the gate of the pool, a forked child has its part at once."""
     run_forking(
