@@ -26,14 +26,24 @@
 #define MADV_WIPEONFORK 18
 #endif
 
-static int descriptor_or_error(int result) { return result < 0 ? -errno : result; }
+/* What was just opened, or errno. Never one of the three standard numbers, though the program has closed them: whoever writes to
+ * stderr there would write over a pool's header. */
+static int descriptor_or_error(int result) {
+    if (result > STDERR_FILENO) {
+        return result;
+    }
+    int above = result < 0 ? -1 : fcntl(result, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = -errno;
+    if (result >= 0) {
+        close(result);
+    }
+    return above < 0 ? error : above;
+}
 
 static int error_of(int result) { return result < 0 ? -errno : 0; }
 
-/* errno, after the failed use of an open descriptor's path under OWN_DESCRIPTORS. */
-static int error_of_own(const char *path) {
+/* The error, of the failed use of an open descriptor's path under OWN_DESCRIPTORS. */
+static int error_of_own(const char *path, int error) {
     char target[1];
-    int error = -errno;
     return readlink(path, target, sizeof target) < 0 ? -ENOSYS : error;
 }
 
@@ -87,8 +97,8 @@ int os_reopen(const struct os_descriptor *file) {
         return error;
     }
     snprintf(path, sizeof path, OWN_DESCRIPTORS "%d", file->number);
-    int again = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    return again < 0 ? error_of_own(path) : opened(again, &file->identity);
+    int again = descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
+    return again < 0 ? error_of_own(path, again) : opened(again, &file->identity);
 }
 
 /* The directory's next entry that is a number, or NULL. */
@@ -115,8 +125,8 @@ static int find_open_in(const char *process, const struct os_identity *identity)
         bool memory =
             strncmp(target, "/memfd:", 7) == 0 || strncmp(target, OS_SHM_DIRECTORY "/", sizeof OS_SHM_DIRECTORY) == 0;
         if (memory && stat(path, &status) == 0 && is_of(&status, identity)) {
-            int again = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-            again = again < 0 ? -errno : opened(again, identity);
+            int again = descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
+            again = again < 0 ? again : opened(again, identity);
             found = again >= 0 || again == -EMFILE || again == -ENFILE ? again : -ENOENT; /* else: closed meanwhile */
         }
     }
@@ -162,7 +172,7 @@ int os_shm_link(int file, const char *name) {
         return -EINVAL;
     }
     snprintf(from, sizeof from, OWN_DESCRIPTORS "%d", file);
-    return linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0 ? 0 : error_of_own(from);
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0 ? 0 : error_of_own(from, -errno);
 }
 
 int os_shm_open(const char *name) {

@@ -1,6 +1,7 @@
 /* os_shm.h: files in memory, locks on their bytes, and processes: what shared pools ask of the kernel.
  *
- * A function that can fail returns a negative errno, or else 0 or the descriptor that it opened (close-on-exec).
+ * A function that can fail returns a negative errno, or else 0 or the descriptor that it opened (close-on-exec, and never one of
+ * stdin, stdout and stderr, though the program closed those).
  *
  * LOCKS are open-file-description locks on single bytes far behind the end of the file. They belong to the open
  * description, not to the process or the thread: they end when the last descriptor *and the last mapping* made through

@@ -60,8 +60,10 @@ static unsigned open_descriptors(void) {
 /* A file of the program's own, which has room where the locks of a pool would be. */
 static int stranger_at(int number) {
     int stranger = os_memfd("stranger");
-    CHECK(dup2(stranger, number), ==, number);
-    os_close(stranger);
+    if (stranger != number) {
+        CHECK(dup2(stranger, number), ==, number);
+        os_close(stranger);
+    }
     return number;
 }
 
@@ -425,6 +427,36 @@ static void sweeping_closes_no_file_of_another_thread(void) {
     }
 }
 
+/* A program that has closed stdin, stdout and stderr, where libraries still write to them. */
+static void without_standard_streams(void) {
+    bool named = told(10);
+    for (int number = 0; number < 3; number++) {
+        (void)close(number);
+    }
+    make(named);
+    bool right = member_attach_through(&other, 0, member.file.number, NULL, PATIENCE, &failure) == MEMBER_OK;
+    int gate = slots_gate_try(&member.file, member.memory);
+    for (int number = 0; number < 3; number++) {
+        right &= write(number, "x", 1) < 0 && errno == EBADF;
+    }
+    right &= gate >= 3;
+    slots_gate_leave(gate);
+    int lost = member.file.number;
+    os_close(lost);
+    unsigned slots;
+    right &= recover(&slots) == MEMBER_OK && slots == 0 && member.file.number >= 3;
+    end(&other);
+    end(&member);
+    _exit(!right);
+}
+
+static void no_pool_takes_the_number_of_a_standard_stream(void) {
+    for (unsigned named = 0; named < 2; named++) {
+        tell(10, named);
+        CHECK(ended(start(without_standard_streams)), ==, 0);
+    }
+}
+
 int main(void) {
     process_begin();
     RUN(a_named_pool_is_found_again_by_its_name);
@@ -439,6 +471,7 @@ int main(void) {
     RUN(without_a_directory_of_shared_memory_pools_have_no_names);
     RUN(nothing_closes_a_file_of_another_thread);
     RUN(sweeping_closes_no_file_of_another_thread);
+    RUN(no_pool_takes_the_number_of_a_standard_stream);
     CHECK(process_end(), ==, 0);
     return check_end();
 }

@@ -281,3 +281,39 @@ def test_files_of_other_threads_stay_open(run_python, pool_names):
         pool_names(),
         pool_names(),
     )
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_program_without_standard_streams(run_python, pool_names, named):
+    """Where stdin, stdout and stderr are closed, no pool takes their numbers: what is written there harms none."""
+    run_python(
+        TOOLS
+        + """
+import pickle
+
+pool = bp.Pool.create(64, 4, name=sys.argv[1] or None)
+message = pickle.dumps(pool)
+told = os.dup(2)
+child = os.fork()
+if child == 0:
+    pool.close()
+    os.closerange(0, 3)
+    try:
+        other = bp.Pool.create(64, 4, name=sys.argv[2] or None)
+        again = pickle.loads(message)
+        again.check()
+        grandchild = os.fork()
+        for number in range(3):
+            error = refused(lambda: os.write(number, b"written by a library in C" * 10))
+            assert error.errno == errno.EBADF
+        if grandchild:
+            assert os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]) == 0
+    except BaseException as failure:
+        os.write(told, repr(failure).encode())
+        os._exit(1)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+pool.check()
+""",
+        *((pool_names(), pool_names()) if named else ("", "")),
+    )
