@@ -233,9 +233,24 @@ static void find_room(bool named, struct member_failure *failure) {
     }
 }
 
+/* What is asked while the kernel finds the memory of a new segment. */
+struct making {
+    const struct os_pause *pause;
+    const struct member *member;
+    bool
+        forked; /* a signal's handler did, and this is the child: it has nothing of the segment, nor the number of its file */
+};
+
+static bool may_go_on_making(void *context) {
+    struct making *making = context;
+    bool may = os_may_go_on(making->pause);
+    making->forked = may && making->member->file.number < 0;
+    return may && !making->forked;
+}
+
 /* Makes the segment in a file that nobody can see yet. */
 static enum member_status build(struct member *member, const struct member_request *request,
-                                struct member_failure *failure) {
+                                const struct os_pause *pause, struct member_failure *failure) {
     struct segment_geometry *geometry = &member->geometry;
     if (!segment_plan(geometry, request->block_size, request->blocks)) {
         return MEMBER_NO_ROOM;
@@ -262,7 +277,7 @@ static enum member_status build(struct member *member, const struct member_reque
         failure->available) { /* to reserve them may wake the killer of processes instead of failing */
         return MEMBER_NO_ROOM;
     }
-    error = os_reserve(member->file.number, geometry->bytes, &request->pause);
+    error = os_reserve(member->file.number, geometry->bytes, pause);
     if (error == 0 && !request->name) {
         error = os_seal(member->file.number);
     }
@@ -283,6 +298,22 @@ static enum member_status build(struct member *member, const struct member_reque
     return status;
 }
 
+/* Begins a membership in a new segment, and again in a child that was forked on the way. */
+static enum member_status begin_and_build(struct member *member, const struct member_request *request,
+                                          struct member_failure *failure) {
+    struct making making = {&request->pause, member, false};
+    struct os_pause pause = {may_go_on_making, &making};
+    enum member_status status;
+    do {
+        making.forked = false;
+        status = member_begin(member, failure);
+        if (status == MEMBER_OK) {
+            status = build(member, request, &pause, failure);
+        }
+    } while (making.forked);
+    return status;
+}
+
 enum member_status member_create(struct member *member, const struct member_request *request,
                                  struct member_failure *failure) {
     static atomic_word swept; /* whether this process, or the one that it was forked from, has */
@@ -290,19 +321,11 @@ enum member_status member_create(struct member *member, const struct member_requ
         store_relaxed(&swept, 1);
         (void)member_sweep();
     }
-    enum member_status status = member_begin(member, failure);
-    if (status != MEMBER_OK) {
-        return status;
-    }
-    status = build(member, request, failure);
+    enum member_status status = begin_and_build(member, request, failure);
     if (status == MEMBER_NO_ROOM) {
         member_unmap(member);
         (void)member_sweep();
-        status = member_begin(member, failure);
-        if (status != MEMBER_OK) {
-            return status;
-        }
-        status = build(member, request, failure);
+        status = begin_and_build(member, request, failure);
     }
     for (int tries = 0; status == MEMBER_OK && request->name && tries < STARTS_OVER; tries++) {
         int error = os_shm_link(member->file.number, request->name);

@@ -427,6 +427,55 @@ static void sweeping_closes_no_file_of_another_thread(void) {
     }
 }
 
+static struct {
+    int number; /* of the file that was being made */
+    pid_t child;
+} forked;
+
+static bool fork_once(void *context) {
+    (void)context;
+    if (forked.child < 0) {
+        forked.number = other.file.number;
+        forked.child = fork();
+        if (forked.child == 0) {
+            (void)stranger_at(forked.number);
+        }
+    }
+    return true;
+}
+
+/* As the handler of a signal may. */
+static void a_child_forked_in_the_midst_of_create_makes_a_pool_of_its_own(void) {
+    for (unsigned named = 0; named < 2; named++) {
+        snprintf(name, sizeof name, "%s", process_name());
+        struct member_request request = {.name = named ? name : NULL,
+                                         .block_size = 4096,
+                                         .blocks = (OS_PIECE + OS_PIECE / 4) / 4096,
+                                         .gate_seconds = PATIENCE,
+                                         .pause = {fork_once, NULL}};
+        struct shared_run run;
+        forked.child = -1;
+        enum member_status status = member_create(&other, &request, &failure);
+        if (forked.child == 0) {
+            bool right = named && status == MEMBER_EXISTS; /* its parent was quicker */
+            if (status == MEMBER_OK) {
+                right =
+                    slots_used(other.memory, &other.geometry) == 1 && member_allocate(&other, 2, 0, &run) == MEMBER_OK;
+                end(&other);
+            }
+            _exit(!right || !is_stranger(forked.number));
+        }
+        CHECK(ended(forked.child), ==, 0);
+        if (status == MEMBER_OK) {
+            CHECK(slots_used(other.memory, &other.geometry), ==, 1);
+            CHECK(member_allocate(&other, 2, 0, &run), ==, MEMBER_OK);
+            end(&other);
+        } else {
+            CHECK(named && status == MEMBER_EXISTS, ==, true); /* its child was */
+        }
+    }
+}
+
 /* A program that has closed stdin, stdout and stderr, where libraries still write to them. */
 static void without_standard_streams(void) {
     bool named = told(10);
@@ -471,6 +520,7 @@ int main(void) {
     RUN(without_a_directory_of_shared_memory_pools_have_no_names);
     RUN(nothing_closes_a_file_of_another_thread);
     RUN(sweeping_closes_no_file_of_another_thread);
+    RUN(a_child_forked_in_the_midst_of_create_makes_a_pool_of_its_own);
     RUN(no_pool_takes_the_number_of_a_standard_stream);
     CHECK(process_end(), ==, 0);
     return check_end();

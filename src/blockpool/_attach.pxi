@@ -216,6 +216,8 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
             error = os_prefault(m.member.memory, m.member.geometry.bytes, &request.pause)
         if raised:
             raise raised[0]
+        if is_lost(m):  # a signal's handler forked: this is the child
+            raise lost_error(m)
         if error:
             raise PoolExhausted(f"{titled(name)}: the kernel cannot map every page: {error_text(-error)}")
     return m
