@@ -153,12 +153,11 @@ plant_shared(new_ticket_dropped new_ticket "a ticket of the run at 0 is gone" sh
   "        while (is_old(shared, i, word, before)) {"
   "        for (bool old = is_old(shared, i, word, before); old && ledger_is_live(word) && ledger_tickets(word);) {")
 plant_shared(slot_before_its_lock attach_and_probe "is taken for dead" slots.c
-  "        int refused = os_lock(locked, slot);
-        if (refused == 0 && compare_exchange_seq(&place->used, &was_free, 1)) {"
+  "        int refused = lock_through(&locked, slot);
+        bool taken = refused == 0 && compare_exchange_seq(&place->used, &was_free, 1);"
   "        int refused = 0;
-        if (compare_exchange_seq(&place->used, &was_free, 1) && (refused = os_lock(locked, slot)) == 0) {")
+        bool taken = compare_exchange_seq(&place->used, &was_free, 1) && (refused = lock_through(&locked, slot)) == 0;")
 plant_shared(closed_before_mapped attach_and_probe "is taken for dead" slots.c
-  "            *error = os_hold(locked, hold);
-            os_close(locked);"
-  "            os_close(locked);
-            *error = os_hold(locked, hold);")
+  "    int error = os_hold(locked->number, hold);"
+  "    os_close(locked->number);
+    int error = os_hold(locked->number, hold);")

@@ -99,13 +99,13 @@ void slots_come_and_go(unsigned thread) {
         slots_free(memory, &geometry, (unsigned)__builtin_ctzll(dead));
     }
     take();
-    slots_gate_leave(gate);
+    slots_gate_leave(&segment, gate);
     if (thread != 2) {
         gate = enter();
         unsigned slot = slot_of[thread];
         slot_of[thread] = SLOTS_NONE;
         slots_free(memory, &geometry, slot);
-        slots_gate_leave(gate);
+        slots_gate_leave(&segment, gate);
         os_release_hold(hold_of[thread]);
     }
 }

@@ -98,7 +98,8 @@ enum member_status gate_enter(struct member *of, double seconds, int *entered, s
 }
 
 /* Whoever comes or goes has done so when it leaves the gate. */
-void gate_leave(int entered) {
+void gate_leave(const struct member *of, int entered) {
+    (void)of;
     explore_step();
     if (me()->attaches && member()->slot != SLOTS_NONE && (unsigned)entered != kernel_named) {
         explore_fail("process %u attached a pool whose name is another's by now", kernel_process());
@@ -579,7 +580,7 @@ void process_replace(void) {
     if (gate_enter(member(), PATIENCE, &entered, &failure) != MEMBER_OK || os_shm_unlink(KERNEL_NAME) != 0) {
         explore_fail("process %u cannot unlink", kernel_process());
     }
-    gate_leave(entered);
+    gate_leave(member(), entered);
     explore_step();
     kernel_named = 1 - file_of(member());
 }

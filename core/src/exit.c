@@ -26,7 +26,7 @@ static void leave_at_exit(struct member *member, bool alone, double gate_seconds
         if (alone) {
             member_free_slot(member);
         }
-        gate_leave(gate);
+        gate_leave(member, gate);
     }
 }
 

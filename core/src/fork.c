@@ -63,7 +63,7 @@ static void take_slot_of_dead(struct member *member) {
         (void)member_recover_slots(member, member_dead_slots(member));
         member->child.slot = take_slot(member);
         member->child.fate = MEMBER_NO_SLOT; /* somebody else was quicker */
-        gate_leave(gate);
+        gate_leave(member, gate);
     }
 }
 
@@ -107,11 +107,21 @@ static void before_fork(void) {
 
 /* --- after, in the parent --- */
 
+/* The description with the lock of the child's slot; its number may have been lost, see slots.h. */
+static struct os_descriptor description_of(const struct member *member) {
+    return (struct os_descriptor){member->child.description, member->file.identity};
+}
+
+static void close_description(const struct member *member) {
+    struct os_descriptor description = description_of(member);
+    if (description.number >= 0) {
+        os_close_kept(&description);
+    }
+}
+
 static void after_fork_in_parent(void) {
     for (struct member *member = members; member; member = member->next) {
-        if (member->child.description >= 0) {
-            os_close(member->child.description);
-        }
+        close_description(member);
         member->child = (struct member_child){SLOTS_NONE, -1, MEMBER_HAS_PART, 0};
         member_unlock(member);
     }
@@ -173,6 +183,11 @@ static void forbid(struct member *member, enum member_fate fate, int error) {
 
 /* Takes the part that the parent has prepared; a negative errno when the kernel does not let it. */
 static int take_part(struct member *member) {
+    struct os_descriptor description = description_of(member);
+    int lost = os_verify(&description);
+    if (lost) {
+        return lost; /* and with it the lock: for others the slot is a dead one */
+    }
     int error = os_hold(member->child.description, &member->hold);
     if (error) {
         member->hold = NULL;
@@ -200,9 +215,7 @@ static void after_fork_in_child(void) {
             continue;
         }
         int error = child->slot != SLOTS_NONE ? take_part(member) : 0;
-        if (child->description >= 0) {
-            os_close(child->description);
-        }
+        close_description(member);
         if (member_is_stray(member)) {
             forbid(member, error ? MEMBER_REFUSED : child->fate, error ? error : child->error);
         }

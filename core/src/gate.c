@@ -100,8 +100,8 @@ enum member_status gate_enter(struct member *member, double seconds, int *gate, 
     }
 }
 
-void gate_leave(int gate) {
-    slots_gate_leave(gate);
+void gate_leave(const struct member *member, int gate) {
+    slots_gate_leave(&member->file, gate);
     turn_end();
 }
 

@@ -174,7 +174,7 @@ static enum member_status join(struct member *member, const unsigned char *id, d
             status = take_slot(member, failure);
         }
     }
-    gate_leave(gate);
+    gate_leave(member, gate);
     return status;
 }
 
@@ -388,7 +388,7 @@ void member_leave(struct member *member, double gate_seconds) {
     if (gate_enter(member, gate_seconds, &gate, &failure) == MEMBER_OK) {
         member_end_if_last(member);
         member_free_slot(member);
-        gate_leave(gate);
+        gate_leave(member, gate);
     }
 }
 

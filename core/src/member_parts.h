@@ -27,7 +27,7 @@ void turn_begin_in_child(void);
 /* Takes the gate of the member's segment, which needs its file and memory; on MEMBER_OK *gate is to be left, and until then the
  * thread has the turn. 0 seconds only tries. */
 enum member_status gate_enter(struct member *member, double seconds, int *gate, struct member_failure *failure);
-void gate_leave(int gate);
+void gate_leave(const struct member *member, int gate);
 
 /* Tries to take the gate of a segment through the description `file` itself, for who has the turn and looks at it from outside; on
  * MEMBER_OK it is to be given back. */

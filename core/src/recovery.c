@@ -72,7 +72,7 @@ enum member_status member_recover(struct member *member, double gate_seconds, do
             *tickets = shared_drop_tickets(&member->shared, (uint32_t)before);
         }
     }
-    gate_leave(gate);
+    gate_leave(member, gate);
     return MEMBER_OK;
 }
 
@@ -104,6 +104,6 @@ enum member_status member_check(struct member *member, double gate_seconds, stru
         }
         now = slots_used(member->memory, &member->geometry);
     } while (audit->faults && now != used); /* a process that forks takes a slot for its child without the gate */
-    gate_leave(gate);
+    gate_leave(member, gate);
     return MEMBER_OK;
 }

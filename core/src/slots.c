@@ -7,24 +7,45 @@
 
 #include "os.h"
 
+/* Locks the byte through a number that was just opened. -EAGAIN also when the number was lost. */
+static int lock_through(const struct os_descriptor *opened, uint64_t byte) {
+    int error = os_lock(opened->number, byte);
+    return os_verify(opened) == 0 ? error : -EAGAIN;
+}
+
 int slots_gate_try(const struct os_descriptor *file, void *memory) {
     struct segment_header *header = memory;
-    int gate = os_reopen(file);
-    if (gate < 0) {
-        return gate;
+    struct os_descriptor gate = {os_reopen(file), file->identity};
+    if (gate.number < 0) {
+        return gate.number;
     }
-    int error = os_lock(gate, SLOTS_GATE_BYTE);
+    int error = lock_through(&gate, SLOTS_GATE_BYTE);
     if (error) {
-        os_close(gate);
+        os_close_kept(&gate);
         return error;
     }
     store_relaxed(&header->gate_process, (uint64_t)os_process());
-    return gate;
+    return gate.number;
 }
 
-void slots_gate_leave(int gate) {
-    (void)os_unlock(gate, SLOTS_GATE_BYTE); /* closing is not enough if a fork inherited the descriptor */
-    os_close(gate);
+void slots_gate_leave(const struct os_descriptor *file, int gate) {
+    struct os_descriptor left = {gate, file->identity};
+    if (os_verify(&left) == 0) {
+        (void)os_unlock(gate, SLOTS_GATE_BYTE); /* closing is not enough if a fork inherited the descriptor */
+        os_close(gate);
+    }
+}
+
+/* Maps the page that keeps the lock. -EAGAIN also when the number was lost. */
+static int keep_lock(const struct os_descriptor *locked, void **hold) {
+    int error = os_hold(locked->number, hold);
+    if (os_verify(locked) == 0) {
+        return error;
+    }
+    if (error == 0) {
+        os_release_hold(*hold);
+    }
+    return -EAGAIN;
 }
 
 unsigned slots_take(const struct os_descriptor *file, void *memory, const struct segment_geometry *geometry,
@@ -35,27 +56,26 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
         if (load_seq(&place->used)) {
             continue;
         }
-        int locked = os_reopen(file);
-        if (locked < 0) {
-            *error = locked;
+        struct os_descriptor locked = {os_reopen(file), file->identity};
+        if (locked.number < 0) {
+            *error = locked.number;
             return SLOTS_NONE;
         }
         uint64_t was_free = 0;
-        int refused = os_lock(locked, slot);
-        if (refused == 0 && compare_exchange_seq(&place->used, &was_free, 1)) {
-            if (!hold) {
-                *description = locked;
-                return slot;
-            }
-            *error = os_hold(locked, hold);
-            os_close(locked);
-            if (*error == 0) {
-                return slot;
-            }
-            store_release(&place->used, 0);
-            return SLOTS_NONE;
+        int refused = lock_through(&locked, slot);
+        bool taken = refused == 0 && compare_exchange_seq(&place->used, &was_free, 1);
+        if (taken && !hold) {
+            *description = locked.number;
+            return slot;
         }
-        os_close(locked); /* and with it the lock */
+        if (taken && (refused = keep_lock(&locked, hold)) != 0) {
+            store_release(&place->used, 0);
+            taken = false;
+        }
+        os_close_kept(&locked); /* and with it the lock, unless it is kept */
+        if (taken) {
+            return slot;
+        }
         if (refused && refused != -EAGAIN) {
             *error = refused;
             return SLOTS_NONE;

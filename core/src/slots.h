@@ -21,6 +21,10 @@
  * THE GATE is one more such lock, through a description opened for the turn. A process may be stopped while it holds the gate, so
  * waiting for it has a deadline (gate.c), and the holder's pid stands beside it.
  *
+ * A NUMBER MAY BE LOST while it is used: another thread of the program closes it, and opens a file of its own. So what was locked or mapped
+ * through a number counts only if that is of the segment's file afterwards too; else it was another file's, and the number is left
+ * alone.
+ *
  * What opens a description here is called with the process's mutex held (gate.c), which fork takes too: a child that inherited the
  * description would keep its lock, or end it with its own unlock.
  */
@@ -38,7 +42,7 @@
 int slots_gate_try(const struct os_descriptor *file, void *memory);
 
 /* Leaves it. */
-void slots_gate_leave(int gate);
+void slots_gate_leave(const struct os_descriptor *file, int gate);
 
 /* Takes a free slot for this process (or, for a fork, a child that maps the page itself: then *hold stays NULL and the descriptor
  * in *description stays open). Returns the slot, or SLOTS_NONE when all are taken, *error then 0, or when the kernel

@@ -25,7 +25,7 @@
 
 /* A file under a name, opened; to be closed. */
 struct looked_at {
-    int file;
+    struct os_descriptor file;
     struct os_file status;
     struct segment_geometry geometry;
 };
@@ -33,14 +33,17 @@ struct looked_at {
 /* Opens the file of that name and judges it. Takes the turn; whatever comes of it, look_end is to follow. */
 static enum member_status look(struct looked_at *at, const char *name, struct member_failure *failure) {
     turn_take();
-    at->file = os_shm_open(name);
-    return at->file < 0 ? member_refused(at->file, failure)
-                        : member_judge(at->file, &at->status, &at->geometry, failure);
+    int number = os_shm_open(name), error = number < 0 ? number : os_keep(number, &at->file);
+    if (error) {
+        at->file.number = -1;
+        return member_refused(error, failure);
+    }
+    return member_judge(number, &at->status, &at->geometry, failure);
 }
 
 static void look_end(struct looked_at *at) {
-    if (at->file >= 0) {
-        os_close(at->file);
+    if (at->file.number >= 0) {
+        os_close_kept(&at->file);
     }
     turn_end();
 }
@@ -49,15 +52,15 @@ static void look_end(struct looked_at *at) {
  * the gate, and may be dead when it is looked at. */
 static bool is_deserted(const struct looked_at *at) {
     struct segment_slot slots[SEGMENT_SLOTS], again[SEGMENT_SLOTS];
-    if (os_read(at->file, at->geometry.slots_at, slots, sizeof slots) != 0) {
+    if (os_read(at->file.number, at->geometry.slots_at, slots, sizeof slots) != 0) {
         return false;
     }
     for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
-        if (load_relaxed(&slots[slot].used) && os_is_locked(at->file, slot) != 0) {
+        if (load_relaxed(&slots[slot].used) && os_is_locked(at->file.number, slot) != 0) {
             return false;
         }
     }
-    if (os_read(at->file, at->geometry.slots_at, again, sizeof again) != 0) {
+    if (os_read(at->file.number, at->geometry.slots_at, again, sizeof again) != 0) {
         return false;
     }
     for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
@@ -65,7 +68,7 @@ static bool is_deserted(const struct looked_at *at) {
             return false;
         }
     }
-    return true;
+    return os_verify(&at->file) == 0; /* or we looked at what another thread opened, see slots.h */
 }
 
 static bool is_leftover(const struct looked_at *at) {
@@ -83,12 +86,12 @@ static enum member_status try_to_remove(const char *name, bool *removed, struct 
         failure->found = MEMBER_OK;
         status = MEMBER_EXISTS;
     } else if (status == MEMBER_OK) {
-        status = gate_try(at.file, failure);
+        status = gate_try(at.file.number, failure);
         if (status == MEMBER_OK) {
             if (os_shm_names(name, &at.status.identity) && is_deserted(&at)) {
                 *removed = os_shm_unlink(name) == 0;
             }
-            gate_give_back(at.file);
+            gate_give_back(at.file.number);
         }
     } else if (status == MEMBER_NOT_FOUND) {
         status = MEMBER_OK;
@@ -131,12 +134,12 @@ static enum member_status unlink_seen(const struct looked_at *at, enum member_st
         if (id && memcmp(at->geometry.id, id, SEGMENT_ID_BYTES) != 0) {
             return MEMBER_NOT_FOUND;
         }
-        judged = gate_try(at->file, failure);
+        judged = gate_try(at->file.number, failure);
         if (judged != MEMBER_OK) {
             return judged;
         }
         error = os_shm_names(name, &at->status.identity) ? os_shm_unlink(name) : -EEXIST;
-        gate_give_back(at->file);
+        gate_give_back(at->file.number);
         break;
     default: /* gone meanwhile, or the kernel refused to open it */
         return judged;

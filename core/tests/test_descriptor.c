@@ -161,6 +161,40 @@ static void a_child_has_no_part(int error) {
     CHECK(ended(child), ==, 0);
 }
 
+/* Another thread closes all descriptors while this one forks, after the child's slot was taken. */
+static bool lose;
+static int lost;
+static void lose_the_description(void) {
+    if (lose) {
+        lost = stranger_at(member.child.description);
+    }
+}
+
+/* Before the library's own handler is there, so that it runs after that. */
+__attribute__((constructor(101))) static void handle_forks_first(void) {
+    if (pthread_atfork(lose_the_description, NULL, NULL) != 0) {
+        abort();
+    }
+}
+
+static void a_child_whose_lock_is_lost_has_no_part(void) {
+    unsigned slots = 99;
+    make(true);
+    member.on_fork = MEMBER_FORK_SHARE;
+    lose = true;
+    pid_t child = fork();
+    lose = false;
+    if (child == 0) {
+        _exit(member_why_stray(&member) != MEMBER_REFUSED || member.fate_error != -ESTALE || !is_stranger(lost));
+    }
+    CHECK(is_stranger(lost), ==, true);
+    CHECK(ended(child), ==, 0);
+    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(slots, ==, 1);
+    os_close(lost);
+    end(&member);
+}
+
 /* Nobody has the file open: who lives and who is dead is not to be known. */
 static void without_any_descriptor(bool closed) {
     unsigned slots = 99;
@@ -489,9 +523,9 @@ static void without_standard_streams(void) {
         right &= write(number, "x", 1) < 0 && errno == EBADF;
     }
     right &= gate >= 3;
-    slots_gate_leave(gate);
-    int lost = member.file.number;
-    os_close(lost);
+    slots_gate_leave(&member.file, gate);
+    int closed = member.file.number;
+    os_close(closed);
     unsigned slots;
     right &= recover(&slots) == MEMBER_OK && slots == 0 && member.file.number >= 3;
     end(&other);
@@ -514,6 +548,7 @@ int main(void) {
     RUN(so_is_one_whose_name_was_removed);
     RUN(its_name_may_be_another_pools_by_now);
     RUN(without_any_descriptor_nobody_is_taken_for_dead);
+    RUN(a_child_whose_lock_is_lost_has_no_part);
     RUN(without_a_descriptor_every_call_says_so);
     RUN(a_mapping_that_does_not_fit_is_not_called_a_full_machine);
     RUN(without_proc_that_is_what_is_said);

@@ -57,7 +57,7 @@ static void waiting_for_a_stopped_holder_ends_and_tells_who_it_is(void) {
     CHECK(gate_enter(&member, 0, &gate, &failure), ==, MEMBER_BUSY);
     CHECK(failure.process, ==, child);
     kill_and_wait(child);
-    gate_leave(enter(0)); /* its lock went with it */
+    gate_leave(&member, enter(0)); /* its lock went with it */
     end(&member);
 }
 
@@ -66,7 +66,7 @@ static void *wait_for_the_gate(void *status) {
     int gate;
     enum member_status entered = gate_enter(&member, PATIENCE, &gate, &own);
     if (entered == MEMBER_OK) {
-        gate_leave(gate);
+        gate_leave(&member, gate);
     }
     half_store_seq(status, entered);
     return NULL;
@@ -83,7 +83,7 @@ static void a_thread_that_waits_keeps_no_other_pool_and_no_fork_waiting(void) {
     CHECK(SOON(load_seq(oldest()) != 0), ==, true);
     for (int i = 0; i < 20; i++) {
         CHECK(gate_enter(&second, PATIENCE / 2, &gate, &failure), ==, MEMBER_OK);
-        gate_leave(gate);
+        gate_leave(&second, gate);
         CHECK(turn_take_within(PATIENCE / 2), ==, true); /* as a fork does */
         turn_end();
     }
@@ -104,7 +104,7 @@ static void count_under_the_gate(void) {
         uint64_t was = told(2);
         os_yield();
         tell(2, was + 1);
-        gate_leave(gate);
+        gate_leave(&member, gate);
     }
 }
 
@@ -128,7 +128,7 @@ static void come_back_at_once(void) {
         int gate = enter(PATIENCE);
         tell(3, told(3) + 1);
         os_sleep(0.002);
-        gate_leave(gate);
+        gate_leave(&member, gate);
     }
 }
 
@@ -144,7 +144,7 @@ static void a_process_that_comes_back_at_once_keeps_nobody_out(void) {
         uint64_t before = told(3);
         int gate = enter(PATIENCE);
         passed += told(3) - before;
-        gate_leave(gate);
+        gate_leave(&member, gate);
     }
     printf("  let pass while waiting ten times: %llu\n", (unsigned long long)passed);
     CHECK(passed, <, 200);
@@ -172,9 +172,9 @@ static void an_oldest_waiter_that_is_stopped_or_killed_keeps_nobody_out(void) {
             kill(child, SIGSTOP);
             CHECK(waitpid(child, NULL, WUNTRACED), ==, child);
         }
-        slots_gate_leave(gate);
+        slots_gate_leave(&member.file, gate);
         os_sleep(0.005); /* so that the other one began before this one */
-        gate_leave(enter(PATIENCE));
+        gate_leave(&member, enter(PATIENCE));
         if (!killed) {
             kill_and_wait(child);
         }

@@ -1,6 +1,9 @@
 /* Tests of slots.c: real processes and real locks. */
 #include "process.h"
 
+#include <stdarg.h>
+#include <sys/syscall.h>
+
 #include "slots.h"
 
 static struct os_descriptor file;
@@ -271,14 +274,70 @@ static void the_gate_lets_one_in(void) {
     CHECK(load_seq(&((struct segment_header *)memory)->gate_process), ==, getpid());
     CHECK(slots_gate_try(&file, memory), ==, -EAGAIN);
     CHECK(dead(SLOTS_NONE), ==, 0); /* it is no slot */
-    slots_gate_leave(gate);
+    slots_gate_leave(&file, gate);
     gate = slots_gate_try(&file, memory);
     CHECK(gate, >=, 0);
-    slots_gate_leave(gate);
+    slots_gate_leave(&file, gate);
     unmake();
 }
 
+/* --- numbers that another thread takes meanwhile --- */
+
+static struct {
+    int after; /* so many calls of fcntl() for a lock from now on */
+    bool reused;
+    int lost; /* the number */
+} thief;
+
+/* Stands in for the C library's: in the midst of a call here, another thread closes the descriptor, and opens a file or not. */
+int fcntl(int number, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (command == F_OFD_SETLK && thief.after >= 0 && thief.after-- == 0) {
+        thief.lost = number;
+        close(number);
+        if (thief.reused) {
+            CHECK(os_memfd("log"), ==, number);
+        }
+    }
+    return (int)syscall(SYS_fcntl, number, command, argument);
+}
+
+static void a_lock_of_another_file_is_no_lock(void) {
+    for (int reused = 0; reused < 2; reused++) {
+        void *hold = NULL;
+        uint64_t found;
+        make();
+        int before = open_descriptors();
+        thief.reused = reused;
+        thief.after = 0;
+        CHECK(slots_gate_try(&file, memory), ==, -EAGAIN);
+        CHECK(open_descriptors(), ==, before + reused); /* the other file is still open */
+        thief.after = 0;
+        unsigned slot = take(&hold);
+        CHECK(slots_used(memory, &geometry), ==, ledger_slot_bit(slot));
+        CHECK(os_is_locked(file.number, slot), ==, 1);
+        CHECK(slots_dead(&file, memory, &geometry, SLOTS_NONE, &found), ==, 0);
+        CHECK(found, ==, 0);
+        CHECK(open_descriptors(), ==, before + 2 * reused);
+        int gate = slots_gate_try(&file, memory);
+        CHECK(gate, >=, 0);
+        close(gate);
+        if (reused) {
+            CHECK(os_memfd("log"), ==, gate);
+        }
+        slots_gate_leave(&file, gate);
+        CHECK(open_descriptors(), ==, before + 3 * reused);
+        os_release_hold(hold);
+        unmake();
+    }
+    thief.after = -1;
+}
+
 int main(void) {
+    thief.after = -1;
     process_begin();
     RUN(there_are_47_slots_and_no_48th);
     RUN(a_slot_is_signed_for_people);
@@ -293,5 +352,6 @@ int main(void) {
     RUN(a_forked_child_does_not_keep_it);
     RUN(a_slot_for_a_child_is_locked_as_long_as_its_descriptor);
     RUN(the_gate_lets_one_in);
+    RUN(a_lock_of_another_file_is_no_lock);
     return check_end();
 }
