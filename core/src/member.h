@@ -131,7 +131,7 @@ struct member_request {
 };
 
 /* Makes a pool and becomes its first member. May wait for the gate of a leftover of that name. The first call of a process
- * sweeps, and so does one for which there is no room. */
+ * sweeps, and so does one for which there is no room. What the request's pause lets in may fork: the child begins again. */
 enum member_status member_create(struct member *member, const struct member_request *request,
                                  struct member_failure *failure) __attribute__((warn_unused_result));
 

@@ -12,7 +12,8 @@
 int os_forbid(void *memory, uint64_t bytes);
 
 /* Has `explain` called, in a signal handler, with the address of a fault. Then the fault takes the course that it would have taken:
- * what was installed before handles it, or the process ends by SIGSEGV. */
+ * what was installed before handles it, or the process ends by SIGSEGV. So it does when others were installed since the first call of
+ * this that hand on to what was there before them. */
 void os_on_fault(void (*explain)(const void *address));
 
 /* Writes the text to the process's stderr. */
