@@ -271,7 +271,7 @@ cdef class Pool:
 
     @cython.nonecheck(False)
     @cython.embedsignature(False)
-    def allocate(self, given=ABSENT, /, *, blocks=None, nbytes=None, timeout=0):
+    def allocate(self, given=ABSENT, second=ABSENT, third=ABSENT, /, *, blocks=None, nbytes=None, timeout=0):
         """allocate($self, /, *, blocks=None, nbytes=None, timeout=0)
 --
 
@@ -325,7 +325,7 @@ cdef class Pool:
         return self.allocate_run(blocks, nbytes, timeout)
 
     @cython.embedsignature(False)
-    def allocate_async(self, given=ABSENT, /, *, blocks=None, nbytes=None, timeout=None):
+    def allocate_async(self, given=ABSENT, second=ABSENT, third=ABSENT, /, *, blocks=None, nbytes=None, timeout=None):
         """allocate_async($self, /, *, blocks=None, nbytes=None, timeout=None)
 --
 

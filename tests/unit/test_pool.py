@@ -266,13 +266,29 @@ def test_unknown_arguments(pool, unchanged):
         bp.Pool(64, 4, size=3)
     with unchanged(pool):
         for wrong in (
-            lambda: pool.allocate(3),
             lambda: pool.allocate(count=3),
             lambda: pool.allocate_many(1, 2),
             pool.allocate_many,
         ):
             with pytest.raises(TypeError):
                 wrong()
+
+
+@pytest.mark.parametrize("method", ["allocate", "allocate_async"])
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        (lambda allocate: allocate(3), "blocks=3"),
+        (lambda allocate: allocate(3, 4), "blocks=3"),
+        (lambda allocate: allocate("1 KiB", None, 2.0), "nbytes='1 KiB'"),
+        (lambda allocate: allocate(3, timeout=2), "blocks=3"),
+    ],
+)
+def test_allocating_by_position(each, method, call, written, unchanged):
+    """An allocation's arguments have names; positional ones, up to three, are refused with the call to write."""
+    with unchanged(each), pytest.raises(TypeError) as caught:
+        call(getattr(each, method))
+    assert str(caught.value).endswith(f"by name: write {method}({written})")
 
 
 @pytest.mark.parametrize(
