@@ -10,6 +10,7 @@ from cpython.buffer cimport (
 )
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.number cimport PyNumber_Index
+from libc.errno cimport EMFILE, ENFILE
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc
 
@@ -23,10 +24,11 @@ from blockpool._engine cimport (
 from blockpool._guards cimport seal
 
 # As in _core.pyx.
-cdef object implementation, readable, shortage, DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
+cdef object NO_DESCRIPTOR, implementation, readable, shortage, DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
 
 from sys import implementation
 
+from blockpool._handles import NO_DESCRIPTOR
 from blockpool._room import shortage
 from blockpool._sizes import readable
 from blockpool.errors import DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted

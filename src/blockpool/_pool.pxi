@@ -219,6 +219,7 @@ cdef class Pool:
             age = float(tickets_older_than)
             if not age >= 0:
                 raise ValueError(f"tickets_older_than must be 0 or more seconds, not {tickets_older_than!r:.60}")
+        need_reports()
         if m.member == NULL:
             return report("Recovered", dict(processes=0, tickets=0))
         return recover_and_report(m, age)
@@ -555,6 +556,7 @@ cdef class Pool:
             If the bookkeeping contradicts itself; the message says what is wrong and where.
         """
         cdef _Mapping m = self.opened()
+        need_reports()
         return check_shared(m) if m.member != NULL else check_private(m)
 
     def residency(self):
@@ -571,7 +573,8 @@ cdef class Pool:
         with nogil:
             error = os_residency(m.data, m.blocks * m.block_size, &found)
         if error:
-            raise OSError(-error, f"cannot ask the kernel about the pool's memory: {error_text(-error)}")
+            status = MEMBER_NO_DESCRIPTOR if -error in (EMFILE, ENFILE) else MEMBER_SYSTEM
+            raise OSError(-error, f"cannot ask the kernel about the pool's memory: {remedy_of(status, error)}")
         return report("Residency", dict(resident_bytes=found.resident_bytes, huge_page_bytes=found.huge_bytes))
 
     def close(self):

@@ -8,18 +8,30 @@ cdef bint stats_come = False, stats_never_come = False
 cdef object plain_object = type(implementation)
 
 
+cdef int need_reports() except -1:
+    """Import blockpool.stats, unless that cannot be any more; before what its answer tells is done, for it may fail."""
+    global stats_names, stats_come
+    if stats_names is not None or Py_IsFinalizing() or stats_never_come:
+        return 0
+    stats_come = True
+    try:
+        stats_names = dict(vars(__import__("blockpool.stats", fromlist=["PoolStats"])))
+    except OSError as error:
+        if error.errno not in (EMFILE, ENFILE):
+            raise
+        raise OSError(
+            error.errno, f"the first answer about a pool imports a module: {error.strerror}: {NO_DESCRIPTOR}"
+        ) from None
+    finally:
+        stats_come = False
+    return 0
+
+
 cdef report(str kind, dict fields):
     """The dataclass of that name; or, where none can be imported any more, an object that only has its attributes."""
-    global stats_names, stats_come
+    need_reports()
     if stats_names is None:
-        if Py_IsFinalizing() or stats_never_come:
-            return plain_object(**fields)
-        stats_come = True
-        try:
-            stats = __import__("blockpool.stats", fromlist=[kind])
-            stats_names = dict(vars(stats))
-        finally:
-            stats_come = False
+        return plain_object(**fields)
     return stats_names[kind](**fields)
 
 

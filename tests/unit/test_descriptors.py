@@ -185,6 +185,41 @@ def test_without_descriptors(run_holder, named):
     )
 
 
+def test_the_first_answer_without_descriptors(run_python):
+    """A pool's first answer imports a module; when no descriptor is left for that, it says so and comes later."""
+    run_python(
+        TOOLS.replace("import blockpool.stats", "")
+        + textwrap.dedent("""
+            pool = bp.Pool.create(64, 2)
+            for call in (pool.stats, pool.recover, pool.check, pool.residency):
+                assert refused_without_descriptors(call)
+            assert "blockpool.stats" not in sys.modules
+            assert pool.stats().blocks == 2
+            leave_descriptors(0)
+            assert pool.recover().processes == 0
+        """)
+    )
+
+
+def test_nothing_is_done_when_it_could_not_be_told(run_holder):
+    """Where the module of the answers cannot be imported, nobody is recovered either, so that a later call tells it."""
+    run_holder(
+        """
+        kill_child()
+        kept, sys.modules["blockpool.stats"] = sys.modules["blockpool.stats"], None
+        for call in (pool.recover, pool.check):
+            try:
+                call()
+            except ImportError:
+                continue
+            raise AssertionError("it was not refused")
+        sys.modules["blockpool.stats"] = kept
+        assert pool.recover().processes == 1
+        """,
+        named=False,
+    )
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_receiving_without_descriptors(run_python, pool_names, named):
     """A receiver without a free descriptor is told so, and the same ticket serves it later."""
