@@ -4,12 +4,14 @@
 
 Each call is made of `multiprocessing.shared_memory` and of `blockpool.shared_memory`, on objects of the same history.
 What they answer must be equal, and errors of one kind; but for what the head of blockpool/shared_memory.py lists.
+Calls that fail leave nothing of ours. The standard library's leave segments, which are removed in the end.
 
 Exit status 0: so it was. The seed repeats the calls.
 """
 
 import argparse
 import collections
+import multiprocessing.resource_tracker
 import multiprocessing.shared_memory
 import os
 import pickle
@@ -17,7 +19,8 @@ import random
 import struct
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import blockpool.shared_memory
 
@@ -27,6 +30,7 @@ ERRORS += (AttributeError,)
 BUILT_IN = (FileExistsError, FileNotFoundError, IndexError, KeyError, ValueError, TypeError)
 ITEMS = [1, -5, 2.5, True, None, "abc", "", "\u65e5\u672c", b"xyz", b"", 1 << 62, float("inf")]
 WRONG_ITEMS = [object(), 1 << 70, [1], 1j]
+SHM = Path("/dev/shm")  # noqa: S108 - where both keep their segments
 
 
 class Pair:
@@ -181,6 +185,21 @@ class Sides:
             self.pairs.remove(pair)
 
 
+@contextmanager
+def clean_up():
+    """Remove what the standard library's calls leave, without its tracker, which would tell of each."""
+    standard = multiprocessing.shared_memory
+    make_name, made = standard._make_filename, []
+    standard._make_filename = lambda: made.append(make_name()) or made[-1]
+    for call in ("register", "unregister"):
+        setattr(multiprocessing.resource_tracker, call, lambda *_: None)
+    try:
+        yield
+    finally:
+        for path in [SHM / name[1:] for name in made] + list(SHM.glob(f"standard-{os.getpid()}-*")):
+            path.unlink(missing_ok=True)
+
+
 def main():
     """Make random calls of both libraries, and say where they differ."""
     parser = argparse.ArgumentParser()
@@ -190,14 +209,17 @@ def main():
     print(f"seed {options.seed}", flush=True)
     warnings.simplefilter("ignore")
     sides = Sides(options.seed)
-    for _ in range(options.calls):
-        sides.step()
-    for pair in sides.pairs:
-        for side in (0, 1):
-            segment = sides.segment_of(pair, side)
-            with suppress(FileNotFoundError):
-                segment.unlink()
-            segment.close()
+    with clean_up():
+        for _ in range(options.calls):
+            sides.step()
+        for pair in sides.pairs:
+            for side in (0, 1):
+                segment = sides.segment_of(pair, side)
+                with suppress(FileNotFoundError):
+                    segment.unlink()
+                segment.close()
+        left = list(SHM.glob(f"blockpool*standard-{os.getpid()}-*"))
+        sides.differ += [f"left by ours: {path}" for path in left]
     print(f"{sides.calls.total()} calls, {len(sides.differ)} differ")
     for line in sorted(set(sides.differ))[:20]:
         print(line)

@@ -11,17 +11,22 @@ SECONDS = os.environ.get("BLOCKPOOL_SOAK_SECONDS", "5")
 
 
 def run(program, *arguments):
-    """Run a program of this folder; it prints its seed and its verdict."""
+    """Run a program of this folder; it prints its seed and its verdict. Return its process id."""
     seed = os.environ.get("BLOCKPOOL_STRESS_SEED")
     seeded = [f"--seed={seed}"] if seed and program != "leaks" else []
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, Path(__file__).with_name(f"{program}.py"), *arguments, *seeded],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=600)
+        except BaseException:
+            process.kill()
+            raise
+    assert process.returncode == 0, said
+    return process.pid
 
 
 @pytest.mark.stress
@@ -39,8 +44,9 @@ def test_hostile_messages():
 
 @pytest.mark.stress
 def test_shared_memory_beside_that_of_the_standard_library():
-    """Random calls have the same answers and errors as those of the standard library."""
-    run("like_the_standard", "--calls=500")
+    """Random calls have the same answers and errors as those of the standard library, and leave no segment behind."""
+    pid = run("like_the_standard", "--calls=1000")
+    assert not list(Path("/dev/shm").glob(f"*standard-{pid}-*"))  # noqa: S108
 
 
 @pytest.mark.stress
