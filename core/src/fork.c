@@ -133,11 +133,11 @@ static void after_fork_in_parent(void) {
 static const char *reason(enum member_fate fate) {
     switch (fate) {
     case MEMBER_DETACHED:
-        return "on_fork=\"detach\" leaves forked children no part in it";
+        return "it was forked with on_fork=\"detach\"";
     case MEMBER_NO_SLOT:
-        return "when it was forked, as many processes as can be were attached";
+        return "when it was forked, as many processes were attached as can be";
     case MEMBER_SLOTS_BUSY:
-        return "when it was forked, all slots were taken, and another process kept it from looking for dead ones";
+        return "when it was forked, all places were taken, and another process kept it from looking for dead ones";
     case MEMBER_REFUSED:
         return "when it was forked, the kernel refused a descriptor or a mapping";
     default:

@@ -65,8 +65,8 @@ cdef _Mapping agreed(_Mapping m, on_fork):
     has = "share" if m.member.on_fork == MEMBER_FORK_SHARE else "detach"
     if on_fork is not None and on_fork != has:
         raise ValueError(
-            f"this process has {titled(m.name)} with on_fork={has!r} already, so not with {on_fork!r} too; leave "
-            "on_fork out, or close what has the pool first"
+            f"this process has attached {titled(m.name)} already, with on_fork={has!r}, so it cannot have {on_fork!r} "
+            "too; leave on_fork out, or first close its Pool and drop its blocks"
         )
     return m
 
@@ -85,10 +85,10 @@ cdef int refuse(member_status status, member_failure *failure, name) except -1:
     if status == MEMBER_FORBIDDEN and failure.error:
         raise PoolForbidden(
             f"{what} belongs to another user, or its mode was changed, or this process may not use /dev/shm: "
-            f"{error_text(-failure.error)}; processes of one user can share a pool"
+            f"{error_text(-failure.error)}; only processes of the same user can share a pool"
         )
     if status == MEMBER_FORBIDDEN:
-        raise PoolForbidden(f"{what} belongs to another user; processes of one user can share a pool")
+        raise PoolForbidden(f"{what} belongs to another user; only processes of the same user can share a pool")
     if status in (MEMBER_NO_POOL, MEMBER_OTHER_VERSION, MEMBER_TRUNCATED, MEMBER_CORRUPT):
         kind, why = unusable(status, failure, name)
         raise kind(why)
@@ -141,11 +141,11 @@ cdef tuple unusable(member_status status, member_failure *failure, name):
     if status == MEMBER_OTHER_VERSION:
         made_by = (<bytes>failure.made_by).decode("ascii", "replace")
         if not made_by.isprintable() or not made_by:
-            made_by = "older release" if failure.version < SEGMENT_VERSION else "newer release"
+            made_by = "an older release" if failure.version < SEGMENT_VERSION else "a newer release"
         return PoolVersion, (
             f"{what} was made by another release of blockpool, {made_by} (layout {failure.version}); this is "
             f"{library()} (layout {SEGMENT_VERSION}); use one release in all processes, or choose another name"
-            + ("" if name is None else f"; what no process needs any more is removed by blockpool.unlink({name!r})")
+            + ("" if name is None else f"; if no process needs it any more, remove it with blockpool.unlink({name!r})")
         )
     if status == MEMBER_TRUNCATED:
         return PoolCorrupt, f"{what} is damaged: the size of its file is not the one that it was created with{remedy}"

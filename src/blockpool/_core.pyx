@@ -41,7 +41,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.weakref cimport PyWeakref_NewRef
 from posix.unistd cimport getpid
-from libc.errno cimport EMFILE, ENFILE
+from libc.errno cimport EMFILE, ENFILE, ENOENT, ENOSYS
 from libc.math cimport INFINITY
 from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc

@@ -25,7 +25,7 @@ NO_DESCRIPTOR = (
     "no file descriptor is free; close files, or raise the limit of this process (ulimit -n) or of the system "
     "(fs.file-max)"
 )
-NO_PROC = "there is no /proc that shows this process, by which open files are found; mount it"
+NO_PROC = "there is no /proc that shows this process, and the library needs it; mount it"
 
 
 class Handle:
@@ -204,9 +204,7 @@ def why_not_found(process: int) -> str:
         if owner == own:
             os.listdir(f"/proc/{process}/fd")
             return f"the pool is gone: {gone}; {remedy}"
-        hidden = (
-            f"is a process of user {owner}, and processes of one user (here {own}) can share a pool"
-        )
+        hidden = f"is a process of user {owner}, and only processes of the same user (here {own}) can share a pool"
     except FileNotFoundError:
         hidden = "runs in another PID namespace (a container), into which this process cannot look"
     except OSError as error:

@@ -10,7 +10,7 @@ cdef int64_t MOST_GENERATIONS = 0xFFFFFFFFFF
 cdef garbled(what, value):
     shown = readable(value) if PyLong_CheckExact(value) else f"{type(value).__name__} {value!r:.60}"
     return InvalidBlock(
-        f"a message came garbled: its {what} is {shown}; send it again, by the same version of blockpool"
+        f"a message arrived garbled: its {what} is {shown}; send it again, with the same version of blockpool"
     )
 
 

@@ -216,7 +216,7 @@ cdef class Pool:
         cdef _Mapping m = self.opened()
         cdef double age = -1
         if tickets_older_than is not None:
-            age = float(tickets_older_than)
+            age = number_of_seconds("tickets_older_than", tickets_older_than, "")
             if not age >= 0:
                 raise ValueError(f"tickets_older_than must be 0 or more seconds, not {tickets_older_than!r:.60}")
         need_reports()
@@ -573,7 +573,11 @@ cdef class Pool:
         with nogil:
             error = os_residency(m.data, m.blocks * m.block_size, &found)
         if error:
-            status = MEMBER_NO_DESCRIPTOR if -error in (EMFILE, ENFILE) else MEMBER_SYSTEM
+            status = MEMBER_SYSTEM
+            if -error in (EMFILE, ENFILE):
+                status = MEMBER_NO_DESCRIPTOR
+            elif -error == ENOENT:
+                status, error = MEMBER_NO_PROC, -ENOSYS
             raise OSError(-error, f"cannot ask the kernel about the pool's memory: {remedy_of(status, error)}")
         return report("Residency", dict(resident_bytes=found.resident_bytes, huge_page_bytes=found.huge_bytes))
 

@@ -148,15 +148,20 @@ cdef double seconds_of(timeout) except? -1.0:
     """How long to wait; infinitely long for None."""
     if timeout is None:
         return INFINITY
-    if not (hasattr(timeout, "__float__") or hasattr(timeout, "__index__")):
-        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__} {timeout!r:.60}")
-    try:
-        seconds = float(timeout)
-    except OverflowError:
-        seconds = INFINITY if timeout > 0 else -INFINITY
+    seconds = number_of_seconds("timeout", timeout, " or None")
     if not seconds >= 0:
         raise ValueError(f"timeout must be 0 or more seconds, or None to wait without end, not {seconds}")
     return seconds
+
+
+cdef number_of_seconds(what, value, others):
+    """A number as a float, of whatever sign and size; `others` says for the message what else it may be."""
+    if not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+        raise TypeError(f"{what} must be a number of seconds{others}, not {type(value).__name__} {value!r:.60}")
+    try:
+        return float(value)
+    except OverflowError:
+        return INFINITY if value > 0 else -INFINITY
 
 
 cdef describe_fault(pool_fault fault):

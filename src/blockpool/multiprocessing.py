@@ -326,7 +326,8 @@ def receive_parcel(pickled: bytes, buffers: list[tuple[Any, ...]]) -> Any:
     """Unpickle what has out-of-band buffers that came through a pool."""
     if type(buffers) is not list or not buffers:
         raise InvalidBlock(
-            f"a message came garbled: its buffers are {buffers!r:.60}; send it again, by the same version of blockpool"
+            f"a message arrived garbled: its buffers are {buffers!r:.60}; "
+            "send it again, with the same version of blockpool"
         )
     views = [_receive_buffer(*parts) for parts in buffers]
     if _route is None:

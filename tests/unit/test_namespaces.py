@@ -161,7 +161,7 @@ def test_containers_that_share_memory(run_apart):
 
 
 def test_without_proc(run_apart):
-    """Without /proc, making, attaching and receiving are an OSError that says what is missing."""
+    """Without /proc, making, attaching, receiving and residency are an OSError that says what is missing."""
     run_apart(
         """
         holder = start(HOLDER)
@@ -177,6 +177,7 @@ def test_without_proc(run_apart):
             lambda: bp.Pool.create(64, 1, name=sys.argv[1] + "-new"),
             lambda: bp.Pool.attach(sys.argv[1]),
             lambda: bp.redeem(ticket),
+            bp.Pool(64, 1).residency,
         ]
         for call in calls:
             error = refused(call)

@@ -282,6 +282,20 @@ def test_a_receiver_that_dies_with_the_ticket(shared, peer):
     assert len(shared.allocate_many(5)) == 5
 
 
+@pytest.mark.parametrize("kind", ["private", "shared"])
+def test_wrong_ages_of_tickets(request, kind):
+    """An age that is no number of seconds, or less than 0, is refused with the argument's name; any other number is one."""
+    pool = request.getfixturevalue("pool" if kind == "private" else "shared")
+    for wrong in ("old", b"1", [1]):
+        with pytest.raises(TypeError, match="tickets_older_than must be a number of seconds, not"):
+            pool.recover(tickets_older_than=wrong)
+    for wrong in (-1, float("nan"), -(10**400)):
+        with pytest.raises(ValueError, match="tickets_older_than must be 0 or more seconds, not"):
+            pool.recover(tickets_older_than=wrong)
+    for right in (0.5, True, 10**400, float("inf")):
+        assert pool.recover(tickets_older_than=right) == bp.Recovered(processes=0, tickets=0)
+
+
 def test_dropping_tickets_leaves_what_is_held(shared):
     """Only the references in flight go; who holds the run keeps it, and the ticket acts as a handle."""
     block = shared.allocate()
