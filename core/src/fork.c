@@ -145,6 +145,15 @@ static const char *reason(enum member_fate fate) {
     }
 }
 
+/* The pool's name as the program knows it. */
+static const char *shown_name(const struct member *member) {
+    static const size_t prefix = sizeof MEMBER_PREFIX - 1;
+    if (!member->name[0]) {
+        return "without a name";
+    }
+    return strncmp(member->name, MEMBER_PREFIX, prefix) == 0 ? member->name + prefix : member->name;
+}
+
 /* Tells what is behind a fault, if it is a pool in which this process has no part. In a signal handler. */
 static void explain(const void *address) {
     char line[512];
@@ -152,8 +161,7 @@ static void explain(const void *address) {
         const char *start = member->memory;
         if (start && member_is_stray(member) && (const char *)address >= start &&
             (const char *)address < start + member->geometry.bytes) {
-            const char *parts[] = {"blockpool: this process used memory of the pool ",
-                                   member->name[0] ? member->name : "without a name",
+            const char *parts[] = {"blockpool: this process used memory of the pool ", shown_name(member),
                                    ", in which it has no part: ", reason(member->fate), ". Attach the pool again.\n"};
             size_t length = 0;
             for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {

@@ -229,6 +229,9 @@ void member_exit(double gate_seconds);
  * has no living process. It looks without joining, see sweep.c. Returns how many. */
 unsigned member_sweep(void);
 
+/* How the files of pools that have names begin; what follows is the name that the program knows. */
+#define MEMBER_PREFIX "blockpool."
+
 #define MEMBER_SURVEYED 3
 
 /* What takes room in the directory of shared memory and was not swept. */

@@ -188,7 +188,7 @@ static bool sweep_one(const char *name, void *context) {
 
 unsigned member_sweep(void) {
     unsigned count = 0;
-    (void)os_shm_list("blockpool.", sweep_one, &count);
+    (void)os_shm_list(MEMBER_PREFIX, sweep_one, &count);
     return count;
 }
 
@@ -223,5 +223,5 @@ static bool survey_one(const char *name, void *context) {
 
 void member_survey(struct member_survey *survey) {
     memset(survey, 0, sizeof *survey);
-    (void)os_shm_list("blockpool.", survey_one, survey);
+    (void)os_shm_list(MEMBER_PREFIX, survey_one, survey);
 }

@@ -254,7 +254,7 @@ def _find(pool_name: str) -> Block | None:
             if block is None:
                 pool.unlink()
                 raise PoolNotFound(
-                    f"segment {pool_name.removeprefix(_GIVEN)!r} was left half made and has been removed; create it again"
+                    f"segment {pool_name.removeprefix(_GIVEN)!r} was left half made, and was removed; create it again"
                 )
     return block
 

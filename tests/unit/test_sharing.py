@@ -284,7 +284,7 @@ def test_a_receiver_that_dies_with_the_ticket(shared, peer):
 
 @pytest.mark.parametrize("kind", ["private", "shared"])
 def test_wrong_ages_of_tickets(request, kind):
-    """An age that is no number of seconds, or less than 0, is refused with the argument's name; any other number is one."""
+    """An age of tickets is any number of seconds from 0 on; all else is refused with the argument's name."""
     pool = request.getfixturevalue("pool" if kind == "private" else "shared")
     for wrong in ("old", b"1", [1]):
         with pytest.raises(TypeError, match="tickets_older_than must be a number of seconds, not"):
