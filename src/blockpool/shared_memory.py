@@ -11,7 +11,8 @@ b'hello'
 
 What differs from the standard library:
 
-- There is no resource tracker: who attaches a segment never destroys it, and who is killed leaves nothing behind.
+- There is no resource tracker: attaching a segment never destroys it, and of segments with automatic names a killed
+  program leaves none behind.
 - A view may outlive `close`, `buf` itself included: memory is unmapped when the last view is gone. `close` never raises
   BufferError, and an array of a closed segment never crashes.
 - `unlink` removes the object's own segment, never another that got its name since.
