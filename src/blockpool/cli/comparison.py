@@ -44,9 +44,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "passes", "quickest_hash"]
 
-# Fewer laps than this make no median. A lap should be long beside what begins and ends it.
+# Fewer laps than this make no median. A lap should be long beside what begins and ends it, so it is of this much.
 LEAST_LAPS = 3
 LAP_BYTES = 256 << 20
+LAP_MESSAGES = 4096
 # With `kill`: so many workers in each lap.
 KILLS = 4
 
@@ -67,9 +68,10 @@ def quickest_hash() -> str:
     return min(("sha256", "blake2b"), key=lambda name: min(seconds(name) for _ in range(5)))
 
 
-def passes(nbytes: int, seconds: float) -> int:
+def passes(nbytes: int, block_size: int, seconds: float) -> int:
     """Return how often a lap goes through so many bytes in a demo of so many seconds."""
-    return max(1, round(min(seconds, 1.0) * LAP_BYTES / nbytes))
+    lap = min(LAP_BYTES, LAP_MESSAGES * block_size)
+    return max(1, round(min(seconds, 1.0) * lap / nbytes))
 
 
 class Comparison:

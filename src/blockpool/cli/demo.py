@@ -128,7 +128,7 @@ def demo(
             files=len(files),
             nbytes=nbytes,
             omitted=omitted,
-            passes=passes(nbytes, seconds),
+            passes=passes(nbytes, block_size, seconds),
             cores=len(os.sched_getaffinity(0)),
             load=os.getloadavg()[0],
         )
