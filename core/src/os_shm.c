@@ -307,12 +307,6 @@ int os_map_file(int file, uint64_t bytes, void **memory) {
 
 void os_unmap_file(void *memory, uint64_t bytes) { munmap(memory, bytes); }
 
-int os_map_over(void *memory, uint64_t bytes) {
-    void *at =
-        mmap(memory, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
-    return at == MAP_FAILED ? -errno : 0;
-}
-
 static size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 static int map_advised(void **page, int protection, int flags, int file, int advice) {

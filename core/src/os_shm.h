@@ -117,9 +117,6 @@ int os_map_file(int file, uint64_t bytes, void **memory);
 /* Gives back what os_map_file mapped. */
 void os_unmap_file(void *memory, uint64_t bytes);
 
-/* Puts zeroed private pages in the place of a mapping of this process, so that no access faults. */
-int os_map_over(void *memory, uint64_t bytes);
-
 /* Maps one page of the file, which a forked child does not inherit: while it is there, so are the locks of `file`, even after
  * os_close. */
 int os_hold(int file, void **page);
