@@ -200,9 +200,7 @@ def report(title: str, rows: list[Comparison], facts: Mapping[str, Any] | None =
     facts = dict(facts or {})
     if missing:
         facts["not installed, so not compared"] = ", ".join(sorted(set(missing)))
-    print(
-        f"\n{title}  (CPython {platform.python_version()}, {PAIRS} pairs, median [lowest, highest])"
-    )
+    print(f"\n{title}  (CPython {platform.python_version()}, {PAIRS} pairs, median [lowest, highest])")
     for row in rows:
         bound = "at least" if row.faster else "at most"
         limit = "" if row.limit is None else f"  {bound} {row.limit:g}  {row.verdict}"

@@ -13,9 +13,7 @@ SHAPES = {"4 KiB": (512,), "1 MiB": (131072,)}
 LIMITS = {"private": 1.3, "shared": 1.8}
 
 
-def rows_of(
-    kind: str, pool: blockpool.Pool, size: str, shape: tuple[int, ...]
-) -> list[_measure.Comparison]:
+def rows_of(kind: str, pool: blockpool.Pool, size: str, shape: tuple[int, ...]) -> list[_measure.Comparison]:
     """Compare the ways to make such an array in that pool."""
     names: dict[str, Any] = {"np": np, "pool": pool, "shape": shape, "kind": np.float64}
     names["block"] = pool.allocate(nbytes=8 * shape[0])
@@ -38,9 +36,7 @@ def main() -> None:
     rows = []
     for size, shape in SHAPES.items():
         rows += rows_of("private", blockpool.Pool(8 * shape[0], 64, prefault=True), size, shape)
-        rows += rows_of(
-            "shared", blockpool.Pool.create(8 * shape[0], 64, prefault=True), size, shape
-        )
+        rows += rows_of("shared", blockpool.Pool.create(8 * shape[0], 64, prefault=True), size, shape)
     _measure.report("NumPy arrays, made and dropped", rows)
 
 

@@ -147,9 +147,7 @@ def own_block(link: Queues | Pipes, pool: blockpool.Pool, size: int) -> None:
         link.round_trip((block,))
 
 
-def sent_array(
-    link: Queues | Pipes, pool: blockpool.Pool, size: int, limit: float | None
-) -> _measure.Comparison:
+def sent_array(link: Queues | Pipes, pool: blockpool.Pool, size: int, limit: float | None) -> _measure.Comparison:
     """Compare an array of the pool, with install, with a message of 32 bytes, without."""
     array = pool.zeros(size, "u1")
     ours, floor = [], []

@@ -75,9 +75,7 @@ class Bits:
     """One int with a bit per free index."""
 
     def __init__(self, free: list[int]) -> None:
-        self.free = int.from_bytes(
-            np.packbits(np.isin(range(CAPACITY), free), bitorder="little"), "little"
-        )
+        self.free = int.from_bytes(np.packbits(np.isin(range(CAPACITY), free), bitorder="little"), "little")
 
     def both(self, n: int) -> None:
         """Allocate n, and free them."""
@@ -166,9 +164,7 @@ def against_locked() -> list[str]:
         timer = timeit.Timer(statement, globals=names)
         ours, pairs = [], []
         for _ in range(_measure.PAIRS):
-            pairs.append(
-                locked(10**6)
-            )  # as long as ours: a machine's speed may halve from one moment to the next
+            pairs.append(locked(10**6))  # as long as ours: a machine's speed may halve from one moment to the next
             ours.append(timer.timeit(5000) / 5000 / 256 * 1e9)
         limits = [LIMIT_NS * pair / 10 for pair in pairs]
         ratio = statistics.median(ns / limit for ns, limit in zip(ours, limits, strict=True))
@@ -211,9 +207,7 @@ def main() -> None:
         {
             "allocate_into(256) int32 and free_many, empty": empty,
             "allocate_into(256) int32 and free_many, churned": churned_too,
-            "runs in 256 indices, churned": ", ".join(
-                f"{name} {count:.1f}" for name, count in found.items()
-            ),
+            "runs in 256 indices, churned": ", ".join(f"{name} {count:.1f}" for name, count in found.items()),
             "memory, bits an index, 10⁸ indices": f"{bits:.3f}  at most {LIMIT_BITS:g}  "
             + ("ok" if bits <= LIMIT_BITS else "MISSED"),
         },

@@ -52,9 +52,7 @@ class Work:
         chance = np.random.default_rng(1)
         self.u, self.v = chance.random((side, side)), chance.random((side, side))
         start = time.perf_counter()
-        self.pool = blockpool.Pool(
-            8 * side * side, TEMPORARIES, prefault=True, huge_pages=True, debug=False
-        )
+        self.pool = blockpool.Pool(8 * side * side, TEMPORARIES, prefault=True, huge_pages=True, debug=False)
         self.seconds_to_make = time.perf_counter() - start
         self.allocator = self.pool.numpy_allocator()
 
@@ -124,18 +122,11 @@ def main() -> None:
     for side in SIDES:
         size = 8 * side * side
         label = f"{size / 2**20:.3g} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
-        pairs = [
-            [elsewhere("first", side, which) for which in ("pooled", "plain")]
-            for _ in range(_measure.PAIRS)
-        ]
+        pairs = [[elsewhere("first", side, which) for which in ("pooled", "plain")] for _ in range(_measure.PAIRS)]
         ours, others = zip(*pairs, strict=True)
-        rows.append(
-            _measure.of_pairs(f"arrays of {label}: the first step", ours, "NumPy's own", others)
-        )
+        rows.append(_measure.of_pairs(f"arrays of {label}: the first step", ours, "NumPy's own", others))
         found = elsewhere("settled", side)
-        facts[f"to make the pool for {label}, ms, once"] = round(
-            1e3 * found.pop("seconds_to_make"), 1
-        )
+        facts[f"to make the pool for {label}, ms, once"] = round(1e3 * found.pop("seconds_to_make"), 1)
         found |= {"what": f"arrays of {label}: a step, settled", "peer": "NumPy's own"}
         rows.append(_measure.Comparison(**found))
     rows.append(zeros())

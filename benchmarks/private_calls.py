@@ -23,9 +23,7 @@ def main() -> None:
     """Measure, and print the table."""
     small = blockpool.Pool(64, 1000)
     rows = [
-        _measure.compare(
-            "allocate and drop", "pool.allocate()", "object()", {"pool": small}, limit=1.3
-        ),
+        _measure.compare("allocate and drop", "pool.allocate()", "object()", {"pool": small}, limit=1.3),
         _measure.compare(
             "with pool.allocate() as block: pass",
             "with pool.allocate() as block: pass",
@@ -33,12 +31,8 @@ def main() -> None:
             {"pool": small},
             limit=3.5,
         ),
-        _measure.compare(
-            "allocate and free", "pool.allocate().free()", "object()", {"pool": small}
-        ),
-        _measure.compare(
-            "allocate a run of 3 and drop", "pool.allocate(blocks=3)", "object()", {"pool": small}
-        ),
+        _measure.compare("allocate and free", "pool.allocate().free()", "object()", {"pool": small}),
+        _measure.compare("allocate a run of 3 and drop", "pool.allocate(blocks=3)", "object()", {"pool": small}),
         _measure.compare(
             "allocate, take a view, drop",
             "pool.allocate().buf",

@@ -42,9 +42,7 @@ def small_messages(pool: blockpool.Pool) -> list[_measure.Comparison]:
             with_install.append(_measure.quickest(carry, TIMES))
             carrier.uninstall()
             without.append(_measure.quickest(carry, TIMES))
-        row = _measure.of_pairs(
-            f"{name}, installed", with_install, "not installed", without, limit=1.05
-        )
+        row = _measure.of_pairs(f"{name}, installed", with_install, "not installed", without, limit=1.05)
         rows.append(row)
     return rows
 
@@ -77,9 +75,7 @@ def main() -> None:
     rows = small_messages(blockpool.Pool.create("64KiB", 16))
     for size in (1 << 20, 8 << 20, 64 << 20):
         rows += first_send(size)
-    _measure.report(
-        "What install costs: messages of small objects, and the first send of an array", rows
-    )
+    _measure.report("What install costs: messages of small objects, and the first send of an array", rows)
 
 
 if __name__ == "__main__":

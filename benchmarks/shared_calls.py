@@ -61,9 +61,7 @@ def hot_calls() -> list[_measure.Comparison]:
         _measure.compare("allocate and drop", "pool.allocate()", "object()", names, limit=2),
         _measure.compare(with_statement, with_statement, "object()", names, limit=4.5),
         _measure.compare("allocate and free", "pool.allocate().free()", "object()", names),
-        _measure.compare(
-            "allocate a run of 3 and drop", "pool.allocate(blocks=3)", "object()", names
-        ),
+        _measure.compare("allocate a run of 3 and drop", "pool.allocate(blocks=3)", "object()", names),
         _measure.compare(
             "share and redeem",
             "redeem(block.share())",
@@ -137,9 +135,7 @@ def attaching(facts: dict[str, Any]) -> list[_measure.Comparison]:
         child.join()
         pool.unlink()
         facts[f"attach, {label}, the first of a process, ms"] = f"{ours[0] / 1e6:.3f}"
-        rows.append(
-            _measure.of_pairs(f"attach, {label}", ours[1:], "1 ms, scaled", limits[1:], limit=1)
-        )
+        rows.append(_measure.of_pairs(f"attach, {label}", ours[1:], "1 ms, scaled", limits[1:], limit=1))
     return rows
 
 
@@ -225,9 +221,8 @@ def recovering(facts: dict[str, Any]) -> list[_measure.Comparison]:
     pool.check()
     pool.unlink()
     during, idle = range(3, phases, 4), range(1, phases, 4)
-    facts["another process's calls during a recovery, fewest"] = (
-        f"{min(calls[i] for i in during)}  at least 1  "
-        + ("ok" if min(calls[i] for i in during) else "MISSED")
+    facts["another process's calls during a recovery, fewest"] = f"{min(calls[i] for i in during)}  at least 1  " + (
+        "ok" if min(calls[i] for i in during) else "MISSED"
     )
     return [
         _measure.of_pairs(
@@ -237,9 +232,7 @@ def recovering(facts: dict[str, Any]) -> list[_measure.Comparison]:
             limits,
             limit=1,
         ),
-        _measure.of_pairs(
-            "the same, processor time", by_processor, "50 ms, scaled", limits, limit=1
-        ),
+        _measure.of_pairs("the same, processor time", by_processor, "50 ms, scaled", limits, limit=1),
         _measure.of_pairs(
             "another's longest call during that",
             [longest[i] for i in during],

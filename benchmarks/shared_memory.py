@@ -84,16 +84,12 @@ def main() -> None:
             pool = blockpool.Pool.create(size, 4 * blocks, prefault=True)
             statement = "memory[::4096] = MARKS" if write is mark else "memory[:] = SOURCE"
             asked = f"blocks={blocks}" if blocks > 1 else ""
-            ours = (
-                f"with pool.allocate({asked}) as block: {statement.replace('memory', 'block.buf')}"
-            )
+            ours = f"with pool.allocate({asked}) as block: {statement.replace('memory', 'block.buf')}"
             names = {"pool": pool, "memory": kept.buf, "MARKS": MARKS, "SOURCE": SOURCE}
             names |= {"write": write, "standard": standard}
             what = f"{label}, {how}"
             rows += [
-                _measure.compare(
-                    what, ours, statement, names, peer_name="writing warm memory", limit=1.2
-                ),
+                _measure.compare(what, ours, statement, names, peer_name="writing warm memory", limit=1.2),
                 _measure.compare(
                     what,
                     ours,

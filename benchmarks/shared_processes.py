@@ -148,11 +148,7 @@ def waking() -> list[_measure.Comparison]:
     process.join()
     del kept
     pool.unlink()
-    return [
-        _measure.of_pairs(
-            "a waiting allocate returns after a free", room, "a Pipe's reader", message, limit=3
-        )
-    ]
+    return [_measure.of_pairs("a waiting allocate returns after a free", room, "a Pipe's reader", message, limit=3)]
 
 
 def main() -> None:

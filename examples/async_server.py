@@ -103,9 +103,7 @@ async def serve(listener: socket.socket, pool: blockpool.Pool, workers: Executor
 def message(chance: random.Random) -> bytes:
     """Make up a message."""
     lines = chance.randrange(500, 4000)
-    return b"".join(
-        f"{chance.choice(PLACES)};{chance.uniform(-60, 60):.1f}\n".encode() for _ in range(lines)
-    )
+    return b"".join(f"{chance.choice(PLACES)};{chance.uniform(-60, 60):.1f}\n".encode() for _ in range(lines))
 
 
 async def ask(port: int, seed: int) -> tuple[int, int]:

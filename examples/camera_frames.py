@@ -101,9 +101,7 @@ def main() -> None:
     with blockpool.Pool.create(FRAME_BYTES, AT_ONCE, name=f"frames-{os.getpid()}") as pool:
         started = [
             processes.Process(target=camera, args=(pool, to_filter, to_main), daemon=True),
-            processes.Process(
-                target=threshold, args=(from_camera, to_viewer, to_main), daemon=True
-            ),
+            processes.Process(target=threshold, args=(from_camera, to_viewer, to_main), daemon=True),
         ]
         for process in started:
             process.start()

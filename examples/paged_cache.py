@@ -184,9 +184,7 @@ def accidents() -> None:
                 if shared := cache.shared_pages():
                     break
             page, owners = next(iter(shared.items()))
-            print(
-                f"  {kind.name}: no error; now page {page} belongs to {' and '.join(owners)} at once"
-            )
+            print(f"  {kind.name}: no error; now page {page} belongs to {' and '.join(owners)} at once")
 
 
 def main() -> None:

@@ -82,9 +82,7 @@ def compare(workers: ProcessPoolExecutor, pool: blockpool.Pool) -> bool:
 
     print(f"a map over {data.nbytes >> 20} MiB in {PARTS} slices, {WORKERS} workers")
     print(f"pickled:          {slow * 1e3:6.0f} ms")
-    print(
-        f"through the pool: {quick * 1e3:6.0f} ms, after {once * 1e3:.0f} ms to put the array there"
-    )
+    print(f"through the pool: {quick * 1e3:6.0f} ms, after {once * 1e3:.0f} ms to put the array there")
     print(f"ratio: {slow / quick:.1f}")
     print(f"both equal the result of one process: {'yes' if right else 'NO'}")
     return right
@@ -97,9 +95,7 @@ def main() -> None:
         with ProcessPoolExecutor(WORKERS, mp_context=spawn) as workers:
             right = compare(workers, pool)
         sent = stats()
-        print(
-            f"slices sent as tickets: {sent.shared}; copied: {sent.copied}, refused: {sent.refused}"
-        )
+        print(f"slices sent as tickets: {sent.shared}; copied: {sent.copied}, refused: {sent.refused}")
         pool.check()
         print(f"blocks not back: {pool.stats().allocated}")
         if not right or sent.copied or sent.refused or pool.stats().allocated:

@@ -27,12 +27,8 @@ import pytest
 import blockpool as bp
 
 # In CI the examples are the same each time; elsewhere new ones are tried, and a failure prints how to repeat it.
-hypothesis.settings.register_profile(
-    "local", deadline=None, print_blob=True, max_examples=60, stateful_step_count=40
-)
-hypothesis.settings.register_profile(
-    "ci", hypothesis.settings.get_profile("local"), derandomize=True, database=None
-)
+hypothesis.settings.register_profile("local", deadline=None, print_blob=True, max_examples=60, stateful_step_count=40)
+hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("local"), derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 

@@ -43,9 +43,7 @@ class _Run:
 
     __slots__ = ("allocated_at", "blocks", "freed_at", "index", "nbytes")
 
-    def __init__(
-        self, index: int, blocks: int, nbytes: int, allocated_at: traceback.StackSummary
-    ) -> None:
+    def __init__(self, index: int, blocks: int, nbytes: int, allocated_at: traceback.StackSummary) -> None:
         self.index = index
         self.blocks = blocks
         self.nbytes = nbytes
@@ -79,9 +77,7 @@ class Guard:
         self._block_size = block_size
         self._lock = debug_lock  # of all guards
         self.live: dict[int, _Run] = {}  # what is allocated, by first block
-        self._freed: dict[
-            int, _Run
-        ] = {}  # by each block: the run it was part of when it was last freed
+        self._freed: dict[int, _Run] = {}  # by each block: the run it was part of when it was last freed
 
     def issue(self, index: int, blocks: int, nbytes: int) -> None:
         """Prepare a run for its new owner.
@@ -128,9 +124,7 @@ class Guard:
         """Return what is allocated, in the order of addresses."""
         with self._lock:
             runs = sorted(self.live.values(), key=lambda run: run.index)
-        return [
-            Outstanding(run.index, run.blocks, run.nbytes, _text(run.allocated_at)) for run in runs
-        ]
+        return [Outstanding(run.index, run.blocks, run.nbytes, _text(run.allocated_at)) for run in runs]
 
     def close(self) -> None:
         """Report what is still allocated, to the log, and look for late writes.
@@ -179,13 +173,9 @@ class Guard:
 def _stack() -> traceback.StackSummary:
     """Return the stack of whoever called into the pool."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - there is no public way
-    for _ in range(
-        2
-    ):  # the two of this module are no news; at the end of the interpreter there are no others
+    for _ in range(2):  # the two of this module are no news; at the end of the interpreter there are no others
         frame = frame and frame.f_back
-    stack = traceback.StackSummary.extract(
-        traceback.walk_stack(frame), limit=_FRAMES, lookup_lines=False
-    )
+    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=_FRAMES, lookup_lines=False)
     stack.reverse()
     return stack
 

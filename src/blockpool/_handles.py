@@ -51,9 +51,7 @@ class Handle:
     __slots__ = ("generation", "index", "name", "pool_id", "process")
     _kind = "handle"
 
-    def __init__(
-        self, pool_id: str, index: int, generation: int, process: int, name: str | None
-    ) -> None:
+    def __init__(self, pool_id: str, index: int, generation: int, process: int, name: str | None) -> None:
         self.pool_id = pool_id
         self.index = index
         self.generation = generation
@@ -83,14 +81,10 @@ class Handle:
         if isinstance(text, (bytes, bytearray, memoryview)):
             text = bytes(text).decode("ascii", "replace")
         if not isinstance(text, str):
-            raise TypeError(
-                f"a handle or ticket must be one, or its str or bytes, not {type(text).__name__}"
-            )
+            raise TypeError(f"a handle or ticket must be one, or its str or bytes, not {type(text).__name__}")
         match = _TEXT.fullmatch(text)
         if match is None:
-            raise ValueError(
-                f"{text!r:.80} is not a handle or ticket; pass what Block.handle or Block.share() gave"
-            )
+            raise ValueError(f"{text!r:.80} is not a handle or ticket; pass what Block.handle or Block.share() gave")
         kind = Ticket if match["kind"] == "ticket" else Handle
         return kind(
             match["id"],
@@ -145,9 +139,7 @@ def file_name(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, not {type(name).__name__}")
     if _NAME.fullmatch(name) is None:
-        raise ValueError(
-            f"name must be 1 to 180 letters, digits, '_', '-' and '.', not {name!r:.60}"
-        )
+        raise ValueError(f"name must be 1 to 180 letters, digits, '_', '-' and '.', not {name!r:.60}")
     return f"blockpool.{name}"
 
 

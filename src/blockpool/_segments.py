@@ -53,9 +53,7 @@ def make(name: str | None, size: int) -> tuple[str, Block]:
     """Make a segment of zeros; return its name and its block."""
     if size > _MOST:
         most = size.bit_length() - 1
-        raise PoolExhausted(
-            f"asked for more than 2**{most} bytes, which no machine has; ask for less"
-        )
+        raise PoolExhausted(f"asked for more than 2**{most} bytes, which no machine has; ask for less")
     if name is not None:
         return name, _make_given(_pool_name(name), size)
     block = _allocate_small(size)
@@ -100,9 +98,7 @@ def remove(handle: Handle, block: Block | None) -> None:
     else:
         pool = Pool.attach(handle.name)
         if first_run(pool) != handle:
-            raise PoolNotFound(
-                "the segment's name was removed before, and another segment has it now; unlink once"
-            )
+            raise PoolNotFound("the segment's name was removed before, and another segment has it now; unlink once")
         pool.unlink()
     tidy()
 
@@ -239,9 +235,7 @@ def _find(pool_name: str) -> Block | None:
         pool = Pool.attach(pool_name)
     except PoolNotFound:
         name = pool_name.removeprefix(_GIVEN)
-        raise PoolNotFound(
-            f"there is no segment {name!r}: it was never made, or it was unlinked"
-        ) from None
+        raise PoolNotFound(f"there is no segment {name!r}: it was never made, or it was unlinked") from None
     if pool.blocks != 1:
         raise PoolCorrupt(f"pool {pool_name!r} is no segment; use Pool.attach() for it")
     block = _complete(pool)

@@ -38,9 +38,7 @@ def parse_size(size: str | SupportsIndex, what: str) -> int:
     if isinstance(size, str):
         number = size.strip().rstrip("BbIiKkMmGgTt ")
         unit = size.strip()[len(number) :].strip().upper()
-        if not (
-            number.isascii() and number.isdecimal() and len(number) <= _DIGITS and unit in _UNITS
-        ):
+        if not (number.isascii() and number.isdecimal() and len(number) <= _DIGITS and unit in _UNITS):
             raise ValueError(
                 f"{what} {size!r:.60} is not a valid size; write a whole number and a unit, such as '4KiB' or '1 MB'"
             )

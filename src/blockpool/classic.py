@@ -110,15 +110,11 @@ class _Allocator:
         self.blocks: dict[int, Block] = {}
         self.deallocated: set[int] = set()  # addresses; one that is allocated again may stay
 
-    def initialize(
-        self, mem_pool_size: str | SupportsIndex, block_size: str | SupportsIndex
-    ) -> Pool:
+    def initialize(self, mem_pool_size: str | SupportsIndex, block_size: str | SupportsIndex) -> Pool:
         nbytes = parse_size(mem_pool_size, "mem_pool_size")
         size = parse_size(block_size, "block_size")
         if size % 8:
-            raise ValueError(
-                f"block_size must be a multiple of 8, not {size}; the next one is {size + 8 - size % 8}"
-            )
+            raise ValueError(f"block_size must be a multiple of 8, not {size}; the next one is {size + 8 - size % 8}")
         if nbytes % size:
             raise ValueError(
                 f"mem_pool_size must be a multiple of block_size {size}, not {nbytes}; "
@@ -181,9 +177,7 @@ class _Allocator:
         """Return the error of an address that is not one of our blocks."""
         shown = hex(address)[:40]
         if pool.closed:
-            return InvalidBlock(
-                f"address {shown} is not of an allocated block, and the pool is closed"
-            )
+            return InvalidBlock(f"address {shown} is not of an allocated block, and the pool is closed")
         index, inside = divmod(address - pool.address, pool.block_size)
         if not 0 <= index < pool.blocks:
             return InvalidBlock(
@@ -207,16 +201,11 @@ class _Allocator:
         """Return the error of a block that is free, or the first of a run that we did not allocate."""
         if allocated:
             return InvalidBlock(
-                f"block {index} was not allocated by allocate_memory_blocks(); "
-                "call the free() of its Block"
+                f"block {index} was not allocated by allocate_memory_blocks(); call the free() of its Block"
             )
         if address in self.deallocated:
-            return DoubleFree(
-                f"block {index} was deallocated before; drop its address, and allocate a new one"
-            )
-        return InvalidBlock(
-            f"block {index} was never allocated; deallocate what allocate_memory_blocks() returned"
-        )
+            return DoubleFree(f"block {index} was deallocated before; drop its address, and allocate a new one")
+        return InvalidBlock(f"block {index} was never allocated; deallocate what allocate_memory_blocks() returned")
 
 
 def as_address(value: SupportsIndex) -> int:

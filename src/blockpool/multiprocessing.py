@@ -86,9 +86,7 @@ class _Route:
         self.threshold = threshold
         self.readonly = readonly
 
-    def parts(
-        self, view: _V, send: _Send[_V], copy: _Copy[_V], sent: _Sent
-    ) -> tuple[Any, ...] | None:
+    def parts(self, view: _V, send: _Send[_V], copy: _Copy[_V], sent: _Sent) -> tuple[Any, ...] | None:
         """Return what is pickled of an array or buffer, and note it in `sent`; None if it is to go as before."""
         parts = send(view, self.readonly, self.threshold, sent)
         if parts is None and view.nbytes >= self.threshold:
@@ -437,9 +435,7 @@ def _patch(owner: Any, name: str, over: Callable[[Any], Any]) -> None:
     ours = over(before)
 
     def undo() -> None:
-        if (
-            vars(owner).get(name) is ours
-        ):  # else what is over it may call ours, which then does as `before`
+        if vars(owner).get(name) is ours:  # else what is over it may call ours, which then does as `before`
             setattr(owner, name, before)
 
     _undo.append(undo)

@@ -188,9 +188,7 @@ class ShareableList(_standard.ShareableList[Any]):
         view = cast("memoryview", self.shm.buf)
         self._list_len = struct.unpack_from("q", view)[0] if len(view) >= _WORD else -1
         if not 0 <= self._list_len <= len(view) // _WORD - 2:
-            raise ValueError(
-                f"segment {self.shm.name!r} holds no ShareableList; pass the name of one, or a sequence"
-            )
+            raise ValueError(f"segment {self.shm.name!r} holds no ShareableList; pass the name of one, or a sequence")
         self._allocated_offsets = list(struct.unpack_from(f"{self._list_len + 1}q", view, _WORD))
 
 
@@ -264,9 +262,7 @@ class SharedMemoryManager(managers.SharedMemoryManager):
         # not that of the standard library's class, which starts a resource tracker
         managers.BaseManager.__init__(self, *args, **options)
 
-    def start(
-        self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()
-    ) -> None:
+    def start(self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()) -> None:
         """Start the manager's process; `initializer`, if there is one, is called in it first."""
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")

@@ -196,9 +196,7 @@ class IndexMachine(RuleBasedStateMachine):
         assert {i for i in range(-2, capacity + 70) if i in self.ids} == self.taken
         words = -(-capacity // 64)
         bits = sum(1 << i for i in self.taken) | -1 << capacity
-        assert self.bitmap.tobytes() == struct.pack(
-            f"={words}Q", *(bits >> 64 * w & 2**64 - 1 for w in range(words))
-        )
+        assert self.bitmap.tobytes() == struct.pack(f"={words}Q", *(bits >> 64 * w & 2**64 - 1 for w in range(words)))
         longest, free = max(self.free_runs(), default=0), capacity - len(self.taken)
         assert self.ids.stats() == bp.IndexStats(
             capacity=capacity,

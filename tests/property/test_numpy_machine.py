@@ -114,11 +114,7 @@ class Arrays(RuleBasedStateMachine):
         if self.pool.closed:
             return
         stats, audit = self.pool.stats(), self.pool.check()
-        inside = {
-            (a.ctypes.data - self.start) // BLOCK: a.size
-            for a in self.arrays.values()
-            if self.is_in(a)
-        }
+        inside = {(a.ctypes.data - self.start) // BLOCK: a.size for a in self.arrays.values() if self.is_in(a)}
         runs = {run.index: run.blocks for run in self.pool.runs()}
         assert inside.keys() == runs.keys()
         assert all(inside[index] <= runs[index] * BLOCK for index in runs)

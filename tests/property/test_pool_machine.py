@@ -242,9 +242,7 @@ class PoolMachine(RuleBasedStateMachine):
         longest = self.longest()
         requested = sum(run.nbytes for run in self.runs)
         allocated_bytes = len(self.taken) * BLOCK_SIZE
-        assert self.pool.check() == bp.Audit(
-            blocks=self.size, allocated=len(self.taken), runs=len(self.runs)
-        )
+        assert self.pool.check() == bp.Audit(blocks=self.size, allocated=len(self.taken), runs=len(self.runs))
         assert self.pool.stats() == bp.PoolStats(
             blocks=self.size,
             block_size=BLOCK_SIZE,

@@ -141,11 +141,7 @@ class Hostile:
         for _ in range(self.random.choice([0, 1, 1, 1, 2, 5])):
             at = self.random.randrange(len(parts))
             kind = names[at]
-            wrong = (
-                self.sizes
-                if kind in {"shape", "strides"} and self.random.random() < 0.5
-                else self.anything
-            )
+            wrong = self.sizes if kind in {"shape", "strides"} and self.random.random() < 0.5 else self.anything
             parts[at] = wrong()
         return receive(*parts)
 

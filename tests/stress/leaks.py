@@ -45,9 +45,7 @@ def growth(operation, pool, calls, seconds):
 
 def leaks(grown):
     """Whether that is more than comes and goes by itself."""
-    return any(
-        more > most for more, most in zip(grown, (KIB, OBJECTS, MAPPINGS, DESCRIPTORS), strict=True)
-    )
+    return any(more > most for more, most in zip(grown, (KIB, OBJECTS, MAPPINGS, DESCRIPTORS), strict=True))
 
 
 def main():

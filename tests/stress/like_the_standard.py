@@ -62,14 +62,10 @@ class Sides:
                 results.append((False, kinds[0] if kinds else type(error)))
         (well, first), (also, second) = results
         self.calls[what] += 1
-        if (
-            first is AttributeError
-        ):  # a fault of the standard library's: it takes one item's bytes for another's
+        if first is AttributeError:  # a fault of the standard library's: it takes one item's bytes for another's
             return None
         if well != also or ((same or not well) and repr(first) != repr(second)):
-            self.differ.append(
-                f"{what}: {first!r:.80} of the standard library, {second!r:.80} of ours"
-            )
+            self.differ.append(f"{what}: {first!r:.80} of the standard library, {second!r:.80} of ours")
         return (first, second) if well and also else None
 
     def name(self):
@@ -84,16 +80,12 @@ class Sides:
             size = r.choice([1, 10, 4096, 5000, 100_000, 0, -5, 1.5, "10"])
             made = self.both(
                 f"SharedMemory(size={size!r})",
-                lambda side: LIBRARIES[side].SharedMemory(
-                    self.on(name, side), create=True, size=size
-                ),
+                lambda side: LIBRARIES[side].SharedMemory(self.on(name, side), create=True, size=size),
                 same=False,
             )
             kind = "segment"
         else:
-            items = r.choices(ITEMS, k=r.randrange(8)) + (
-                [r.choice(WRONG_ITEMS)] if r.random() < 0.1 else []
-            )
+            items = r.choices(ITEMS, k=r.randrange(8)) + ([r.choice(WRONG_ITEMS)] if r.random() < 0.1 else [])
             made = self.both(
                 f"ShareableList({items!r})",
                 lambda side: LIBRARIES[side].ShareableList(items, name=self.on(name, side)),

@@ -183,9 +183,7 @@ POOL = {
     "dlpack": lambda pool: np.from_dlpack(pool.allocate()),
     "copied dlpack": lambda pool: pool.allocate().__dlpack__(copy=True),
     "exhausted": refused(bp.PoolExhausted, lambda pool: pool.allocate(blocks=60)),
-    "exhausted later": refused(
-        bp.PoolExhausted, lambda pool: pool.allocate(blocks=60, timeout=0.001)
-    ),
+    "exhausted later": refused(bp.PoolExhausted, lambda pool: pool.allocate(blocks=60, timeout=0.001)),
     "exhausted many": refused(bp.PoolExhausted, lambda pool: pool.allocate_many(60)),
     "busy": busy,
     "twice": twice,

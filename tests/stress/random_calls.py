@@ -152,9 +152,7 @@ def of_block(function):
 def allocate(t, r, pool):
     """One block, or a run."""
     t.keep("blocks", pool.allocate())
-    count = r.choice(
-        [1, 2, 5, 70, True, np.int64(3), -1, 2**70, "2", Evil(2, lambda: gc.collect(0))]
-    )
+    count = r.choice([1, 2, 5, 70, True, np.int64(3), -1, 2**70, "2", Evil(2, lambda: gc.collect(0))])
     t.keep("blocks", pool.allocate(blocks=count))
 
 
@@ -265,9 +263,7 @@ def send(t, r, _):
     """Pickle what may have blocks and arrays in it, as multiprocessing does."""
     block, numbers = t.pick(r, "blocks"), t.pick(r, "arrays")
     outside = {"a": np.ones((30, 30)), "b": pickle.PickleBuffer(bytes(5000))}
-    message = r.choice(
-        [block, numbers, [block, numbers], np.ones(2000), outside, [block, print, send]]
-    )
+    message = r.choice([block, numbers, [block, numbers], np.ones(2000), outside, [block, print, send]])
     t.keep("messages", bytes(ForkingPickler.dumps(message)))
 
 
@@ -404,9 +400,7 @@ def wait(t, r, pool):
 
     async def several():
         timeouts = [r.choice([0, 0.001, 0.01]) for _ in range(5)]
-        tasks = [
-            asyncio.ensure_future(pool.allocate_async(timeout=seconds)) for seconds in timeouts
-        ]
+        tasks = [asyncio.ensure_future(pool.allocate_async(timeout=seconds)) for seconds in timeouts]
         for task in tasks:
             if r.random() < 0.3:
                 task.cancel()
@@ -506,8 +500,7 @@ def main():
     sys.setswitchinterval(1e-5)
     problems = []
     sys.unraisablehook = lambda what: (
-        isinstance(what.exc_value, PROBLEMS)
-        and problems.append(f"in a destructor: {what.exc_value!r}")
+        isinstance(what.exc_value, PROBLEMS) and problems.append(f"in a destructor: {what.exc_value!r}")
     )
     things = Things(options.seed)
     end = time.monotonic() + options.seconds

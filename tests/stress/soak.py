@@ -98,9 +98,7 @@ class Group:
             self.ended = True
             if not finishing or status:
                 status = os.waitstatus_to_exitcode(status)
-                found.append(
-                    f"crash the warden of pool {self.spec.title} ended with status {status}"
-                )
+                found.append(f"crash the warden of pool {self.spec.title} ended with status {status}")
             return found
         progress = self.board.warden[PROGRESS]
         if progress != self.progress:
@@ -108,9 +106,7 @@ class Group:
         elif now - self.seen > PATIENCE:
             os.killpg(self.process, signal.SIGUSR1)
             time.sleep(0.5)
-            found.append(
-                f"hang the warden of pool {self.spec.title} gets nowhere for {PATIENCE:g} s"
-            )
+            found.append(f"hang the warden of pool {self.spec.title} gets nowhere for {PATIENCE:g} s")
         if not finishing and now > self.dies_at:
             self.kill()
             self.start()
@@ -164,9 +160,7 @@ def watch(groups, options, began):
             if not group.ended:
                 trouble += group.watch(finishing=finishing)
         now = time.monotonic()
-        if not finishing and (
-            totals(groups)["kills"] >= options.kills or now - began > options.seconds
-        ):
+        if not finishing and (totals(groups)["kills"] >= options.kills or now - began > options.seconds):
             finishing = True
             for group in groups:
                 group.board.words[FINISH] = 1
@@ -201,19 +195,11 @@ def line(counts):
 
 def main():
     """Run the command; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument(
-        "--kills", type=int, default=10_000, help="stop after so many (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=900, help="or after so long (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object at the end, nothing else"
-    )
+    parser.add_argument("--kills", type=int, default=10_000, help="stop after so many (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=900, help="or after so long (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end, nothing else")
     parser.add_argument(
         "--kill-every",
         type=float,
@@ -228,9 +214,7 @@ def main():
         metavar="SECONDS",
         help="a whole group, in the mean (default: %(default)s)",
     )
-    parser.add_argument(
-        "--tell-every", type=float, default=5, metavar="SECONDS", help=argparse.SUPPRESS
-    )
+    parser.add_argument("--tell-every", type=float, default=5, metavar="SECONDS", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.json:
         print(f"seed {options.seed}; {WORKERS} workers in each of 3 pools", flush=True)

@@ -131,20 +131,14 @@ class Warden:
             if self.random.random() >= 0.35:
                 self.members[slot] = member
                 return
-            time.sleep(
-                self.random.expovariate(
-                    1 / (0.05 if spawned else self.random.choice((0.0003, 0.003)))
-                )
-            )
+            time.sleep(self.random.expovariate(1 / (0.05 if spawned else self.random.choice((0.0003, 0.003)))))
             self.kill(member)
 
     def fork(self, slot, seed):
         """Start a worker by fork."""
         process = os.fork()
         if process == 0:
-            soak_worker.guarded(
-                self.spec, lambda: soak_worker.Worker(self.spec, self.pool, slot, seed).live()
-            )
+            soak_worker.guarded(self.spec, lambda: soak_worker.Worker(self.spec, self.pool, slot, seed).live())
         return Member(process, slot)
 
     def spawn(self, slot, seed):
@@ -199,9 +193,7 @@ class Warden:
         """Stop a worker for a while, or until it is killed."""
         os.kill(member.process, signal.SIGSTOP)
         self.row[STOPS] += 1
-        member.stopped_until = time.monotonic() + min(
-            self.random.expovariate(1 / 0.05), LONGEST_STOP
-        )
+        member.stopped_until = time.monotonic() + min(self.random.expovariate(1 / 0.05), LONGEST_STOP)
 
     def go_on(self, member, at):
         """Let a worker go on whose stop is over."""
@@ -225,9 +217,7 @@ class Warden:
             if member is not None:
                 self.reaped(member, status)
                 complain(self.spec, "crash", f"worker {process} ended by itself")
-            elif (
-                os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-            ):  # a child whose parent was killed
+            elif os.waitstatus_to_exitcode(status) == -signal.SIGKILL:  # a child whose parent was killed
                 self.row[KILLS] += 1
         for member in list(self.members.values()):
             self.go_on(member, now)
@@ -257,9 +247,7 @@ class Warden:
 
     def stand_still(self, *, die):
         """Have everybody stand still; return what each says it holds. Some may `die` after that."""
-        self.board.words[PHASES] += (
-            1  # a number of its own, also after the group before this one died answering
-        )
+        self.board.words[PHASES] += 1  # a number of its own, also after the group before this one died answering
         phase = self.board.words[PHASE] = CALM + self.board.words[PHASES]
         answers = {}
         began = time.monotonic()
@@ -269,9 +257,7 @@ class Warden:
             if packet is None:
                 time.sleep(0.001)
                 if time.monotonic() - began > 3 * PATIENCE:
-                    raise Hang(
-                        f"{set(answers)} answered, of {[member.process for member in self.members.values()]}"
-                    )
+                    raise Hang(f"{set(answers)} answered, of {[member.process for member in self.members.values()]}")
                 continue
             process, answered = ANSWER.unpack_from(packet)
             if answered == phase:
@@ -337,9 +323,7 @@ class Warden:
         except bp.StaleHandle:
             self.row[STALE] += 1
             handle = bp.Handle.parse(text)
-            held = any(
-                (index, gen) == (handle.index, handle.generation) for index, _, gen in expected
-            )
+            held = any((index, gen) == (handle.index, handle.generation) for index, _, gen in expected)
             if held or (kind == TICKET and not dropped):
                 self.wrong(
                     "lost",
@@ -359,9 +343,7 @@ class Warden:
         held = sum(blocks for _, blocks, _ in expected)
         if stats.allocated != held:
             count = abs(stats.allocated - held)
-            self.wrong(
-                "lost", LOST, count, f"{stats.allocated} blocks are allocated, but {held} are held"
-            )
+            self.wrong("lost", LOST, count, f"{stats.allocated} blocks are allocated, but {held} are held")
         if stats.tickets or stats.processes != 1 + len(processes):
             said = f"{stats.tickets} tickets and {stats.processes} processes are left, of {1 + len(processes)}"
             self.wrong("lost", LOST, 1, said)
@@ -369,21 +351,13 @@ class Warden:
         ours = {(run.index, run.blocks): set(run.holders) for run in self.pool.runs()}
         if ours != theirs:
             runs = sorted(ours.keys() | theirs.keys())
-            odd = [
-                f"{run}: {ours.get(run)}, {theirs.get(run)}"
-                for run in runs
-                if ours.get(run) != theirs.get(run)
-            ]
-            self.wrong(
-                "lost", LOST, 1, f"holders by the pool, and by themselves, differ: {odd[:5]}"
-            )
+            odd = [f"{run}: {ours.get(run)}, {theirs.get(run)}" for run in runs if ours.get(run) != theirs.get(run)]
+            self.wrong("lost", LOST, 1, f"holders by the pool, and by themselves, differ: {odd[:5]}")
         if stats.free:
             try:
                 self.pool.allocate_many(stats.free)
             except bp.PoolExhausted as error:
-                self.wrong(
-                    "lost", LOST, 1, f"{stats.free} blocks are free, and cannot be had: {error}"
-                )
+                self.wrong("lost", LOST, 1, f"{stats.free} blocks are free, and cannot be had: {error}")
 
     def leave(self):
         """Have all workers end by themselves; then nothing may be left."""

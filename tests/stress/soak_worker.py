@@ -132,9 +132,7 @@ class Worker:
         self.children = []
         self.forked = 0
         self.bystander = Bystander(self)
-        self.ways = (
-            [self.take] * 30 + [self.give_back] * 26 + [self.receive] * 20 + [self.share] * 14
-        )
+        self.ways = [self.take] * 30 + [self.give_back] * 26 + [self.receive] * 20 + [self.share] * 14
         self.calm_ways = self.ways = self.ways + [self.hammer] * 8
         self.ways = self.ways + [self.look] * 2
         self.ways += [self.fork, self.wait, self.end_child] * (3 if depth == 0 else 0)
@@ -143,9 +141,7 @@ class Worker:
 
     def live(self):
         """Work; stand still and answer when told to; return when told to leave."""
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # threads and forks: that is what is done
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads and forks: that is what is done
         if self.random.random() < BUSY:
             self.bystander.start()
         answered = 0
@@ -181,21 +177,14 @@ class Worker:
 
     def answer(self, phase):
         """Say what is held."""
-        names = {
-            (held.block.index, held.block.blocks, held.block.handle.generation)
-            for held in self.held
-        }
-        packet = ANSWER.pack(os.getpid(), phase) + b"".join(
-            HELD.pack(*name) for name in sorted(names)
-        )
+        names = {(held.block.index, held.block.blocks, held.block.handle.generation) for held in self.held}
+        packet = ANSWER.pack(os.getpid(), phase) + b"".join(HELD.pack(*name) for name in sorted(names))
         while not send(self.spec.answers, packet):
             time.sleep(0.001)
 
     def verify(self, where, held):
         """Look whether the pattern is what it was."""
-        if difference(
-            self.spec, where, held.block, pattern(held.owner, held.sequence, held.nbytes)
-        ):
+        if difference(self.spec, where, held.block, pattern(held.owner, held.sequence, held.nbytes)):
             self.row[DAMAGED] += 1
         self.row[VERIFIED] += held.block.blocks
 
@@ -211,9 +200,7 @@ class Worker:
             if way < 0.4:
                 blocks = [self.pool.allocate(timeout=timeout)]
             elif way < 0.7:
-                blocks = [
-                    self.pool.allocate(blocks=self.random.choice((1, 2, 3, 5, 8)), timeout=timeout)
-                ]
+                blocks = [self.pool.allocate(blocks=self.random.choice((1, 2, 3, 5, 8)), timeout=timeout)]
             elif way < 0.9:
                 nbytes = self.random.randint(1, 6 * self.spec.block_size)
                 blocks = [self.pool.allocate(nbytes=nbytes, timeout=timeout)]
@@ -271,9 +258,7 @@ class Worker:
         if not self.held:
             return
         held = self.random.choice(self.held)
-        receivers = self.random.sample(
-            range(self.spec.workers), self.random.choice((1, 1, 1, 2, 3))
-        )
+        receivers = self.random.sample(range(self.spec.workers), self.random.choice((1, 1, 1, 2, 3)))
         name = held.block.share(len(receivers)) if held.named == TICKET else held.block.handle
         packet = MESSAGE.pack(held.named, held.owner, held.sequence, held.nbytes) + bytes(name)
         for receiver in receivers:
@@ -296,9 +281,7 @@ class Worker:
                 self.row[STALE] += 1
                 if kind == TICKET:  # a reference was in flight, and yet the run is gone
                     self.row[LOST] += 1
-                    complain(
-                        self.spec, "lost", f"{text.decode()} is stale, though it was not redeemed"
-                    )
+                    complain(self.spec, "lost", f"{text.decode()} is stale, though it was not redeemed")
                 continue
             self.row[REDEEMED] += 1
             held = Held(block, owner, sequence, nbytes, kind)
@@ -326,9 +309,7 @@ class Worker:
 
     def inherited(self):
         """Be a child: verify what was inherited, go on for a while, end."""
-        child = Worker(
-            self.spec, self.pool, self.slot, f"{self.seed}/{self.forked}", self.depth + 1
-        )
+        child = Worker(self.spec, self.pool, self.slot, f"{self.seed}/{self.forked}", self.depth + 1)
         child.held = self.held
         for held in child.held:
             child.verify("inherited", held)

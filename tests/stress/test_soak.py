@@ -18,9 +18,7 @@ def test_killed_processes_lose_and_damage_nothing():
     seed = os.environ.get("BLOCKPOOL_STRESS_SEED")
     command = [sys.executable, str(SOAK), "--json", f"--seconds={SECONDS}", "--group-kill-every=2"]
     command += [f"--seed={seed}"] if seed else []
-    result = subprocess.run(
-        command, capture_output=True, text=True, timeout=SECONDS + 120, check=False
-    )
+    result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS + 120, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
     summary = json.loads(result.stdout)

@@ -57,11 +57,7 @@ class Worker(threading.Thread):
         if choice < 0.25:
             blocks = [self.pool.allocate(timeout=timeout)]
         elif choice < 0.35:
-            blocks = [
-                self.pool.allocate(
-                    blocks=self.random.choice((2, 3, 8, 63, 65, 130)), timeout=timeout
-                )
-            ]
+            blocks = [self.pool.allocate(blocks=self.random.choice((2, 3, 8, 63, 65, 130)), timeout=timeout)]
         elif choice < 0.4:
             blocks = [self.pool.allocate(nbytes=self.random.randrange(1, 600), timeout=timeout)]
         else:

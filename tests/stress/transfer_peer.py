@@ -93,9 +93,7 @@ class Parcel:
 def content(owner, sequence, part, shape, dtype):
     """Return what an array holds."""
     count = int(np.prod(shape))
-    start = (
-        owner * 0x9E3779B97F4A7C15 + sequence * 0xC2B2AE3D27D4EB4F + part * 0x165667B19E3779F9
-    ) % 2**64
+    start = (owner * 0x9E3779B97F4A7C15 + sequence * 0xC2B2AE3D27D4EB4F + part * 0x165667B19E3779F9) % 2**64
     words = np.arange(count, dtype="u8") * np.uint64(0xD1342543DE82EF95) + np.uint64(start)
     return (words >> np.uint64(11)).astype(dtype).reshape(shape)
 
@@ -108,9 +106,7 @@ def verify(array, description):
         raise Damaged(f"{description} came as {array.dtype} of shape {array.shape}")
     wrong = np.flatnonzero(array.ravel() != expected.ravel())
     if len(wrong):
-        raise Damaged(
-            f"{description}: {len(wrong)} of {array.size} elements differ, from {wrong[0]} on"
-        )
+        raise Damaged(f"{description}: {len(wrong)} of {array.size} elements differ, from {wrong[0]} on")
 
 
 class Bystander(threading.Thread):
@@ -303,9 +299,7 @@ class Sender(Process):
             reader = None
             if self.random.random() < 0.3:  # within the message
                 carried.append(b"x" * 1_000_000)
-                reader = threading.Thread(
-                    target=lambda: (os.read(there.fileno(), 9), there.close())
-                )
+                reader = threading.Thread(target=lambda: (os.read(there.fileno(), 9), there.close()))
                 reader.start()
             else:
                 there.close()
@@ -329,9 +323,7 @@ class Sender(Process):
         ]
         tickets = {run.index: run.tickets for run in self.pool.runs()}
         for array in fresh:
-            index = (
-                array.__array_interface__["data"][0] - self.pool.address
-            ) // self.pool.block_size
+            index = (array.__array_interface__["data"][0] - self.pool.address) // self.pool.block_size
             if tickets.get(index):
                 raise AssertionError(f"{tickets[index]} references to what nobody can receive")
         self.count("cut_off")
@@ -374,9 +366,7 @@ class Receiver(Process):
                 chosen = self.random.random()
                 if chosen < 0.2:
                     self.keep(array, description)
-                elif (
-                    chosen < 0.6 and returned == echoed and array.nbytes <= 32_000 and not self.calm
-                ):
+                elif chosen < 0.6 and returned == echoed and array.nbytes <= 32_000 and not self.calm:
                     echo.send((array, description))
                     returned += 1
                     self.count_transfers()

@@ -58,9 +58,7 @@ class Pair:
             here = [*channel, *echo]
         # What a forked process has besides its own ends, it closes: or it would never see the other one's end.
         self.processes = []
-        for i, (role, mine, back) in enumerate(
-            (("send", channel[1], echo[0]), ("receive", channel[0], echo[1]))
-        ):
+        for i, (role, mine, back) in enumerate((("send", channel[1], echo[0]), ("receive", channel[0], echo[1]))):
             rest = [] if spawned else [echo[1 - i]] + ([] if kind == "queue" else [channel[i]])
             part = transfer_peer.Part(
                 role,
@@ -120,9 +118,7 @@ class Soak:
         self.arrays = []
         for part in range(6):
             description = 0, 0, part, (300 * (part + 1), 2), "<u8"
-            self.arrays.append(
-                (self.pool.asarray(transfer_peer.content(*description)), description)
-            )
+            self.arrays.append((self.pool.asarray(transfer_peer.content(*description)), description))
         self.runs = self.pool.runs()
         carrier.install(self.pool, threshold=transfer_peer.THRESHOLD)
 
@@ -174,9 +170,7 @@ class Soak:
         while self.pairs and not self.found:
             self.watch()
             if time.monotonic() > deadline:
-                self.found.append(
-                    f"hang: {sum(len(pair.processes) for pair in self.pairs)} do not end"
-                )
+                self.found.append(f"hang: {sum(len(pair.processes) for pair in self.pairs)} do not end")
                 for pair in self.pairs:
                     pair.signal(signal.SIGUSR1)  # tells where it is
                 time.sleep(0.5)
@@ -243,19 +237,11 @@ def line(counts):
 
 def main():
     """Run the command; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument(
-        "--kills", type=int, default=1000, help="stop after so many (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=600, help="or after so long (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object at the end, nothing else"
-    )
+    parser.add_argument("--kills", type=int, default=1000, help="stop after so many (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=600, help="or after so long (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end, nothing else")
     options = parser.parse_args()
     if not options.json:
         print(f"seed {options.seed}; {PAIRS} pairs in a pool of {BLOCKS} blocks", flush=True)
@@ -266,9 +252,7 @@ def main():
         for sentence in summary["trouble"]:
             print(sentence)
         verdict = "ok, check clean" if summary["ok"] else "FAILED"
-        print(
-            f"{verdict}: {line(Counter(summary))}; {summary['seconds']} s, seed {summary['seed']}"
-        )
+        print(f"{verdict}: {line(Counter(summary))}; {summary['seconds']} s, seed {summary['seed']}")
     return 0 if summary["ok"] else 1
 
 

@@ -38,9 +38,7 @@ def protocols(block: Block) -> None:
     assert_type(block.__array_interface__, dict[str, Any])
     assert_type(block.__dlpack_device__(), tuple[int, int])
     assert_type(block.__dlpack__(), CapsuleType)
-    assert_type(
-        block.__dlpack__(stream=None, max_version=(1, 0), dl_device=(1, 0), copy=True), CapsuleType
-    )
+    assert_type(block.__dlpack__(stream=None, max_version=(1, 0), dl_device=(1, 0), copy=True), CapsuleType)
     np.from_dlpack(block)
     assert_type(np.asarray(block), NDArray[Any])
 

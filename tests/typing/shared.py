@@ -9,9 +9,7 @@ from blockpool import Block, Handle, Pool, Recovered, Ticket
 def pools(pool: Pool) -> None:
     assert_type(Pool.create("4KiB", 16), Pool)
     assert_type(
-        Pool.create(
-            64, 2, name="a", exist_ok=True, permanent=True, prefault=True, on_fork="detach"
-        ),
+        Pool.create(64, 2, name="a", exist_ok=True, permanent=True, prefault=True, on_fork="detach"),
         Pool,
     )
     assert_type(Pool.attach("a", on_fork="share"), Pool)

@@ -215,9 +215,7 @@ def test_wrong_arguments(each, unchanged, wrong):
     block.free()
 
 
-@pytest.mark.parametrize(
-    ("timeout", "error"), [(-1, ValueError), ("1", TypeError), (float("nan"), ValueError)]
-)
+@pytest.mark.parametrize(("timeout", "error"), [(-1, ValueError), ("1", TypeError), (float("nan"), ValueError)])
 def test_wrong_timeouts(each, unchanged, timeout, error):
     """As for allocate."""
     with unchanged(each):

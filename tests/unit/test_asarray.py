@@ -276,9 +276,7 @@ def test_without_numpy(run_python, absent):
     """)
     lines = out.splitlines()
     assert len(lines) == 20
-    assert set(lines) == {
-        "arrays need NumPy, which cannot be imported; install it with: pip install 'numpy>=1.26'"
-    }
+    assert set(lines) == {"arrays need NumPy, which cannot be imported; install it with: pip install 'numpy>=1.26'"}
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5), (5, 4, 3, 1), (60,)])

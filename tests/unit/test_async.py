@@ -140,9 +140,7 @@ def test_waking_is_prompt():
 
 def test_another_process_gives_room(shared, peer):
     """In a shared pool a task waits for what other processes hold, and is woken by their free."""
-    peer(
-        f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate(blocks=16); pool.stats().allocated"
-    )
+    peer(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate(blocks=16); pool.stats().allocated")
 
     async def main():
         (task,) = await waiting(shared, {"blocks": 2})
@@ -422,9 +420,7 @@ def test_random_cancelling_loses_nothing():
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             for task, result in zip(tasks, results, strict=True):
-                assert result is None or (
-                    task in doomed and isinstance(result, asyncio.CancelledError)
-                )
+                assert result is None or (task in doomed and isinstance(result, asyncio.CancelledError))
         assert pool.stats().allocated == 0
 
     run(main())
@@ -767,9 +763,7 @@ def test_stress(shared, peer):
     """)
 
     async def use(number):
-        block = await shared.allocate_async(
-            blocks=chance.randint(1, 16), timeout=chance.choice((None, 0.01, 30))
-        )
+        block = await shared.allocate_async(blocks=chance.randint(1, 16), timeout=chance.choice((None, 0.01, 30)))
         try:
             block.buf[:4] = number.to_bytes(4, "little")
             await asyncio.sleep(chance.random() / 1000)
@@ -792,17 +786,12 @@ def test_stress(shared, peer):
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             for result in results:
-                assert result is None or isinstance(
-                    result, (asyncio.CancelledError, bp.PoolExhausted)
-                )
+                assert result is None or isinstance(result, (asyncio.CancelledError, bp.PoolExhausted))
             served += results.count(None)
         assert served > 20
 
     loop = None
-    threads = [
-        threading.Thread(target=take_and_give, args=(shared, seed + number, end))
-        for number in range(2)
-    ]
+    threads = [threading.Thread(target=take_and_give, args=(shared, seed + number, end)) for number in range(2)]
     for each in threads:
         each.start()
     run(main())

@@ -103,9 +103,7 @@ def test_on_fork(pool_name, file_of, on_fork):
 @pytest.mark.parametrize("named", [True, False])
 def test_a_pool_larger_than_memory(pool_name, file_of, named):
     """It is refused at create, with what was asked for and what there is."""
-    with pytest.raises(
-        bp.PoolExhausted, match=r"asked for 17592186044416 bytes.*[0-9]+ bytes"
-    ) as caught:
+    with pytest.raises(bp.PoolExhausted, match=r"asked for 17592186044416 bytes.*[0-9]+ bytes") as caught:
         bp.Pool.create("1GiB", 2**14, name=pool_name if named else None)
     assert isinstance(caught.value, MemoryError)
     assert not file_of(pool_name).exists()

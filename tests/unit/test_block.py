@@ -200,9 +200,7 @@ def test_init_of_a_live_block(pool, unchanged):
     block.free()
 
 
-@pytest.mark.parametrize(
-    "end", [bp.Pool.allocate, _freed, _released], ids=["open", "freed", "released"]
-)
+@pytest.mark.parametrize("end", [bp.Pool.allocate, _freed, _released], ids=["open", "freed", "released"])
 def test_blocks_are_not_copied_or_pickled(pool, unchanged, end):
     """copy, deepcopy and every protocol of pickle raise TypeErrors that say what to do, and change nothing."""
     block = end(pool)

@@ -87,9 +87,7 @@ def test_alignment_counts_the_callers_address(past, block_size):
 def test_misaligned_memory(past):
     """Memory that does not start at a multiple of 8 is a ValueError that says how far off it is."""
     memory = aligned(640, past)
-    with pytest.raises(
-        ValueError, match=rf"multiple of 8; its address is {memory.ctypes.data:#x}, {past} past one"
-    ):
+    with pytest.raises(ValueError, match=rf"multiple of 8; its address is {memory.ctypes.data:#x}, {past} past one"):
         bp.Pool(64, buffer=memory)
 
 
@@ -220,9 +218,7 @@ def test_too_small(nbytes, block_size, blocks):
 def test_options_for_own_memory_only(option):
     """Both prefault and huge_pages with buffer= are a ValueError: the memory is there already."""
     memory = bytearray(640)
-    with pytest.raises(
-        ValueError, match="prefault and huge_pages are for memory that the pool reserves itself"
-    ):
+    with pytest.raises(ValueError, match="prefault and huge_pages are for memory that the pool reserves itself"):
         bp.Pool(64, buffer=memory, **{option: True})
     memory.append(0)
 

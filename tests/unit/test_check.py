@@ -70,10 +70,7 @@ def test_check_finds_a_continuation_of_nothing(pool, bookkeeping):
     """A free block that is marked as part of a run is a fault, and named."""
     words = bookkeeping(pool)
     with words.changed(words.continuations, 1 << 5):
-        assert (
-            "1 fault in the bookkeeping: block 5 is marked as part of a run but is free"
-            in _corrupt(pool)
-        )
+        assert "1 fault in the bookkeeping: block 5 is marked as part of a run but is free" in _corrupt(pool)
     pool.check()
 
 
@@ -84,8 +81,7 @@ def test_check_finds_a_run_without_its_head(pool, bookkeeping):
     with words.changed(words.words, 1 << 0):
         message = _corrupt(pool)
     assert (
-        "1 fault in the bookkeeping: block 1 is marked as continuing a run but the block before it is free"
-        in message
+        "1 fault in the bookkeeping: block 1 is marked as continuing a run but the block before it is free" in message
     )
     pool.check()
     del kept
@@ -118,9 +114,7 @@ def test_check_names_the_first_faults_and_counts_all(pool, bookkeeping):
     words = bookkeeping(pool)
     with words.changed(words.continuations, 0x5555_5555_5555_5555):
         message = _corrupt(pool)
-    assert message.startswith(
-        "32 faults in the bookkeeping: block 0 is marked as part of a run but is free; block 2 "
-    )
+    assert message.startswith("32 faults in the bookkeeping: block 0 is marked as part of a run but is free; block 2 ")
     assert "; and 16 more." in message
     pool.check()
 

@@ -240,9 +240,7 @@ def test_refused_addresses(pool, unchanged):
     deallocate_memory_blocks(single)
 
 
-@pytest.mark.parametrize(
-    "garbage", [1.0, "block", b"block", [], object(), memoryview(b""), bp.Block]
-)
+@pytest.mark.parametrize("garbage", [1.0, "block", b"block", [], object(), memoryview(b""), bp.Block])
 def test_garbage(pool, unchanged, garbage):
     """What is neither a Block nor an int is a TypeError."""
     allocate_memory_blocks()
@@ -265,9 +263,7 @@ def test_double_free(pool, unchanged, n):
     refused(pool, unchanged, address, bp.DoubleFree, "block 1 was deallocated before")
     again = allocate_memory_blocks(n)
     assert again.address == address
-    refused(
-        pool, unchanged, block, bp.DoubleFree, "freed before"
-    )  # the object is known, if not its address
+    refused(pool, unchanged, block, bp.DoubleFree, "freed before")  # the object is known, if not its address
     deallocate_memory_blocks(address)
     deallocate_memory_blocks(other)
 
@@ -411,9 +407,7 @@ def test_initialisations_that_race(pool, monkeypatch):
     """While threads allocate and initialise at once, no initialisation takes the pool from a block."""
     # the moment between looking at the old pool and putting a new one in its place is made long
     in_use = classic._Allocator.in_use
-    monkeypatch.setattr(
-        classic._Allocator, "in_use", lambda self: (in_use(self), time.sleep(0.001))[0]
-    )
+    monkeypatch.setattr(classic._Allocator, "in_use", lambda self: (in_use(self), time.sleep(0.001))[0])
     done = threading.Event()
 
     def initialise():

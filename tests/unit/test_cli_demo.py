@@ -136,9 +136,7 @@ def test_digests_agree_and_every_block_is_free(
     assert 0 < len(data["busy"]["runs"]) <= blocks
 
 
-def test_the_report_says_the_same_inwords_of(
-    tree: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_report_says_the_same_inwords_of(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without --json: the table, two pictures of the pool, the verdict and what to read next; nothing on stderr."""
     status, out, err = demo(capsys, tree, "--blocks=8")
     assert (status, err) == (0, "")
@@ -182,9 +180,7 @@ def test_few_bytes_are_sent_several_times(
     assert data["contestants"][POOL]["laps"][0]["nbytes"] == 1 << 20
 
 
-def test_ways_take_turns(
-    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ways_take_turns(tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each round begins with another one, so that none has the machine's best moments for itself."""
     order: list[str] = []
     hand_over, loop = comparison.Comparison._hand_over, comparison.Comparison._loop
@@ -263,9 +259,7 @@ def test_corruption_is_found_and_named(
     status, out, err = demo(capsys, tree)
     assert status == 1
     assert "all agree" not in out
-    assert re.search(
-        r"WRONG .* compared with hashlib: 1 file wrong /.*/many: blockpool ", words_of(out)
-    )
+    assert re.search(r"WRONG .* compared with hashlib: 1 file wrong /.*/many: blockpool ", words_of(out))
     assert re.search(r"many: hashlib finds another digest than blockpool\n", err)
 
 
@@ -312,9 +306,7 @@ def test_an_unforeseen_error_is_raised(
 # ---- files ---------------------------------------------------------------------------------------
 
 
-def test_paths_overlap_and_links_are_not_followed(
-    tree: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_paths_overlap_and_links_are_not_followed(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is named twice is read once; a link counts only if it is named itself."""
     _, data = demo_data(capsys, tree, tree / "folder", tree / "one")
     assert (data["setup"]["files"], data["setup"]["nbytes"]) == (FILES, NBYTES)
@@ -322,9 +314,7 @@ def test_paths_overlap_and_links_are_not_followed(
     assert data["setup"]["files"] == 1
 
 
-def test_small_files_and_files_beyond_the_limit_are_left_out(
-    tree: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_small_files_and_files_beyond_the_limit_are_left_out(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The largest files are taken, up to --max-bytes, but none much smaller than a message; the others are counted."""
     limit = SIZES["many"] + 2 * SIZES["two"]
     (tree / "tiny").write_bytes(bytes(BLOCK // 16 - 1))
@@ -410,9 +400,7 @@ def test_odd_names_are_printed(
         (["--colour"], "No such option"),
     ],
 )
-def test_wrong_usage_is_a_sentence(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_usage_is_a_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit status 2, one line on stderr, nothing on stdout, no traceback."""
     status = main(["demo", *arguments])
     out, err = capsys.readouterr()
@@ -430,18 +418,14 @@ def command(*arguments: object) -> list[str]:
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a demo in a process of its own."""
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
 def test_missing_dependency_is_a_sentence(missing: str) -> None:
     """Without click or rich, the command says how to install what it needs, and exits with status 2."""
     code = f"import sys; sys.modules[{missing!r}] = None; from blockpool.cli import main; sys.exit(main())"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr == (
@@ -596,9 +580,7 @@ def test_interrupt_in_any_lap_leaves_nothing(
 
 @pytest.mark.parametrize("kill", [[], ["--kill"]])
 @pytest.mark.parametrize("delay", [0.0, 0.4, 1.1])
-def test_interrupt_ends_cleanly(
-    busy: Callable[..., subprocess.Popen[str]], kill: list[str], delay: float
-) -> None:
+def test_interrupt_ends_cleanly(busy: Callable[..., subprocess.Popen[str]], kill: list[str], delay: float) -> None:
     """Ctrl-C reaches every process of the terminal: exit status 130, one word, no process and no memory is left."""
     process = busy(*kill)
     seen: set[Path] = set()

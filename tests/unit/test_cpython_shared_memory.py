@@ -140,12 +140,8 @@ def test_what_is_left_out_exists(name):
         pytest.skip(f"since Python {since[0]}.{since[1]}")
     assert name in NAMES
     if name in CUT:
-        before = ast.unparse(
-            ast.parse(inspect.getsource(getattr(MODULE._TestSharedMemory, name)).strip())
-        )
-        after = ast.unparse(
-            next(node for node in TREE.body[0].body if getattr(node, "name", "") == name)
-        )
+        before = ast.unparse(ast.parse(inspect.getsource(getattr(MODULE._TestSharedMemory, name)).strip()))
+        after = ast.unparse(next(node for node in TREE.body[0].body if getattr(node, "name", "") == name))
         assert CUT[name][1] in before
         assert CUT[name][1] not in after
 

@@ -91,9 +91,7 @@ def test_writing_all_that_was_asked_for_is_no_overrun(pool) -> None:
 def test_an_overrun_of_a_dropped_block_goes_to_the_unraisable_hook(pool, monkeypatch) -> None:
     """A destructor cannot raise: the report goes where Python sends such, and the block comes back."""
     seen = []
-    monkeypatch.setattr(
-        sys, "unraisablehook", lambda unraisable: seen.append(type(unraisable.exc_value))
-    )
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: seen.append(type(unraisable.exc_value)))
     block = pool.allocate(nbytes=1)
     poke(block.address + 1)
     del block

@@ -54,9 +54,7 @@ def search_path():
 
 def readme_commands(first):
     """Return the commands of that block of README.md which begins with the command `first`."""
-    for block in re.findall(
-        r"^```console\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    ):
+    for block in re.findall(r"^```console\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE):
         commands = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
         if commands[0].startswith(first):
             return commands
@@ -74,9 +72,7 @@ class Reader:
     def __init__(self, home):
         self.home = home
         self.sources = home / "sources"
-        shutil.copytree(
-            ROOT / "core", self.sources / "core", ignore=shutil.ignore_patterns("build")
-        )
+        shutil.copytree(ROOT / "core", self.sources / "core", ignore=shutil.ignore_patterns("build"))
         inherited = {"CC", "CFLAGS", "LANG", "LC_ALL", "TMPDIR"}
         self.environment = {name: value for name, value in os.environ.items() if name in inherited}
         self.environment |= {"HOME": str(home), "PATH": search_path()}
@@ -92,9 +88,7 @@ class Reader:
             timeout=300,
             check=False,
         )
-        assert (done.returncode, done.stderr) == (0, ""), (
-            f"{commands}\n{done.stdout}\n{done.stderr}"
-        )
+        assert (done.returncode, done.stderr) == (0, ""), f"{commands}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     @property
@@ -111,10 +105,7 @@ def reader(tmp_path_factory):
     commands = readme_commands("cmake")
     assert commands[-1].startswith("export PKG_CONFIG_PATH=")
     made.types(commands)
-    assert (
-        made.types([commands[-1], "printenv PKG_CONFIG_PATH"]).strip()
-        == made.found["PKG_CONFIG_PATH"]
-    )
+    assert made.types([commands[-1], "printenv PKG_CONFIG_PATH"]).strip() == made.found["PKG_CONFIG_PATH"]
     return made
 
 
@@ -172,10 +163,7 @@ def test_a_failing_step_ends_the_example_with_1(reader):
         done = subprocess.run([run], cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert done.stdout == ""
-        assert (
-            done.stderr
-            == "initialize: the pool size must be a multiple of the block size, and not 0\n"
-        )
+        assert done.stderr == "initialize: the pool size must be a multiple of the block size, and not 0\n"
 
 
 def test_the_installed_tree_may_be_moved(reader):
@@ -192,10 +180,7 @@ def test_the_installed_tree_may_be_moved(reader):
 
 def test_versions_agree(reader):
     """pkg-config and Python tell the same version."""
-    assert (
-        reader.types(["pkg-config --modversion blockpool"], **reader.found).strip()
-        == bp.__version__
-    )
+    assert reader.types(["pkg-config --modversion blockpool"], **reader.found).strip() == bp.__version__
 
 
 def test_only_the_header_and_the_library_are_installed(reader):
@@ -213,10 +198,7 @@ def names_of(listing):
 def test_only_the_public_names_can_be_linked_to(reader):
     """The static library defines the names of blockpool.h and no other: a program may have a pool_free of its own."""
     need("nm")
-    assert (
-        names_of(reader.types(["nm -g --defined-only .local/lib/libblockpool.a"], reader.home))
-        == NAMES
-    )
+    assert names_of(reader.types(["nm -g --defined-only .local/lib/libblockpool.a"], reader.home)) == NAMES
     header = (reader.home / ".local" / "include" / "blockpool.h").read_text()
     assert set(re.findall(r"^BLOCKPOOL_API .*?(\w+)\(", header, re.MULTILINE)) == NAMES
 
@@ -238,9 +220,7 @@ def test_the_shared_library(reader):
     assert "libblockpool.so" in reader.types(["ldd ./classic"], **found)
 
 
-@pytest.mark.parametrize(
-    ("compiler", "dialect"), [("cc", "c11"), ("c++", "c++11"), ("c++", "c++20")]
-)
+@pytest.mark.parametrize(("compiler", "dialect"), [("cc", "c11"), ("c++", "c++11"), ("c++", "c++20")])
 def test_the_header_stands_alone(reader, compiler, dialect):
     """The header compiles by itself, without a warning, in C11 and in C++, where its names are C's."""
     need(compiler)
@@ -263,6 +243,4 @@ def test_the_python_package_does_not_install_the_library():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("blockpool is not installed but found on the path")
     assert files
-    assert not [
-        file for file in files if file.suffix in {".h", ".a", ".pc"} or "libblockpool" in file.name
-    ]
+    assert not [file for file in files if file.suffix in {".h", ".a", ".pc"} or "libblockpool" in file.name]

@@ -35,9 +35,7 @@ def test_a_killed_group(pool_name, peers, file_of):
     several = [peers() for _ in range(2)]
     for _ in range(3):
         for each in several:
-            each(
-                f"pool = bp.Pool.create('1MiB', 4, name={pool_name!r}, exist_ok=True); kept = pool.allocate()"
-            )
+            each(f"pool = bp.Pool.create('1MiB', 4, name={pool_name!r}, exist_ok=True); kept = pool.allocate()")
         for each in several:
             each.kill()
         several = [peers() for _ in range(2)]
@@ -236,9 +234,7 @@ kept = pool.allocate_many(5)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     for _ in range(6):
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (-signal.SIGKILL, b"")
         assert len([path for path in file_of("x").parent.iterdir() if pool_name in path.name]) <= 1
     bp.sweep()
@@ -249,9 +245,7 @@ def test_one_descriptor_for_many_blocks(shared):
     """pytorch#973: a descriptor for each tensor. Here their number does not grow with blocks, tickets or views."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     kept = [
-        pickled
-        for block in shared.allocate_many(16)
-        for pickled in (block.buf, block.share(), bp.redeem(block.handle))
+        pickled for block in shared.allocate_many(16) for pickled in (block.buf, block.share(), bp.redeem(block.handle))
     ]
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     del kept

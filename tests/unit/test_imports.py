@@ -23,8 +23,7 @@ def test_only_the_standard_library(run_python):
     strangers = {
         name
         for name in out.split()
-        if name not in sys.stdlib_module_names
-        and not name.startswith(("_cython_", "cython_runtime"))
+        if name not in sys.stdlib_module_names and not name.startswith(("_cython_", "cython_runtime"))
     }
     assert strangers == {"blockpool"}
 
@@ -162,9 +161,7 @@ SIGNATURES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("thing", "signature"), SIGNATURES.items(), ids=lambda it: getattr(it, "__qualname__", "")
-)
+@pytest.mark.parametrize(("thing", "signature"), SIGNATURES.items(), ids=lambda it: getattr(it, "__qualname__", ""))
 def test_signatures(thing, signature):
     """help() and editors see the real signatures, and docstrings do not begin with a second one."""
     assert str(inspect.signature(thing)) == signature
@@ -245,9 +242,7 @@ block.free()
 pool.check()
 print("done")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     if done.stdout == "none\n":
         pytest.skip("this Python has no module for subinterpreters")
@@ -284,9 +279,7 @@ blockpool.Pool(64, 4).allocate().buf[0] = 1
 blockpool.IndexPool(64).allocate()
 print("done")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     if done.stdout == "none\n":
         pytest.skip("this Python has no module for subinterpreters")

@@ -63,11 +63,7 @@ def test_an_arrow_table_in_a_block(each):
     block.release()
     assert read.equals(table)
     buffers = [
-        buffer
-        for column in read.columns
-        for chunk in column.chunks
-        for buffer in chunk.buffers()
-        if buffer is not None
+        buffer for column in read.columns for chunk in column.chunks for buffer in chunk.buffers() if buffer is not None
     ]
     assert len(buffers) == 5
     assert all(_lies_in(buffer, each) for buffer in buffers)

@@ -156,9 +156,7 @@ def in_v2():
     return "0::/\n" in Path("/proc/self/cgroup").read_text()
 
 
-@pytest.mark.skipif(
-    not in_v2(), reason="this process is in no cgroup of version 2, or not at its top"
-)
+@pytest.mark.skipif(not in_v2(), reason="this process is in no cgroup of version 2, or not at its top")
 def test_a_limit_of_version_2():
     """What is used counts, and the message names the file of the limit, for pools with names, without, and private."""
     run_in_fake_v2(
@@ -173,9 +171,7 @@ def test_a_limit_of_version_2():
     )
 
 
-@pytest.mark.skipif(
-    not in_v2(), reason="this process is in no cgroup of version 2, or not at its top"
-)
+@pytest.mark.skipif(not in_v2(), reason="this process is in no cgroup of version 2, or not at its top")
 def test_page_cache_of_version_2_takes_no_room():
     """memory.current is at its limit, nearly all of it file pages: a pool of 64 MiB is no problem."""
     run_in_fake_v2(
@@ -199,9 +195,7 @@ def test_the_machine_is_the_limit(pool_name, name):
     assert told, caught.value
     assert (int(told[1]), int(told[2])) == (8 << 40, 1 << 40)
     assert int(told[3]) > 8 * 25
-    assert re.search(r"(this machine has|/dev/shm has|leaves) \d+ bytes", str(caught.value)), (
-        caught.value
-    )
+    assert re.search(r"(this machine has|/dev/shm has|leaves) \d+ bytes", str(caught.value)), caught.value
 
 
 def test_a_full_directory_of_shared_memory(run_in_small_shm):
@@ -228,9 +222,7 @@ def test_a_signal_while_memory_is_reserved(pool_name, file_of, kind):
     def make():
         if kind == "private":
             return bp.Pool("512MiB", 1, prefault=True)
-        return bp.Pool.create(
-            "512MiB", 1, name=pool_name if kind == "named" else None, prefault=kind == "prefault"
-        )
+        return bp.Pool.create("512MiB", 1, name=pool_name if kind == "named" else None, prefault=kind == "prefault")
 
     seen = []
     descriptors = len(list(Path("/proc/self/fd").iterdir()))

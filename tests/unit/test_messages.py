@@ -62,9 +62,7 @@ CASES = [
     for kind, fields in FIELDS.items()
     for field in fields
     for number, value in enumerate([*ANYWHERE, *ALSO[field]])
-    if not (
-        field == "name" and value is ANYWHERE[2]
-    )  # which is not looked at, as the id finds the pool here
+    if not (field == "name" and value is ANYWHERE[2])  # which is not looked at, as the id finds the pool here
 ]
 
 
@@ -132,9 +130,7 @@ def test_a_message_of_another_length(shared, kind):
                 RECEIVE[kind](*wrong)
 
 
-@pytest.mark.parametrize(
-    "buffers", [None, [], (), {}, 5, "x", [None], [()], [(1, 2)], [5], {(): 1}]
-)
+@pytest.mark.parametrize("buffers", [None, [], (), {}, 5, "x", [None], [()], [(1, 2)], [5], {(): 1}])
 def test_buffers_that_are_none(buffers):
     """A message of out-of-band buffers without any, or with something else in their place, is refused."""
     with pytest.raises((bp.InvalidBlock, TypeError)):

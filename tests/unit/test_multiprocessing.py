@@ -137,9 +137,7 @@ def test_views_arrive_as_they_are(pool, take):
     view = take(array)
     arrived = carry(view)
     assert (arrived.shape, arrived.dtype) == (view.shape, view.dtype)
-    steps = [
-        (a, b) for a, b, n in zip(arrived.strides, view.strides, view.shape, strict=True) if n > 1
-    ]
+    steps = [(a, b) for a, b, n in zip(arrived.strides, view.strides, view.shape, strict=True) if n > 1]
     assert all(a == b for a, b in steps)
     assert address(arrived) == address(view)
     assert np.array_equal(arrived, view)

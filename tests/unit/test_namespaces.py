@@ -48,9 +48,7 @@ def run_apart(pool_name):
     unshare = ["unshare", "--fork", "--pid", "--kill-child"]
     if os.geteuid() != 0:
         unshare += ["--user", "--map-root-user"]
-    tried = subprocess.run(
-        [*unshare, "--mount-proc", "true"], capture_output=True, text=True, check=False
-    )
+    tried = subprocess.run([*unshare, "--mount-proc", "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
         pytest.skip(f"no right to make namespaces: {tried.stderr.strip()}")
 
@@ -77,9 +75,7 @@ def run_apart(pool_name):
     return run
 
 
-@pytest.mark.parametrize(
-    "options", [[], ["--mount-proc"]], ids=["proc-of-outside", "proc-of-its-own"]
-)
+@pytest.mark.parametrize("options", [[], ["--mount-proc"]], ids=["proc-of-outside", "proc-of-its-own"])
 def test_process_1(run_apart, options):
     """A pool works in a PID namespace, also where /proc shows the processes of the one outside."""
     run_apart(

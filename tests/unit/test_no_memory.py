@@ -18,7 +18,5 @@ def test_every_allocation_fails_once(kind):
         pytest.skip(
             "without memory, Python 3.12 and 3.13 crash when traceback looks at the stack, which debug mode keeps"
         )
-    done = subprocess.run(
-        [sys.executable, PROGRAM, kind], capture_output=True, text=True, timeout=300, check=False
-    )
+    done = subprocess.run([sys.executable, PROGRAM, kind], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-5000:]

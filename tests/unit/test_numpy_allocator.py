@@ -282,9 +282,7 @@ def test_tasks_inherit_and_do_not_leak(pool):
         await seen.wait()
         assert get_handler_name() == NUMPYS_OWN
         with pool.numpy_allocator():
-            second = asyncio.create_task(
-                inside(other, seen)
-            )  # the same object, left in another order
+            second = asyncio.create_task(inside(other, seen))  # the same object, left in another order
         return [await first, await second]
 
     assert asyncio.run(outside()) == [NUMPYS_OWN, "blockpool"]
@@ -408,9 +406,7 @@ def test_debug_pools_are_refused():
 
 def test_unaligned_pools_are_refused():
     """Blocks at multiples of 8 alone are refused, and the message tells the alignment and what to do."""
-    with pytest.raises(
-        ValueError, match=r"aligned to 16.* to 8; make block_size a multiple of 16$"
-    ):
+    with pytest.raises(ValueError, match=r"aligned to 16.* to 8; make block_size a multiple of 16$"):
         bp.Pool(24, 4, debug=False).numpy_allocator()
     lent = np.empty(1024, "u1")
     start = -lent.ctypes.data % 16 + 8

@@ -18,9 +18,7 @@ def _free_all(blocks):
         block.free()
 
 
-@pytest.mark.parametrize(
-    ("block_size", "blocks"), [(8, 1), ("64B", 7), (4096, 64), ("1kB", 1000), (24, 513)]
-)
+@pytest.mark.parametrize(("block_size", "blocks"), [(8, 1), ("64B", 7), (4096, 64), ("1kB", 1000), (24, 513)])
 def test_geometry(block_size, blocks):
     """A pool tells the geometry it was made with, and begins empty and zeroed."""
     with bp.Pool(block_size, blocks) as pool:
@@ -34,18 +32,14 @@ def test_geometry(block_size, blocks):
         run.buf[-1] = 255
 
 
-@pytest.mark.parametrize(
-    "block_size", [8, 16, 24, 40, 64, 72, 96, 192, 320, 1000, 1024, 4096, 4104, 12288, 65536]
-)
+@pytest.mark.parametrize("block_size", [8, 16, 24, 40, 64, 72, 96, 192, 320, 1000, 1024, 4096, 4104, 12288, 65536])
 def test_alignment_is_true_for_every_block(block_size):
     """Every block's address is a multiple of `alignment`, the largest power of two in the block size up to a page."""
     pool = bp.Pool(block_size, 9)
     assert pool.alignment == min(block_size & -block_size, 4096)
     blocks = pool.allocate_many(9)
     assert {block.address % pool.alignment for block in blocks} == {0}
-    assert sorted(block.address for block in blocks) == [
-        pool.address + i * block_size for i in range(9)
-    ]
+    assert sorted(block.address for block in blocks) == [pool.address + i * block_size for i in range(9)]
 
 
 def test_the_same_arguments_by_name():
@@ -171,9 +165,7 @@ def test_counts_below_one_are_value_errors(pool, unchanged, count):
         bp.Pool(64, count)
 
 
-@pytest.mark.parametrize(
-    "count", [1.0, "1", b"1", float("nan"), [1], 1j, object()], ids=lambda v: type(v).__name__
-)
+@pytest.mark.parametrize("count", [1.0, "1", b"1", float("nan"), [1], 1j, object()], ids=lambda v: type(v).__name__)
 def test_counts_of_other_types_are_type_errors(pool, unchanged, count):
     """A count that is no int is a TypeError that names the argument and the type."""
     kind = type(count).__name__
@@ -239,9 +231,7 @@ def test_bad_timeouts(pool, unchanged, timeout, error):
         pool.allocate_many(1, timeout=timeout)
 
 
-@pytest.mark.parametrize(
-    "timeout", [0, 0.0, -0.0, False, 1, 1.5, 1e300, 10**400, float("inf"), None]
-)
+@pytest.mark.parametrize("timeout", [0, 0.0, -0.0, False, 1, 1.5, 1e300, 10**400, float("inf"), None])
 def test_good_timeouts(pool, timeout):
     """With room, no timeout matters."""
     pool.allocate(timeout=timeout).free()

@@ -61,8 +61,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     ("method", "channel"),
-    [(method, "Queue") for method in METHODS]
-    + [("fork", "Pipe"), ("spawn", "SimpleQueue"), ("fork", "JoinableQueue")],
+    [(method, "Queue") for method in METHODS] + [("fork", "Pipe"), ("spawn", "SimpleQueue"), ("fork", "JoinableQueue")],
 )
 def test_every_block_put_is_delivered(run_script, pool_name, method, channel):
     """A thousand times `with pool.allocate() as block: queue.put(block)`: each arrives, with its bytes.
@@ -839,11 +838,7 @@ def test_drops_in_fork_hooks(hook, early, forking):
         assert (pool.check().allocated, other.check().allocated) == (0, 0)
     """
     register = f"os.register_at_fork({hook}=hook)"
-    code = (
-        textwrap.dedent(code)
-        .replace("EARLY", register if early else "")
-        .replace("LATE", "" if early else register)
-    )
+    code = textwrap.dedent(code).replace("EARLY", register if early else "").replace("LATE", "" if early else register)
     code = code.replace("HOOK", repr(hook))
     start, rest = code.split("import blockpool as bp\n", 1)
     run_forking_early = start + forking + rest
@@ -1015,9 +1010,7 @@ view = bp.Pool.create(64, 8, name={pool_name!r}).allocate().buf
 """
     ends = {"sys.exit(3)": 3, "1 / 0": 1, "os.kill(os.getpid(), 2); time.sleep(5)": -2}
     for end, code in ends.items():
-        done = subprocess.run(
-            [sys.executable, "-c", start + end], capture_output=True, timeout=60, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", start + end], capture_output=True, timeout=60, check=False)
         assert done.returncode == code
         assert b"blockpool" not in done.stderr
         assert not file_of(pool_name).exists()

@@ -39,7 +39,5 @@ def test_the_example_of_two_processes_prints_what_it_says(tmp_path: Path) -> Non
     expected = program.rstrip().rsplit("# ", 1)[1]
     script = tmp_path / "camera.py"
     script.write_text(program.replace('"camera"', f'"readme-{os.getpid()}"'))
-    result = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
-    )
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, expected, "")

@@ -70,9 +70,7 @@ def test_attaching_looks_for_the_dead(shared, peers):
     first, second = peers(), peers()
     first(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(5)")
     first.kill()
-    assert second(
-        f"pool = bp.Pool.attach({shared.name!r}); s = pool.stats(); s.allocated, s.processes"
-    ) == (0, 2)
+    assert second(f"pool = bp.Pool.attach({shared.name!r}); s = pool.stats(); s.allocated, s.processes") == (0, 2)
 
 
 def test_kills_under_load(shared, peers):
@@ -126,9 +124,7 @@ def test_a_kill_of_all(pool_name, peers, file_of):
     """What a killed group leaves is nobody's: attach finds nothing, and create makes a new pool, of any geometry."""
     several = [peers() for _ in range(3)]
     for each in several:
-        each(
-            f"pool = bp.Pool.create(64, 8, name={pool_name!r}, exist_ok=True); kept = pool.allocate(); kept.share()"
-        )
+        each(f"pool = bp.Pool.create(64, 8, name={pool_name!r}, exist_ok=True); kept = pool.allocate(); kept.share()")
     for each in several:
         each.kill()
     pool = bp.Pool.create(4096, 5, name=pool_name)
@@ -160,9 +156,7 @@ def test_sweep_after_a_kill_of_all(pool_names, peer, file_of):
 
 def test_a_permanent_pool_after_a_kill_of_all(pool_name, peer):
     """It stays with its tickets; what the dead held is back."""
-    peer(
-        f"pool = bp.Pool.create(64, 8, name={pool_name!r}, permanent=True); kept = pool.allocate_many(4)"
-    )
+    peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r}, permanent=True); kept = pool.allocate_many(4)")
     ticket = peer("kept[2].buf[:2] = b'ok'; str(kept[2].share())")
     peer.kill()
     pool = bp.Pool.create(64, 8, name=pool_name, exist_ok=True)
@@ -245,9 +239,7 @@ def test_recovery_by_many_at_once(shared, peers):
     for each in living:
         each.start("pool.recover().processes")
     found = []
-    threads = [
-        threading.Thread(target=lambda: found.append(shared.recover().processes)) for _ in range(3)
-    ]
+    threads = [threading.Thread(target=lambda: found.append(shared.recover().processes)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

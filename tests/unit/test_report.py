@@ -215,10 +215,7 @@ def test_the_verdict_names_what_is_wrong() -> None:
     assert "WRONG" not in report_of()
     assert "ok 3 files, 12 digests compared with hashlib: all agree" in report_of()
     differ = report_of(wrong=(Wrong("/a\n", QUEUE), Wrong("/a\n", LOOP)))
-    assert (
-        r"WRONG 3 files, 12 digests compared with hashlib: 1 file wrong /a\n: Queue, pickled /a\n: loop"
-        in differ
-    )
+    assert r"WRONG 3 files, 12 digests compared with hashlib: 1 file wrong /a\n: Queue, pickled /a\n: loop" in differ
     lost = report_of(problems=("1 of 8 blocks did not come back",))
     assert "WRONG not all is well with the pool" in lost
 
@@ -254,10 +251,7 @@ def test_the_board_shows_rates_and_the_pool() -> None:
 def test_the_opening_says_what_will_be_done() -> None:
     """Before it begins: what is sent, to whom and how, and on what machine."""
     words = " ".join(shown(opening(replace(RESULT.setup, passes=3))).split())
-    assert (
-        "the 3 largest of 5 files (95.4 MiB, 3 times a lap) into messages of 1 MiB; 2 worker"
-        in words
-    )
+    assert "the 3 largest of 5 files (95.4 MiB, 3 times a lap) into messages of 1 MiB; 2 worker" in words
     assert "2 cores, load 0.5." in words
     killing = " ".join(shown(opening(replace(RESULT.setup, kill=True, omitted=0))).split())
     assert "packs 3 files" in killing
@@ -268,9 +262,7 @@ def test_json_has_the_same_figures() -> None:
     """The result as one object: its fields, what is computed from them, and the verdict."""
     data = json.loads(demo_json(RESULT))
     assert data["ok"] is True
-    assert [each["mb_per_second"] for each in data["contestants"]] == pytest.approx(
-        [1000, 450, 800]
-    )
+    assert [each["mb_per_second"] for each in data["contestants"]] == pytest.approx([1000, 450, 800])
     assert data["contestants"][1]["faults_per_mb"] == pytest.approx(250)
     assert data["setup"]["algorithm"] == "sha256"
 

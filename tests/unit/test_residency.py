@@ -31,9 +31,7 @@ def test_allocating_touches_nothing():
     assert pool.residency().resident_bytes == 0
 
 
-@pytest.mark.parametrize(
-    ("block_size", "blocks"), [("4KiB", 1), ("4KiB", 256), (8, 1000), ("1MiB", 9)]
-)
+@pytest.mark.parametrize(("block_size", "blocks"), [("4KiB", 1), ("4KiB", 256), (8, 1000), ("1MiB", 9)])
 def test_prefault_brings_every_page(block_size, blocks):
     """With prefault=True all is there from the start, rounded up to pages, and zeroed."""
     pool = bp.Pool(block_size, blocks, prefault=True)

@@ -87,9 +87,7 @@ def test_attaching_in_many_threads_at_once(peer, pool_name):
     """Threads that attach at the same time get the same mapping, and the process counts once."""
     peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r})")
     found = []
-    threads = [
-        threading.Thread(target=lambda: found.append(bp.Pool.attach(pool_name))) for _ in range(16)
-    ]
+    threads = [threading.Thread(target=lambda: found.append(bp.Pool.attach(pool_name))) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -111,9 +109,7 @@ def test_the_name_goes_with_the_last_process(shared, peer, file_of):
 
 def test_an_exit_counts_as_leaving(pool_name, run_python, file_of):
     """A program that ends without closing leaves nothing behind."""
-    run_python(
-        f"import blockpool as bp; kept = bp.Pool.create(64, 8, name={pool_name!r}).allocate()"
-    )
+    run_python(f"import blockpool as bp; kept = bp.Pool.create(64, 8, name={pool_name!r}).allocate()")
     assert not file_of(pool_name).exists()
 
 
@@ -211,9 +207,9 @@ def test_a_permanent_pool_stays(pool_name, peer, file_of):
     assert file_of(pool_name).exists()
     assert bp.sweep() >= 0
     again = bp.Pool.attach(pool_name)
-    assert [
-        (run.index, run.blocks, run.nbytes, run.holders, run.tickets) for run in again.runs()
-    ] == [(0, 2, 5000, (), 1)]
+    assert [(run.index, run.blocks, run.nbytes, run.holders, run.tickets) for run in again.runs()] == [
+        (0, 2, 5000, (), 1)
+    ]
     assert index == 2
     assert peer(f"block = bp.redeem({ticket!r}); bytes(block.buf[:3]), block.nbytes") == (
         b"abc",
@@ -274,9 +270,7 @@ def test_unlink_of_a_pool_without_a_name():
 def test_sweep_leaves_what_lives(shared, pool_names, peer, file_of):
     """Live pools and permanent ones stay; the file of a killed program goes."""
     left, permanent = pool_names(), pool_names()
-    peer(
-        f"a = bp.Pool.create(64, 8, name={left!r}); b = bp.Pool.create(64, 8, name={permanent!r}, permanent=True)"
-    )
+    peer(f"a = bp.Pool.create(64, 8, name={left!r}); b = bp.Pool.create(64, 8, name={permanent!r}, permanent=True)")
     shared.allocate()
     peer.kill()
     assert isinstance(bp.sweep(), int)
@@ -349,13 +343,9 @@ def test_all_or_nothing(shared, unchanged):
     kept = shared.allocate_many(12)
     kept.pop(5).free()
     with unchanged(shared, failures=3):
-        with pytest.raises(
-            bp.PoolExhausted, match="asked for 6 blocks; 5 of 16 free, longest run 4;"
-        ):
+        with pytest.raises(bp.PoolExhausted, match="asked for 6 blocks; 5 of 16 free, longest run 4;"):
             shared.allocate_many(6)
-        with pytest.raises(
-            bp.PoolExhausted, match="5 adjacent blocks; 5 of 16 free, longest run 4;"
-        ):
+        with pytest.raises(bp.PoolExhausted, match="5 adjacent blocks; 5 of 16 free, longest run 4;"):
             shared.allocate(blocks=5)
         with pytest.raises(bp.PoolExhausted, match="the pool has only 16"):
             shared.allocate(blocks=17)
@@ -390,9 +380,7 @@ def test_stats(shared, peer):
         processes=2,
     )
     theirs = peer("pool.stats()")
-    assert dataclasses.replace(theirs, oldest_ticket=None) == dataclasses.replace(
-        stats, oldest_ticket=None
-    )
+    assert dataclasses.replace(theirs, oldest_ticket=None) == dataclasses.replace(stats, oldest_ticket=None)
     bp.redeem(ticket).release()
     bp.redeem(ticket).release()
     mine.free()
@@ -461,9 +449,7 @@ def test_recover_when_nobody_died(shared, unchanged):
     block = shared.allocate()
     with unchanged(shared):
         assert shared.recover() == bp.Recovered(processes=0, tickets=0)
-        assert shared.recover(tickets_older_than=float("inf")) == bp.Recovered(
-            processes=0, tickets=0
-        )
+        assert shared.recover(tickets_older_than=float("inf")) == bp.Recovered(processes=0, tickets=0)
         assert bp.Pool(64, 8).recover() == bp.Recovered(processes=0, tickets=0)
     block.free()
 
@@ -510,9 +496,7 @@ def test_a_free_wakes_another_process(shared, peer, await_waiting, ask, taken):
     while kept and not peer.answers(0.02):
         kept.pop().free()
     assert peer.answer() - freed < 5
-    assert shared.check().allocated == len(kept) + peer(
-        "len(got) if isinstance(got, list) else got.blocks"
-    )
+    assert shared.check().allocated == len(kept) + peer("len(got) if isinstance(got, list) else got.blocks")
     peer("got = None")
 
 

@@ -404,9 +404,7 @@ def test_a_given_name_outlives_its_maker(names, run_python):
 
 def test_an_automatic_name_ends_with_its_last_process(attacher, peers, run_python):
     """If its maker is killed, it stays for those that have it, and others find it there; then it is gone."""
-    attacher(
-        f"made = SharedMemory(create=True, size=10); made.buf[0] = 6; large = SharedMemory(None, True, {LARGE})"
-    )
+    attacher(f"made = SharedMemory(create=True, size=10); made.buf[0] = 6; large = SharedMemory(None, True, {LARGE})")
     names = [attacher("made.name"), attacher("large.name")]
     held = [SharedMemory(name) for name in names]
     attacher.kill()

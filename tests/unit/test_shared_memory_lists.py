@@ -82,9 +82,7 @@ def test_zeros_at_the_end_are_lost(module):
     made.shm.unlink()
 
 
-@pytest.mark.parametrize(
-    ("item", "error"), [([], KeyError), (2**63, struct.error), ("\ud800", UnicodeEncodeError)]
-)
+@pytest.mark.parametrize(("item", "error"), [([], KeyError), (2**63, struct.error), ("\ud800", UnicodeEncodeError)])
 def test_what_cannot_be_stored(pool_name, item, error):
     """It is refused before anything is made: the name is free."""
     with pytest.raises(error):
@@ -93,9 +91,7 @@ def test_what_cannot_be_stored(pool_name, item, error):
         ShareableList(name=pool_name)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\xff" * 8, struct.pack("q", 99), struct.pack("q", 2**62)]
-)
+@pytest.mark.parametrize("content", [b"", b"\xff" * 8, struct.pack("q", 99), struct.pack("q", 2**62)])
 @pytest.mark.parametrize("size", [3, 8, 100])
 def test_a_segment_that_is_no_list(content, size):
     """Attaching it as a list is a ValueError that says so, whatever is in it."""

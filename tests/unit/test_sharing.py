@@ -28,12 +28,7 @@ def test_a_handle_takes_nothing(shared, unchanged):
             os.getpid(),
             shared.name,
         )
-        assert (
-            handle
-            == block.handle
-            == bp.Handle.parse(str(handle))
-            == pickle.loads(pickle.dumps(handle))
-        )
+        assert handle == block.handle == bp.Handle.parse(str(handle)) == pickle.loads(pickle.dumps(handle))
         assert hash(handle) == hash(copy.copy(handle))
         assert handle == bp.Handle.parse(bytes(handle)) == bp.Handle.parse(bytearray(bytes(handle)))
         assert repr(handle) == f"<{handle}>"
@@ -47,14 +42,9 @@ def test_a_handle_is_redeemed_any_number_of_times(shared, peer):
     block = shared.allocate(nbytes=5000)
     block.buf[:2] = b"hi"
     text = str(block.handle)
-    assert (
-        peer(f"many = [bp.redeem({text!r}) for _ in range(10)]; [bytes(b.buf[:2]) for b in many]")
-        == [b"hi"] * 10
-    )
+    assert peer(f"many = [bp.redeem({text!r}) for _ in range(10)]; [bytes(b.buf[:2]) for b in many]") == [b"hi"] * 10
     assert peer("many[3].blocks, many[3].nbytes, many[3].index") == (2, 5000, 0)
-    here = [
-        bp.redeem(form) for form in (block.handle, text, text.encode(), bytearray(text, "ascii"))
-    ]
+    here = [bp.redeem(form) for form in (block.handle, text, text.encode(), bytearray(text, "ascii"))]
     assert shared.runs() == [bp.Run(0, 2, 5000, (os.getpid(), peer.pid), 0)]
     del here
     block.release()
@@ -336,9 +326,7 @@ def test_free_while_several_use_it(shared, peers, unchanged):
     block.share()
     with unchanged(shared), pytest.raises(bp.BlockInUse) as caught:
         block.free()
-    assert re.search(f"processes {one.pid}, {other.pid}, 1 ticket in flight", str(caught.value)), (
-        caught.value
-    )
+    assert re.search(f"processes {one.pid}, {other.pid}, 1 ticket in flight", str(caught.value)), caught.value
     assert "the run of 2 blocks at 0" in str(caught.value)
     one("held.release()")
     other("held.release()")
@@ -542,9 +530,7 @@ def test_numpy_arrays_over_a_redeemed_block(shared, peer):
     block = shared.allocate(nbytes=800)
     here = np.ndarray((100,), "i8", buffer=block.buf)
     peer("import numpy as np")
-    peer(
-        f"array = np.ndarray((100,), 'i8', buffer=bp.redeem({str(block.handle)!r}).buf); array[:] = range(100)"
-    )
+    peer(f"array = np.ndarray((100,), 'i8', buffer=bp.redeem({str(block.handle)!r}).buf); array[:] = range(100)")
     assert here.sum() == 4950
     with pytest.raises(bp.BlockInUse):
         block.free()
@@ -561,9 +547,7 @@ def test_numpy_arrays_over_a_redeemed_block(shared, peer):
 def test_the_sender_ends_first(pool_name, peers):
     """With another process still there the ticket is good; when the last one left it is PoolNotFound."""
     sender, other = peers(), peers()
-    sender(
-        f"pool = bp.Pool.create(64, 8, name={pool_name!r}); block = pool.allocate(); block.buf[:3] = b'abc'"
-    )
+    sender(f"pool = bp.Pool.create(64, 8, name={pool_name!r}); block = pool.allocate(); block.buf[:3] = b'abc'")
     tickets = [sender("str(block.share())") for _ in range(2)]
     other(f"pool = bp.Pool.attach({pool_name!r})")
     sender.end()
@@ -578,9 +562,7 @@ def test_the_sender_ends_first(pool_name, peers):
 
 def test_the_last_sender_of_a_permanent_pool(pool_name, peer):
     """The ticket is good when nobody is there any more."""
-    peer(
-        f"pool = bp.Pool.create(64, 8, name={pool_name!r}, permanent=True); block = pool.allocate(); block.buf[0] = 5"
-    )
+    peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r}, permanent=True); block = pool.allocate(); block.buf[0] = 5")
     ticket = peer("str(block.share())")
     peer.end()
     with bp.redeem(ticket) as block:
@@ -736,9 +718,7 @@ def test_text_that_is_no_handle(text):
             bp.redeem(form)
 
 
-@pytest.mark.parametrize(
-    "thing", [None, 5, 1.5, [], {}, object(), ("blockpool-handle",), 2**70, bp.Pool(64, 1)]
-)
+@pytest.mark.parametrize("thing", [None, 5, 1.5, [], {}, object(), ("blockpool-handle",), 2**70, bp.Pool(64, 1)])
 def test_things_that_are_no_handle(thing):
     """They are TypeError."""
     with pytest.raises(TypeError, match="must be one, or its str or bytes"):

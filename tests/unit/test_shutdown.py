@@ -192,9 +192,7 @@ def test_what_calls_need_are_no_names_of_the_module(name):
     strangers = {
         key
         for key, value in vars(module).items()
-        if isinstance(
-            value, (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
-        )
+        if isinstance(value, (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType))
         and (isinstance(value, types.ModuleType) or value.__module__ not in {module.__name__, None})
         and not key.startswith("__")
     }

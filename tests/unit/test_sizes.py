@@ -170,7 +170,5 @@ def test_block_sizes_are_multiples_of_eight(size):
     if number % 8 == 0:
         assert bp.Pool(size, 1).block_size == number
         return
-    with pytest.raises(
-        ValueError, match=rf"multiple of 8, not {number}; the next one is {-(-number // 8) * 8}$"
-    ):
+    with pytest.raises(ValueError, match=rf"multiple of 8, not {number}; the next one is {-(-number // 8) * 8}$"):
         bp.Pool(size, 4)

@@ -39,9 +39,7 @@ def test_the_types_of_the_fields(pool):
     floats = {"fragmentation", "utilization"}
     for field in dataclasses.fields(stats):
         if field.name != "oldest_ticket":
-            assert type(getattr(stats, field.name)) is (float if field.name in floats else int), (
-                field.name
-            )
+            assert type(getattr(stats, field.name)) is (float if field.name in floats else int), field.name
     del kept
 
 

@@ -30,10 +30,7 @@ def together(work, threads=THREADS):
         return work(number)
 
     with ThreadPoolExecutor(threads) as executor:
-        return [
-            future.result(60)
-            for future in [executor.submit(begin, number) for number in range(threads)]
-        ]
+        return [future.result(60) for future in [executor.submit(begin, number) for number in range(threads)]]
 
 
 @pytest.mark.parametrize("blocks", [400, 70_000], ids=["with the GIL", "without the GIL"])

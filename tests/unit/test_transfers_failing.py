@@ -411,9 +411,7 @@ def test_garbled_arrays(pool, kind):
         assert pool.stats().tickets == 0
 
 
-@pytest.mark.parametrize(
-    "beyond", [{"offset": 2**63}, {"nbytes": 2**64}, {"offset": -1}, {"offset": "x"}]
-)
+@pytest.mark.parametrize("beyond", [{"offset": 2**63}, {"nbytes": 2**64}, {"offset": -1}, {"offset": "x"}])
 def test_garbled_buffers(pool, beyond):
     """An error; no more than the run is ever seen."""
     array = pool.zeros(LARGE, "u1")
@@ -437,8 +435,7 @@ WRONG = {
     "offset": NUMBERS | st.none(),
     "shape": st.lists(NUMBERS, max_size=4).map(tuple) | NUMBERS | st.none(),
     "strides": st.lists(NUMBERS, max_size=4).map(tuple) | NUMBERS | st.text(max_size=3),
-    "dtype": NUMBERS
-    | st.sampled_from(["i1", "S", "U0", "V0", "S9", "O", "i4,f8", "(2,3)i4", None, 3.5, [], b"i4"]),
+    "dtype": NUMBERS | st.sampled_from(["i1", "S", "U0", "V0", "S9", "O", "i4,f8", "(2,3)i4", None, 3.5, [], b"i4"]),
     "readonly": st.booleans() | st.none(),
 }
 
@@ -465,9 +462,7 @@ def test_any_garbled_array(fuzzed, change):
             del got
 
 
-@given(
-    change=st.fixed_dictionaries({}, optional={**WRONG, "shape": NUMBERS, "strides": st.booleans()})
-)
+@given(change=st.fixed_dictionaries({}, optional={**WRONG, "shape": NUMBERS, "strides": st.booleans()}))
 def test_any_garbled_buffer(fuzzed, change):
     """The same of bytes; here in the places of shape and strides there are a length and whether it is read-only."""
     array = fuzzed.zeros(LARGE, "u1")
@@ -493,9 +488,7 @@ def test_any_garbled_buffer(fuzzed, change):
 def fork(work=lambda: True):
     """Fork a child that does the work and says whether it was right; await it."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # there are threads: that is what is tested
+        warnings.simplefilter("ignore", DeprecationWarning)  # there are threads: that is what is tested
         child = os.fork()
     if child == 0:
         try:
@@ -565,10 +558,7 @@ MESSAGES = {
 
 def is_right(message):
     """Whether all in it is 1."""
-    return all(
-        (np.frombuffer(each, "f8") == 1).all()
-        for each in (message if isinstance(message, list) else [message])
-    )
+    return all((np.frombuffer(each, "f8") == 1).all() for each in (message if isinstance(message, list) else [message]))
 
 
 @pytest.mark.parametrize("kind", MESSAGES)

@@ -99,9 +99,7 @@ def test_a_directory(pool_name, file_of):
     """It is no file to be unlinked: the message names it, and it stays."""
     file_of(pool_name).mkdir()
     try:
-        with pytest.raises(
-            bp.PoolCorrupt, match=f"directory.*{re.escape(str(file_of(pool_name)))}"
-        ):
+        with pytest.raises(bp.PoolCorrupt, match=f"directory.*{re.escape(str(file_of(pool_name)))}"):
             bp.unlink(pool_name)
         assert file_of(pool_name).is_dir()
     finally:

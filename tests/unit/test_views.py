@@ -269,9 +269,7 @@ def test_every_view_counts(pool):
     block = pool.allocate()
     views = [block.buf for _ in range(5)]
     while views:
-        with pytest.raises(
-            bp.BlockInUse, match=f"still has {len(views)} user{'s' if len(views) > 1 else ''}:"
-        ):
+        with pytest.raises(bp.BlockInUse, match=f"still has {len(views)} user{'s' if len(views) > 1 else ''}:"):
             block.free()
         views.pop()
     block.free()

@@ -99,9 +99,7 @@ class Comparison:
         self._ways = {way.name: way for way in ways}
         self._laps: dict[str, list[Lap]] = {name: [] for name in (*self._ways, LOOP)}
         # All that was ever found for a piece: should be one.
-        self._digests: dict[str, dict[Piece, set[bytes]]] = {
-            name: defaultdict(set) for name in self._laps
-        }
+        self._digests: dict[str, dict[Piece, set[bytes]]] = {name: defaultdict(set) for name in self._laps}
         self._random = random.Random()  # noqa: S311 - chance, not secrets
         self._killed = self._again = 0
         self._busy: Snapshot | None = None

@@ -41,9 +41,7 @@ class Seat:
         self.killed = False
         self.queue = context.Queue()
         self.answers, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(
-            target=work, args=(self.queue, theirs, pool, algorithm), daemon=True
-        )
+        self.process = context.Process(target=work, args=(self.queue, theirs, pool, algorithm), daemon=True)
         try:
             with interrupts.blocked():
                 self.process.start()

@@ -58,9 +58,7 @@ class DemoFailed(click.ClickException):
     show_default=True,
     help="Processes that hash.",
 )
-@click.option(
-    "--block-size", type=SIZE, default="1MiB", show_default=True, help="Size of a message."
-)
+@click.option("--block-size", type=SIZE, default="1MiB", show_default=True, help="Size of a message.")
 @click.option(
     "--blocks",
     type=click.IntRange(1),
@@ -98,9 +96,7 @@ def demo(
     digests agree and every block is free, 1 if not, 2 if the command was given something wrong.
     """
     if blocks < workers:
-        raise click.UsageError(
-            f"--blocks={blocks} is too few for {workers} workers; each needs at least one block"
-        )
+        raise click.UsageError(f"--blocks={blocks} is too few for {workers} workers; each needs at least one block")
     if isnan(seconds):
         raise click.UsageError("--seconds=nan is not a number of seconds")
     try:

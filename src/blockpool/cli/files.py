@@ -60,9 +60,7 @@ class Piece(NamedTuple):
 Message = tuple[Piece, ...]
 
 
-def select(
-    paths: Sequence[str], *, smallest: int, limit: int, watch: Callable[[], None]
-) -> tuple[list[File], int]:
+def select(paths: Sequence[str], *, smallest: int, limit: int, watch: Callable[[], None]) -> tuple[list[File], int]:
     """Choose regular files among and below the paths, the largest first, and read each once.
 
     Reading them brings them into memory, so that no lap waits for a disk. Files below `smallest` bytes are left out,

@@ -22,9 +22,7 @@ class _Size(_IntType):
 
     name = "size"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the size as a number of bytes."""
         if isinstance(value, int):
             return value

@@ -56,9 +56,7 @@ def usage() -> Usage:
     return Usage(used.ru_minflt + used.ru_majflt, used.ru_utime + used.ru_stime, moved)
 
 
-def work(
-    jobs: Queue[Job | bool], answers: Connection[Answer | Usage, Answer], pool: Pool, algorithm: str
-) -> None:
+def work(jobs: Queue[Job | bool], answers: Connection[Answer | Usage, Answer], pool: Pool, algorithm: str) -> None:
     """Be a worker: do jobs. True asks for the usage, False is the end."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     attached = pool  # stays attached between two messages

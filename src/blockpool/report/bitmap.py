@@ -39,9 +39,7 @@ ASCII = Glyphs(".#=", ".:+%#")
 _FREE, _FIRST, _FURTHER = range(3)
 
 
-def picture(
-    runs: Iterable[Run], blocks: int, *, width: int, rows: int = 16, glyphs: Glyphs = UNICODE
-) -> list[str]:
+def picture(runs: Iterable[Run], blocks: int, *, width: int, rows: int = 16, glyphs: Glyphs = UNICODE) -> list[str]:
     """Draw which blocks are allocated, in at most so many rows of at most `width` characters.
 
     Each row begins with the index of its first block. Where there are too many blocks for a cell each, a cell stands
@@ -51,13 +49,8 @@ def picture(
     cells = _power_of_two(max(1, width - margin))
     per_cell = _blocks_per_cell(blocks, cells * rows)
     states = _states(runs, blocks)
-    drawn = "".join(
-        _cell(states[first : first + per_cell], glyphs) for first in range(0, blocks, per_cell)
-    )
-    return [
-        f"{first * per_cell:>{margin - 1}} {drawn[first : first + cells]}"
-        for first in range(0, len(drawn), cells)
-    ]
+    drawn = "".join(_cell(states[first : first + per_cell], glyphs) for first in range(0, blocks, per_cell))
+    return [f"{first * per_cell:>{margin - 1}} {drawn[first : first + cells]}" for first in range(0, len(drawn), cells)]
 
 
 def legend(blocks: int, *, width: int, rows: int = 16, glyphs: Glyphs = UNICODE) -> str:
@@ -86,9 +79,7 @@ def _blocks_per_cell(blocks: int, cells: int) -> int:
 def _states(runs: Iterable[Run], blocks: int) -> bytearray:
     states = bytearray(blocks)
     for run in runs:
-        states[run.index : run.index + run.blocks] = bytes([_FIRST]) + bytes([_FURTHER]) * (
-            run.blocks - 1
-        )
+        states[run.index : run.index + run.blocks] = bytes([_FIRST]) + bytes([_FURTHER]) * (run.blocks - 1)
     return states
 
 

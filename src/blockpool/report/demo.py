@@ -165,9 +165,7 @@ def _and(things: list[str]) -> str:
 
 def _snapshot(title: str, snapshot: Snapshot, width: int, glyphs: Glyphs) -> Iterable[Text]:
     yield Text(f"{title}: {snapshot.allocated:,} of {count(snapshot.blocks, 'block')} allocated")
-    yield Text(
-        "\n".join(picture(snapshot.runs, snapshot.blocks, width=width, glyphs=glyphs)), no_wrap=True
-    )
+    yield Text("\n".join(picture(snapshot.runs, snapshot.blocks, width=width, glyphs=glyphs)), no_wrap=True)
 
 
 def _verdict(result: DemoResult) -> Iterable[Text]:
@@ -175,8 +173,7 @@ def _verdict(result: DemoResult) -> Iterable[Text]:
     files = count(result.setup.files, "file")
     sentence = f"{files}, {count(result.compared, 'digest')} compared with hashlib: "
     yield _line(
-        sentence
-        + (f"{count(len({each.path for each in wrong}), 'file')} wrong" if wrong else "all agree"),
+        sentence + (f"{count(len({each.path for each in wrong}), 'file')} wrong" if wrong else "all agree"),
         good=not wrong,
     )
     yield from (Text(f"  {printable(each.path)}: {each.contestant}") for each in wrong[:_LISTED])
@@ -191,6 +188,4 @@ def _verdict(result: DemoResult) -> Iterable[Text]:
 
 
 def _line(sentence: str, *, good: bool) -> Text:
-    return Text.assemble(
-        ("ok    " if good else "WRONG ", "bold green" if good else "bold red"), sentence
-    )
+    return Text.assemble(("ok    " if good else "WRONG ", "bold green" if good else "bold red"), sentence)

@@ -188,8 +188,5 @@ class DemoResult:
     @property
     def faults(self) -> tuple[str, ...]:
         """A sentence for everything that speaks against blockpool; none of them is success."""
-        differ = [
-            f"{each.path}: hashlib finds another digest than {each.contestant}"
-            for each in self.wrong
-        ]
+        differ = [f"{each.path}: hashlib finds another digest than {each.contestant}" for each in self.wrong]
         return (*differ, *self.problems)
