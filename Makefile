@@ -90,7 +90,7 @@ do-demo: $(VENV)/.package
 # The import first: the tests would be skipped without it.
 do-torch-test: $(VENV)/.torch
 	@$(VENV)/bin/python -c 'import torch; print("PyTorch", torch.__version__)'
-	@$(VENV)/bin/python -m pytest tests/unit/test_torch.py
+	@$(VENV)/bin/python -m pytest tests/arrays/test_torch.py
 
 do-soak: $(VENV)/.package
 	$(VENV)/bin/python -m pip install --quiet "numpy>=1.26"
@@ -102,7 +102,7 @@ do-transfer-soak: $(VENV)/.package
 	@$(VENV)/bin/python tests/stress/transfer_soak.py $(TRANSFER_ARGS)
 
 do-numpy-test: $(VENV)/.package $(VENV)/.numpy-test
-	@PATH="$(BIN):$$PATH" $(VENV)/bin/python tests/numpy_suite.py $(NUMPY_ARGS)
+	@PATH="$(BIN):$$PATH" $(VENV)/bin/python tests/suites/numpy_suite.py $(NUMPY_ARGS)
 
 do-bench: $(VENV)/.package $(VENV)/.bench
 	$(IN_CORE) cmake --preset release

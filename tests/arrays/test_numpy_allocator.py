@@ -25,7 +25,7 @@ except ImportError:  # NumPy 1
 
 NUMPYS_OWN = "default_allocator"
 CORE = "numpy._core" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "numpy.core"
-SUITE = Path(__file__).parents[1] / "numpy_suite.py"
+SUITE = Path(__file__).parents[1] / "suites" / "numpy_suite.py"
 
 
 @pytest.fixture
