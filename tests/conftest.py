@@ -89,6 +89,29 @@ def run_python():
     return run
 
 
+PROGRAMS = Path(__file__).with_name("programs")
+SUPPORT = Path(__file__).with_name("support")
+
+
+@pytest.fixture
+def run_program():
+    """Run a file of tests/programs in a fresh interpreter; it must end well and say nothing on stderr."""
+
+    def run(path, *arguments, options=(), timeout=60):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *options, PROGRAMS / path, *arguments],
+            env=os.environ | {"PYTHONPATH": str(SUPPORT)},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    return run
+
+
 class Bookkeeping:
     """Where a pool's words are. Its own memory is searched for them: the product has no hook for this.
 
