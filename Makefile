@@ -19,7 +19,7 @@ VENV = .venv/$(VERSION)
 BIN = $(CURDIR)/$(VENV)/bin
 # A preset of core/, built by the CMake and the ninja of the virtual environment.
 IN_CORE = cd core && PATH="$(BIN):$$PATH"
-C_FILES = $(wildcard core/*/*.[ch] src/blockpool/*.h)
+C_FILES = $(wildcard core/*/*.[ch] core/src/*/*.[ch] src/blockpool/*.h)
 # What follows the kills in make soak: programs in tests/stress/ that call all there is, rightly and wrongly.
 HOSTILE = random_calls hostile_messages like_the_standard leaks shutdown
 # Directories too: their time changes when a file disappears.

@@ -1,12 +1,12 @@
 # What is installed: the three classic calls for C and assembly, as blockpool.h, libblockpool and blockpool.pc.
 #
 # Only the names of blockpool.h can be linked to. A static library has no such notion, so its objects are first made one,
-# in which all hidden names are local: a program may have a pool_free of its own.
+# in which all hidden names are local: a program may have a private_pool_free of its own.
 include(GNUInstallDirs)
 
 option(BUILD_SHARED_LIBS "Install libblockpool.so instead of libblockpool.a" OFF)
 
-add_library(blockpool_objects OBJECT src/os.c src/os_memory.c src/bitmap.c src/pool.c src/classic.c)
+add_library(blockpool_objects OBJECT src/os/os.c src/os/limits.c src/bitmap/bitmap.c src/private/private_pool.c src/private/classic.c)
 target_include_directories(blockpool_objects PRIVATE src include)
 set_target_properties(blockpool_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 

@@ -11,14 +11,14 @@ for part in linux asm asm-generic; do
         [ ! -d "$at/$part" ] || ln -sfn "$at/$part" "$headers/$part"
     done
 done
-for source in src/*.c; do
+for source in src/*/*.c; do
     musl-gcc -std=c11 -Wall -Wextra -Werror -idirafter "$headers" -Isrc -Iinclude -fsyntax-only "$source"
 done
 
 refused() {
     local says=$1 output
     shift
-    output=$(gcc "$@" -E -x c src/atomic.h 2>&1 >/dev/null || true)
+    output=$(gcc "$@" -E -x c src/os/atomic.h 2>&1 >/dev/null || true)
     if [[ $output != *"#error \"blockpool needs $says"* ]]; then
         echo "not refused: gcc $*" >&2
         exit 1

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool.h"
+#include "private/private_pool.h"
 
 #define MOST_PAIRS 101u
 #define LOOP 100000u
@@ -97,11 +97,11 @@ static void *zeroed(size_t bytes) {
     return memset(memory, 0, bytes);
 }
 
-static void make_pool(struct pool *pool, uint64_t blocks) {
-    pool_view(pool, zeroed(pool_metadata_bytes(blocks)), NULL, 64, blocks);
+static void make_pool(struct private_pool *pool, uint64_t blocks) {
+    private_pool_init(pool, zeroed(private_pool_metadata_bytes(blocks)), NULL, 64, blocks);
 }
 
-static void unmake_pool(struct pool *pool) { free(pool->continuations); }
+static void unmake_pool(struct private_pool *pool) { free(pool->continuations); }
 
 /* Leaves each block taken with a chance of `percent`. */
 static void fill_at_random(struct bitmap *bitmap, unsigned percent) {
@@ -128,21 +128,21 @@ static double time_locked(void) {
     return (os_now() - before) / LOOP * 1e9;
 }
 
-static double time_allocate(struct pool *pool) {
+static double time_allocate(struct private_pool *pool) {
     uint64_t wrong = 0;
     double before = os_now();
     for (unsigned i = 0; i < LOOP; i++) {
         __asm__ volatile("" : "+r"(pool));
-        uint64_t block = pool_allocate(pool);
+        uint64_t block = private_pool_allocate(pool);
         wrong += block == BITMAP_NONE;
-        wrong += !pool_release(pool, block, 1);
+        wrong += !private_pool_release(pool, block, 1);
     }
     keep(wrong);
     return (os_now() - before) / LOOP * 1e9;
 }
 
 static void bench_one_block(void) {
-    struct pool small, large;
+    struct private_pool small, large;
     double locked[MOST_PAIRS], allocate[MOST_PAIRS], ratio[MOST_PAIRS], full[MOST_PAIRS];
     make_pool(&small, 1000);
     make_pool(&large, 10000000);
@@ -194,7 +194,7 @@ static void bench_find(void) {
     for (unsigned f = 0; f < sizeof fillings / sizeof *fillings; f++) {
         struct bitmap bitmap;
         void *memory = zeroed(bitmap_bytes(BLOCKS));
-        bitmap_view(&bitmap, memory, BLOCKS, true);
+        bitmap_init(&bitmap, memory, BLOCKS, true);
         fill_with(&bitmap, fillings[f].name);
         for (unsigned l = 0; l < sizeof lengths / sizeof *lengths; l++) {
             uint64_t n = lengths[l], found = BITMAP_NONE;
@@ -233,7 +233,7 @@ static void bench_find(void) {
 /* --- 3: two threads in one pool --- */
 
 static struct {
-    struct pool *pool;
+    struct private_pool *pool;
     pthread_barrier_t barrier;
     _Atomic int stop;
     unsigned running;
@@ -263,12 +263,12 @@ static void *work(void *argument) {
             return NULL;
         }
         if (phase.running >> worker->number & 1) {
-            struct pool *pool = phase.pool;
+            struct private_pool *pool = phase.pool;
             uint64_t times = 0;
             double before = os_now();
             while (!atomic_load_explicit(&phase.stop, memory_order_relaxed)) {
                 for (unsigned i = 0; i < 1000; i++) {
-                    (void)pool_release(pool, pool_allocate(pool), 1);
+                    (void)private_pool_release(pool, private_pool_allocate(pool), 1);
                 }
                 times += 1000;
             }
@@ -281,7 +281,7 @@ static void *work(void *argument) {
 }
 
 /* Together, of the workers whose bits are set. */
-static double rate_of(struct worker *workers, unsigned count, struct pool *pool, unsigned running) {
+static double rate_of(struct worker *workers, unsigned count, struct private_pool *pool, unsigned running) {
     phase.pool = pool;
     phase.running = running;
     phase.stop = 0;
@@ -309,7 +309,7 @@ static void bench_two_threads(void) {
         os_wait(&nap, 0, 0.01); /* so that they are numbered in order */
     }
     for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
-        struct pool pool;
+        struct private_pool pool;
         make_pool(&pool, sizes[s]);
         double ratio[MOST_PAIRS], unlucky[MOST_PAIRS];
         for (unsigned i = 0; i < pairs; i++) {

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "os_fault.h"
-#include "os_memory.h"
-#include "segment.h"
+#include "os/fault.h"
+#include "os/limits.h"
+#include "shared/layout.h"
 #include "steps.h"
 
 #define MOST_DESCRIPTIONS 256
@@ -191,7 +191,7 @@ int os_is_locked(int number, uint64_t byte) {
     return kernel_is_locked(file_of(number), number, byte);
 }
 
-int os_hold(int number, void **page) {
+int os_pin_lock(int number, void **page) {
     step();
     if (!is_there(&descriptions[number])) {
         descriptions[number].locks = 0;
@@ -201,7 +201,7 @@ int os_hold(int number, void **page) {
     return 0;
 }
 
-void os_release_hold(void *page) {
+void os_unpin_lock(void *page) {
     step();
     ((struct description *)page)->mapped &= ~(1u << kernel_process());
     lock_ended(page);
@@ -233,7 +233,7 @@ int os_shm_unlink(const char *name) {
 uid_t os_user(void) { return 1; }
 
 int os_stat(int number, struct os_file *found) {
-    const struct segment_header *header = (const void *)files[file_of(number)];
+    const struct layout_header *header = (const void *)files[file_of(number)];
     *found = (struct os_file){
         .identity = {0, file_of(number)}, .bytes = header->geometry.bytes, .owner = 1, .links = 1, .regular = true};
     return 0;

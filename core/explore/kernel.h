@@ -9,8 +9,8 @@
 #ifndef BLOCKPOOL_EXPLORE_KERNEL_H
 #define BLOCKPOOL_EXPLORE_KERNEL_H
 
-#include "os.h"
-#include "os_shm.h"
+#include "os/file.h"
+#include "os/os.h"
 #include "scheduler.h"
 
 #define RESIDENT EXPLORE_THREADS

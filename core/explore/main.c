@@ -1,4 +1,4 @@
-/* main.c: explores the real bitmap.c and pool.c.
+/* main.c: explores the real bitmap.c and private_pool.c.
  *
  * WHAT IS EXPLORED. The sources that ship are compiled with BLOCKPOOL_EXPLORE: then each atomic access (atomic.h) first calls
  * explore_access(), where the search (scheduler.h) may let another logical thread run. The thread's number, yielding,

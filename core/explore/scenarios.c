@@ -5,7 +5,7 @@
  * in the same breath as the access that decided. Who finds somebody else's entry has found a block with two owners.
  * At the end (at_rest) the bits taken must be exactly the blocks owned: one bit too many is a lost block or an
  * undo that gave back too little, one too few an undo or release that hit a neighbour. The continuation
- * marks must be exactly those of the runs owned, the free run longest by the words must be found, and pool_check must
+ * marks must be exactly those of the runs owned, the free run longest by the words must be found, and private_pool_check must
  * find nothing.
  *
  * SIZES. Every atomic access is a switching point, so each scenario has the few free bits that it needs;
@@ -15,14 +15,14 @@
 
 #include <string.h>
 
-#include "batch.h"
-#include "pool.h"
+#include "bitmap/batch.h"
+#include "private/private_pool.h"
 
 #define MOST_BLOCKS 1024u
 #define NOBODY 0u
 #define OCCUPIED 99u
 
-static struct pool pool;
+static struct private_pool pool;
 static _Alignas(64) unsigned char metadata[4096];
 static unsigned owner[MOST_BLOCKS]; /* NOBODY, OCCUPIED or thread + 1 */
 static bool continued[MOST_BLOCKS]; /* by the owner's account, a further block of its run */
@@ -68,7 +68,7 @@ static void own(uint64_t first, uint64_t n) {
     }
 }
 
-/* A run from pool_allocate_run, whose marks are set by now. */
+/* A run from private_pool_allocate_run, whose marks are set by now. */
 static void own_run(uint64_t first, uint64_t n) {
     own(first, n);
     for (uint64_t at = first + 1; at < first + n; at++) {
@@ -89,7 +89,7 @@ static void make_pool(uint64_t blocks) {
     memset(owner, 0, sizeof owner);
     memset(continued, 0, sizeof continued);
     succeeded = 0;
-    pool_view(&pool, metadata, NULL, 1, blocks);
+    private_pool_init(&pool, metadata, NULL, 1, blocks);
 }
 
 /* Takes blocks out of the scenario. */
@@ -135,10 +135,10 @@ static void at_rest(void) {
             explore_fail("block %u %s a run, by its mark", (unsigned)at, mark ? "continues" : "does not continue");
         }
     }
-    struct pool_fault fault;
+    struct private_pool_fault fault;
     uint64_t in_transit;
-    if (pool_check(&pool, &fault, 1, &in_transit)) {
-        explore_fail("pool_check finds a fault of kind %u at %u", (unsigned)fault.kind, (unsigned)fault.index);
+    if (private_pool_check(&pool, &fault, 1, &in_transit)) {
+        explore_fail("private_pool_check finds a fault of kind %u at %u", (unsigned)fault.kind, (unsigned)fault.index);
     }
     uint64_t longest = bitmap_longest_free(&pool.bitmap);
     if (longest && bitmap_find(&pool.bitmap, 0, longest) == BITMAP_NONE) {
@@ -170,7 +170,7 @@ static void claim_range(uint64_t first, uint64_t n) {
 }
 
 static uint64_t allocate(void) {
-    uint64_t block = pool_allocate(&pool);
+    uint64_t block = private_pool_allocate(&pool);
     if (block != BITMAP_NONE) {
         own(block, 1);
         succeeded++;
@@ -179,7 +179,7 @@ static uint64_t allocate(void) {
 }
 
 static uint64_t allocate_run(uint64_t n) {
-    uint64_t first = pool_allocate_run(&pool, n);
+    uint64_t first = private_pool_allocate_run(&pool, n);
     if (first != BITMAP_NONE) {
         own_run(first, n);
         succeeded++;
@@ -202,7 +202,7 @@ static bool allocate_many(uint64_t n, bool packed) {
 /* Gives back what this thread owns, which must work. */
 static void release(uint64_t first, uint64_t n) {
     disown(first, n);
-    uint64_t released = pool_release(&pool, first, n);
+    uint64_t released = private_pool_release(&pool, first, n);
     if (released != n) {
         explore_fail("release of %u at %u by its owner released %u", (unsigned)n, (unsigned)first, (unsigned)released);
     }
@@ -210,8 +210,8 @@ static void release(uint64_t first, uint64_t n) {
 
 static void free_own(uint64_t first, uint64_t n) {
     disown(first, n);
-    enum pool_status status = pool_free(&pool, first);
-    if (status != POOL_OK) {
+    enum private_pool_status status = private_pool_free(&pool, first);
+    if (status != PRIVATE_POOL_OK) {
         explore_fail("free of block %u by its owner gave status %d", (unsigned)first, (int)status);
     }
 }
@@ -266,7 +266,7 @@ static void release_range_3(unsigned thread) {
 
 static void free_3(unsigned thread) {
     (void)thread;
-    succeeded += pool_free(&pool, 3) == POOL_OK;
+    succeeded += private_pool_free(&pool, 3) == PRIVATE_POOL_OK;
 }
 
 /* Two release the same three bits, in two words: each bit counts once. */
@@ -280,7 +280,7 @@ static void set_up_three_owned(void) {
 static void release_batch(unsigned thread) {
     static _Alignas(8) unsigned char memory[EXPLORE_THREADS][1024];
     struct batch batch;
-    batch_view(&batch, memory[thread], 3, pool.bitmap.bits);
+    batch_init(&batch, memory[thread], 3, pool.bitmap.bits);
     if (batch_add(&batch, 62) || batch_add(&batch, 65) || batch_add(&batch, 64)) {
         explore_fail("batch_add refuses");
     }
@@ -440,7 +440,7 @@ static void set_up_run_in_word(void) {
 
 static void free_2(unsigned thread) {
     (void)thread;
-    succeeded += pool_free(&pool, 2) == POOL_OK;
+    succeeded += private_pool_free(&pool, 2) == PRIVATE_POOL_OK;
 }
 
 /* 62 .. 130: its marks lie in three words. */
@@ -454,7 +454,7 @@ static void set_up_run_in_three_words(void) {
 
 static void free_62(unsigned thread) {
     (void)thread;
-    succeeded += pool_free(&pool, 62) == POOL_OK;
+    succeeded += private_pool_free(&pool, 62) == PRIVATE_POOL_OK;
 }
 
 /* --- the marks of runs --- */
@@ -498,10 +498,10 @@ static void audit_meanwhile(unsigned thread) {
         free_own(62, 4);
         (void)allocate_run(3);
     } else {
-        struct pool_fault fault;
+        struct private_pool_fault fault;
         uint64_t in_transit;
-        if (pool_check(&pool, &fault, 1, &in_transit)) {
-            explore_fail("pool_check finds a fault of kind %u at %u in a sound pool", (unsigned)fault.kind,
+        if (private_pool_check(&pool, &fault, 1, &in_transit)) {
+            explore_fail("private_pool_check finds a fault of kind %u at %u in a sound pool", (unsigned)fault.kind,
                          (unsigned)fault.index);
         }
     }
@@ -566,15 +566,15 @@ static void set_up_full(void) {
 }
 
 static void wait_for(uint64_t n) {
-    pool_wait_enter(&pool);
+    private_pool_wait_enter(&pool);
     for (;;) {
-        uint32_t sequence = pool_wait_sequence(&pool);
+        uint32_t sequence = private_pool_wait_sequence(&pool);
         if ((n == 1 ? allocate() : allocate_run(n)) != BITMAP_NONE) {
             break;
         }
-        pool_wait_sleep(&pool, sequence, 1);
+        private_pool_wait_sleep(&pool, sequence, 1);
     }
-    pool_wait_leave(&pool);
+    private_pool_wait_leave(&pool);
 }
 
 static void free_or_wait(unsigned thread) {
@@ -595,9 +595,9 @@ static void release_or_wait(unsigned thread) {
 
 static void undo_or_wait(unsigned thread) {
     if (thread == 0) { /* a run across two words; given back if it was got */
-        uint64_t first = pool_allocate_run(&pool, 4);
+        uint64_t first = private_pool_allocate_run(&pool, 4);
         if (first != BITMAP_NONE) {
-            (void)pool_release(&pool, first, 4);
+            (void)private_pool_release(&pool, first, 4);
         }
     } else if (thread == 1) {
         if (bitmap_claim_range(&pool.bitmap, 64, 2)) {
@@ -668,7 +668,7 @@ const struct scenario scenarios[] = {
      PAIR(set_up_one_owned, release_range_3, at_rest_one_succeeded, EXPLORE_UNBOUNDED), false},
     {"batch_twice", "the same by two batches of three bits in two words",
      PAIR(set_up_three_owned, release_batch, at_rest_three_succeeded, 9), false},
-    {"free_single_twice", "two free the same block: one gets POOL_OK",
+    {"free_single_twice", "two free the same block: one gets PRIVATE_POOL_OK",
      PAIR(set_up_one_owned, free_3, at_rest_one_succeeded, EXPLORE_UNBOUNDED), false},
     {"free_run_twice", "two free the same run, inside a word",
      PAIR(set_up_run_in_word, free_2, at_rest_one_succeeded, EXPLORE_UNBOUNDED), false},
@@ -700,9 +700,9 @@ const struct scenario scenarios[] = {
      PAIR(set_up_ten_free, many_or_singles, at_rest_some_succeeded, 5), false},
     {"free_and_reuse", "a run is freed, another thread reuses its blocks",
      PAIR(set_up_run_to_free, free_run_or_reuse_it, at_rest, 5), false},
-    {"release_and_reuse", "the same with pool_release", PAIR(set_up_run_to_free, release_run_or_reuse_it, at_rest, 5),
-     false},
-    {"audit", "pool_check while a run is freed and another allocated",
+    {"release_and_reuse", "the same with private_pool_release",
+     PAIR(set_up_run_to_free, release_run_or_reuse_it, at_rest, 5), false},
+    {"audit", "private_pool_check while a run is freed and another allocated",
      PAIR(set_up_run_to_free, audit_meanwhile, at_rest, 3), false},
     {"stale_and_release", "summaries are computed anew while two runs are released",
      PAIR(set_up_stale, look_or_release, at_rest, 8), false},

@@ -9,7 +9,7 @@
 #include "shared_slots.h"
 #include "shared_witness.h"
 
-static struct shared_run name; /* of the run in question */
+static struct pool_run name; /* of the run in question */
 static bool mailed[EXPLORE_THREADS];
 
 /* --- allocating and dropping --- */
@@ -17,7 +17,7 @@ static bool mailed[EXPLORE_THREADS];
 static void set_up_two_blocks(void) { witness_begin(2, 0, FINE); }
 
 static void allocate_drop_allocate(unsigned thread) {
-    struct shared_run run;
+    struct pool_run run;
     (void)thread;
     if (process_allocate(1, &run)) {
         process_drop(&run);
@@ -37,7 +37,7 @@ static void set_up_four_blocks(void) { witness_begin(4, 0, COARSE); }
 static void set_up_three_fine(void) { witness_begin(3, 0, FINE); }
 
 static void allocate_and_drop(uint64_t n) {
-    struct shared_run run;
+    struct pool_run run;
     if (process_allocate(n, &run)) {
         process_drop(&run);
     }
@@ -194,7 +194,7 @@ static void set_up_last_holder(void) {
 /* Thread 0 drops the last reference, takes the same blocks anew and shares them with 2, while 1 redeems the old name: 1 has
  * to step back, and 2 must find its ticket. */
 static void reuse_or_step_back(unsigned thread) {
-    struct shared_run run;
+    struct pool_run run;
     if (thread == 0) {
         process_drop(&name);
         if (process_allocate(1, &run)) {
@@ -215,7 +215,7 @@ static void set_up_stale_name(void) {
 }
 
 static void stale_name(unsigned thread) {
-    struct shared_run run = name;
+    struct pool_run run = name;
     if (thread == 0) {
         process_drop(&name);
         allocate_and_drop(1);
@@ -331,7 +331,7 @@ static void set_up_fork_while_waiting(void) {
 }
 
 static void fork_while_waiting(unsigned thread) {
-    struct shared_run run;
+    struct pool_run run;
     if (thread == 0) {
         process_fork(2);
         process_drop(&name);
@@ -473,7 +473,7 @@ static void set_up_reused(void) {
 /* 1 drops the run that 0 has the name of, allocates the block anew, shares it with 2, and drops. 0 dies anywhere in redeeming the
  * old name, stepping back too: the innocent ticket of 2 must stay. */
 static void die_stepping_back(unsigned thread) {
-    struct shared_run run;
+    struct pool_run run;
     if (thread == 0) {
         if (process_redeem(name, false)) {
             process_drop_all();
@@ -567,7 +567,7 @@ static void set_up_full(void) {
 }
 
 static void drop_or_wait(unsigned thread) {
-    struct shared_run run;
+    struct pool_run run;
     if (thread == 0) {
         process_drop(&name);
     } else {
@@ -577,7 +577,7 @@ static void drop_or_wait(unsigned thread) {
 }
 
 static void drop_or_wait_for_run(unsigned thread) {
-    struct shared_run run;
+    struct pool_run run;
     if (thread == 0) {
         process_drop(&name);
     } else {
@@ -594,7 +594,7 @@ static void set_up_wrong_and_one_free(void) {
 }
 
 static void undo_or_wait(unsigned thread) {
-    struct shared_run run;
+    struct pool_run run;
     if (thread == 0) {
         allocate_and_drop(2);
     } else {
@@ -605,7 +605,7 @@ static void undo_or_wait(unsigned thread) {
 
 /* 0 dies holding what 2 waits for: recovery wakes. */
 static void die_or_wait(unsigned thread) {
-    struct shared_run run;
+    struct pool_run run;
     if (thread == 0) {
         process_drop(&name);
     } else if (thread == 1) {
@@ -643,7 +643,7 @@ static void set_up_fine_held(void) { set_up_fine(1u << 0, 0); }
 static void set_up_fine_ticket(void) { set_up_fine(0, 1); }
 
 static void wait_and_drop(uint64_t n) {
-    struct shared_run run;
+    struct pool_run run;
     process_wait(n, &run);
     process_drop(&run);
 }
@@ -705,7 +705,7 @@ static void set_up_across(void) {
 }
 
 static void across_or_wait(unsigned thread) {
-    struct shared_run run;
+    struct pool_run run;
     if (thread == 0) {
         allocate_and_drop(4);
     } else if (thread == 1) {
@@ -918,7 +918,7 @@ const struct scenario scenarios[] = {
     {"step_back_twice", "two redeem the old name", LIVING(3, set_up_last_holder, reuse_or_step_back, at_rest, 4),
      false},
     {"stale_name", "a stale name takes nobody's ticket", LIVING(3, set_up_stale_name, stale_name, at_rest, 4), false},
-    {"free_or_redeem", "shared_drop_last against redeeming, and reuse",
+    {"free_or_redeem", "shared_pool_drop_last against redeeming, and reuse",
      LIVING(3, set_up_held, free_or_redeem, at_rest, 4), false},
     {"drop_tickets", "a ticket is dropped while it is redeemed and its sender drops",
      LIVING(3, set_up_old_ticket, drop_tickets_meanwhile, at_rest, 4), false},

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "kernel.h"
-#include "slots.h"
+#include "shared/slots.h"
 #include "steps.h"
 
-static const struct segment_geometry geometry = {.slots_at = SEGMENT_PAGE};
+static const struct layout_geometry geometry = {.slots_at = LAYOUT_PAGE};
 static const struct os_descriptor segment = {.number = -1}; /* carries no locks */
 static unsigned char *memory;
 static unsigned slot_of[EXPLORE_THREADS];
@@ -20,7 +20,7 @@ void slots_set_up(void) {
     kernel_set_up(true);
     steps_set_up(COARSE, FINE);
     memory = kernel_memory(0);
-    memset(memory, 0, SEGMENT_PAGE + SEGMENT_SLOTS * sizeof(struct segment_slot));
+    memset(memory, 0, LAYOUT_PAGE + LAYOUT_SLOTS * sizeof(struct slot_record));
     for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
         slot_of[t] = SLOTS_NONE;
     }
@@ -106,7 +106,7 @@ void slots_come_and_go(unsigned thread) {
         slot_of[thread] = SLOTS_NONE;
         slots_free(memory, &geometry, slot);
         slots_gate_leave(&segment, gate);
-        os_release_hold(hold_of[thread]);
+        os_unpin_lock(hold_of[thread]);
     }
 }
 

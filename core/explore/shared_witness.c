@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "member_parts.h"
+#include "shared/attachment_parts.h"
 
 #define MOST_ENTRIES 64u
 #define NOBODY PROCESSES
@@ -13,7 +13,7 @@
 enum intent { NOTHING, SHARING, REDEEMING };
 
 struct entry {
-    struct shared_run run;
+    struct pool_run run;
     unsigned references[PROCESSES];
     unsigned leaving[PROCESSES]; /* of these, being dropped */
     unsigned taking[PROCESSES];  /* more, being asked for */
@@ -25,7 +25,7 @@ struct entry {
 static struct entry book[MOST_ENTRIES];
 static unsigned entries;
 static struct process {
-    struct member member;
+    struct attachment attachment;
     bool born, may_run; /* forked; its parent is through with its half of it, or dead */
     unsigned parent;
     bool settled;       /* dead, and the book knows it */
@@ -33,23 +33,23 @@ static struct process {
     enum intent intent; /* what it is about to do, if it is stopped in a call */
     struct entry *entry;
     unsigned amount;
-    unsigned turn, turns; /* the thread that has the turn, one up, and how often */
+    unsigned turn, turns; /* the thread that holds the gate mutex, one up, and how often */
 } processes[PROCESSES];
 static unsigned gate[KERNEL_FILES]; /* the process that holds it, or NOBODY */
 static uint64_t newest[KERNEL_MOST_BLOCKS];
-static struct segment_geometry geometry;
-static struct shared judges; /* a view of nobody's */
-static char birth;           /* where unborn children sleep */
+static struct layout_geometry geometry;
+static struct shared_pool judges; /* a view of nobody's */
+static char birth;                /* where unborn children sleep */
 unsigned succeeded;
 
 static struct process *me(void) { return &processes[kernel_process()]; }
-static struct member *member(void) { return &me()->member; }
-static struct member *resident(void) { return &processes[RESIDENT].member; }
-static struct shared *view(void) { return &judges; }
+static struct attachment *attachment(void) { return &me()->attachment; }
+static struct attachment *resident(void) { return &processes[RESIDENT].attachment; }
+static struct shared_pool *view(void) { return &judges; }
 
 /* --- gate.c and descriptor.c, played --- */
 
-void turn_take(void) {
+void gate_mutex_lock(void) {
     struct process *process = me();
     unsigned thread = explore_thread() + 1;
     while (process->turn && process->turn != thread) {
@@ -59,13 +59,13 @@ void turn_take(void) {
     process->turns++;
 }
 
-bool turn_take_within(double seconds) {
+bool gate_mutex_lock_within(double seconds) {
     (void)seconds;
-    turn_take();
+    gate_mutex_lock();
     return true;
 }
 
-void turn_end(void) {
+void gate_mutex_unlock(void) {
     struct process *process = me();
     if (--process->turns == 0) {
         process->turn = 0;
@@ -73,53 +73,53 @@ void turn_end(void) {
     }
 }
 
-void turn_begin_in_child(void) { me()->turn = me()->turns = 0; }
+void gate_mutex_reset_in_child(void) { me()->turn = me()->turns = 0; }
 
-static unsigned file_of(const struct member *of) { return (unsigned)of->file.identity.inode; }
+static unsigned file_of(const struct attachment *of) { return (unsigned)of->file.identity.inode; }
 
-enum member_status gate_enter(struct member *of, double seconds, int *entered, struct member_failure *failure) {
+enum pool_status gate_enter(struct attachment *of, double seconds, int *entered, struct pool_failure *failure) {
     unsigned file = file_of(of);
     (void)failure;
     explore_step();
     for (;;) {
-        turn_take();
+        gate_mutex_lock();
         if (gate[file] == NOBODY || kernel_is_dead(gate[file])) {
             break;
         }
-        turn_end();
+        gate_mutex_unlock();
         if (seconds <= 0) {
-            return MEMBER_BUSY;
+            return POOL_BUSY;
         }
         explore_sleep(&gate);
     }
     gate[file] = kernel_process();
     *entered = (int)file;
-    return MEMBER_OK;
+    return POOL_OK;
 }
 
 /* Whoever comes or goes has done so when it leaves the gate. */
-void gate_leave(const struct member *of, int entered) {
+void gate_leave(const struct attachment *of, int entered) {
     (void)of;
     explore_step();
-    if (me()->attaches && member()->slot != SLOTS_NONE && (unsigned)entered != kernel_named) {
+    if (me()->attaches && attachment()->slot != SLOTS_NONE && (unsigned)entered != kernel_named) {
         explore_fail("process %u attached a pool whose name is another's by now", kernel_process());
     }
     gate[entered] = NOBODY;
     explore_wake(&gate);
-    turn_end();
+    gate_mutex_unlock();
 }
 
-enum member_status descriptor_keep(struct member *of, int number, struct member_failure *failure) {
-    return number < 0 ? member_refused(number, failure) : (enum member_status)os_keep(number, &of->file);
+enum pool_status descriptor_keep(struct attachment *of, int number, struct pool_failure *failure) {
+    return number < 0 ? pool_status_from_errno(number, failure) : (enum pool_status)os_keep(number, &of->file);
 }
 
-enum member_status descriptor_ready(struct member *of, struct member_failure *failure) {
+enum pool_status descriptor_ready(struct attachment *of, struct pool_failure *failure) {
     (void)of;
     (void)failure;
-    return MEMBER_OK;
+    return POOL_OK;
 }
 
-void descriptor_close(struct member *of) {
+void descriptor_close(struct attachment *of) {
     if (of->file.number >= 0) {
         os_close_kept(&of->file);
     }
@@ -127,13 +127,13 @@ void descriptor_close(struct member *of) {
 
 /* --- sweep.c, which nobody calls: no scenario creates a pool --- */
 
-enum member_status member_remove_leftover(const char *name, double gate_seconds, struct member_failure *failure) {
+enum pool_status attachment_remove_leftover(const char *name, double gate_seconds, struct pool_failure *failure) {
     (void)failure;
     explore_fail("%s is not to be removed (%g)", name, gate_seconds);
-    return MEMBER_SYSTEM;
+    return POOL_SYSTEM;
 }
 
-unsigned member_sweep(void) { return 0; }
+unsigned pools_sweep(void) { return 0; }
 
 /* --- the book --- */
 
@@ -141,7 +141,7 @@ static uint64_t word_at(uint64_t index) { return view()->ledger[index]; }
 
 static struct ledger_record record_at(uint64_t index) { return ledger_record_unpack(view()->records[index].run); }
 
-static struct entry *find(const struct shared_run *run) {
+static struct entry *find(const struct pool_run *run) {
     for (unsigned e = 0; e < entries; e++) {
         if (book[e].run.index == run->index && book[e].run.generation == run->generation) {
             return &book[e];
@@ -161,11 +161,11 @@ static unsigned holders_of(const struct entry *entry) {
 
 static bool is_kept(const struct entry *entry) { return holders_of(entry) || entry->fewest; }
 
-static bool overlap(const struct shared_run *a, const struct shared_run *b) {
+static bool overlap(const struct pool_run *a, const struct pool_run *b) {
     return a->index < b->index + b->blocks && b->index < a->index + a->blocks;
 }
 
-static struct entry *enter(const struct shared_run *run, unsigned process) {
+static struct entry *enter(const struct pool_run *run, unsigned process) {
     struct entry *entry = find(run);
     if (run->blocks < 1 || run->index >= view()->blocks || run->blocks > view()->blocks - run->index) {
         explore_fail("a run of %u at %u is no run", (unsigned)run->blocks, (unsigned)run->index);
@@ -188,9 +188,9 @@ static struct entry *enter(const struct shared_run *run, unsigned process) {
 }
 
 /* The holder must have its run: word, record, tails. */
-static void must_hold(const struct shared_run *run, unsigned process) {
+static void must_hold(const struct pool_run *run, unsigned process) {
     unsigned at = (unsigned)run->index;
-    if (!ledger_is_held(word_at(at), processes[process].member.slot)) {
+    if (!ledger_is_held(word_at(at), processes[process].attachment.slot)) {
         explore_fail("process %u lost its run at %u: the word is %llx", process, at, (unsigned long long)word_at(at));
     }
     struct ledger_record record = record_at(at);
@@ -235,36 +235,36 @@ void witness_stopped(void) {
 
 /* An empty segment in each file. */
 static void make_segments(uint64_t blocks) {
-    geometry = (struct segment_geometry){0};
-    if (!segment_plan(&geometry, 8, blocks)) {
+    geometry = (struct layout_geometry){0};
+    if (!layout_plan(&geometry, 8, blocks)) {
         explore_fail("set-up: no such segment");
     }
     for (unsigned f = 0; f < KERNEL_FILES; f++) {
         memset(kernel_memory(f), 0, KERNEL_FILE_BYTES);
-        segment_make(kernel_memory(f), &geometry);
+        layout_make(kernel_memory(f), &geometry);
     }
 }
 
-static void join(struct member *joining) {
+static void join(struct attachment *joining) {
     int error;
     void *page;
-    member_reset(joining);
-    joining->on_fork = MEMBER_FORK_SHARE;
+    attachment_reset(joining);
+    joining->on_fork = ON_FORK_SHARE;
     joining->geometry = geometry;
     joining->memory = kernel_memory(0);
-    segment_view(&joining->shared, joining->memory, &geometry);
+    layout_init(&joining->shared, joining->memory, &geometry);
     (void)os_keep(-1, &joining->file);
     (void)os_wiped_on_fork(&page);
     joining->alive = page;
-    (void)os_map_private(geometry.blocks * sizeof *joining->extra, false, &page);
-    joining->extra = page;
-    joining->slot = slots_take(&joining->file, joining->memory, &geometry, &joining->hold, NULL, &error);
-    joining->place = segment_slot(joining->memory, &geometry, joining->slot);
+    (void)os_map_private(geometry.blocks * sizeof *joining->local_references, false, &page);
+    joining->local_references = page;
+    joining->slot = slots_take(&joining->file, joining->memory, &geometry, &joining->lock_page, NULL, &error);
+    joining->slot_record = slot_record(joining->memory, &geometry, joining->slot);
     memcpy(joining->name, KERNEL_NAME, sizeof KERNEL_NAME);
     store_relaxed(joining->alive, 1);
 }
 
-#define SLOT_BYTES (8 * sizeof(struct segment_slot)) /* of those that are ever used */
+#define SLOT_BYTES (8 * sizeof(struct slot_record)) /* of those that are ever used */
 
 /* What every schedule of a scenario begins with. */
 static struct {
@@ -278,17 +278,17 @@ static void make_start(uint64_t blocks, unsigned absent) {
     start.blocks = blocks;
     start.absent = absent;
     make_segments(blocks);
-    segment_view(&judges, kernel_memory(0), &geometry);
+    layout_init(&judges, kernel_memory(0), &geometry);
     for (unsigned p = 0; p < PROCESSES; p++) {
         processes[p] = (struct process){.intent = NOTHING};
         kernel_act_as(p);
-        join(&processes[p].member);
+        join(&processes[p].attachment);
     }
     for (unsigned p = 0; p < PROCESSES; p++) { /* after all have joined: so that each slot is the process's number */
         if (absent >> p & 1) {
-            os_release_hold(processes[p].member.hold);
+            os_unpin_lock(processes[p].attachment.lock_page);
             slots_free(kernel_memory(0), &geometry, p);
-            member_reset(&processes[p].member);
+            attachment_reset(&processes[p].attachment);
         }
     }
     kernel_save();
@@ -297,9 +297,9 @@ static void make_start(uint64_t blocks, unsigned absent) {
 }
 
 void witness_begin(uint64_t blocks, unsigned absent, enum grain grain) {
-    struct segment_header *header = (void *)kernel_memory(0);
+    struct layout_header *header = (void *)kernel_memory(0);
     for (unsigned p = 0; p < PROCESSES; p++) {
-        member_strike(&processes[p].member);
+        attachment_unregister(&processes[p].attachment);
     }
     kernel_set_up(false);
     steps_set_up(grain, COARSE);
@@ -314,7 +314,7 @@ void witness_begin(uint64_t blocks, unsigned absent, enum grain grain) {
         memset(kernel_memory(0) + geometry.ledger_at, 0, geometry.bitmap_at - geometry.ledger_at);
     }
     struct bitmap fresh;
-    bitmap_view(&fresh, kernel_memory(0) + geometry.bitmap_at, blocks, true);
+    bitmap_init(&fresh, kernel_memory(0) + geometry.bitmap_at, blocks, true);
     header->waiting.slots = 0;
     header->waiting.sequence = 0;
     memset(newest, 0, sizeof newest);
@@ -326,8 +326,8 @@ void witness_begin(uint64_t blocks, unsigned absent, enum grain grain) {
 
 void witness_same_process(unsigned thread, unsigned process) { kernel_thread_is(thread, process); }
 
-struct shared_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsigned tickets) {
-    struct shared_run run = {head, n, 2};
+struct pool_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsigned tickets) {
+    struct pool_run run = {head, n, 2};
     if (!bitmap_claim_range(&view()->bitmap, head, n)) {
         explore_fail("set-up: a bit is taken");
     }
@@ -345,12 +345,12 @@ struct shared_run witness_place(uint64_t head, uint64_t n, unsigned holders, uns
     return run;
 }
 
-struct shared_run witness_stale(uint64_t head) {
+struct pool_run witness_stale(uint64_t head) {
     if (newest[head] == 0) {
         newest[head] = 1;
         view()->records[head].run = ledger_record_pack((struct ledger_record){1, 1});
     }
-    return (struct shared_run){head, 1, 1};
+    return (struct pool_run){head, 1, 1};
 }
 
 void witness_clear_bit(uint64_t block) { (void)bitmap_release(&view()->bitmap, block); }
@@ -359,17 +359,17 @@ void witness_time(uint32_t time) { kernel_time = time; }
 
 /* --- what processes do --- */
 
-static void failed(const char *what, enum member_status status, const struct shared_run *run) {
+static void failed(const char *what, enum pool_status status, const struct pool_run *run) {
     explore_fail("process %u cannot %s its run at %u: status %d", kernel_process(), what, (unsigned)run->index,
                  (int)status);
 }
 
-bool process_allocate(uint64_t n, struct shared_run *run) {
-    enum member_status status = member_allocate(member(), n, 0, run);
-    if (status == MEMBER_EXHAUSTED) {
+bool process_allocate(uint64_t n, struct pool_run *run) {
+    enum pool_status status = attachment_allocate(attachment(), n, 0, run);
+    if (status == POOL_EXHAUSTED) {
         return false;
     }
-    if (status != MEMBER_OK) {
+    if (status != POOL_OK) {
         failed("allocate", status, run);
     }
     if (run->generation <= newest[run->index]) {
@@ -393,36 +393,36 @@ static void strike(struct entry *entry, bool freed) {
     entry->freed |= freed;
 }
 
-void process_drop(const struct shared_run *run) {
+void process_drop(const struct pool_run *run) {
     bool freed;
-    enum member_status status;
+    enum pool_status status;
     struct entry *entry = find(run);
     must_hold(run, kernel_process());
     entry->leaving[kernel_process()]++;
-    while ((status = member_drop(member(), run, &freed)) == MEMBER_LOCKED) {
+    while ((status = attachment_drop(attachment(), run, &freed)) == POOL_LOCKED) {
         explore_yield();
     }
-    if (status != MEMBER_OK) {
+    if (status != POOL_OK) {
         failed("drop", status, run);
     }
     strike(entry, freed);
 }
 
-bool process_drop_last(const struct shared_run *run) {
+bool process_drop_last(const struct pool_run *run) {
     uint64_t word;
     uint32_t extra;
-    enum member_status status;
+    enum pool_status status;
     struct entry *entry = find(run);
     must_hold(run, kernel_process());
     entry->leaving[kernel_process()]++;
-    while ((status = member_free(member(), run, &word, &extra)) == MEMBER_LOCKED) {
+    while ((status = attachment_free(attachment(), run, &word, &extra)) == POOL_LOCKED) {
         explore_yield();
     }
-    if (status == MEMBER_OK) {
+    if (status == POOL_OK) {
         strike(entry, true);
         return true;
     }
-    if (status != MEMBER_IN_USE) {
+    if (status != POOL_IN_USE) {
         failed("free", status, run);
     }
     entry->leaving[kernel_process()]--;
@@ -430,13 +430,13 @@ bool process_drop_last(const struct shared_run *run) {
     return false;
 }
 
-void process_share(const struct shared_run *run, unsigned n) {
+void process_share(const struct pool_run *run, unsigned n) {
     struct entry *entry = find(run);
     must_hold(run, kernel_process());
     intend(SHARING, entry, n);
     entry->sharing = kernel_time;
-    enum member_status status = member_share(member(), run, n);
-    if (status != MEMBER_OK) {
+    enum pool_status status = attachment_share(attachment(), run, n);
+    if (status != POOL_OK) {
         failed("share", status, run);
     }
     intend(NOTHING, NULL, 0);
@@ -452,10 +452,10 @@ static void asks(struct entry *entry, bool begins) {
 }
 
 /* What comes of asking for a reference by a name. */
-static bool given(enum member_status status, const struct shared_run *run, struct entry *entry) {
+static bool given(enum pool_status status, const struct pool_run *run, struct entry *entry) {
     asks(entry, false);
-    if (status != MEMBER_OK) {
-        if (status != MEMBER_STALE) {
+    if (status != POOL_OK) {
+        if (status != POOL_STALE) {
             failed("redeem", status, run);
         }
         return false;
@@ -469,12 +469,12 @@ static bool given(enum member_status status, const struct shared_run *run, struc
     return true;
 }
 
-bool process_redeem(struct shared_run run, bool rightful) {
-    enum member_status status;
+bool process_redeem(struct pool_run run, bool rightful) {
+    enum pool_status status;
     struct entry *entry = find(&run);
     intend(rightful ? REDEEMING : NOTHING, entry, 1);
     asks(entry, true);
-    while ((status = member_redeem(member(), &run)) == MEMBER_LOCKED) {
+    while ((status = attachment_redeem(attachment(), &run)) == POOL_LOCKED) {
         explore_yield();
     }
     intend(NOTHING, NULL, 0);
@@ -489,11 +489,11 @@ bool process_redeem(struct shared_run run, bool rightful) {
     return true;
 }
 
-bool process_hold(struct shared_run run) {
-    enum member_status status;
+bool process_hold(struct pool_run run) {
+    enum pool_status status;
     struct entry *entry = find(&run);
     asks(entry, true);
-    while ((status = member_hold(member(), &run)) == MEMBER_LOCKED) {
+    while ((status = attachment_add_reference(attachment(), &run)) == POOL_LOCKED) {
         explore_yield();
     }
     return given(status, &run, entry);
@@ -508,10 +508,10 @@ void process_drop_all(void) {
 }
 
 void process_check(void) {
-    struct shared_fault fault;
-    struct shared_audit audit;
-    struct member_failure failure;
-    if (member_check(member(), PATIENCE, &fault, 1, &audit, &failure) != MEMBER_OK) {
+    struct shared_pool_fault fault;
+    struct shared_pool_audit audit;
+    struct pool_failure failure;
+    if (attachment_check(attachment(), PATIENCE, &fault, 1, &audit, &failure) != POOL_OK) {
         explore_fail("process %u cannot audit", kernel_process());
     }
     if (audit.faults) {
@@ -522,45 +522,45 @@ void process_check(void) {
 
 /* --- waiting --- */
 
-void process_wait(uint64_t n, struct shared_run *run) {
+void process_wait(uint64_t n, struct pool_run *run) {
     uint32_t wait;
-    while (member_wait_enter(member(), &wait) != MEMBER_OK) {
+    while (attachment_wait_enter(attachment(), &wait) != POOL_OK) {
         explore_yield();
     }
     for (;;) {
-        uint32_t sequence = member_wait_sequence(member());
+        uint32_t sequence = attachment_wait_sequence(attachment());
         if (process_allocate(n, run)) {
             break;
         }
-        member_wait_sleep(member(), sequence, 1);
+        attachment_wait_sleep(attachment(), sequence, 1);
     }
-    while (member_wait_leave(member(), wait) != MEMBER_OK) {
+    while (attachment_wait_leave(attachment(), wait) != POOL_OK) {
         explore_yield();
     }
 }
 
 /* --- coming, going, and what is done for the dead --- */
 
-static void recover(struct member *by, double ticket_seconds) {
+static void recover(struct attachment *by, double ticket_seconds) {
     unsigned slots;
     uint64_t tickets;
-    struct member_failure failure;
-    if (member_recover(by, PATIENCE, ticket_seconds, &slots, &tickets, &failure) != MEMBER_OK) {
+    struct pool_failure failure;
+    if (attachment_recover(by, PATIENCE, ticket_seconds, &slots, &tickets, &failure) != POOL_OK) {
         explore_fail("process %u cannot recover", kernel_process());
     }
 }
 
-void process_recover(void) { recover(member(), -1); }
+void process_recover(void) { recover(attachment(), -1); }
 
 bool process_attach(void) {
-    struct member_failure failure;
+    struct pool_failure failure;
     me()->attaches = true;
-    enum member_status status = member_attach(member(), KERNEL_NAME, PATIENCE, &failure);
+    enum pool_status status = attachment_attach(attachment(), KERNEL_NAME, PATIENCE, &failure);
     me()->attaches = false;
-    if (status != MEMBER_OK && status != MEMBER_NOT_FOUND) {
+    if (status != POOL_OK && status != POOL_NOT_FOUND) {
         explore_fail("process %u cannot attach: status %d", kernel_process(), (int)status);
     }
-    return status == MEMBER_OK;
+    return status == POOL_OK;
 }
 
 void process_leave(void) {
@@ -568,21 +568,21 @@ void process_leave(void) {
     for (unsigned e = 0; e < entries; e++) {
         book[e].leaving[process] = book[e].references[process];
     }
-    member_leave(member(), PATIENCE);
+    attachment_leave(attachment(), PATIENCE);
     for (unsigned e = 0; e < entries; e++) {
         book[e].leaving[process] = book[e].references[process] = 0;
     }
 }
 
 void process_replace(void) {
-    struct member_failure failure;
+    struct pool_failure failure;
     int entered;
-    if (gate_enter(member(), PATIENCE, &entered, &failure) != MEMBER_OK || os_shm_unlink(KERNEL_NAME) != 0) {
+    if (gate_enter(attachment(), PATIENCE, &entered, &failure) != POOL_OK || os_shm_unlink(KERNEL_NAME) != 0) {
         explore_fail("process %u cannot unlink", kernel_process());
     }
-    gate_leave(member(), entered);
+    gate_leave(attachment(), entered);
     explore_step();
-    kernel_named = 1 - file_of(member());
+    kernel_named = 1 - file_of(attachment());
 }
 
 void process_drop_tickets(uint32_t before) {
@@ -591,7 +591,7 @@ void process_drop_tickets(uint32_t before) {
             book[e].fewest = 0; /* from here on they may be gone */
         }
     }
-    recover(member(), (double)kernel_time - (double)before);
+    recover(attachment(), (double)kernel_time - (double)before);
     for (unsigned e = 0; e < entries; e++) {
         if (book[e].sharing <= before) {
             book[e].most = 0;
@@ -613,16 +613,16 @@ int witness_atfork(void (*before)(void), void (*parent)(void), void (*child)(voi
     return 0;
 }
 
-/* Makes the member the only one of the process that runs fork.c's handlers: its list is that of one process. */
-static void enlist(struct member *only) {
-    struct member_failure failure;
-    struct member kept = *only;
+/* Makes the attachment the only one of the process that runs fork.c's handlers: its list is that of one process. */
+static void enlist(struct attachment *only) {
+    struct pool_failure failure;
+    struct attachment kept = *only;
     unsigned turn = me()->turn, turns = me()->turns; /* no part of the fork */
     me()->turn = me()->turns = 0;
     for (unsigned p = 0; p < PROCESSES; p++) {
-        member_strike(&processes[p].member);
+        attachment_unregister(&processes[p].attachment);
     }
-    if (member_begin(only, &failure) != MEMBER_OK) { /* which empties it */
+    if (attachment_register(only, &failure) != POOL_OK) { /* which empties it */
         explore_fail("forks are not taken care of");
     }
     kept.next = NULL;
@@ -634,9 +634,9 @@ static void enlist(struct member *only) {
 /* The child begins with a copy of its parent's memory. What another thread of the parent is in the midst of has happened in it, or
  * not; the word tells. */
 static void copy_memory(unsigned parent, unsigned child) {
-    struct member *copy = &processes[child].member;
-    *copy = processes[parent].member;
-    copy->extra = kernel_fork(child, copy->extra, &copy->alive);
+    struct attachment *copy = &processes[child].attachment;
+    *copy = processes[parent].attachment;
+    copy->local_references = kernel_fork(child, copy->local_references, &copy->alive);
     processes[child].turn = processes[parent].turn; /* of a thread that the child does not have */
     processes[child].turns = processes[parent].turns;
     for (unsigned e = 0; e < entries; e++) {
@@ -644,7 +644,7 @@ static void copy_memory(unsigned parent, unsigned child) {
         uint64_t at = entry->run.index;
         bool held = !entry->freed && copy->child.slot != SLOTS_NONE && ledger_is_held(word_at(at), copy->child.slot) &&
                     record_at(at).generation == entry->run.generation;
-        unsigned count = held ? copy->extra[at] + 1 : 0;
+        unsigned count = held ? copy->local_references[at] + 1 : 0;
         unsigned fewest = entry->references[parent] - entry->leaving[parent];
         if (count < fewest || count > entry->references[parent] + entry->taking[parent]) {
             explore_fail("a forked child has %u references to the run at %u, its parent has %u", count, (unsigned)at,
@@ -656,9 +656,9 @@ static void copy_memory(unsigned parent, unsigned child) {
 
 void process_fork(unsigned child) {
     unsigned parent = kernel_process();
-    enlist(member());
+    enlist(attachment());
     handlers.before();
-    int description = member()->child.description;
+    int description = attachment()->child.description;
     copy_memory(parent, child);
     if (description >= 0) {
         kernel_pass_on(description, child);
@@ -676,10 +676,10 @@ bool process_is_born(unsigned parent) {
         explore_sleep(&birth);
     }
     if (child->born) {
-        enlist(member());
+        enlist(attachment());
         handlers.child();
-        if (member_is_stray(member())) {
-            explore_fail("the forked child has no part: %d", (int)member()->fate);
+        if (attachment_is_stray(attachment())) {
+            explore_fail("the forked child has no part: %d", (int)attachment()->fate);
         }
     }
     return child->born;
@@ -690,16 +690,17 @@ bool process_is_born(unsigned parent) {
 static void must_agree(void) {
     uint64_t held = 0;
     for (unsigned e = 0; e < entries; e++) {
-        const struct shared_run *run = &book[e].run;
+        const struct pool_run *run = &book[e].run;
         unsigned holders = holders_of(&book[e]);
         for (unsigned p = 0; p < PROCESSES; p++) {
             if (holders >> p & 1) {
                 must_hold(run, p);
-                held |= ledger_slot_bit(processes[p].member.slot);
+                held |= ledger_slot_bit(processes[p].attachment.slot);
             }
-            if (holders >> p & 1 && processes[p].member.extra[run->index] != book[e].references[p] - 1) {
+            if (holders >> p & 1 && processes[p].attachment.local_references[run->index] != book[e].references[p] - 1) {
                 explore_fail("process %u has %u references to its run at %u, should have %u", p,
-                             processes[p].member.extra[run->index] + 1, (unsigned)run->index, book[e].references[p]);
+                             processes[p].attachment.local_references[run->index] + 1, (unsigned)run->index,
+                             book[e].references[p]);
             }
         }
         if (book[e].fewest && (ledger_tickets(word_at(run->index)) < book[e].fewest ||
@@ -720,7 +721,7 @@ static void must_agree(void) {
         if (word == LEDGER_FREE || ledger_state(word) == LEDGER_IS_TAIL) {
             continue; /* the audit looks at tails */
         }
-        struct shared_run run = {i, 0, record_at(i).generation};
+        struct pool_run run = {i, 0, record_at(i).generation};
         const struct entry *entry = find(&run);
         if (!ledger_is_live(word) || !entry) {
             explore_fail("block %u is lost: its word is %llx, and nobody knows of it", (unsigned)i,
@@ -730,7 +731,7 @@ static void must_agree(void) {
         uint64_t holders = 0;
         for (unsigned p = 0; p < PROCESSES; p++) {
             if (holders_of(entry) >> p & 1) {
-                holders |= ledger_slot_bit(processes[p].member.slot);
+                holders |= ledger_slot_bit(processes[p].attachment.slot);
             }
         }
         if (ledger_holders(word) != holders || ledger_tickets(word) > entry->most) {
@@ -741,8 +742,8 @@ static void must_agree(void) {
     }
     uint64_t waiting = view()->waiting->slots;
     for (unsigned p = 0; p < EXPLORE_THREADS; p++) {
-        if (processes[p].member.waiters && !processes[p].settled) {
-            waiting &= ~ledger_slot_bit(processes[p].member.slot);
+        if (processes[p].attachment.waiters && !processes[p].settled) {
+            waiting &= ~ledger_slot_bit(processes[p].attachment.slot);
         }
     }
     if (waiting) {
@@ -751,11 +752,11 @@ static void must_agree(void) {
 }
 
 static void must_be_sound(void) {
-    struct shared_fault fault;
-    struct shared_audit audit;
-    struct member_failure failure;
-    if (member_check(resident(), PATIENCE, &fault, 1, &audit, &failure) != MEMBER_OK || audit.faults) {
-        explore_fail("shared_check finds a fault of kind %u at %u", (unsigned)fault.kind, (unsigned)fault.index);
+    struct shared_pool_fault fault;
+    struct shared_pool_audit audit;
+    struct pool_failure failure;
+    if (attachment_check(resident(), PATIENCE, &fault, 1, &audit, &failure) != POOL_OK || audit.faults) {
+        explore_fail("shared_pool_check finds a fault of kind %u at %u", (unsigned)fault.kind, (unsigned)fault.index);
     }
     if (audit.in_transit) {
         explore_fail("%u blocks are in transit for ever", (unsigned)audit.in_transit);
@@ -771,12 +772,12 @@ void at_rest(void) {
         for (unsigned p = 0; p < PROCESSES; p++) {
             bool last;
             if (holders_of(&book[e]) >> p & 1 &&
-                shared_drop(view(), processes[p].member.slot, &book[e].run, &last) == SHARED_OK && last) {
-                shared_finish(view(), &book[e].run);
+                shared_pool_drop(view(), processes[p].attachment.slot, &book[e].run, &last) == SHARED_POOL_OK && last) {
+                shared_pool_finish(view(), &book[e].run);
             }
         }
     }
-    (void)shared_drop_tickets(view(), UINT32_MAX);
+    (void)shared_pool_drop_tickets(view(), UINT32_MAX);
     for (uint64_t i = 0; i < view()->blocks; i++) {
         if (word_at(i) != LEDGER_FREE || bitmap_test(&view()->bitmap, i)) {
             explore_fail("all dropped, and block %u has the word %llx and the bit %d", (unsigned)i,

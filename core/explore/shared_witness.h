@@ -1,7 +1,7 @@
 /* shared_witness.h: a few processes in one shared pool, what they do, and the book that says who must hold what.
  *
- * A PROCESS is a membership (member.h) in a pool of the explored kernel's (kernel.h), with a logical thread or several; RESIDENT holds
- * what it was given and does nothing. What runs is the library: shared, bitmap, slots, segment, member, references and recovery.
+ * A PROCESS is an attachment (attachment.h) in a pool of the explored kernel's (kernel.h), with a logical thread or several; RESIDENT holds
+ * what it was given and does nothing. What runs is the library: shared, bitmap, slots, segment, attachment, references and recovery.
  * Played are the kernel, and of gate.c the gate and the mutex of the process (a real mutex would stop all logical threads).
  *
  * THE BOOK is plain memory: an entry for each run that anybody was given, with the references of each process and the tickets in
@@ -19,7 +19,7 @@
 #define BLOCKPOOL_SHARED_WITNESS_H
 
 #include "kernel.h"
-#include "member.h"
+#include "shared/attachment.h"
 #include "steps.h"
 
 /* Makes a pool of free blocks. Process 0, 1, 2 has slot 0, 1, 2, except those of the mask `absent`, which have none. `grain` is that of
@@ -30,10 +30,10 @@ void witness_begin(uint64_t blocks, unsigned absent, enum grain grain);
 void witness_same_process(unsigned thread, unsigned process);
 
 /* A run that the processes of the mask hold since before, with so many tickets in flight. */
-struct shared_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsigned tickets);
+struct pool_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsigned tickets);
 
 /* The name of a run that was at the block before: stale. */
-struct shared_run witness_stale(uint64_t head);
+struct pool_run witness_stale(uint64_t head);
 
 /* Makes the bit of a used block wrong. */
 void witness_clear_bit(uint64_t block);
@@ -42,18 +42,18 @@ void witness_clear_bit(uint64_t block);
 extern unsigned succeeded;
 
 /* False when there is no such run. */
-bool process_allocate(uint64_t n, struct shared_run *run);
-void process_drop(const struct shared_run *run);
+bool process_allocate(uint64_t n, struct pool_run *run);
+void process_drop(const struct pool_run *run);
 
 /* True when this freed it. */
-bool process_drop_last(const struct shared_run *run);
-void process_share(const struct shared_run *run, unsigned n);
+bool process_drop_last(const struct pool_run *run);
+void process_share(const struct pool_run *run, unsigned n);
 
 /* Redeems a ticket that is in flight for this process, or (`rightful` false) a name. False when it is stale. */
-bool process_redeem(struct shared_run run, bool rightful);
+bool process_redeem(struct pool_run run, bool rightful);
 
 /* One reference more, by a name. False when it is stale. */
-bool process_hold(struct shared_run run);
+bool process_hold(struct pool_run run);
 
 /* Drops all that the process holds. */
 void process_drop_all(void);
@@ -67,7 +67,7 @@ bool process_is_born(unsigned parent);
 /* Brings back what the dead hold. */
 void process_recover(void);
 
-/* Recovers, and becomes a member, by the name. False when there is no pool of that name. */
+/* Recovers, and becomes an attachment, by the name. False when there is no pool of that name. */
 bool process_attach(void);
 
 /* Leaves, with what it holds. */
@@ -86,7 +86,7 @@ void process_check(void);
 void witness_time(uint32_t now);
 
 /* Allocates a run of n, waiting for it without a limit. */
-void process_wait(uint64_t n, struct shared_run *run);
+void process_wait(uint64_t n, struct pool_run *run);
 
 void at_rest(void);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernel.h"
-#include "segment.h"
+#include "shared/layout.h"
 
 enum source { OTHER, BITMAP, SLOTS };
 
@@ -20,11 +20,11 @@ static struct {
     size_t bytes;
 } private_ranges[MOST_RANGES];
 
-void explore_access_of_shared(const volatile void *word);
+void explore_access_of_shared_pool(const volatile void *word);
 void explore_access_of_bitmap(const volatile void *word);
 void explore_access_of_slots(const volatile void *word);
-void explore_access_of_segment(const volatile void *word);
-void explore_access_of_member(const volatile void *word);
+void explore_access_of_layout(const volatile void *word);
+void explore_access_of_attachment(const volatile void *word);
 void explore_access_of_references(const volatile void *word);
 void explore_access_of_recovery(const volatile void *word);
 void explore_access_of_fork(const volatile void *word);
@@ -67,18 +67,18 @@ void explore_access(const volatile void *word) { /* of the witness itself */
     explore_step();
 }
 
-void explore_access_of_shared(const volatile void *word) {
+void explore_access_of_shared_pool(const volatile void *word) {
     if (explore_thread() != EXPLORE_THREADS && !is_private(word)) {
         (void)goes_on(OTHER);
         explore_step();
     }
 }
 
-void explore_access_of_segment(const volatile void *word) { explore_access_of_shared(word); }
-void explore_access_of_member(const volatile void *word) { explore_access_of_shared(word); }
-void explore_access_of_references(const volatile void *word) { explore_access_of_shared(word); }
-void explore_access_of_recovery(const volatile void *word) { explore_access_of_shared(word); }
-void explore_access_of_fork(const volatile void *word) { explore_access_of_shared(word); }
+void explore_access_of_layout(const volatile void *word) { explore_access_of_shared_pool(word); }
+void explore_access_of_attachment(const volatile void *word) { explore_access_of_shared_pool(word); }
+void explore_access_of_references(const volatile void *word) { explore_access_of_shared_pool(word); }
+void explore_access_of_recovery(const volatile void *word) { explore_access_of_shared_pool(word); }
+void explore_access_of_fork(const volatile void *word) { explore_access_of_shared_pool(word); }
 
 void explore_access_of_bitmap(const volatile void *word) {
     if (explore_thread() != EXPLORE_THREADS && !is_private(word) && (!goes_on(BITMAP) || grain_of_bitmap == FINE)) {
@@ -100,7 +100,7 @@ void explore_access_of_slots(const volatile void *word) {
         }
         return;
     }
-    const struct segment_slot *slots = (const void *)(kernel_memory(0) + SEGMENT_PAGE);
+    const struct slot_record *slots = (const void *)(kernel_memory(0) + LAYOUT_PAGE);
     for (unsigned s = 0; s <= PROCESSES; s++) {
         now |= (unsigned)(slots[s].used != 0) << s;
     }

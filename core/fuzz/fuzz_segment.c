@@ -4,7 +4,7 @@
  *     input    1 byte: which of the three segments; 1 byte: bits 0-2, its size before anybody attaches; bit 7, whether the sum
  *              of the header is made right again; then damages of 12 bytes: where (1), what (1), which word (2), value (8)
  *
- * Each segment has two living members, and a dead one in the middle of everything; it lies in one memfd that is
+ * Each segment has two living attachments, and a dead one in the middle of everything; it lies in one memfd that is
  * restored between inputs. The library's mappings of it are put between guards (the linker diverts os_map_file); stray
  * writes inside it are found by looking at what no call may change: the geometry, all padding, the data. Truncating it
  * *after* attaching is out of scope, see the design.
@@ -21,8 +21,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "member.h"
-#include "os.h"
+#include "os/os.h"
+#include "shared/attachment.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -97,63 +97,63 @@ static const uint64_t sizes[] = {70, 1500, 40000}; /* one chunk; some; two group
 
 static struct segment {
     struct os_descriptor file;
-    struct segment_geometry geometry;
-    unsigned char *memory; /* shared, as a member maps it */
+    struct layout_geometry geometry;
+    unsigned char *memory; /* shared, as an attachment maps it */
     unsigned char *good;   /* what it holds when an input begins */
     unsigned char *damaged;
-    struct member living;
+    struct attachment living;
     void *hold;
 } segments[SEGMENTS];
 
 /* Runs in every state, held by the living, by the dead slot 2, by both and by tickets alone. */
 static void populate(struct segment *segment) {
-    struct shared *shared = &segment->living.shared;
-    struct shared_run run = {0, 0, 0}, last = run;
+    struct shared_pool *shared = &segment->living.shared;
+    struct pool_run run = {0, 0, 0}, last = run;
     unsigned me = segment->living.slot, dead = 2;
     bool done;
     for (unsigned i = 0; i < 9; i++) {
-        MUST(shared_allocate(shared, i % 3 == 2 ? dead : me, 1 + i % 4, 5, &run) == SHARED_OK);
+        MUST(shared_pool_allocate(shared, i % 3 == 2 ? dead : me, 1 + i % 4, 5, &run) == SHARED_POOL_OK);
         if (i == 4) {
-            MUST(shared_share(shared, me, &run, 3, 1) == SHARED_OK);
-            MUST(shared_drop(shared, me, &run, &done) == SHARED_OK && !done);
+            MUST(shared_pool_share(shared, me, &run, 3, 1) == SHARED_POOL_OK);
+            MUST(shared_pool_drop(shared, me, &run, &done) == SHARED_POOL_OK && !done);
         }
         if (i == 6) {
-            MUST(shared_redeem(shared, dead, &run, &done) == SHARED_OK && done);
-            MUST(shared_share(shared, me, &run, 2, 2) == SHARED_OK);
+            MUST(shared_pool_redeem(shared, dead, &run, &done) == SHARED_POOL_OK && done);
+            MUST(shared_pool_share(shared, me, &run, 2, 2) == SHARED_POOL_OK);
         }
         if (i == 3) {
             last = run;
         }
     }
-    MUST(shared_drop(shared, me, &last, &done) == SHARED_OK && done); /* CLOSING, and not finished */
+    MUST(shared_pool_drop(shared, me, &last, &done) == SHARED_POOL_OK && done); /* CLOSING, and not finished */
     store_relaxed(&shared->ledger[last.index], ledger_closing(dead));
     if (shared->blocks > 1000) {
-        MUST(shared_allocate(shared, me, 600, 0, &run) == SHARED_OK);
-        MUST(shared_allocate(shared, dead, 300, 0, &run) == SHARED_OK);
+        MUST(shared_pool_allocate(shared, me, 600, 0, &run) == SHARED_POOL_OK);
+        MUST(shared_pool_allocate(shared, dead, 300, 0, &run) == SHARED_POOL_OK);
     }
-    MUST(shared_allocate(shared, dead, 4, 0, &run) == SHARED_OK); /* OPENING, and not all there */
+    MUST(shared_pool_allocate(shared, dead, 4, 0, &run) == SHARED_POOL_OK); /* OPENING, and not all there */
     store_relaxed(&shared->ledger[run.index], ledger_opening(dead));
     store_relaxed(&shared->ledger[run.index + 3], LEDGER_FREE);
-    struct segment_slot *place = segment_slot(segment->memory, &segment->geometry, dead);
+    struct slot_record *place = slot_record(segment->memory, &segment->geometry, dead);
     store_relaxed(&place->used, 1);
     store_relaxed(&place->process, 1);
     store_relaxed(&shared->waiting->slots, ledger_slot_bit(dead) | 1);
 }
 
 static void prepare(struct segment *segment, uint64_t blocks) {
-    struct segment_geometry *geometry = &segment->geometry;
-    struct member_failure failure;
+    struct layout_geometry *geometry = &segment->geometry;
+    struct pool_failure failure;
     void *memory, *hold;
     int error;
-    MUST(segment_plan(geometry, BLOCK, blocks));
+    MUST(layout_plan(geometry, BLOCK, blocks));
     MUST(os_keep(os_memfd("blockpool-fuzz"), &segment->file) == 0);
     MUST(os_reserve(segment->file.number, geometry->bytes, NULL) == 0);
     MUST(os_map_file(segment->file.number, geometry->bytes, &memory) == 0);
     segment->memory = memory;
-    segment_make(memory, geometry);
+    layout_make(memory, geometry);
     MUST(slots_take(&segment->file, memory, geometry, &hold, NULL, &error) == 0);
     segment->hold = hold;
-    MUST(member_attach_through(&segment->living, 0, segment->file.number, NULL, PATIENCE, &failure) == MEMBER_OK);
+    MUST(attachment_attach_through(&segment->living, 0, segment->file.number, NULL, PATIENCE, &failure) == POOL_OK);
     populate(segment);
     memset(segment->memory + geometry->data_at, 0x5a, blocks * BLOCK);
     segment->good = malloc(geometry->bytes);
@@ -164,28 +164,28 @@ static void prepare(struct segment *segment, uint64_t blocks) {
 
 /* --- damaging --- */
 
-static uint64_t sum_of(const struct segment_geometry *geometry) {
+static uint64_t sum_of(const struct layout_geometry *geometry) {
     uint64_t sum = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < offsetof(struct segment_geometry, checksum); i++) {
+    for (size_t i = 0; i < offsetof(struct layout_geometry, checksum); i++) {
         sum = (sum ^ ((const unsigned char *)geometry)[i]) * UINT64_C(0x100000001b3);
     }
     return sum;
 }
 
 static void damage(struct segment *segment, const uint8_t *bytes) {
-    const struct segment_geometry *geometry = &segment->geometry;
+    const struct layout_geometry *geometry = &segment->geometry;
     uint64_t words = (geometry->blocks + 511) / 512 * 8, summaries = bitmap_bytes(geometry->blocks) / 8 - words;
     const struct {
         uint64_t at, words;
     } places[] = {
-        {0, sizeof(struct segment_geometry) / 8},
-        {offsetof(struct segment_header, waiting), 9},
-        {geometry->slots_at, SEGMENT_SLOTS * sizeof(struct segment_slot) / 8},
+        {0, sizeof(struct layout_geometry) / 8},
+        {offsetof(struct layout_header, waiting), 9},
+        {geometry->slots_at, LAYOUT_SLOTS * sizeof(struct slot_record) / 8},
         {geometry->ledger_at, geometry->blocks},
         {geometry->records_at, 2 * geometry->blocks},
         {geometry->bitmap_at, words},
         {geometry->bitmap_at + 8 * words, summaries},
-        {SEGMENT_PAGE, (geometry->data_at - SEGMENT_PAGE) / 8},
+        {LAYOUT_PAGE, (geometry->data_at - LAYOUT_PAGE) / 8},
     };
     uint64_t which, value, word, n;
     unsigned place = bytes[0] % (sizeof places / sizeof *places), number = bytes[2] | (unsigned)bytes[3] << 8;
@@ -228,14 +228,14 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
     }
 }
 
-/* Whether nothing changed that no call may change. The geometry is what the member took for good: with the sum made right, it may
+/* Whether nothing changed that no call may change. The geometry is what the attachment took for good: with the sum made right, it may
  * have a block more than the segment had. */
-static void look_for_stray_writes(const struct segment *segment, const struct segment_geometry *geometry) {
+static void look_for_stray_writes(const struct segment *segment, const struct layout_geometry *geometry) {
     const struct {
         uint64_t from, to;
     } unchanged[] = {
-        {0, offsetof(struct segment_header, waiting)},
-        {offsetof(struct segment_header, rest), SEGMENT_PAGE},
+        {0, offsetof(struct layout_header, waiting)},
+        {offsetof(struct layout_header, padding), LAYOUT_PAGE},
         {geometry->ledger_at + 8 * geometry->blocks, geometry->records_at},
         {geometry->records_at + 16 * geometry->blocks, geometry->bitmap_at},
         {geometry->bitmap_at + bitmap_bytes(geometry->blocks), geometry->bytes},
@@ -244,107 +244,108 @@ static void look_for_stray_writes(const struct segment *segment, const struct se
         uint64_t from = unchanged[i].from;
         MUST(memcmp(segment->memory + from, segment->damaged + from, unchanged[i].to - from) == 0);
     }
-    for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
-        uint64_t from = geometry->slots_at + slot * sizeof(struct segment_slot) + offsetof(struct segment_slot, rest);
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        uint64_t from = geometry->slots_at + slot * sizeof(struct slot_record) + offsetof(struct slot_record, padding);
         MUST(memcmp(segment->memory + from, segment->damaged + from, 96) == 0);
     }
 }
 
 /* --- using it --- */
 
-static void in_bounds(const struct member *member, const struct shared_run *run) {
-    MUST(run->blocks >= 1 && run->index < member->geometry.blocks);
-    MUST(run->blocks <= member->geometry.blocks - run->index);
+static void in_bounds(const struct attachment *attachment, const struct pool_run *run) {
+    MUST(run->blocks >= 1 && run->index < attachment->geometry.blocks);
+    MUST(run->blocks <= attachment->geometry.blocks - run->index);
 }
 
 #define RUNS 24u
 
-static void use(struct member *member) {
-    struct shared_run runs[RUNS], run = {0, 0, 0};
-    struct shared_fault faults[4];
-    struct shared_totals totals;
-    struct shared_audit audit;
-    struct member_counts counts;
-    struct member_failure failure;
-    uint64_t blocks = member->geometry.blocks, word = 0, tickets, n = 0;
+static void use(struct attachment *attachment) {
+    struct pool_run runs[RUNS], run = {0, 0, 0};
+    struct shared_pool_fault faults[4];
+    struct shared_pool_totals totals;
+    struct shared_pool_audit audit;
+    struct attachment_counts counts;
+    struct pool_failure failure;
+    uint64_t blocks = attachment->geometry.blocks, word = 0, tickets, n = 0;
     uint32_t extra;
     unsigned slots;
     bool freed;
     static const uint64_t lengths[] = {1, 3, 1, 2, 65, 1, 520, 4};
     for (unsigned i = 0; i < 8; i++) {
         uint64_t length = lengths[i] < blocks ? lengths[i] : blocks;
-        if (member_allocate(member, length, 0, &runs[n]) == MEMBER_OK) {
+        if (attachment_allocate(attachment, length, 0, &runs[n]) == POOL_OK) {
             MUST(runs[n].blocks == length);
-            in_bounds(member, &runs[n++]);
+            in_bounds(attachment, &runs[n++]);
         }
     }
-    for (uint64_t i = 0, looked = 0; looked < 20 && shared_next_run(&member->shared, i, &run, &word); looked++) {
+    for (uint64_t i = 0, looked = 0; looked < 20 && shared_pool_next_run(&attachment->shared, i, &run, &word);
+         looked++) {
         MUST(run.index >= i);
-        in_bounds(member, &run);
+        in_bounds(attachment, &run);
         i = run.index + 1;
-        if (n < RUNS && member_redeem(member, &run) == MEMBER_OK) {
-            in_bounds(member, &run);
+        if (n < RUNS && attachment_redeem(attachment, &run) == POOL_OK) {
+            in_bounds(attachment, &run);
             runs[n++] = run;
         }
     }
     static const uint64_t beyond[] = {0, 1, UINT64_C(1) << 40, UINT64_MAX / 16};
     for (uint64_t i = 0; i < 4; i++) { /* names that somebody made up: outside, and inside */
         for (uint64_t generation = 0; generation < 2; generation++) {
-            struct shared_run outside = {blocks + beyond[i], 0, generation};
-            MUST(member_redeem(member, &outside) == MEMBER_STALE);
+            struct pool_run outside = {blocks + beyond[i], 0, generation};
+            MUST(attachment_redeem(attachment, &outside) == POOL_STALE);
         }
     }
     for (uint64_t i = 0; i < 24; i++) {
-        struct shared_run made_up = {i < 20 ? i : blocks - 24 + i, 0, 1 + i % 2};
-        if (n < RUNS && member_redeem(member, &made_up) == MEMBER_OK) {
-            in_bounds(member, &made_up);
+        struct pool_run made_up = {i < 20 ? i : blocks - 24 + i, 0, 1 + i % 2};
+        if (n < RUNS && attachment_redeem(attachment, &made_up) == POOL_OK) {
+            in_bounds(attachment, &made_up);
             runs[n++] = made_up;
         }
     }
-    shared_count(&member->shared, &totals);
+    shared_pool_count(&attachment->shared, &totals);
     MUST(totals.allocated <= blocks);
-    member_count(member, &counts);
-    MUST(counts.processes <= SEGMENT_SLOTS && counts.peak <= blocks);
+    attachment_count(attachment, &counts);
+    MUST(counts.processes <= LAYOUT_SLOTS && counts.peak <= blocks);
     uint32_t wait;
-    if (member_wait_enter(member, &wait) == MEMBER_OK) {
-        member_wait_sleep(member, member_wait_sequence(member) + 1, 0.001);
-        MUST(member_wait_leave(member, wait) == MEMBER_OK);
+    if (attachment_wait_enter(attachment, &wait) == POOL_OK) {
+        attachment_wait_sleep(attachment, attachment_wait_sequence(attachment) + 1, 0.001);
+        MUST(attachment_wait_leave(attachment, wait) == POOL_OK);
     }
     for (unsigned i = 0; i < n; i++) {
         if (i % 3 == 0) {
-            (void)!member_share(member, &runs[i], i % 2 ? 1 : 8000);
+            (void)!attachment_share(attachment, &runs[i], i % 2 ? 1 : 8000);
         }
         if (i % 4 == 3) {
-            (void)!member_free(member, &runs[i], &word, &extra);
+            (void)!attachment_free(attachment, &runs[i], &word, &extra);
         } else {
-            (void)!member_drop(member, &runs[i], &freed);
+            (void)!attachment_drop(attachment, &runs[i], &freed);
         }
     }
-    MUST(member_recover(member, PATIENCE, -1, &slots, &tickets, &failure) == MEMBER_OK);
-    MUST(member_check(member, PATIENCE, faults, 4, &audit, &failure) == MEMBER_OK);
+    MUST(attachment_recover(attachment, PATIENCE, -1, &slots, &tickets, &failure) == POOL_OK);
+    MUST(attachment_check(attachment, PATIENCE, faults, 4, &audit, &failure) == POOL_OK);
     MUST(audit.healed <= blocks && audit.in_transit <= blocks);
-    MUST(member_recover(member, PATIENCE, 0, &slots, &tickets, &failure) == MEMBER_OK);
-    (void)bitmap_count(&member->shared.bitmap);
-    (void)bitmap_longest_free(&member->shared.bitmap);
-    (void)bitmap_summary_fault(&member->shared.bitmap);
+    MUST(attachment_recover(attachment, PATIENCE, 0, &slots, &tickets, &failure) == POOL_OK);
+    (void)bitmap_count(&attachment->shared.bitmap);
+    (void)bitmap_longest_free(&attachment->shared.bitmap);
+    (void)bitmap_summary_fault(&attachment->shared.bitmap);
     while (n > 0) { /* again, after the repairs */
         n--;
-        if (member_allocate(member, 1 + n % 5, 0, &run) == MEMBER_OK) {
-            in_bounds(member, &run);
+        if (attachment_allocate(attachment, 1 + n % 5, 0, &run) == POOL_OK) {
+            in_bounds(attachment, &run);
         }
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const int64_t off[] = {0, 0, 0, 0, -1, 1, -4096, 4096};
-    struct member member;
-    struct member_failure failure;
+    struct attachment attachment;
+    struct pool_failure failure;
     if (size < 2) {
         return 0;
     }
     /* the largest is slow, and libFuzzer, which finds it interesting, would do nothing else */
     struct segment *segment = &segments[data[0] >= 248 && !GUIDED ? 2 : data[0] >= 160];
-    struct segment_geometry *geometry = &segment->geometry;
+    struct layout_geometry *geometry = &segment->geometry;
     if (!segment->memory) {
         prepare(segment, sizes[segment - segments]);
     }
@@ -352,28 +353,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < MOST_DAMAGES && 2 + (i + 1) * DAMAGE <= size; i++) {
         damage(segment, data + 2 + i * DAMAGE);
     }
-    struct segment_geometry *header = (void *)segment->memory;
+    struct layout_geometry *header = (void *)segment->memory;
     if (data[1] & 0x80) {
         header->checksum = sum_of(header);
     }
     memcpy(segment->damaged, segment->memory, geometry->bytes);
     uint64_t bytes = geometry->bytes + (uint64_t)off[data[1] % 8];
     MUST(bytes == geometry->bytes || ftruncate(segment->file.number, (off_t)bytes) == 0);
-    enum member_status status = member_attach_through(&member, 0, segment->file.number, NULL, PATIENCE, &failure);
+    enum pool_status status = attachment_attach_through(&attachment, 0, segment->file.number, NULL, PATIENCE, &failure);
     if (bytes != geometry->bytes) {
-        MUST(status != MEMBER_OK);
+        MUST(status != POOL_OK);
         MUST(ftruncate(segment->file.number, (off_t)geometry->bytes) == 0);
     }
-    if (status == MEMBER_OK) {
-        MUST(member.geometry.bytes == geometry->bytes);
-        struct segment_geometry judged = member.geometry;
-        use(&member);
-        member_leave(&member, PATIENCE);
-        member_unmap(&member);
+    if (status == POOL_OK) {
+        MUST(attachment.geometry.bytes == geometry->bytes);
+        struct layout_geometry judged = attachment.geometry;
+        use(&attachment);
+        attachment_leave(&attachment, PATIENCE);
+        attachment_unmap(&attachment);
         look_for_stray_writes(segment, &judged);
     } else {
-        MUST(status == MEMBER_NO_POOL || status == MEMBER_OTHER_VERSION || status == MEMBER_TRUNCATED ||
-             status == MEMBER_CORRUPT || status == MEMBER_NOT_FOUND || status == MEMBER_FULL);
+        MUST(status == POOL_NO_POOL || status == POOL_OTHER_VERSION || status == POOL_TRUNCATED ||
+             status == POOL_CORRUPT || status == POOL_NOT_FOUND || status == POOL_FULL);
     }
     return 0;
 }

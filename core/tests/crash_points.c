@@ -13,7 +13,7 @@
 
 #include <pthread.h>
 
-#include "member.h"
+#include "shared/attachment.h"
 
 #define BLOCK 64u
 #define BLOCKS 70u
@@ -30,9 +30,9 @@ struct board {
     _Atomic uint32_t call, answered; /* a victim asks the main process to act at this moment */
     _Atomic uint32_t forking, ready, go, completed;
     _Atomic uint32_t slot;
-    struct shared_run runs[SURVIVORS][MOST_RUNS];
+    struct pool_run runs[SURVIVORS][MOST_RUNS];
     uint32_t run_count[SURVIVORS];
-    struct shared_run victims; /* a run that the victim of a fork holds alone */
+    struct pool_run victims; /* a run that the victim of a fork holds alone */
 };
 
 static struct board *board;
@@ -59,9 +59,9 @@ uint32_t os_thread_number(void) { return 1; }
 
 /* --- everybody --- */
 
-static struct member member; /* the main process's */
-static struct member own;    /* a child's */
-static struct member_failure failure;
+static struct attachment attachment; /* the main process's */
+static struct attachment own;        /* a child's */
+static struct pool_failure failure;
 static char name[96];
 static uint64_t survivors; /* their slots */
 
@@ -81,19 +81,19 @@ static uint64_t point, subpoint[2];
         }                                                                                                              \
     } while (0)
 
-static unsigned char *bytes_of(const struct member *whose, const struct shared_run *run) {
-    return segment_data(whose->memory, &whose->geometry) + run->index * BLOCK;
+static unsigned char *bytes_of(const struct attachment *whose, const struct pool_run *run) {
+    return layout_data(whose->memory, &whose->geometry) + run->index * BLOCK;
 }
 
-static unsigned char pattern_of(const struct shared_run *run) {
+static unsigned char pattern_of(const struct pool_run *run) {
     return (unsigned char)(run->index * 31 + run->generation * 7 + 1);
 }
 
-static void fill(const struct member *whose, const struct shared_run *run) {
+static void fill(const struct attachment *whose, const struct pool_run *run) {
     memset(bytes_of(whose, run), pattern_of(run), run->blocks * BLOCK);
 }
 
-static bool is_filled(const struct member *whose, const struct shared_run *run) {
+static bool is_filled(const struct attachment *whose, const struct pool_run *run) {
     for (uint64_t i = 0; i < run->blocks * BLOCK; i++) {
         if (bytes_of(whose, run)[i] != pattern_of(run)) {
             return false;
@@ -102,26 +102,26 @@ static bool is_filled(const struct member *whose, const struct shared_run *run) 
     return true;
 }
 
-static struct shared_run allocate(struct member *whose, uint64_t n) {
-    struct shared_run run;
-    MUST(member_allocate(whose, n, 0, &run) == MEMBER_OK);
+static struct pool_run allocate(struct attachment *whose, uint64_t n) {
+    struct pool_run run;
+    MUST(attachment_allocate(whose, n, 0, &run) == POOL_OK);
     fill(whose, &run);
     return run;
 }
 
-static void drop(struct member *whose, const struct shared_run *run) {
+static void drop(struct attachment *whose, const struct pool_run *run) {
     bool freed;
-    MUST(member_drop(whose, run, &freed) == MEMBER_OK);
+    MUST(attachment_drop(whose, run, &freed) == POOL_OK);
 }
 
 /* --- survivors --- */
 
 static void survive(unsigned me) {
-    struct shared_run *runs = board->runs[me];
+    struct pool_run *runs = board->runs[me];
     unsigned n = 0;
     check_random_state = (me + 1) * 12345 + 1;
     operation_name = "a survivor";
-    MUST(member_attach(&own, name, PATIENCE, &failure) == MEMBER_OK);
+    MUST(attachment_attach(&own, name, PATIENCE, &failure) == POOL_OK);
     for (unsigned i = 0;; i++) {
         if (board->pause) {
             board->run_count[me] = n;
@@ -133,13 +133,13 @@ static void survive(unsigned me) {
         }
         unsigned which = n ? (unsigned)check_below(n) : 0;
         if (n < MOST_RUNS && check_below(2)) {
-            if (member_allocate(&own, 1 + check_below(3), 0, &runs[n]) == MEMBER_OK) {
+            if (attachment_allocate(&own, 1 + check_below(3), 0, &runs[n]) == POOL_OK) {
                 fill(&own, &runs[n++]);
             }
         } else if (n > 0 && check_below(4) == 0) {
-            struct shared_run again = runs[which];
-            MUST(member_share(&own, &again, 1) == MEMBER_OK);
-            MUST(member_redeem(&own, &again) == MEMBER_OK);
+            struct pool_run again = runs[which];
+            MUST(attachment_share(&own, &again, 1) == POOL_OK);
+            MUST(attachment_redeem(&own, &again) == POOL_OK);
             MUST(again.blocks == runs[which].blocks);
             drop(&own, &again);
         } else if (n > 0) {
@@ -160,24 +160,24 @@ static void survive_second(void) { survive(1); }
 
 /* The run that main process and victim share. */
 static struct {
-    struct shared_run run;
+    struct pool_run run;
     bool there, main_holds;
     uint32_t least, most; /* tickets */
 } common;
 
-static void judge_run(const struct shared_run *run, uint64_t holders, uint64_t least, uint64_t most, bool *expected) {
-    uint64_t word = load_seq(&member.shared.ledger[run->index]);
-    struct ledger_record record = ledger_record_unpack(load_seq(&member.shared.records[run->index].run));
+static void judge_run(const struct pool_run *run, uint64_t holders, uint64_t least, uint64_t most, bool *expected) {
+    uint64_t word = load_seq(&attachment.shared.ledger[run->index]);
+    struct ledger_record record = ledger_record_unpack(load_seq(&attachment.shared.records[run->index].run));
     MUST(ledger_is_live(word));
     MUST(ledger_holders(word) == holders);
     MUST(ledger_tickets(word) >= least && ledger_tickets(word) <= most);
     MUST(record.generation == run->generation);
     MUST(record.length == run->blocks);
-    MUST(is_filled(&member, run));
+    MUST(is_filled(&attachment, run));
     for (uint64_t d = 0; d < run->blocks; d++) {
         MUST(!expected[run->index + d]);
         expected[run->index + d] = true;
-        MUST(d == 0 || load_seq(&member.shared.ledger[run->index + d]) == ledger_tail(d));
+        MUST(d == 0 || load_seq(&attachment.shared.ledger[run->index + d]) == ledger_tail(d));
     }
 }
 
@@ -185,18 +185,18 @@ static void judge_run(const struct shared_run *run, uint64_t holders, uint64_t l
  * operation, or 0. */
 static void judge(uint64_t participant) {
     bool expected[BLOCKS] = {false};
-    struct shared_fault fault = {SHARED_FAULT_NONE, 0};
-    struct shared_audit audit;
-    uint64_t main_slot = ledger_slot_bit(member.slot), used = 0;
-    MUST(member_check(&member, PATIENCE, &fault, 1, &audit, &failure) == MEMBER_OK);
+    struct shared_pool_fault fault = {SHARED_POOL_FAULT_NONE, 0};
+    struct shared_pool_audit audit;
+    uint64_t main_slot = ledger_slot_bit(attachment.slot), used = 0;
+    MUST(attachment_check(&attachment, PATIENCE, &fault, 1, &audit, &failure) == POOL_OK);
     if (audit.faults) {
         printf("check: fault of kind %d at %llu\n", (int)fault.kind, (unsigned long long)fault.index);
     }
     MUST(audit.faults == 0);
     for (unsigned s = 0; s < SURVIVORS; s++) {
         for (unsigned r = 0; r < board->run_count[s]; r++) {
-            const struct shared_run *run = &board->runs[s][r];
-            uint64_t holders = ledger_holders(load_seq(&member.shared.ledger[run->index]));
+            const struct pool_run *run = &board->runs[s][r];
+            uint64_t holders = ledger_holders(load_seq(&attachment.shared.ledger[run->index]));
             MUST((holders & (holders - 1)) == 0 && (holders & survivors));
             judge_run(run, holders, 0, 0, expected);
         }
@@ -204,7 +204,7 @@ static void judge(uint64_t participant) {
     if (common.there && (common.main_holds || participant)) {
         judge_run(&common.run, (common.main_holds ? main_slot : 0) | participant, common.least, common.most, expected);
     } else if (common.there) {
-        uint64_t word = load_seq(&member.shared.ledger[common.run.index]);
+        uint64_t word = load_seq(&attachment.shared.ledger[common.run.index]);
         bool still = ledger_is_live(word) && ledger_holders(word) == 0;
         MUST(still || common.least == 0);
         if (still) {
@@ -215,14 +215,14 @@ static void judge(uint64_t participant) {
         judge_run(&board->victims, participant, 0, 0, expected);
     }
     for (uint64_t i = 0; i < BLOCKS; i++) {
-        MUST((load_seq(&member.shared.ledger[i]) != LEDGER_FREE) == expected[i]);
-        MUST(bitmap_test(&member.shared.bitmap, i) == expected[i]);
+        MUST((load_seq(&attachment.shared.ledger[i]) != LEDGER_FREE) == expected[i]);
+        MUST(bitmap_test(&attachment.shared.bitmap, i) == expected[i]);
         used += expected[i];
     }
-    MUST(bitmap_count(&member.shared.bitmap) == used);
-    MUST(bitmap_summary_fault(&member.shared.bitmap) == BITMAP_NONE);
-    MUST(slots_used(member.memory, &member.geometry) == (main_slot | survivors | participant));
-    MUST(load_seq(&member.shared.waiting->slots) == 0);
+    MUST(bitmap_count(&attachment.shared.bitmap) == used);
+    MUST(bitmap_summary_fault(&attachment.shared.bitmap) == BITMAP_NONE);
+    MUST(slots_used(attachment.memory, &attachment.geometry) == (main_slot | survivors | participant));
+    MUST(load_seq(&attachment.shared.waiting->slots) == 0);
 }
 
 static void pause_survivors(void) {
@@ -243,23 +243,23 @@ static void resume_survivors(void) {
 static uint64_t recover(double ticket_seconds) {
     unsigned slots;
     uint64_t tickets;
-    MUST(member_recover(&member, PATIENCE, ticket_seconds, &slots, &tickets, &failure) == MEMBER_OK);
+    MUST(attachment_recover(&attachment, PATIENCE, ticket_seconds, &slots, &tickets, &failure) == POOL_OK);
     return slots;
 }
 
 /* --- what the operations share --- */
 
 static void nothing(void) {}
-static void attach(void) { MUST(member_attach(&own, name, PATIENCE, &failure) == MEMBER_OK); }
+static void attach(void) { MUST(attachment_attach(&own, name, PATIENCE, &failure) == POOL_OK); }
 
 /* The main process makes the common run, with so many tickets; `holds` tells whether it keeps it itself. */
 static void give(uint32_t tickets, bool holds) {
-    common.run = allocate(&member, 3);
+    common.run = allocate(&attachment, 3);
     common.there = true;
-    MUST(tickets == 0 || member_share(&member, &common.run, tickets) == MEMBER_OK);
+    MUST(tickets == 0 || attachment_share(&attachment, &common.run, tickets) == POOL_OK);
     common.main_holds = holds;
     if (!holds) {
-        drop(&member, &common.run);
+        drop(&attachment, &common.run);
     }
 }
 
@@ -268,12 +268,12 @@ static void give_held_with_ticket(void) { give(1, true); }
 static void give_held_with_two(void) { give(2, true); }
 static void give_ticket(void) { give(1, false); }
 
-static struct shared_run mine, mine_too; /* the victim's */
+static struct pool_run mine, mine_too; /* the victim's */
 
 static void attach_redeem(void) {
     attach();
     mine = common.run;
-    MUST(member_redeem(&own, &mine) == MEMBER_OK);
+    MUST(attachment_redeem(&own, &mine) == POOL_OK);
 }
 
 static void attach_allocate_one(void) {
@@ -295,7 +295,7 @@ static void attach_hold_all_kinds(void) {
 /* A dead process, for the victim to recover: it held the common run and one of its own, and died allocating a third. */
 static void attach_beside_a_dead_one(void) {
     attach();
-    struct member first = own;
+    struct attachment first = own;
     pid_t dead = _Fork();
     if (dead == 0) {
         attach_hold_all_kinds();
@@ -317,32 +317,32 @@ static void attach_beside_a_dead_one(void) {
 static void act_allocate_one(void) { (void)allocate(&own, 1); }
 static void act_allocate_run(void) { (void)allocate(&own, 3); }
 static void act_drop(void) { drop(&own, &mine); }
-static void act_share(void) { MUST(member_share(&own, &mine, 1) == MEMBER_OK); }
+static void act_share(void) { MUST(attachment_share(&own, &mine, 1) == POOL_OK); }
 
 static void act_free(void) {
     uint64_t word;
     uint32_t extra;
-    MUST(member_free(&own, &mine, &word, &extra) == MEMBER_OK);
+    MUST(attachment_free(&own, &mine, &word, &extra) == POOL_OK);
 }
 
 static void act_redeem(void) {
-    struct shared_run run = common.run;
-    MUST(member_redeem(&own, &run) == MEMBER_OK);
+    struct pool_run run = common.run;
+    MUST(attachment_redeem(&own, &run) == POOL_OK);
     MUST(run.blocks == 3);
 }
 
 static void act_redeem_stale(void) {
-    struct shared_run run = common.run;
+    struct pool_run run = common.run;
     run.generation--;
-    MUST(member_redeem(&own, &run) == MEMBER_STALE);
+    MUST(attachment_redeem(&own, &run) == POOL_STALE);
 }
 
 static void act_redeem_overtaken(void) {
-    struct shared_run run = common.run;
-    enum member_status status = member_redeem(&own, &run);
-    MUST(status == MEMBER_OK || status == MEMBER_STALE);
+    struct pool_run run = common.run;
+    enum pool_status status = attachment_redeem(&own, &run);
+    MUST(status == POOL_OK || status == POOL_STALE);
     kill_at = 0;
-    for (uint64_t i = 0; status == MEMBER_STALE && i < BLOCKS;
+    for (uint64_t i = 0; status == POOL_STALE && i < BLOCKS;
          i++) { /* it left nothing behind that only its death mends */
         uint64_t word = load_seq(&own.shared.ledger[i]);
         MUST(!ledger_is_head(word) || !(word & ledger_slot_bit(own.slot)));
@@ -352,29 +352,29 @@ static void act_redeem_overtaken(void) {
 static void act_recover(void) {
     unsigned slots;
     uint64_t tickets;
-    MUST(member_recover(&own, PATIENCE, -1, &slots, &tickets, &failure) == MEMBER_OK);
+    MUST(attachment_recover(&own, PATIENCE, -1, &slots, &tickets, &failure) == POOL_OK);
     MUST(slots == 1);
 }
 
 static void act_drop_tickets(void) {
     unsigned slots;
     uint64_t tickets;
-    MUST(member_recover(&own, PATIENCE, 0, &slots, &tickets, &failure) == MEMBER_OK);
+    MUST(attachment_recover(&own, PATIENCE, 0, &slots, &tickets, &failure) == POOL_OK);
     MUST(tickets >= 1); /* perhaps one of a survivor's too: it then redeems a handle */
 }
 
-static void act_leave(void) { member_leave(&own, PATIENCE); }
+static void act_leave(void) { attachment_leave(&own, PATIENCE); }
 
 static void act_wait(void) {
-    struct shared_run run;
+    struct pool_run run;
     uint32_t wait;
-    MUST(member_wait_enter(&own, &wait) == MEMBER_OK);
-    uint32_t sequence = member_wait_sequence(&own);
-    if (member_allocate(&own, BLOCKS, 0, &run) != MEMBER_EXHAUSTED) {
+    MUST(attachment_wait_enter(&own, &wait) == POOL_OK);
+    uint32_t sequence = attachment_wait_sequence(&own);
+    if (attachment_allocate(&own, BLOCKS, 0, &run) != POOL_EXHAUSTED) {
         MUST(false);
     }
-    member_wait_sleep(&own, sequence, 0.00005);
-    MUST(member_wait_leave(&own, wait) == MEMBER_OK);
+    attachment_wait_sleep(&own, sequence, 0.00005);
+    MUST(attachment_wait_leave(&own, wait) == POOL_OK);
 }
 
 enum { CHILD_LIVES = 1, PARENT_LIVES };
@@ -391,7 +391,7 @@ static void take_part(uint32_t which) {
 
 static void attach_to_fork(void) {
     attach_redeem();
-    own.on_fork = MEMBER_FORK_SHARE;
+    own.on_fork = ON_FORK_SHARE;
     board->victims = allocate(&own, 3);
 }
 
@@ -413,7 +413,7 @@ __attribute__((constructor(101))) static void handle_forks_too(void) {
 static void act_fork_parent(void) {
     lives = CHILD_LIVES;
     if (fork() == 0) {
-        MUST(!member_is_stray(&own));
+        MUST(!attachment_is_stray(&own));
         take_part(CHILD_LIVES);
     }
 }
@@ -423,8 +423,8 @@ static void act_fork_child(void) {
     lives = PARENT_LIVES;
     pid_t child = fork();
     if (child == 0) {
-        MUST(!member_is_stray(&own));
-        struct shared_run run = allocate(&own, 2);
+        MUST(!attachment_is_stray(&own));
+        struct pool_run run = allocate(&own, 2);
         drop(&own, &board->victims);
         drop(&own, &run);
         _exit(0);
@@ -473,36 +473,36 @@ static const struct operation operations[] = {
 static bool tickets_for_innocents;
 
 static void answer(uint32_t call) {
-    struct shared_run rest[BLOCKS], gap[3], next;
+    struct pool_run rest[BLOCKS], gap[3], next;
     unsigned n = 0, gaps = 0;
     uint64_t place = common.run.index;
     if (call == 2) {
         if (common.there) {
-            drop(&member, &common.run);
+            drop(&attachment, &common.run);
         }
         common.there = false;
         return;
     }
     pause_survivors();
-    drop(&member, &common.run);
+    drop(&attachment, &common.run);
     common.there = false;
-    while (member_allocate(&member, 1, 0, &next) == MEMBER_OK) {
+    while (attachment_allocate(&attachment, 1, 0, &next) == POOL_OK) {
         bool there = next.index - place < 3; /* not, if the victim holds the first one */
         common.there |= there;
         (there ? gap : rest)[there ? gaps++ : n++] = next;
     }
     while (gaps > 0) {
-        drop(&member, &gap[--gaps]);
+        drop(&attachment, &gap[--gaps]);
     }
     if (common.there) { /* the only room there is */
-        common.run = allocate(&member, 3);
+        common.run = allocate(&attachment, 3);
         MUST(common.run.index == place);
     }
     while (n > 0) {
-        drop(&member, &rest[--n]);
+        drop(&attachment, &rest[--n]);
     }
     if (common.there && tickets_for_innocents) {
-        MUST(member_share(&member, &common.run, 1) == MEMBER_OK);
+        MUST(attachment_share(&attachment, &common.run, 1) == POOL_OK);
         common.least = common.most = 1;
     }
     resume_survivors();
@@ -568,7 +568,7 @@ static bool run_point(const struct operation *operation) {
         judge(0);
     }
     if (common.there && common.main_holds) {
-        drop(&member, &common.run);
+        drop(&attachment, &common.run);
     }
     (void)recover(0); /* the tickets that are left */
     memset(&common, 0, sizeof common);
@@ -639,15 +639,15 @@ static void run_overtaken(bool goes_too) {
 /* --- a pool of the victim's own: created, and left by its last process --- */
 
 static char own_name[96];
-static const struct member_request own_request = {
+static const struct attachment_request own_request = {
     .name = own_name, .block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
 
-static void create(void) { MUST(member_create(&own, &own_request, &failure) == MEMBER_OK); }
+static void create(void) { MUST(attachment_create(&own, &own_request, &failure) == POOL_OK); }
 
 static void create_and_hold(void) {
     create();
     mine = allocate(&own, 3);
-    MUST(member_share(&own, &mine, 2) == MEMBER_OK);
+    MUST(attachment_share(&own, &mine, 2) == POOL_OK);
 }
 
 static const struct operation alone[] = {
@@ -662,19 +662,19 @@ static void run_alone(const struct operation *operation) {
     operation_name = operation->name;
     subpoint[0] = subpoint[1] = 0;
     for (point = 1; !through; point++) {
-        struct member other;
+        struct attachment other;
         snprintf(own_name, sizeof own_name, "%s", process_name());
         int end = ended(start(victim));
         MUST(end == 0 || end == -SIGKILL);
         through = end == 0;
         points += !through;
         if (point % 2) {
-            MUST(member_attach(&other, own_name, PATIENCE, &failure) == MEMBER_NOT_FOUND);
+            MUST(attachment_attach(&other, own_name, PATIENCE, &failure) == POOL_NOT_FOUND);
         } else { /* or the next one simply takes the name */
-            MUST(member_create(&other, &own_request, &failure) == MEMBER_OK);
+            MUST(attachment_create(&other, &own_request, &failure) == POOL_OK);
             MUST(bitmap_count(&other.shared.bitmap) == 0);
-            member_leave(&other, PATIENCE);
-            member_unmap(&other);
+            attachment_leave(&other, PATIENCE);
+            attachment_unmap(&other);
         }
         MUST(os_shm_open(own_name) == -ENOENT);
     }
@@ -687,13 +687,13 @@ int main(void) {
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     MUST(board != MAP_FAILED);
     snprintf(name, sizeof name, "%s", process_name());
-    struct member_request request = {.name = name, .block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
-    MUST(member_create(&member, &request, &failure) == MEMBER_OK);
+    struct attachment_request request = {.name = name, .block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
+    MUST(attachment_create(&attachment, &request, &failure) == POOL_OK);
     pid_t children[SURVIVORS] = {start(survive_first), start(survive_second)};
-    while (__builtin_popcountll(slots_used(member.memory, &member.geometry)) < 1 + (int)SURVIVORS) {
+    while (__builtin_popcountll(slots_used(attachment.memory, &attachment.geometry)) < 1 + (int)SURVIVORS) {
         usleep(100);
     }
-    survivors = slots_used(member.memory, &member.geometry) & ~ledger_slot_bit(member.slot);
+    survivors = slots_used(attachment.memory, &attachment.geometry) & ~ledger_slot_bit(attachment.slot);
     for (unsigned i = 0; i < sizeof operations / sizeof *operations; i++) {
         run_operation(&operations[i]);
     }
@@ -707,9 +707,9 @@ int main(void) {
         MUST(ended(children[i]) == -SIGKILL);
     }
     MUST(recover(-1) == SURVIVORS);
-    MUST(bitmap_count(&member.shared.bitmap) == 0);
-    member_leave(&member, PATIENCE);
-    member_unmap(&member);
+    MUST(bitmap_count(&attachment.shared.bitmap) == 0);
+    attachment_leave(&attachment, PATIENCE);
+    attachment_unmap(&attachment);
     MUST(process_end() == 0);
     printf("%llu crash points in %.1f s\n", (unsigned long long)total, os_now() - began);
     return 0;

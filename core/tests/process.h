@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "os.h"
-#include "os_shm.h"
+#include "os/file.h"
+#include "os/os.h"
 
 #define PROCESS_PATIENCE 60.0 /* seconds: with sanitizers, on a busy machine */
 

@@ -1,5 +1,5 @@
 /* Tests of batch.c: against a plain array of bytes, in memory of exactly the size it asks for. */
-#include "batch.h"
+#include "bitmap/batch.h"
 
 #include "check.h"
 
@@ -14,7 +14,7 @@ static unsigned char added[MOST_BITS]; /* what the batch should hold */
 /* A bitmap with every bit taken, and an empty batch for `most` of them. Odd bytes lie before and behind the batch. */
 static void make(uint64_t bits, uint64_t most) {
     memory = aligned_alloc(64, bitmap_bytes(bits));
-    bitmap_view(&bitmap, memory, bits, true);
+    bitmap_init(&bitmap, memory, bits, true);
     CHECK(bitmap_claim_range(&bitmap, 0, bits), ==, true);
     memset(taken, 1, bits);
     memset(added, 0, bits);
@@ -22,7 +22,7 @@ static void make(uint64_t bits, uint64_t most) {
     CHECK(bytes % 8, ==, 0);
     batch_memory = malloc(bytes + 16);
     memset(batch_memory, 0xa5, bytes + 16); /* nothing may rely on what was there */
-    batch_view(&batch, (char *)batch_memory + 8, most, bits);
+    batch_init(&batch, (char *)batch_memory + 8, most, bits);
 }
 
 static void unmake(uint64_t most) {
@@ -195,10 +195,10 @@ static void a_big_batch(void) {
     uint64_t bits = 1000000;
     uint64_t *order = malloc(bits * sizeof *order);
     memory = aligned_alloc(64, bitmap_bytes(bits));
-    bitmap_view(&bitmap, memory, bits, true);
+    bitmap_init(&bitmap, memory, bits, true);
     CHECK(bitmap_claim_range(&bitmap, 0, bits), ==, true);
     batch_memory = malloc(batch_bytes(bits));
-    batch_view(&batch, batch_memory, bits, bits);
+    batch_init(&batch, batch_memory, bits, bits);
     for (uint64_t i = 0; i < bits; i++) {
         order[i] = i;
     }

@@ -1,5 +1,5 @@
 /* Tests of bitmap.c, one thread: against a plain array of bytes. Threads meet in test_pool.c and in core/explore. */
-#include "bitmap.h"
+#include "bitmap/bitmap.h"
 
 #include "check.h"
 
@@ -16,7 +16,7 @@ static void make(uint64_t bits) {
     memory = aligned_alloc(64, bytes);
     memset(memory, 0xa5, bytes); /* `fresh` must not rely on what was there */
     model = calloc(bits + 1, 1);
-    bitmap_view(&bitmap, memory, bits, true);
+    bitmap_init(&bitmap, memory, bits, true);
 }
 
 static void unmake(void) {
@@ -186,7 +186,7 @@ static void a_second_view_sees_the_same_bits(void) {
     make(5000);
     CHECK(bitmap_claim_range(&bitmap, 700, 900), ==, true);
     struct bitmap other;
-    bitmap_view(&other, memory, 5000, false);
+    bitmap_init(&other, memory, 5000, false);
     CHECK(bitmap_count(&other), ==, 900);
     CHECK(bitmap_claim_run(&other, 4000), ==, BITMAP_NONE);
     CHECK(bitmap_claim_run(&other, 3400), ==, 1600);

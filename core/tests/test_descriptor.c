@@ -7,7 +7,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include "member.h"
+#include "shared/attachment.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED true
@@ -17,21 +17,21 @@
 #define BLOCKS 8u
 #define PATIENCE PROCESS_PATIENCE
 
-static struct member member, other;
-static struct member_failure failure;
+static struct attachment attachment, other;
+static struct pool_failure failure;
 static char name[96];
 
 static void make(bool named) {
     snprintf(name, sizeof name, "%s", process_name());
-    struct member_request request = {
+    struct attachment_request request = {
         .name = named ? name : NULL, .block_size = 64, .blocks = BLOCKS, .gate_seconds = PATIENCE};
     memset(page->told, 0, sizeof page->told);
-    CHECK(member_create(&member, &request, &failure), ==, MEMBER_OK);
+    CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_OK);
 }
 
-static void end(struct member *whose) {
-    member_leave(whose, PATIENCE);
-    member_unmap(whose);
+static void end(struct attachment *whose) {
+    attachment_leave(whose, PATIENCE);
+    attachment_unmap(whose);
 }
 
 static bool exists(const char *which) {
@@ -42,12 +42,12 @@ static bool exists(const char *which) {
     return file >= 0;
 }
 
-static enum member_status recover(unsigned *slots) {
+static enum pool_status recover(unsigned *slots) {
     uint64_t tickets;
-    return member_recover(&member, PATIENCE, -1, slots, &tickets, &failure);
+    return attachment_recover(&attachment, PATIENCE, -1, slots, &tickets, &failure);
 }
 
-static uint64_t count(void) { return bitmap_count(&member.shared.bitmap); }
+static uint64_t count(void) { return bitmap_count(&attachment.shared.bitmap); }
 
 static unsigned open_descriptors(void) {
     unsigned open_now = 0;
@@ -75,12 +75,12 @@ static bool is_stranger(int number) {
 /* --- numbers that are used again --- */
 
 static void hold_all_and_stay(void) {
-    struct shared_run run;
-    CHECK(member_attach_through(&other, getppid(), (int)told(0), NULL, PATIENCE, &failure), ==, MEMBER_OK);
-    CHECK(member_allocate(&other, BLOCKS, 0, &run), ==, MEMBER_OK);
+    struct pool_run run;
+    CHECK(attachment_attach_through(&other, getppid(), (int)told(0), NULL, PATIENCE, &failure), ==, POOL_OK);
+    CHECK(attachment_allocate(&other, BLOCKS, 0, &run), ==, POOL_OK);
     if (told(1)) { /* a daemon too: neither its own descriptor nor the one it inherited is left */
         (void)stranger_at(other.file.number);
-        (void)stranger_at(member.file.number);
+        (void)stranger_at(attachment.file.number);
     }
     reach(1);
     stay();
@@ -88,7 +88,7 @@ static void hold_all_and_stay(void) {
 
 /* A child that holds every block, and has lost its descriptors too or not. */
 static pid_t start_holder(bool closes) {
-    tell(0, (uint64_t)member.file.number);
+    tell(0, (uint64_t)attachment.file.number);
     tell(1, closes);
     pid_t child = start(hold_all_and_stay);
     await(1);
@@ -101,19 +101,19 @@ static void lost_and_found(bool named, bool unlinked) {
     make(named);
     pid_t child = start_holder(false);
     if (unlinked) {
-        CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
+        CHECK(pools_unlink(name, attachment.geometry.id, PATIENCE, &failure), ==, POOL_OK);
     }
-    int number = stranger_at(member.file.number);
-    CHECK(recover(&slots), ==, MEMBER_OK);
+    int number = stranger_at(attachment.file.number);
+    CHECK(recover(&slots), ==, POOL_OK);
     CHECK(slots, ==, 0); /* it lives */
     CHECK(count(), ==, BLOCKS);
-    CHECK(member.file.number, !=, number);
+    CHECK(attachment.file.number, !=, number);
     CHECK(is_stranger(number), ==, true);
     kill_and_wait(child);
-    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(recover(&slots), ==, POOL_OK);
     CHECK(slots, ==, 1);
     CHECK(count(), ==, 0);
-    end(&member);
+    end(&attachment);
     CHECK(is_stranger(number), ==, true);
     CHECK(exists(name), ==, false);
     os_close(number);
@@ -122,8 +122,8 @@ static void lost_and_found(bool named, bool unlinked) {
 static void a_named_pool_is_found_again_by_its_name(void) { lost_and_found(true, false); }
 static void a_daemon_alone_removes_the_name_when_it_ends(void) {
     make(true);
-    int number = stranger_at(member.file.number);
-    end(&member);
+    int number = stranger_at(attachment.file.number);
+    end(&attachment);
     CHECK(is_stranger(number), ==, true);
     CHECK(exists(name), ==, false);
     os_close(number);
@@ -136,15 +136,15 @@ static void its_name_may_be_another_pools_by_now(void) {
     unsigned slots = 99;
     make(true);
     pid_t child = start_holder(false);
-    CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
-    struct member_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
-    static struct member second;
-    CHECK(member_create(&second, &request, &failure), ==, MEMBER_OK);
-    int number = stranger_at(member.file.number);
-    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(pools_unlink(name, attachment.geometry.id, PATIENCE, &failure), ==, POOL_OK);
+    struct attachment_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+    static struct attachment second;
+    CHECK(attachment_create(&second, &request, &failure), ==, POOL_OK);
+    int number = stranger_at(attachment.file.number);
+    CHECK(recover(&slots), ==, POOL_OK);
     CHECK(slots, ==, 0);
     CHECK(count(), ==, BLOCKS);
-    end(&member);
+    end(&attachment);
     CHECK(exists(name), ==, true);
     end(&second);
     kill_and_wait(child);
@@ -153,10 +153,10 @@ static void its_name_may_be_another_pools_by_now(void) {
 
 /* Forks: the child knows why it has no part in the pool. */
 static void a_child_has_no_part(int error) {
-    member.on_fork = MEMBER_FORK_SHARE;
+    attachment.on_fork = ON_FORK_SHARE;
     pid_t child = fork();
     if (child == 0) {
-        _exit(member_why_stray(&member) != MEMBER_REFUSED || member.fate_error != error);
+        _exit(attachment_why_stray(&attachment) != FATE_REFUSED || attachment.fate_error != error);
     }
     CHECK(ended(child), ==, 0);
 }
@@ -166,7 +166,7 @@ static bool lose;
 static int lost;
 static void lose_the_description(void) {
     if (lose) {
-        lost = stranger_at(member.child.description);
+        lost = stranger_at(attachment.child.description);
     }
 }
 
@@ -180,19 +180,20 @@ __attribute__((constructor(101))) static void handle_forks_first(void) {
 static void a_child_whose_lock_is_lost_has_no_part(void) {
     unsigned slots = 99;
     make(true);
-    member.on_fork = MEMBER_FORK_SHARE;
+    attachment.on_fork = ON_FORK_SHARE;
     lose = true;
     pid_t child = fork();
     lose = false;
     if (child == 0) {
-        _exit(member_why_stray(&member) != MEMBER_REFUSED || member.fate_error != -ESTALE || !is_stranger(lost));
+        _exit(attachment_why_stray(&attachment) != FATE_REFUSED || attachment.fate_error != -ESTALE ||
+              !is_stranger(lost));
     }
     CHECK(is_stranger(lost), ==, true);
     CHECK(ended(child), ==, 0);
-    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(recover(&slots), ==, POOL_OK);
     CHECK(slots, ==, 1);
     os_close(lost);
-    end(&member);
+    end(&attachment);
 }
 
 /* Nobody has the file open: who lives and who is dead is not to be known. */
@@ -201,22 +202,22 @@ static void without_any_descriptor(bool closed) {
     uint64_t tickets;
     make(false);
     pid_t child = start_holder(true);
-    int number = stranger_at(member.file.number);
+    int number = stranger_at(attachment.file.number);
     if (closed) {
         os_close(number);
     }
-    CHECK(recover(&slots), ==, MEMBER_UNREACHABLE);
+    CHECK(recover(&slots), ==, POOL_UNREACHABLE);
     CHECK(failure.error, ==, closed ? -EBADF : -ESTALE);
     CHECK(count(), ==, BLOCKS);
     kill_and_wait(child);
-    CHECK(recover(&slots), ==, MEMBER_UNREACHABLE);
-    CHECK(member_recover(&member, 0, 0, &slots, &tickets, &failure), ==, MEMBER_UNREACHABLE);
+    CHECK(recover(&slots), ==, POOL_UNREACHABLE);
+    CHECK(attachment_recover(&attachment, 0, 0, &slots, &tickets, &failure), ==, POOL_UNREACHABLE);
     CHECK(count(), ==, BLOCKS);
-    struct shared_fault fault;
-    struct shared_audit audit;
-    CHECK(member_check(&member, 0, &fault, 1, &audit, &failure), ==, MEMBER_UNREACHABLE);
+    struct shared_pool_fault fault;
+    struct shared_pool_audit audit;
+    CHECK(attachment_check(&attachment, 0, &fault, 1, &audit, &failure), ==, POOL_UNREACHABLE);
     a_child_has_no_part(closed ? -EBADF : -ESTALE);
-    end(&member);
+    end(&attachment);
     CHECK(is_stranger(number), ==, !closed);
     if (!closed) {
         os_close(number);
@@ -248,51 +249,51 @@ static void leave_descriptors(unsigned n) {
 static void restore_descriptors(void) { CHECK(setrlimit(RLIMIT_NOFILE, &before_limit), ==, 0); }
 
 static void without_a_descriptor_every_call_says_so(void) {
-    struct shared_fault fault;
-    struct shared_audit audit;
+    struct shared_pool_fault fault;
+    struct shared_pool_audit audit;
     uint64_t tickets;
     unsigned slots = 99;
-    struct shared_run run;
+    struct pool_run run;
     char second[96];
     make(true);
     pid_t child = start_holder(false);
     snprintf(second, sizeof second, "%s", process_name());
     unsigned descriptors = open_descriptors();
     for (unsigned n = 0; n < 2; n++) { /* one is for the file, one more for the lock */
-        struct member_request named = {.name = second, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE},
-                              unnamed = {.block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+        struct attachment_request named = {.name = second, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE},
+                                  unnamed = {.block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
         leave_descriptors(n);
-        CHECK(member_create(&other, &named, &failure), ==, MEMBER_NO_DESCRIPTOR);
+        CHECK(attachment_create(&other, &named, &failure), ==, POOL_NO_DESCRIPTOR);
         CHECK(failure.error, ==, -EMFILE);
-        CHECK(member_create(&other, &unnamed, &failure), ==, MEMBER_NO_DESCRIPTOR);
-        CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_NO_DESCRIPTOR);
-        CHECK(member_attach_through(&other, child, member.file.number, NULL, PATIENCE, &failure), ==,
-              MEMBER_NO_DESCRIPTOR);
+        CHECK(attachment_create(&other, &unnamed, &failure), ==, POOL_NO_DESCRIPTOR);
+        CHECK(attachment_attach(&other, name, PATIENCE, &failure), ==, POOL_NO_DESCRIPTOR);
+        CHECK(attachment_attach_through(&other, child, attachment.file.number, NULL, PATIENCE, &failure), ==,
+              POOL_NO_DESCRIPTOR);
         restore_descriptors();
         CHECK(open_descriptors(), ==, descriptors);
         CHECK(exists(second), ==, false);
-        CHECK(slots_used(member.memory, &member.geometry), ==, 3);
+        CHECK(slots_used(attachment.memory, &attachment.geometry), ==, 3);
     }
     leave_descriptors(0);
-    CHECK(member_check(&member, PATIENCE, &fault, 1, &audit, &failure), ==, MEMBER_NO_DESCRIPTOR);
-    CHECK(member_unlink(name, member.geometry.id, PATIENCE, &failure), ==, MEMBER_NO_DESCRIPTOR);
-    CHECK(member_recover(&member, PATIENCE, 0, &slots, &tickets, &failure), ==, MEMBER_NO_DESCRIPTOR);
-    CHECK(recover(&slots), ==, MEMBER_OK); /* to look needs none */
+    CHECK(attachment_check(&attachment, PATIENCE, &fault, 1, &audit, &failure), ==, POOL_NO_DESCRIPTOR);
+    CHECK(pools_unlink(name, attachment.geometry.id, PATIENCE, &failure), ==, POOL_NO_DESCRIPTOR);
+    CHECK(attachment_recover(&attachment, PATIENCE, 0, &slots, &tickets, &failure), ==, POOL_NO_DESCRIPTOR);
+    CHECK(recover(&slots), ==, POOL_OK); /* to look needs none */
     CHECK(slots, ==, 0);
     kill_and_wait(child);
-    CHECK(recover(&slots), ==, MEMBER_NO_DESCRIPTOR);
+    CHECK(recover(&slots), ==, POOL_NO_DESCRIPTOR);
     CHECK(count(), ==, BLOCKS);
     a_child_has_no_part(-EMFILE);
-    CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_EXHAUSTED);
+    CHECK(attachment_allocate(&attachment, 1, 0, &run), ==, POOL_EXHAUSTED);
     restore_descriptors();
-    CHECK(recover(&slots), ==, MEMBER_OK);
+    CHECK(recover(&slots), ==, POOL_OK);
     CHECK(slots, ==, 1);
-    CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_OK);
+    CHECK(attachment_allocate(&attachment, 1, 0, &run), ==, POOL_OK);
     leave_descriptors(0);
-    end(&member); /* cannot leave: is dead once the mapping is gone, and swept */
+    end(&attachment); /* cannot leave: is dead once the mapping is gone, and swept */
     restore_descriptors();
     CHECK(open_descriptors(), ==, descriptors - 1);
-    CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(attachment_attach(&other, name, PATIENCE, &failure), ==, POOL_NOT_FOUND);
     CHECK(exists(name), ==, false);
 }
 
@@ -302,14 +303,14 @@ static void where_no_mapping_fits(void) {
     struct rlimit limit;
     unsigned descriptors = open_descriptors();
     CHECK(getrlimit(RLIMIT_AS, &limit), ==, 0);
-    struct member_request request = {.block_size = 4096, .blocks = 1 << 14, .gate_seconds = PATIENCE};
+    struct attachment_request request = {.block_size = 4096, .blocks = 1 << 14, .gate_seconds = PATIENCE};
     limit.rlim_cur = 32 << 20;
     CHECK(setrlimit(RLIMIT_AS, &limit), ==, 0);
-    CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_MAPPING);
+    CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_MAPPING);
     CHECK(failure.error, ==, -ENOMEM);
     CHECK(open_descriptors(), ==, descriptors);
     request.blocks = 4;
-    CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
+    CHECK(attachment_create(&other, &request, &failure), ==, POOL_OK);
     end(&other);
 }
 
@@ -335,15 +336,15 @@ static void where_no_proc_is(void) {
         tell(10, 1);
         return;
     }
-    struct member_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
-    CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_PROC);
+    struct attachment_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+    CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_PROC);
     request.name = NULL;
-    CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_PROC);
-    CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_NO_PROC);
+    CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_PROC);
+    CHECK(attachment_attach(&other, name, PATIENCE, &failure), ==, POOL_NO_PROC);
     CHECK(open_descriptors(), ==, descriptors);
-    member.slot = SLOTS_NONE; /* the parent's: that it is alive can be seen */
-    store_relaxed(member.alive, 1);
-    CHECK(recover(&slots), ==, MEMBER_OK);
+    attachment.slot = SLOTS_NONE; /* the parent's: that it is alive can be seen */
+    store_relaxed(attachment.alive, 1);
+    CHECK(recover(&slots), ==, POOL_OK);
     CHECK(slots, ==, 0);
 }
 
@@ -353,8 +354,8 @@ static void without_proc_that_is_what_is_said(void) {
     if (told(10)) {
         printf("skip: no /proc (no right to mount over it)\n");
     }
-    CHECK(slots_used(member.memory, &member.geometry), ==, 1);
-    end(&member);
+    CHECK(slots_used(attachment.memory, &attachment.geometry), ==, 1);
+    end(&attachment);
 }
 
 static void where_no_directory_is(void) {
@@ -362,12 +363,12 @@ static void where_no_directory_is(void) {
         tell(10, 1);
         return;
     }
-    struct member_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
-    CHECK(member_create(&other, &request, &failure), ==, MEMBER_NO_DIRECTORY);
-    CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
-    CHECK(member_sweep(), ==, 0);
+    struct attachment_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+    CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_DIRECTORY);
+    CHECK(attachment_attach(&other, name, PATIENCE, &failure), ==, POOL_NOT_FOUND);
+    CHECK(pools_sweep(), ==, 0);
     request.name = NULL; /* needs none */
-    CHECK(member_create(&other, &request, &failure), ==, MEMBER_OK);
+    CHECK(attachment_create(&other, &request, &failure), ==, POOL_OK);
     end(&other);
 }
 
@@ -398,39 +399,39 @@ static void *use_files(void *failed) {
 
 static void nothing_closes_a_file_of_another_thread(void) {
     unsigned failed = 0, slots;
-    struct shared_audit audit;
+    struct shared_pool_audit audit;
     uint64_t tickets;
-    struct shared_fault fault;
+    struct shared_pool_fault fault;
     pthread_t thread;
     make(true);
     half_store_seq(&busy, 1);
     CHECK(pthread_create(&thread, NULL, use_files, &failed), ==, 0);
     for (unsigned i = 0; i < 200; i++) {
-        struct member_request taken = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE},
-                              unnamed = {.block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
-        unsigned char id[SEGMENT_ID_BYTES] = "another pool's";
-        CHECK(member_create(&other, &taken, &failure), ==, MEMBER_EXISTS);
-        CHECK(member_create(&other, &unnamed, &failure), ==, MEMBER_OK);
+        struct attachment_request taken = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE},
+                                  unnamed = {.block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+        unsigned char id[LAYOUT_ID_BYTES] = "another pool's";
+        CHECK(attachment_create(&other, &taken, &failure), ==, POOL_EXISTS);
+        CHECK(attachment_create(&other, &unnamed, &failure), ==, POOL_OK);
         end(&other);
-        CHECK(member_attach(&other, name, PATIENCE, &failure), ==, MEMBER_OK);
+        CHECK(attachment_attach(&other, name, PATIENCE, &failure), ==, POOL_OK);
         end(&other);
-        CHECK(member_attach_through(&other, 0, member.file.number, id, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
-        CHECK(member_identify(name, id), ==, MEMBER_OK);
-        CHECK(member_recover(&member, PATIENCE, 1000, &slots, &tickets, &failure), ==, MEMBER_OK);
-        CHECK(member_check(&member, PATIENCE, &fault, 1, &audit, &failure), ==, MEMBER_OK);
-        member.on_fork = MEMBER_FORK_SHARE;
+        CHECK(attachment_attach_through(&other, 0, attachment.file.number, id, PATIENCE, &failure), ==, POOL_NOT_FOUND);
+        CHECK(pools_identify(name, id), ==, POOL_OK);
+        CHECK(attachment_recover(&attachment, PATIENCE, 1000, &slots, &tickets, &failure), ==, POOL_OK);
+        CHECK(attachment_check(&attachment, PATIENCE, &fault, 1, &audit, &failure), ==, POOL_OK);
+        attachment.on_fork = ON_FORK_SHARE;
         pid_t child = fork();
         if (child == 0) {
             _exit(0);
         }
         CHECK(ended(child), ==, 0);
-        CHECK(recover(&slots), ==, MEMBER_OK);
+        CHECK(recover(&slots), ==, POOL_OK);
         CHECK(slots, ==, 1);
     }
     half_store_seq(&busy, 0);
     CHECK(pthread_join(thread, NULL), ==, 0);
     CHECK(failed, ==, 0);
-    end(&member);
+    end(&attachment);
 }
 
 /* Pools in a directory of this process alone, so that sweeping touches nothing of others. */
@@ -445,12 +446,12 @@ static void sweep_alone(void) {
     half_store_seq(&busy, 1);
     CHECK(pthread_create(&thread, NULL, use_files, &failed), ==, 0);
     for (unsigned i = 0; i < 2000; i++) {
-        CHECK(member_sweep(), ==, 0);
+        CHECK(pools_sweep(), ==, 0);
     }
     half_store_seq(&busy, 0);
     CHECK(pthread_join(thread, NULL), ==, 0);
     CHECK(failed, ==, 0);
-    end(&member);
+    end(&attachment);
 }
 
 static void sweeping_closes_no_file_of_another_thread(void) {
@@ -482,34 +483,34 @@ static bool fork_once(void *context) {
 static void a_child_forked_in_the_midst_of_create_makes_a_pool_of_its_own(void) {
     for (unsigned named = 0; named < 2; named++) {
         snprintf(name, sizeof name, "%s", process_name());
-        struct member_request request = {.name = named ? name : NULL,
-                                         .block_size = 4096,
-                                         .blocks = (OS_PIECE + OS_PIECE / 4) / 4096,
-                                         .gate_seconds = PATIENCE,
-                                         .pause = {fork_once, NULL}};
-        struct shared_run run;
+        struct attachment_request request = {.name = named ? name : NULL,
+                                             .block_size = 4096,
+                                             .blocks = (OS_PIECE + OS_PIECE / 4) / 4096,
+                                             .gate_seconds = PATIENCE,
+                                             .pause = {fork_once, NULL}};
+        struct pool_run run;
         forked.child = -1;
-        enum member_status status = member_create(&other, &request, &failure);
-        if (status == MEMBER_NO_ROOM && forked.child < 0) {
+        enum pool_status status = attachment_create(&other, &request, &failure);
+        if (status == POOL_NO_ROOM && forked.child < 0) {
             printf("skip: a fork in the midst of create (no room for %llu bytes)\n", (unsigned long long)failure.asked);
             continue;
         }
         if (forked.child == 0) {
-            bool right = named && status == MEMBER_EXISTS; /* its parent was quicker */
-            if (status == MEMBER_OK) {
-                right =
-                    slots_used(other.memory, &other.geometry) == 1 && member_allocate(&other, 2, 0, &run) == MEMBER_OK;
+            bool right = named && status == POOL_EXISTS; /* its parent was quicker */
+            if (status == POOL_OK) {
+                right = slots_used(other.memory, &other.geometry) == 1 &&
+                        attachment_allocate(&other, 2, 0, &run) == POOL_OK;
                 end(&other);
             }
             _exit(!right || !is_stranger(forked.number));
         }
         CHECK(ended(forked.child), ==, 0);
-        if (status == MEMBER_OK) {
+        if (status == POOL_OK) {
             CHECK(slots_used(other.memory, &other.geometry), ==, 1);
-            CHECK(member_allocate(&other, 2, 0, &run), ==, MEMBER_OK);
+            CHECK(attachment_allocate(&other, 2, 0, &run), ==, POOL_OK);
             end(&other);
         } else {
-            CHECK(named && status == MEMBER_EXISTS, ==, true); /* its child was */
+            CHECK(named && status == POOL_EXISTS, ==, true); /* its child was */
         }
     }
 }
@@ -521,19 +522,19 @@ static void without_standard_streams(void) {
         (void)close(number);
     }
     make(named);
-    bool right = member_attach_through(&other, 0, member.file.number, NULL, PATIENCE, &failure) == MEMBER_OK;
-    int gate = slots_gate_try(&member.file, member.memory);
+    bool right = attachment_attach_through(&other, 0, attachment.file.number, NULL, PATIENCE, &failure) == POOL_OK;
+    int gate = slots_gate_try(&attachment.file, attachment.memory);
     for (int number = 0; number < 3; number++) {
         right &= write(number, "x", 1) < 0 && errno == EBADF;
     }
     right &= gate >= 3;
-    slots_gate_leave(&member.file, gate);
-    int closed = member.file.number;
+    slots_gate_leave(&attachment.file, gate);
+    int closed = attachment.file.number;
     os_close(closed);
     unsigned slots;
-    right &= recover(&slots) == MEMBER_OK && slots == 0 && member.file.number >= 3;
+    right &= recover(&slots) == POOL_OK && slots == 0 && attachment.file.number >= 3;
     end(&other);
-    end(&member);
+    end(&attachment);
     _exit(!right);
 }
 

@@ -1,5 +1,5 @@
 /* Tests of ledger.h: every function, on every word of a small space, against a model that keeps the parts apart. */
-#include "ledger.h"
+#include "shared/ledger.h"
 
 #include "check.h"
 

@@ -4,19 +4,19 @@
 #include <stdarg.h>
 #include <sys/syscall.h>
 
-#include "slots.h"
+#include "shared/slots.h"
 
 static struct os_descriptor file;
 static void *memory;
-static struct segment_geometry geometry;
+static struct layout_geometry geometry;
 
 static void make(void) {
     memset(&geometry, 0, sizeof geometry);
-    CHECK(segment_plan(&geometry, 64, 70), ==, true);
+    CHECK(layout_plan(&geometry, 64, 70), ==, true);
     CHECK(os_keep(os_memfd("blockpool-test"), &file), ==, 0);
     CHECK(os_reserve(file.number, geometry.bytes, NULL), ==, 0);
     CHECK(os_map_file(file.number, geometry.bytes, &memory), ==, 0);
-    segment_make(memory, &geometry);
+    layout_make(memory, &geometry);
 }
 
 static void unmake(void) {
@@ -48,24 +48,24 @@ static int open_descriptors(void) {
 /* --- taking and freeing --- */
 
 static void there_are_47_slots_and_no_48th(void) {
-    void *holds[SEGMENT_SLOTS], *none = NULL;
+    void *holds[LAYOUT_SLOTS], *none = NULL;
     make();
     int before = open_descriptors();
-    for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
         CHECK(slots_used(memory, &geometry), ==, ledger_slot_bit(slot) - 1);
         CHECK(take(&holds[slot]), ==, slot);
     }
     CHECK(take(&none), ==, SLOTS_NONE);
-    CHECK(slots_used(memory, &geometry), ==, ledger_slot_bit(SEGMENT_SLOTS) - 1);
+    CHECK(slots_used(memory, &geometry), ==, ledger_slot_bit(LAYOUT_SLOTS) - 1);
     CHECK(dead(SLOTS_NONE), ==, 0);
     CHECK(open_descriptors(), ==, before); /* the descriptors are closed, the locks stay */
     slots_free(memory, &geometry, 20);
     CHECK(take(&none), ==, SLOTS_NONE); /* free, but its last process still has the lock */
-    os_release_hold(holds[20]);
+    os_unpin_lock(holds[20]);
     CHECK(take(&holds[20]), ==, 20);
-    for (unsigned slot = 0; slot < SEGMENT_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
         slots_free(memory, &geometry, slot);
-        os_release_hold(holds[slot]);
+        os_unpin_lock(holds[slot]);
     }
     CHECK(slots_used(memory, &geometry), ==, 0);
     CHECK(open_descriptors(), ==, before);
@@ -76,7 +76,7 @@ static void a_slot_is_signed_for_people(void) {
     void *hold;
     make();
     unsigned slot = take(&hold);
-    struct segment_slot *place = segment_slot(memory, &geometry, slot);
+    struct slot_record *place = slot_record(memory, &geometry, slot);
     slots_sign(memory, &geometry, slot);
     CHECK(load_seq(&place->process), ==, getpid());
     CHECK(load_seq(&place->start), ==, os_process_start());
@@ -84,7 +84,7 @@ static void a_slot_is_signed_for_people(void) {
     CHECK(strstr(place->command, "test_slots") != NULL, ==, 1);
     slots_free(memory, &geometry, slot);
     CHECK(load_seq(&place->process), ==, 0);
-    os_release_hold(hold);
+    os_unpin_lock(hold);
     unmake();
 }
 
@@ -94,34 +94,34 @@ static void the_lock_comes_before_the_word(void) {
     int other = os_reopen(&file); /* somebody who has locked slot 0, and did not come to its word yet */
     CHECK(os_lock(other, 0), ==, 0);
     CHECK(take(&hold), ==, 1);
-    CHECK(load_seq(&segment_slot(memory, &geometry, 0)->used), ==, 0);
+    CHECK(load_seq(&slot_record(memory, &geometry, 0)->used), ==, 0);
     CHECK(dead(SLOTS_NONE), ==, 0);
     os_close(other);
     void *second;
     CHECK(take(&second), ==, 0);
-    os_release_hold(hold);
-    os_release_hold(second);
+    os_unpin_lock(hold);
+    os_unpin_lock(second);
     unmake();
 }
 
 static void a_used_slot_is_left_alone_even_if_nobody_has_its_lock(void) {
     void *hold;
     make();
-    store_release(&segment_slot(memory, &geometry, 0)->used, 1); /* its process died */
+    store_release(&slot_record(memory, &geometry, 0)->used, 1); /* its process died */
     CHECK(take(&hold), ==, 1);
     CHECK(dead(1), ==, 1);
     int probe = os_reopen(&file);
     CHECK(os_is_locked(probe, 0), ==, 0);
     CHECK(os_is_locked(probe, 1), ==, 1);
     os_close(probe);
-    os_release_hold(hold);
+    os_unpin_lock(hold);
     unmake();
 }
 
 static void nobody_probes_his_own_slot(void) {
     make();
-    store_release(&segment_slot(memory, &geometry, 3)->used, 1);
-    store_release(&segment_slot(memory, &geometry, 5)->used, 1);
+    store_release(&slot_record(memory, &geometry, 3)->used, 1);
+    store_release(&slot_record(memory, &geometry, 5)->used, 1);
     CHECK(dead(SLOTS_NONE), ==, 1 << 3 | 1 << 5);
     CHECK(dead(3), ==, 1 << 5);
     CHECK(dead(5), ==, 1 << 3);
@@ -257,10 +257,10 @@ static void a_slot_for_a_child_is_locked_as_long_as_its_descriptor(void) {
     CHECK(fcntl(description, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
     CHECK(dead(SLOTS_NONE), ==, 0);
     void *hold;
-    CHECK(os_hold(description, &hold), ==, 0);
+    CHECK(os_pin_lock(description, &hold), ==, 0);
     os_close(description);
     CHECK(dead(SLOTS_NONE), ==, 0);
-    os_release_hold(hold);
+    os_unpin_lock(hold);
     CHECK(dead(SLOTS_NONE), ==, 1);
     unmake();
 }
@@ -271,7 +271,7 @@ static void the_gate_lets_one_in(void) {
     make();
     int gate = slots_gate_try(&file, memory);
     CHECK(gate, >=, 0);
-    CHECK(load_seq(&((struct segment_header *)memory)->gate_process), ==, getpid());
+    CHECK(load_seq(&((struct layout_header *)memory)->gate_process), ==, getpid());
     CHECK(slots_gate_try(&file, memory), ==, -EAGAIN);
     CHECK(dead(SLOTS_NONE), ==, 0); /* it is no slot */
     slots_gate_leave(&file, gate);
@@ -330,7 +330,7 @@ static void a_lock_of_another_file_is_no_lock(void) {
         }
         slots_gate_leave(&file, gate);
         CHECK(open_descriptors(), ==, before + 3 * reused);
-        os_release_hold(hold);
+        os_unpin_lock(hold);
         unmake();
     }
     thief.after = -1;

@@ -1,5 +1,5 @@
 /* Tests of summary.h, against a count bit by bit. */
-#include "summary.h"
+#include "bitmap/summary.h"
 
 #include "check.h"
 

@@ -6,23 +6,23 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
-#include "member.h"
+#include "shared/attachment.h"
 
 #define BLOCK 4096u
 #define BLOCKS 40u
 #define PATIENCE PROCESS_PATIENCE
 
-static struct member_failure failure;
+static struct pool_failure failure;
 
-static enum member_status create_as(struct member *member, const char *name, uint64_t blocks, bool permanent) {
-    struct member_request request = {
+static enum pool_status create_as(struct attachment *attachment, const char *name, uint64_t blocks, bool permanent) {
+    struct attachment_request request = {
         .name = name, .block_size = BLOCK, .blocks = blocks, .permanent = permanent, .gate_seconds = PATIENCE};
-    return member_create(member, &request, &failure);
+    return attachment_create(attachment, &request, &failure);
 }
 
-static void end(struct member *member) {
-    member_leave(member, PATIENCE);
-    member_unmap(member);
+static void end(struct attachment *attachment) {
+    attachment_leave(attachment, PATIENCE);
+    attachment_unmap(attachment);
 }
 
 static bool exists(const char *name) {
@@ -35,8 +35,8 @@ static uint64_t left_blocks;
 static bool left_permanent;
 
 static void create_and_stay(void) {
-    struct member member;
-    CHECK(create_as(&member, left_name, left_blocks, left_permanent), ==, MEMBER_OK);
+    struct attachment attachment;
+    CHECK(create_as(&attachment, left_name, left_blocks, left_permanent), ==, POOL_OK);
     reach(1);
     stay();
 }
@@ -66,9 +66,9 @@ static void write_text(const char *name) {
 
 /* Makes the first pool of this process, so that its children do not sweep by themselves. */
 static void make_the_first(void) {
-    struct member member;
-    CHECK(create_as(&member, NULL, 1, false), ==, MEMBER_OK);
-    end(&member);
+    struct attachment attachment;
+    CHECK(create_as(&attachment, NULL, 1, false), ==, POOL_OK);
+    end(&attachment);
 }
 
 /* --- what the library asks of the kernel --- */
@@ -112,32 +112,32 @@ int unlink(const char *removed_path) {
 /* --- sweeping; with a directory of 1 MiB alone --- */
 
 static void sweep_removes_leftovers_and_nothing_else(void) {
-    struct member member;
+    struct attachment attachment;
     make_the_first();
-    CHECK(member_sweep(), ==, 0);
+    CHECK(pools_sweep(), ==, 0);
     leave_behind("blockpool.first", BLOCKS, false);
     leave_behind("blockpool.second", BLOCKS, false);
     leave_behind("blockpool.permanent", 1, true);
     leave_behind("other.pool", 1, false);
     write_text("blockpool.text");
-    CHECK(create_as(&member, "blockpool.living", 1, false), ==, MEMBER_OK);
-    CHECK(member_sweep(), ==, 2);
+    CHECK(create_as(&attachment, "blockpool.living", 1, false), ==, POOL_OK);
+    CHECK(pools_sweep(), ==, 2);
     CHECK(exists("blockpool.first") || exists("blockpool.second"), ==, false);
     CHECK(exists("blockpool.permanent") && exists("blockpool.living") && exists("blockpool.text"), ==, true);
     CHECK(exists("other.pool"), ==, true); /* not named as pools of the package are */
-    CHECK(member_sweep(), ==, 0);
-    end(&member);
+    CHECK(pools_sweep(), ==, 0);
+    end(&attachment);
 }
 
 static void make_and_leave(void) {
-    struct member member;
-    CHECK(create_as(&member, "blockpool.other", 1, false), ==, MEMBER_OK);
+    struct attachment attachment;
+    CHECK(create_as(&attachment, "blockpool.other", 1, false), ==, POOL_OK);
     CHECK(exists("blockpool.left"), ==, false);
     leave_behind("blockpool.left", BLOCKS, false);
-    end(&member);
-    CHECK(create_as(&member, "blockpool.other", 1, false), ==, MEMBER_OK);
+    end(&attachment);
+    CHECK(create_as(&attachment, "blockpool.other", 1, false), ==, POOL_OK);
     CHECK(exists("blockpool.left"), ==, true); /* not at every create: it looks at all files there */
-    end(&member);
+    end(&attachment);
 }
 
 static void the_first_create_of_a_process_sweeps(void) {
@@ -147,50 +147,50 @@ static void the_first_create_of_a_process_sweeps(void) {
 }
 
 static void no_room_sweeps_before_it_is_told(void) {
-    struct member member, second;
-    CHECK(create_as(&member, "blockpool.small", 8, false), ==, MEMBER_OK);
+    struct attachment attachment, second;
+    CHECK(create_as(&attachment, "blockpool.small", 8, false), ==, POOL_OK);
     for (unsigned round = 0; round < 3; round++) { /* half of the directory and more */
         leave_behind("blockpool.left", 150, false);
-        CHECK(create_as(&second, round ? "blockpool.new" : NULL, 150, false), ==, MEMBER_OK);
+        CHECK(create_as(&second, round ? "blockpool.new" : NULL, 150, false), ==, POOL_OK);
         CHECK(exists("blockpool.left"), ==, round == 0); /* one without a name needs no room there */
         end(&second);
     }
     leave_behind("blockpool.kept", 130, true);
     leave_behind("blockpool.left", 20, false);
-    CHECK(create_as(&second, "blockpool.new", 180, false), ==, MEMBER_NO_ROOM);
+    CHECK(create_as(&second, "blockpool.new", 180, false), ==, POOL_NO_ROOM);
     CHECK(exists("blockpool.left"), ==, false);
     CHECK(failure.available, <=, 1 << 20);
     CHECK(failure.available, >, 0);
     CHECK(failure.asked, >, 180 * BLOCK);
-    end(&member);
+    end(&attachment);
 }
 
 static void a_survey_tells_what_takes_room(void) {
-    struct member member;
-    struct member_survey survey;
+    struct attachment attachment;
+    struct pools_survey survey;
     make_the_first();
-    member_survey(&survey);
+    pools_survey(&survey);
     CHECK(survey.count + survey.bytes, ==, 0);
     write_text("blockpool.text");
     leave_behind("blockpool.permanent", 30, true);
     leave_behind("blockpool.dead", 3, false);
-    CHECK(create_as(&member, "blockpool.living", 20, false), ==, MEMBER_OK);
+    CHECK(create_as(&attachment, "blockpool.living", 20, false), ==, POOL_OK);
     leave_behind("blockpool.newer", 40, true);
     int file = os_shm_open("blockpool.newer");
     uint32_t version = 7;
-    CHECK(os_write(file, offsetof(struct segment_geometry, version), &version, sizeof version), ==, 0);
+    CHECK(os_write(file, offsetof(struct layout_geometry, version), &version, sizeof version), ==, 0);
     os_close(file);
-    member_survey(&survey);
+    pools_survey(&survey);
     CHECK(survey.count, ==, 4);
     CHECK(survey.bytes, >, 93 * BLOCK);
     CHECK(strcmp(survey.largest[0].name, "blockpool.newer"), ==, 0);
-    CHECK(survey.largest[0].is, ==, MEMBER_OTHER_VERSION);
+    CHECK(survey.largest[0].is, ==, POOL_OTHER_VERSION);
     CHECK(strcmp(survey.largest[1].name, "blockpool.permanent"), ==, 0);
-    CHECK(survey.largest[1].is == MEMBER_OK && !survey.largest[1].used, ==, true);
+    CHECK(survey.largest[1].is == POOL_OK && !survey.largest[1].used, ==, true);
     CHECK(strcmp(survey.largest[2].name, "blockpool.living"), ==, 0);
-    CHECK(survey.largest[2].is == MEMBER_OK && survey.largest[2].used, ==, true);
-    CHECK(survey.largest[2].bytes, ==, member.geometry.bytes);
-    end(&member);
+    CHECK(survey.largest[2].is == POOL_OK && survey.largest[2].used, ==, true);
+    CHECK(survey.largest[2].bytes, ==, attachment.geometry.bytes);
+    end(&attachment);
 }
 
 /* --- looking; beside others --- */
@@ -198,7 +198,7 @@ static void a_survey_tells_what_takes_room(void) {
 static void sweep_until_told(void) {
     unsigned count = 0;
     do {
-        (void)member_sweep();
+        (void)pools_sweep();
         tell(1, ++count);
     } while (!told(0));
 }
@@ -223,36 +223,36 @@ static void await_rounds(uint64_t rounds) {
 }
 
 static void a_look_changes_nothing(void) {
-    struct member member;
+    struct attachment attachment;
     static char name[96];
     snprintf(name, sizeof name, "%s", process_name());
-    CHECK(create_as(&member, name, 1, false), ==, MEMBER_OK);
-    char *before = malloc(member.geometry.bytes);
-    memcpy(before, member.memory, member.geometry.bytes);
+    CHECK(create_as(&attachment, name, 1, false), ==, POOL_OK);
+    char *before = malloc(attachment.geometry.bytes);
+    memcpy(before, attachment.memory, attachment.geometry.bytes);
     pid_t child = start_sweeper();
     for (unsigned i = 0; i < 2000; i++) {
-        if (memcmp(before, member.memory, member.geometry.bytes) != 0) {
+        if (memcmp(before, attachment.memory, attachment.geometry.bytes) != 0) {
             CHECK(0, ==, 1);
             break;
         }
     }
     await_rounds(2);
-    CHECK(memcmp(before, member.memory, member.geometry.bytes), ==, 0);
+    CHECK(memcmp(before, attachment.memory, attachment.geometry.bytes), ==, 0);
     end_sweeper(child);
     free(before);
-    end(&member);
+    end(&attachment);
     CHECK(exists(name), ==, false);
 }
 
 static void whoever_leaves_last_removes_the_name_beside_sweepers(void) {
     pid_t child = start_sweeper();
     for (unsigned i = 0; i < 500; i++) {
-        struct member member;
+        struct attachment attachment;
         static char name[96];
         snprintf(name, sizeof name, "%s", process_name());
-        CHECK(create_as(&member, name, 1, false), ==, MEMBER_OK);
+        CHECK(create_as(&attachment, name, 1, false), ==, POOL_OK);
         CHECK(exists(name), ==, true);
-        end(&member);
+        end(&attachment);
         CHECK(exists(name), ==, false);
     }
     end_sweeper(child);
@@ -261,20 +261,20 @@ static void whoever_leaves_last_removes_the_name_beside_sweepers(void) {
 static void a_process_that_may_live_is_not_dead(void) {
     make_the_first();
     leave_behind("blockpool.unknown", 1, false);
-    struct member member;
+    struct attachment attachment;
     probes_fail = true;
-    CHECK(member_sweep(), ==, 0);
-    CHECK(create_as(&member, left_name, 1, false), ==, MEMBER_EXISTS);
+    CHECK(pools_sweep(), ==, 0);
+    CHECK(create_as(&attachment, left_name, 1, false), ==, POOL_EXISTS);
     CHECK(exists(left_name), ==, true);
     probes_fail = false;
-    CHECK(member_sweep(), ==, 1);
+    CHECK(pools_sweep(), ==, 1);
 }
 
-static struct member newcomer;
+static struct attachment newcomer;
 static pid_t last;
 
 static void one_comes_and_the_last_one_dies(void) {
-    CHECK(member_attach(&newcomer, left_name, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(attachment_attach(&newcomer, left_name, PATIENCE, &failure), ==, POOL_OK);
     kill_and_wait(last);
 }
 
@@ -286,7 +286,7 @@ static void who_came_since_the_first_look_is_seen(void) {
     last = start(create_and_stay);
     await(1);
     before_probe = one_comes_and_the_last_one_dies; /* after the slots were read */
-    CHECK(member_sweep(), ==, 0);
+    CHECK(pools_sweep(), ==, 0);
     CHECK(before_probe == NULL, ==, true);
     CHECK(exists(left_name), ==, true);
     end(&newcomer);
@@ -294,17 +294,17 @@ static void who_came_since_the_first_look_is_seen(void) {
 }
 
 static void names_are_removed_under_the_gate(void) {
-    struct member member;
+    struct attachment attachment;
     make_the_first();
     removed = removed_outside_the_gate = 0;
     leave_behind("blockpool.first", 1, false);
-    CHECK(member_sweep(), ==, 1);
+    CHECK(pools_sweep(), ==, 1);
     leave_behind("blockpool.second", 1, false);
-    CHECK(create_as(&member, "blockpool.second", 1, false), ==, MEMBER_OK);
-    CHECK(member_unlink("blockpool.second", member.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
-    end(&member);
-    CHECK(create_as(&member, "blockpool.third", 1, false), ==, MEMBER_OK);
-    end(&member);
+    CHECK(create_as(&attachment, "blockpool.second", 1, false), ==, POOL_OK);
+    CHECK(pools_unlink("blockpool.second", attachment.geometry.id, PATIENCE, &failure), ==, POOL_OK);
+    end(&attachment);
+    CHECK(create_as(&attachment, "blockpool.third", 1, false), ==, POOL_OK);
+    end(&attachment);
     CHECK(removed, ==, 4);
     CHECK(removed_outside_the_gate, ==, 0);
 }
@@ -312,74 +312,74 @@ static void names_are_removed_under_the_gate(void) {
 /* --- names --- */
 
 static void gate_and_stay(void) {
-    struct member member;
-    CHECK(create_as(&member, left_name, 1, false), ==, MEMBER_OK);
-    struct segment_header *header = member.memory;
+    struct attachment attachment;
+    CHECK(create_as(&attachment, left_name, 1, false), ==, POOL_OK);
+    struct layout_header *header = attachment.memory;
     int file = os_shm_open(left_name);
     CHECK(os_lock(file, SLOTS_GATE_BYTE), ==, 0);
     store_relaxed(&header->gate_process, (uint64_t)os_process());
-    member_unmap(&member); /* and with it the lock of its slot: now the pool is a leftover */
+    attachment_unmap(&attachment); /* and with it the lock of its slot: now the pool is a leftover */
     reach(1);
     stay();
 }
 
 static void a_gate_that_stays_shut_is_told(void) {
-    struct member member;
+    struct attachment attachment;
     snprintf(left_name, sizeof left_name, "%s", process_name());
     pid_t child = start(gate_and_stay);
     await(1);
     kill(child, SIGSTOP);
     waitpid(child, NULL, WUNTRACED);
-    CHECK(member_unlink(left_name, NULL, 0.02, &failure), ==, MEMBER_BUSY);
+    CHECK(pools_unlink(left_name, NULL, 0.02, &failure), ==, POOL_BUSY);
     CHECK(failure.process, ==, child);
-    struct member_request request = {.name = left_name, .block_size = BLOCK, .blocks = 1, .gate_seconds = 0.02};
-    CHECK(member_create(&member, &request, &failure), ==, MEMBER_BUSY);
+    struct attachment_request request = {.name = left_name, .block_size = BLOCK, .blocks = 1, .gate_seconds = 0.02};
+    CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_BUSY);
     CHECK(failure.process, ==, child);
     CHECK(exists(left_name), ==, true);
     double before = os_now();
-    (void)member_sweep(); /* which waits for nobody */
+    (void)pools_sweep(); /* which waits for nobody */
     CHECK(os_now() - before, <, PATIENCE / 2);
     kill_and_wait(child);
-    CHECK(create_as(&member, left_name, 1, false), ==, MEMBER_OK);
-    end(&member);
+    CHECK(create_as(&attachment, left_name, 1, false), ==, POOL_OK);
+    end(&attachment);
 }
 
 static void unlink_removes_whatever_has_the_name(void) {
     static char name[96];
-    struct member member;
+    struct attachment attachment;
     snprintf(name, sizeof name, "%s", process_name());
-    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(pools_unlink(name, NULL, PATIENCE, &failure), ==, POOL_NOT_FOUND);
 
     write_text(name);
-    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(pools_unlink(name, NULL, PATIENCE, &failure), ==, POOL_OK);
     write_text(name);
     CHECK(chmod(path_of(name), 0), ==, 0);
-    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(pools_unlink(name, NULL, PATIENCE, &failure), ==, POOL_OK);
     CHECK(mkfifo(path_of(name), 0600), ==, 0);
-    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(pools_unlink(name, NULL, PATIENCE, &failure), ==, POOL_OK);
     CHECK(symlink("/dev/null", path_of(name)), ==, 0);
-    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(pools_unlink(name, NULL, PATIENCE, &failure), ==, POOL_OK);
     CHECK(exists(name), ==, false);
 
-    static const uint32_t versions[] = {0, SEGMENT_VERSION + 1};
+    static const uint32_t versions[] = {0, LAYOUT_VERSION + 1};
     for (unsigned i = 0; i < 4; i++) { /* damaged, newer, cut, and as it should be */
-        CHECK(create_as(&member, name, 1, false), ==, MEMBER_OK);
-        CHECK(i >= 2 || os_write(member.file.number, 8, &versions[i], sizeof versions[i]) == 0, ==, true);
-        CHECK(i != 2 || ftruncate(member.file.number, (off_t)member.geometry.bytes + 4096) == 0, ==, true);
-        CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_OK);
+        CHECK(create_as(&attachment, name, 1, false), ==, POOL_OK);
+        CHECK(i >= 2 || os_write(attachment.file.number, 8, &versions[i], sizeof versions[i]) == 0, ==, true);
+        CHECK(i != 2 || ftruncate(attachment.file.number, (off_t)attachment.geometry.bytes + 4096) == 0, ==, true);
+        CHECK(pools_unlink(name, NULL, PATIENCE, &failure), ==, POOL_OK);
         CHECK(exists(name), ==, false);
-        struct shared_run run;
-        CHECK(member_allocate(&member, 1, 0, &run), ==, MEMBER_OK); /* members go on */
-        end(&member);
+        struct pool_run run;
+        CHECK(attachment_allocate(&attachment, 1, 0, &run), ==, POOL_OK); /* attachments go on */
+        end(&attachment);
     }
 
     CHECK(mkdir(path_of(name), 0700), ==, 0);
-    CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_NO_POOL);
+    CHECK(pools_unlink(name, NULL, PATIENCE, &failure), ==, POOL_NO_POOL);
     CHECK(rmdir(path_of(name)), ==, 0);
     if (geteuid() == 0) {
         write_text(name);
         CHECK(chown(path_of(name), 12345, 12345), ==, 0);
-        CHECK(member_unlink(name, NULL, PATIENCE, &failure), ==, MEMBER_FORBIDDEN);
+        CHECK(pools_unlink(name, NULL, PATIENCE, &failure), ==, POOL_FORBIDDEN);
         CHECK(exists(name), ==, true);
         CHECK(unlink(path_of(name)), ==, 0);
     } else {
@@ -389,20 +389,20 @@ static void unlink_removes_whatever_has_the_name(void) {
 
 static void unlink_with_an_id_removes_that_pool_alone(void) {
     static char name[96];
-    struct member first, second;
+    struct attachment first, second;
     snprintf(name, sizeof name, "%s", process_name());
-    CHECK(create_as(&first, name, 1, false), ==, MEMBER_OK);
-    unsigned char id[SEGMENT_ID_BYTES];
+    CHECK(create_as(&first, name, 1, false), ==, POOL_OK);
+    unsigned char id[LAYOUT_ID_BYTES];
     memcpy(id, first.geometry.id, sizeof id);
-    CHECK(member_unlink(name, id, PATIENCE, &failure), ==, MEMBER_OK);
-    CHECK(member_unlink(name, id, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
-    CHECK(create_as(&second, name, 1, false), ==, MEMBER_OK);
-    CHECK(member_unlink(name, id, PATIENCE, &failure), ==, MEMBER_NOT_FOUND);
+    CHECK(pools_unlink(name, id, PATIENCE, &failure), ==, POOL_OK);
+    CHECK(pools_unlink(name, id, PATIENCE, &failure), ==, POOL_NOT_FOUND);
+    CHECK(create_as(&second, name, 1, false), ==, POOL_OK);
+    CHECK(pools_unlink(name, id, PATIENCE, &failure), ==, POOL_NOT_FOUND);
     end(&first);
     CHECK(exists(name), ==, true);
-    CHECK(member_unlink(name, second.geometry.id, PATIENCE, &failure), ==, MEMBER_OK);
+    CHECK(pools_unlink(name, second.geometry.id, PATIENCE, &failure), ==, POOL_OK);
     write_text(name);
-    CHECK(member_unlink(name, id, PATIENCE, &failure), ==, MEMBER_NO_POOL);
+    CHECK(pools_unlink(name, id, PATIENCE, &failure), ==, POOL_NO_POOL);
     CHECK(exists(name), ==, true);
     CHECK(unlink(path_of(name)), ==, 0);
     end(&second);
@@ -410,21 +410,21 @@ static void unlink_with_an_id_removes_that_pool_alone(void) {
 
 static void a_name_that_is_taken_says_by_what(void) {
     static char name[96];
-    struct member member, other;
+    struct attachment attachment, other;
     snprintf(name, sizeof name, "%s", process_name());
     write_text(name);
-    CHECK(create_as(&other, name, 1, false), ==, MEMBER_EXISTS);
-    CHECK(failure.found, ==, MEMBER_NO_POOL);
+    CHECK(create_as(&other, name, 1, false), ==, POOL_EXISTS);
+    CHECK(failure.found, ==, POOL_NO_POOL);
     CHECK(unlink(path_of(name)), ==, 0);
-    CHECK(create_as(&member, name, 1, false), ==, MEMBER_OK);
-    CHECK(create_as(&other, name, 1, false), ==, MEMBER_EXISTS);
-    CHECK(failure.found, ==, MEMBER_OK);
-    uint32_t version = SEGMENT_VERSION + 1;
-    CHECK(os_write(member.file.number, 8, &version, sizeof version), ==, 0);
-    CHECK(create_as(&other, name, 1, false), ==, MEMBER_EXISTS);
-    CHECK(failure.found, ==, MEMBER_OTHER_VERSION);
+    CHECK(create_as(&attachment, name, 1, false), ==, POOL_OK);
+    CHECK(create_as(&other, name, 1, false), ==, POOL_EXISTS);
+    CHECK(failure.found, ==, POOL_OK);
+    uint32_t version = LAYOUT_VERSION + 1;
+    CHECK(os_write(attachment.file.number, 8, &version, sizeof version), ==, 0);
+    CHECK(create_as(&other, name, 1, false), ==, POOL_EXISTS);
+    CHECK(failure.found, ==, POOL_OTHER_VERSION);
     CHECK(failure.version, ==, version);
-    end(&member);
+    end(&attachment);
 }
 
 /* --- a directory of one's own --- */

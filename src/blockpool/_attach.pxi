@@ -8,9 +8,9 @@ cdef _Mapping new_member():
     """A mapping with room for a membership, that is none yet."""
     cdef _Mapping m = _Mapping.__new__(_Mapping)
     cdef void *memory = NULL
-    if os_map_private(sizeof(member), False, &memory):
+    if os_map_private(sizeof(attachment), False, &memory):
         raise MemoryError("no memory for a membership in a pool")
-    m.member = <member *>memory
+    m.attachment = <attachment *>memory
     return m
 
 
@@ -19,13 +19,13 @@ cdef _Mapping joined(_Mapping m, on_fork):
 
     `on_fork` is None for a pool that children share or not as it was made.
     """
-    cdef bint detached = m.member.geometry.flags & SEGMENT_DETACH if on_fork is None else on_fork == "detach"
-    m.data = segment_data(m.member.memory, &m.member.geometry)
-    m.block_size = m.member.geometry.block_size
-    m.blocks = m.member.geometry.blocks
+    cdef bint detached = m.attachment.geometry.flags & LAYOUT_DETACH if on_fork is None else on_fork == "detach"
+    m.data = layout_data(m.attachment.memory, &m.attachment.geometry)
+    m.block_size = m.attachment.geometry.block_size
+    m.blocks = m.attachment.geometry.blocks
     m.alignment = alignment_of(<uintptr_t>m.data, m.block_size)
-    m.id = <bytes>m.member.geometry.id[:SEGMENT_ID_BYTES]
-    m.name = (<bytes>m.member.name).decode()[len("blockpool."):] or None
+    m.id = <bytes>m.attachment.geometry.id[:LAYOUT_ID_BYTES]
+    m.name = (<bytes>m.attachment.name).decode()[len("blockpool."):] or None
     m.sampling = 7
     while (m.sampling + 1) * 8 < m.blocks:  # as often as costs next to nothing: a look takes time by the pool's size
         m.sampling = m.sampling * 2 + 1
@@ -36,7 +36,7 @@ cdef _Mapping joined(_Mapping m, on_fork):
     if existing is not None:
         return existing
     mappings[m.id] = m.reference
-    m.member.on_fork = MEMBER_FORK_DETACH if detached else MEMBER_FORK_SHARE
+    m.attachment.on_fork = ON_FORK_DETACH if detached else ON_FORK_SHARE
     return m
 
 
@@ -50,7 +50,7 @@ cdef _Mapping known(bytes pool_id):
     """The mapping that this process has of a pool, if it has a part in the pool through it; else None."""
     reference = mappings.get(pool_id)
     cdef _Mapping m = None if reference is None else reference()
-    return m if m is not None and not member_is_stray(m.member) else None
+    return m if m is not None and not attachment_is_stray(m.attachment) else None
 
 
 cdef shares(on_fork):
@@ -62,7 +62,7 @@ cdef shares(on_fork):
 
 cdef _Mapping agreed(_Mapping m, on_fork):
     """The mapping, if what is asked for its children is what this process has."""
-    has = "share" if m.member.on_fork == MEMBER_FORK_SHARE else "detach"
+    has = "share" if m.attachment.on_fork == ON_FORK_SHARE else "detach"
     if on_fork is not None and on_fork != has:
         raise ValueError(
             f"this process has attached {titled(m.name)} already, with on_fork={has!r}, so it cannot have {on_fork!r} "
@@ -71,40 +71,40 @@ cdef _Mapping agreed(_Mapping m, on_fork):
     return m
 
 
-cdef int refuse(member_status status, member_failure *failure, name) except -1:
+cdef int refuse(pool_status status, pool_failure *failure, name) except -1:
     """Raise what a failed attempt to make, attach or remove the pool of that name is."""
     what = titled(name)
-    if status == MEMBER_EXISTS:
-        if failure.found != MEMBER_OK:
+    if status == POOL_EXISTS:
+        if failure.found != POOL_OK:
             raise PoolExists(unusable(failure.found, failure, name)[1])
         raise PoolExists(f"{what} exists already; attach it, choose another name, or unlink it")
-    if status == MEMBER_NOT_FOUND:
+    if status == POOL_NOT_FOUND:
         raise PoolNotFound(
             f"{what} does not exist: it was never made, or its last process has left, or its name was removed"
         )
-    if status == MEMBER_FORBIDDEN and failure.error:
+    if status == POOL_FORBIDDEN and failure.error:
         raise PoolForbidden(
             f"{what} belongs to another user, or its mode was changed, or this process may not use /dev/shm: "
             f"{error_text(-failure.error)}; only processes of the same user can share a pool"
         )
-    if status == MEMBER_FORBIDDEN:
+    if status == POOL_FORBIDDEN:
         raise PoolForbidden(f"{what} belongs to another user; only processes of the same user can share a pool")
-    if status in (MEMBER_NO_POOL, MEMBER_OTHER_VERSION, MEMBER_TRUNCATED, MEMBER_CORRUPT):
+    if status in (POOL_NO_POOL, POOL_OTHER_VERSION, POOL_TRUNCATED, POOL_CORRUPT):
         kind, why = unusable(status, failure, name)
         raise kind(why)
-    if status == MEMBER_FULL:
+    if status == POOL_FULL:
         raise TooManyProcesses(f"{what} has 47 processes attached, the most it can have; let one leave first")
-    if status == MEMBER_BUSY and failure.process == <uint64_t>getpid():
+    if status == POOL_BUSY and failure.process == <uint64_t>getpid():
         raise PoolBusy(
             f"{what}: another thread of this process was recovering, checking or forking for {GATE_SECONDS:g} s; "
             "try again"
         )
-    if status == MEMBER_BUSY:
+    if status == POOL_BUSY:
         raise PoolBusy(
             f"{what}: process {failure.process} has kept others from attaching, leaving and recovering for "
             f"{GATE_SECONDS:g} s; if it is stopped, continue or kill it"
         )
-    if status == MEMBER_NO_MAPPING:
+    if status == POOL_NO_MAPPING:
         raise PoolExhausted(
             f"{what}: the kernel maps no more memory into this process; raise its limit of address space (ulimit -v) "
             "or of mappings (vm.max_map_count), or free some"
@@ -112,15 +112,15 @@ cdef int refuse(member_status status, member_failure *failure, name) except -1:
     raise OSError(-failure.error, f"{what}: {remedy_of(status, failure.error)}")
 
 
-cdef remedy_of(member_status status, int error):
+cdef remedy_of(pool_status status, int error):
     """What the kernel refused, and what to do about it."""
-    if status == MEMBER_NO_DESCRIPTOR:
+    if status == POOL_NO_DESCRIPTOR:
         return f"{error_text(-error)}: {NO_DESCRIPTOR}"
-    if status == MEMBER_NO_PROC:
+    if status == POOL_NO_PROC:
         return NO_PROC
-    if status == MEMBER_NO_DIRECTORY:
+    if status == POOL_NO_DIRECTORY:
         return "there is no /dev/shm for pools with names; mount it, or make the pool without a name"
-    if status == MEMBER_UNREACHABLE:
+    if status == POOL_UNREACHABLE:
         return (
             "the program closed the pool's file descriptor, and no other process has the pool open to get it from, so "
             "nobody can be known to be dead; keep the descriptors named blockpool in /proc/self/fd when closing others"
@@ -132,35 +132,35 @@ cdef titled(name):
     return "the pool" if name is None else f"pool {name!r}"
 
 
-cdef tuple unusable(member_status status, member_failure *failure, name):
+cdef tuple unusable(pool_status status, pool_failure *failure, name):
     """The exception and its message for a file that no process of this release can attach."""
     what = titled(name)
-    if status == MEMBER_NO_POOL:
+    if status == POOL_NO_POOL:
         return PoolCorrupt, f"{what} is not a pool: {foreign(name)}"
     remedy = "" if name is None else f"; remove it with blockpool.unlink({name!r}), and create it again"
-    if status == MEMBER_OTHER_VERSION:
+    if status == POOL_OTHER_VERSION:
         made_by = (<bytes>failure.made_by).decode("ascii", "replace")
         if not made_by.isprintable() or not made_by:
-            made_by = "an older release" if failure.version < SEGMENT_VERSION else "a newer release"
+            made_by = "an older release" if failure.version < LAYOUT_VERSION else "a newer release"
         return PoolVersion, (
             f"{what} was made by another release of blockpool, {made_by} (layout {failure.version}); this is "
-            f"{library()} (layout {SEGMENT_VERSION}); use one release in all processes, or choose another name"
+            f"{library()} (layout {LAYOUT_VERSION}); use one release in all processes, or choose another name"
             + ("" if name is None else f"; if no process needs it any more, remove it with blockpool.unlink({name!r})")
         )
-    if status == MEMBER_TRUNCATED:
+    if status == POOL_TRUNCATED:
         return PoolCorrupt, f"{what} is damaged: the size of its file is not the one that it was created with{remedy}"
     return PoolCorrupt, f"{what} is damaged: something wrote over its header{remedy}"
 
 
 cdef library():
     """The release of this library."""
-    return (<bytes>SEGMENT_LIBRARY).decode()
+    return (<bytes>LAYOUT_LIBRARY).decode()
 
 
 cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork):
-    cdef member_request request
-    cdef member_failure failure
-    cdef member_status status
+    cdef attachment_request request
+    cdef pool_failure failure
+    cdef pool_status status
     cdef _Mapping m
     cdef int error
     shares(on_fork)
@@ -168,7 +168,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     count = as_count(blocks, "blocks")
     if count > LEDGER_MOST_BLOCKS:
         raise ValueError(f"blocks must be at most {LEDGER_MOST_BLOCKS} in a shared pool, not {readable(count)}")
-    if size * count > SEGMENT_MOST_BYTES:
+    if size * count > LAYOUT_MOST_BYTES:
         raise PoolExhausted(
             f"asked for {readable(size * count)} bytes ({count} blocks of {size}); ask for fewer or smaller blocks"
         )
@@ -189,14 +189,14 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     for _ in range(100):  # it may vanish between the one attempt and the other
         m = new_member()
         with nogil:
-            status = member_create(m.member, &request, &failure)
-        if status == MEMBER_OK:
+            status = attachment_create(m.attachment, &request, &failure)
+        if status == POOL_OK:
             break
-        if status == MEMBER_STOPPED:
+        if status == POOL_STOPPED:
             raise raised[0]
-        if status == MEMBER_NO_ROOM:
+        if status == POOL_NO_ROOM:
             raise no_room(size, count, &failure)
-        if status != MEMBER_EXISTS or not exist_ok:
+        if status != POOL_EXISTS or not exist_ok:
             refuse(status, &failure, name)
         try:
             m = agreed(attach_named(name, on_fork), on_fork)
@@ -213,7 +213,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     m = joined(m, on_fork)
     if prefault:
         with nogil:
-            error = os_prefault(m.member.memory, m.member.geometry.bytes, &request.pause)
+            error = os_prefault(m.attachment.memory, m.attachment.geometry.bytes, &request.pause)
         if raised:
             raise raised[0]
         if is_lost(m):  # a signal's handler forked: this is the child
@@ -226,28 +226,28 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
 cdef _Mapping attach_named(name, on_fork):
     cdef bytes file = file_name(name).encode()
     cdef const char *file_chars = file
-    cdef unsigned char id[SEGMENT_ID_BYTES]
-    cdef member_failure failure
-    cdef member_status status
+    cdef unsigned char id[LAYOUT_ID_BYTES]
+    cdef pool_failure failure
+    cdef pool_status status
     cdef _Mapping m
     with nogil:
-        status = member_identify(file_chars, id)
-    if status == MEMBER_OK:
-        m = known(<bytes>id[:SEGMENT_ID_BYTES])
+        status = pools_identify(file_chars, id)
+    if status == POOL_OK:
+        m = known(<bytes>id[:LAYOUT_ID_BYTES])
         if m is not None:
             return m
     m = new_member()
     with nogil:
-        status = member_attach(m.member, file_chars, GATE_SECONDS, &failure)
-    if status != MEMBER_OK:
+        status = attachment_attach(m.attachment, file_chars, GATE_SECONDS, &failure)
+    if status != POOL_OK:
         refuse(status, &failure, name)
     return joined(m, on_fork)
 
 
 cdef _Mapping attach_found(pool_id, process, on_fork):
     """Attach a pool without a name, through a descriptor that some process has of it."""
-    cdef member_failure failure
-    cdef member_status status = MEMBER_NOT_FOUND
+    cdef pool_failure failure
+    cdef pool_status status = POOL_NOT_FOUND
     cdef _Mapping m
     cdef bytes id = bytes.fromhex(pool_id)
     cdef const unsigned char *id_bytes = id
@@ -255,10 +255,10 @@ cdef _Mapping attach_found(pool_id, process, on_fork):
     for owner, number in find_descriptor(pool_id, process):
         m = new_member()
         with nogil:
-            status = member_attach_through(m.member, owner, number, id_bytes, GATE_SECONDS, &failure)
-        if status == MEMBER_OK:
+            status = attachment_attach_through(m.attachment, owner, number, id_bytes, GATE_SECONDS, &failure)
+        if status == POOL_OK:
             return joined(m, on_fork)
-        if status not in (MEMBER_NOT_FOUND, MEMBER_FORBIDDEN, MEMBER_NO_POOL):  # closed meanwhile, or not ours
+        if status not in (POOL_NOT_FOUND, POOL_FORBIDDEN, POOL_NO_POOL):  # closed meanwhile, or not ours
             refuse(status, &failure, None)
     raise PoolNotFound(why_not_found(process))
 
@@ -301,7 +301,7 @@ cdef c_bool let_signals_in(void *raised) noexcept with gil:
     return True
 
 
-cdef no_room(size, count, member_failure *failure):
+cdef no_room(size, count, pool_failure *failure):
     """The error of a pool that is larger than what there is."""
     cdef uint64_t missing = max(1, <object>failure.asked - failure.available)
     limit = (<bytes>failure.limit).decode("utf-8", "replace")
@@ -317,21 +317,21 @@ cdef no_room(size, count, member_failure *failure):
 
 cdef surveyed(uint64_t missing):
     """For a message: the largest pools that could not be swept, and why, if they have so many bytes."""
-    cdef member_survey_t survey
-    cdef member_surveyed *one
+    cdef pools_survey_t survey
+    cdef pools_surveyed *one
     cdef size_t i
     with nogil:
-        member_survey(&survey)
+        pools_survey(&survey)
     found = []
     if survey.bytes < missing:
         return ""
-    for i in range(min(survey.count, <uint64_t>MEMBER_SURVEYED)):
+    for i in range(min(survey.count, <uint64_t>POOLS_SURVEYED)):
         one = &survey.largest[i]
         name = (<bytes>one.name).decode("ascii", "replace").removeprefix("blockpool.")
         why = (
             "in use" if one.used
-            else "permanent" if one.is_ == MEMBER_OK
-            else "of another release" if one.is_ == MEMBER_OTHER_VERSION
+            else "permanent" if one.is_ == POOL_OK
+            else "of another release" if one.is_ == POOL_OTHER_VERSION
             else "damaged"
         )
         found.append(f"{name!r} {one.bytes} bytes, {why}")
@@ -343,18 +343,18 @@ cdef surveyed(uint64_t missing):
 
 cdef int unlink_named(name, bytes pool_id) except -1:
     """Remove the name; with an id only from that pool."""
-    cdef member_failure failure
-    cdef member_status status
+    cdef pool_failure failure
+    cdef pool_status status
     cdef bytes file = file_name(name).encode()
     cdef const char *file_chars = file
     cdef const unsigned char *id = NULL
     if pool_id is not None:
         id = pool_id
     with nogil:
-        status = member_unlink(file_chars, id, GATE_SECONDS, &failure)
-    if status == MEMBER_NOT_FOUND or (status == MEMBER_NO_POOL and pool_id is not None):
+        status = pools_unlink(file_chars, id, GATE_SECONDS, &failure)
+    if status == POOL_NOT_FOUND or (status == POOL_NO_POOL and pool_id is not None):
         raise PoolNotFound(f"{titled(name)} has no name to remove: there is none, or it was removed before")
-    if status != MEMBER_OK:
+    if status != POOL_OK:
         refuse(status, &failure, name)
     return 0
 
@@ -368,8 +368,8 @@ cdef int unlink_pool(Pool owner) except -1:
         raise PoolNotFound("the pool has no name to remove: it was made without one")
     if owner.mapping is not None:
         m = owner.opened()
-        if member_is_stray(m.member):
-            fail(m, MEMBER_STRAY, 0)
+        if attachment_is_stray(m.attachment):
+            fail(m, POOL_STRAY, 0)
     try:
         unlink_named(owner.kept_name, owner.kept_id)
     except PoolNotFound:
@@ -418,5 +418,5 @@ def sweep():
     """
     cdef unsigned count
     with nogil:
-        count = member_sweep()
+        count = pools_sweep()
     return count

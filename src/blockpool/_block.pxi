@@ -12,7 +12,7 @@ cdef class _Lease:
 
     cdef _Mapping mapping
     cdef _Lease parent
-    cdef shared_run run
+    cdef pool_run run
     cdef uint64_t nbytes
     # What refers to it, as far as that is known; for messages only.
     cdef uint32_t blocks, children, exports
@@ -56,7 +56,7 @@ cdef int give_back_guarded(_Lease lease) except -1:
     m.requested -= lease.nbytes
     m.in_use -= lease.run.blocks
     if Py_IsFinalizing():  # nobody is left to be told, and little of Python to tell it with
-        pool_release(m.core, lease.run.index, lease.run.blocks)
+        private_pool_release(m.core, lease.run.index, lease.run.blocks)
         return 0
     error = None
     try:
@@ -77,7 +77,7 @@ cdef int forget_live(_Mapping m, uint64_t index) except -1:
 
 
 @cython.nonecheck(False)
-cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, const shared_run *run, uint64_t nbytes):
+cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, const pool_run *run, uint64_t nbytes):
     cdef _Lease lease = _Lease.__new__(_Lease)
     lease.parent = parent
     if parent is not None:
@@ -107,7 +107,7 @@ cdef class Block:
 
     cdef _Mapping mapping
     cdef _Lease lease           # None while this object alone owns the run
-    cdef shared_run run
+    cdef pool_run run
     cdef readonly uint64_t nbytes
     cdef block_state state
 
@@ -276,10 +276,10 @@ cdef class Block:
         if self.mapping is not None and is_lost(self.mapping):
             raise lost_error(self.mapping)
         # Whoever may be dead holds nothing; looked at first, as between begin and end of the freeing no Python may run.
-        if self.mapping is not None and self.mapping.member != NULL and is_held_elsewhere(self.mapping, &self.run):
+        if self.mapping is not None and self.mapping.attachment != NULL and is_held_elsewhere(self.mapping, &self.run):
             reclaim(self.mapping)
         cdef state_outcome outcome = state_begin_free(&self.state)
-        cdef member_status status = MEMBER_OK
+        cdef pool_status status = POOL_OK
         cdef Py_ssize_t users = 0
         cdef uint64_t word = 0
         cdef uint32_t extra = 0
@@ -292,20 +292,20 @@ cdef class Block:
             if self.lease.parent is not None:
                 users += Py_REFCNT(<PyObject *>self.lease.parent) - 1
         if users == 0:
-            if self.mapping.member != NULL:
+            if self.mapping.attachment != NULL:
                 status = free_shared(self.mapping, &self.run, &word, &extra)
             elif self.lease is None:
                 give_back(self.mapping, &self.run, self.nbytes)
-        state_end_free(&self.state, users == 0 and status == MEMBER_OK)
+        state_end_free(&self.state, users == 0 and status == POOL_OK)
         if users:
             raise BlockInUse(
                 f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: {users_of(self.lease, users)}; "
                 "drop those first, or call release(), and the last of them frees it"
             )
-        if status != MEMBER_OK:
+        if status != POOL_OK:
             refuse_free(self.mapping, &self.run, status, word, extra, self.describe())
         if self.lease is not None:
-            if self.mapping.member != NULL:
+            if self.mapping.attachment != NULL:
                 forget_run(self.lease)
             self.drop()
 
@@ -356,7 +356,7 @@ cdef class Block:
         count = as_count(n, "n")
         self.enter()
         try:
-            if self.mapping.member == NULL:
+            if self.mapping.attachment == NULL:
                 raise TypeError("a block of a private pool cannot be shared; make the pool with Pool.create()")
             ticket = handle_of(self.mapping, &self.run, Ticket)
             share_run(self.mapping, &self.run, count)  # last: nothing fails after it
@@ -411,7 +411,7 @@ cdef class Block:
     cdef tuple sent(self, list noted):
         """What pickle makes of the block: a call, with a reference in flight that is noted if there is a list."""
         cdef _Mapping m = self.mapping
-        if m is None or m.member == NULL:
+        if m is None or m.attachment == NULL:
             raise TypeError(
                 "a block of a private pool cannot be pickled: no other process can reach its memory. "
                 "Send bytes(block.buf) instead"
@@ -514,7 +514,7 @@ cdef class Block:
 
 
 @cython.nonecheck(False)
-cdef inline void open_block(Block block, _Mapping mapping, const shared_run *run, uint64_t nbytes) noexcept:
+cdef inline void open_block(Block block, _Mapping mapping, const pool_run *run, uint64_t nbytes) noexcept:
     """Make the block the owner of a reference to a run."""
     block.mapping = mapping
     block.run = run[0]
@@ -522,7 +522,7 @@ cdef inline void open_block(Block block, _Mapping mapping, const shared_run *run
     state_open(&block.state)
 
 
-cdef Block hand_out(_Mapping m, const shared_run *run, uint64_t nbytes):
+cdef Block hand_out(_Mapping m, const pool_run *run, uint64_t nbytes):
     """A Block of a run that was claimed; if it cannot be made, the run goes back."""
     cdef Block block
     cdef _Lease lease
@@ -546,12 +546,12 @@ cdef Block hand_out(_Mapping m, const shared_run *run, uint64_t nbytes):
         raise
 
 
-cdef void unclaim(_Mapping m, const shared_run *run) noexcept:
+cdef void unclaim(_Mapping m, const pool_run *run) noexcept:
     """Give back a run that was claimed and never counted."""
-    if m.member != NULL:
+    if m.attachment != NULL:
         give_back_shared(m, run)
     else:
-        pool_release(m.core, run.index, run.blocks)
+        private_pool_release(m.core, run.index, run.blocks)
 
 
 cdef users_of(_Lease lease, Py_ssize_t users):

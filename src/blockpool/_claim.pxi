@@ -2,7 +2,7 @@
 
 cdef bint reclaim(_Mapping m) except -1:
     """Have the pool take back what nobody uses, but nobody has returned yet; say whether there may be some."""
-    if m.member != NULL:
+    if m.attachment != NULL:
         return recover_shared(m)
     return end_all_rest(m)
 
@@ -37,11 +37,11 @@ cdef bint is_garbage_due(double began, bint last_look) noexcept:
 
 
 @cython.nonecheck(False)
-cdef inline bint claim_one(_Mapping m, shared_run *run) noexcept:
+cdef inline bint claim_one(_Mapping m, pool_run *run) noexcept:
     """Claim a block without waiting, or looking for the dead."""
-    if m.member != NULL:
-        return member_allocate(m.member, 1, 0, run) == MEMBER_OK
-    run.index = pool_allocate(m.core)
+    if m.attachment != NULL:
+        return attachment_allocate(m.attachment, 1, 0, run) == POOL_OK
+    run.index = private_pool_allocate(m.core)
     run.blocks = 1
     run.generation = 0
     return run.index != BITMAP_NONE
@@ -59,24 +59,24 @@ cdef inline uint64_t few(_Mapping m, blocks) noexcept:
 
 
 @cython.nonecheck(False)
-cdef inline bint claim_few(_Mapping m, uint64_t n, uint64_t slack, shared_run *run) noexcept:
+cdef inline bint claim_few(_Mapping m, uint64_t n, uint64_t slack, pool_run *run) noexcept:
     """Claim a run without waiting, or looking for the dead."""
-    if m.member != NULL:
-        return member_allocate(m.member, n, slack, run) == MEMBER_OK
-    run.index = pool_allocate(m.core) if n == 1 else pool_allocate_run(m.core, n)
+    if m.attachment != NULL:
+        return attachment_allocate(m.attachment, n, slack, run) == POOL_OK
+    run.index = private_pool_allocate(m.core) if n == 1 else private_pool_allocate_run(m.core, n)
     run.blocks = n
     run.generation = 0
     return run.index != BITMAP_NONE
 
 
-cdef bint attempt(_Mapping m, uint64_t n, uint64_t slack, bint many, shared_run *out) except -1:
+cdef bint attempt(_Mapping m, uint64_t n, uint64_t slack, bint many, pool_run *out) except -1:
     """Claim n blocks, or nothing."""
-    return attempt_shared(m, n, slack, many, out) if m.member != NULL else attempt_private(m, n, many, out)
+    return attempt_shared(m, n, slack, many, out) if m.attachment != NULL else attempt_private(m, n, many, out)
 
 
 cdef uint64_t allocated_of(_Mapping m) noexcept:
-    cdef shared_totals totals
-    if m.member != NULL:
-        shared_count(&m.member.shared, &totals)
+    cdef shared_pool_totals totals
+    if m.attachment != NULL:
+        shared_pool_count(&m.attachment.shared, &totals)
         return totals.allocated
     return bitmap_count(&m.core.bitmap)

@@ -7,7 +7,7 @@ cdef extern from "<stdbool.h>":
     ctypedef bint c_bool "bool"
 
 
-cdef extern from "os.h" nogil:
+cdef extern from "os/os.h" nogil:
     struct os_residency_t "os_residency":
         uint64_t resident_bytes
         uint64_t huge_bytes
@@ -25,7 +25,7 @@ cdef extern from "os.h" nogil:
     void os_yield()
 
 
-cdef extern from "os_memory.h" nogil:
+cdef extern from "os/limits.h" nogil:
     struct os_limit:
         uint64_t bytes
         char *by
@@ -38,7 +38,7 @@ cdef extern from "os_memory.h" nogil:
     void os_memory(os_memory_t *memory)
 
 
-cdef extern from "pool.h" nogil:
+cdef extern from "private/private_pool.h" nogil:
     const uint64_t BITMAP_NONE
     const uint64_t BITMAP_MOST
 
@@ -47,7 +47,7 @@ cdef extern from "pool.h" nogil:
         uint64_t bits
 
     size_t bitmap_bytes(uint64_t bits)
-    void bitmap_view(bitmap *view, void *memory, uint64_t bits, bint fresh)
+    void bitmap_init(bitmap *view, void *memory, uint64_t bits, bint fresh)
     uint64_t bitmap_claim(bitmap *bits)
     uint64_t bitmap_claim_run(bitmap *bits, uint64_t n)
     bint bitmap_claim_many(bitmap *bits, uint64_t n, uint64_t *out)
@@ -58,40 +58,40 @@ cdef extern from "pool.h" nogil:
     uint64_t bitmap_count(const bitmap *bits)
     uint64_t bitmap_longest_free(const bitmap *bits)
 
-    struct pool "pool":
+    struct private_pool:
         bitmap bitmap
         unsigned char *data
         uint64_t block_size
         uint64_t blocks
 
-    enum pool_fault_kind:
-        POOL_FAULT_CONTINUATION_FREE
-        POOL_FAULT_CONTINUATION_LOST
-        POOL_FAULT_PAST_END
-        POOL_FAULT_SUMMARY
+    enum private_pool_fault_kind:
+        PRIVATE_POOL_FAULT_CONTINUATION_FREE
+        PRIVATE_POOL_FAULT_CONTINUATION_LOST
+        PRIVATE_POOL_FAULT_PAST_END
+        PRIVATE_POOL_FAULT_SUMMARY
 
-    struct pool_fault:
-        pool_fault_kind kind
+    struct private_pool_fault:
+        private_pool_fault_kind kind
         uint64_t index
 
-    size_t pool_metadata_bytes(uint64_t blocks)
-    void pool_view(pool *core, void *metadata, void *data, uint64_t block_size, uint64_t blocks)
-    uint64_t pool_allocate(pool *core)
-    uint64_t pool_allocate_run(pool *core, uint64_t n)
-    bint pool_allocate_many(pool *core, uint64_t n, uint64_t *out)
-    uint64_t pool_release(pool *core, uint64_t first, uint64_t n)
-    uint64_t pool_runs(const pool *core)
-    bint pool_next_run(const pool *core, uint64_t start, uint64_t *first, uint64_t *n)
-    void *pool_address(const pool *core, uint64_t index)
-    void pool_wait_enter(pool *core)
-    uint32_t pool_wait_sequence(const pool *core)
-    void pool_wait_sleep(pool *core, uint32_t sequence, double seconds)
-    void pool_wait_leave(pool *core)
-    void pool_wait_forget(pool *core)
-    uint64_t pool_check(pool *core, pool_fault *faults, uint64_t most, uint64_t *in_transit)
+    size_t private_pool_metadata_bytes(uint64_t blocks)
+    void private_pool_init(private_pool *core, void *metadata, void *data, uint64_t block_size, uint64_t blocks)
+    uint64_t private_pool_allocate(private_pool *core)
+    uint64_t private_pool_allocate_run(private_pool *core, uint64_t n)
+    bint private_pool_allocate_many(private_pool *core, uint64_t n, uint64_t *out)
+    uint64_t private_pool_release(private_pool *core, uint64_t first, uint64_t n)
+    uint64_t private_pool_runs(const private_pool *core)
+    bint private_pool_next_run(const private_pool *core, uint64_t start, uint64_t *first, uint64_t *n)
+    void *private_pool_address(const private_pool *core, uint64_t index)
+    void private_pool_wait_enter(private_pool *core)
+    uint32_t private_pool_wait_sequence(const private_pool *core)
+    void private_pool_wait_sleep(private_pool *core, uint32_t sequence, double seconds)
+    void private_pool_wait_leave(private_pool *core)
+    void private_pool_wait_reset(private_pool *core)
+    uint64_t private_pool_check(private_pool *core, private_pool_fault *faults, uint64_t most, uint64_t *in_transit)
 
 
-cdef extern from "batch.h" nogil:
+cdef extern from "bitmap/batch.h" nogil:
     enum batch_status:
         BATCH_OK
         BATCH_OUTSIDE
@@ -101,7 +101,7 @@ cdef extern from "batch.h" nogil:
         pass
 
     size_t batch_bytes(uint64_t most)
-    void batch_view(batch *view, void *memory, uint64_t most, uint64_t bits)
+    void batch_init(batch *view, void *memory, uint64_t most, uint64_t bits)
     batch_status batch_add(batch *gathered, uint64_t bit)
     batch_status batch_add_integers(
         batch *gathered, const void *integers, unsigned width, uint64_t n, uint64_t *refused
@@ -113,7 +113,7 @@ cdef extern from "batch.h" nogil:
     uint64_t batch_release_range(bitmap *bits, uint64_t first, uint64_t n, uint64_t *left)
 
 
-cdef extern from "_state.h" nogil:
+cdef extern from "private/block_state.h" nogil:
     ctypedef struct block_state:
         pass
 
@@ -132,7 +132,7 @@ cdef extern from "_state.h" nogil:
     state_outcome state_release(block_state *state)
 
 
-cdef extern from "atomic.h" nogil:
+cdef extern from "os/atomic.h" nogil:
     ctypedef struct atomic_word:
         pass
 
@@ -140,22 +140,22 @@ cdef extern from "atomic.h" nogil:
     uint64_t load_seq(const atomic_word *word)
 
 
-cdef extern from "shared.h" nogil:
+cdef extern from "shared/shared_pool.h" nogil:
     enum:
         LEDGER_TICKET_SLOT
         LEDGER_MOST_TICKETS
         LEDGER_MOST_BLOCKS
 
-    struct shared:
+    struct shared_pool:
         bitmap bitmap
         const atomic_word *ledger
 
-    struct shared_run:
+    struct pool_run:
         uint64_t index
         uint64_t blocks
         uint64_t generation
 
-    struct shared_totals:
+    struct shared_pool_totals:
         uint64_t allocated
         uint64_t runs
         uint64_t slack
@@ -163,20 +163,20 @@ cdef extern from "shared.h" nogil:
         uint64_t only_tickets
         uint64_t oldest
 
-    enum shared_fault_kind:
-        SHARED_FAULT_WORD
-        SHARED_FAULT_TAIL
-        SHARED_FAULT_OVERLAP
-        SHARED_FAULT_HOLDER
-        SHARED_FAULT_LOST
-        SHARED_FAULT_PAST_END
-        SHARED_FAULT_HALF
+    enum shared_pool_fault_kind:
+        SHARED_POOL_FAULT_WORD
+        SHARED_POOL_FAULT_TAIL
+        SHARED_POOL_FAULT_OVERLAP
+        SHARED_POOL_FAULT_HOLDER
+        SHARED_POOL_FAULT_LOST
+        SHARED_POOL_FAULT_PAST_END
+        SHARED_POOL_FAULT_HALF
 
-    struct shared_fault:
-        shared_fault_kind kind
+    struct shared_pool_fault:
+        shared_pool_fault_kind kind
         uint64_t index
 
-    struct shared_audit:
+    struct shared_pool_audit:
         uint64_t faults
         uint64_t healed
         uint64_t in_transit
@@ -184,92 +184,92 @@ cdef extern from "shared.h" nogil:
     uint64_t ledger_tickets(uint64_t word)
     uint64_t ledger_holders(uint64_t word)
     uint64_t ledger_slot_bit(unsigned slot)
-    uint64_t shared_slack(const shared *view, uint64_t index)
-    bint shared_next_run(const shared *view, uint64_t start, shared_run *run, uint64_t *word)
-    void shared_count(const shared *view, shared_totals *totals)
+    uint64_t shared_pool_slack(const shared_pool *view, uint64_t index)
+    bint shared_pool_next_run(const shared_pool *view, uint64_t start, pool_run *run, uint64_t *word)
+    void shared_pool_count(const shared_pool *view, shared_pool_totals *totals)
 
 
-cdef extern from "member.h" nogil:
+cdef extern from "shared/attachment.h" nogil:
     enum:
-        SEGMENT_ID_BYTES
-        SEGMENT_DETACH
-        SEGMENT_PERMANENT
-        SEGMENT_VERSION
-        MEMBER_SURVEYED
-    const char *SEGMENT_LIBRARY
-    const uint64_t SEGMENT_MOST_BYTES
+        LAYOUT_ID_BYTES
+        LAYOUT_DETACH
+        LAYOUT_PERMANENT
+        LAYOUT_VERSION
+        POOLS_SURVEYED
+    const char *LAYOUT_LIBRARY
+    const uint64_t LAYOUT_MOST_BYTES
 
-    struct segment_geometry:
+    struct layout_geometry:
         uint32_t flags
         uint64_t block_size
         uint64_t blocks
         uint64_t bytes
         unsigned char *id
 
-    struct segment_slot:
+    struct slot_record:
         uint64_t allocations
         uint64_t failures
         uint64_t peak
 
-    enum member_status:
-        MEMBER_OK
-        MEMBER_EXHAUSTED
-        MEMBER_STALE
-        MEMBER_IN_USE
-        MEMBER_TICKETS
-        MEMBER_CORRUPT
-        MEMBER_STRAY
-        MEMBER_FULL
-        MEMBER_BUSY
-        MEMBER_EXISTS
-        MEMBER_NOT_FOUND
-        MEMBER_FORBIDDEN
-        MEMBER_NO_POOL
-        MEMBER_OTHER_VERSION
-        MEMBER_TRUNCATED
-        MEMBER_NO_ROOM
-        MEMBER_NO_DESCRIPTOR
-        MEMBER_NO_MAPPING
-        MEMBER_NO_PROC
-        MEMBER_NO_DIRECTORY
-        MEMBER_UNREACHABLE
-        MEMBER_SYSTEM
-        MEMBER_STOPPED
-        MEMBER_LOCKED
+    enum pool_status:
+        POOL_OK
+        POOL_EXHAUSTED
+        POOL_STALE
+        POOL_IN_USE
+        POOL_TICKETS
+        POOL_CORRUPT
+        POOL_STRAY
+        POOL_FULL
+        POOL_BUSY
+        POOL_EXISTS
+        POOL_NOT_FOUND
+        POOL_FORBIDDEN
+        POOL_NO_POOL
+        POOL_OTHER_VERSION
+        POOL_TRUNCATED
+        POOL_NO_ROOM
+        POOL_NO_DESCRIPTOR
+        POOL_NO_MAPPING
+        POOL_NO_PROC
+        POOL_NO_DIRECTORY
+        POOL_UNREACHABLE
+        POOL_SYSTEM
+        POOL_STOPPED
+        POOL_LOCKED
 
-    struct member_failure:
+    struct pool_failure:
         int error
         uint64_t process
         uint64_t asked
         uint64_t available
         char *limit
-        member_status found
+        pool_status found
         uint32_t version
         char *made_by
 
-    enum member_on_fork:
-        MEMBER_FORK_NOTHING
-        MEMBER_FORK_SHARE
-        MEMBER_FORK_DETACH
+    enum attachment_on_fork:
+        ON_FORK_NOTHING
+        ON_FORK_SHARE
+        ON_FORK_DETACH
 
-    enum member_fate:
-        MEMBER_LEFT
-        MEMBER_DETACHED
-        MEMBER_NO_SLOT
-        MEMBER_SLOTS_BUSY
-        MEMBER_REFUSED
+    enum attachment_fate:
+        FATE_LEFT
+        FATE_DETACHED
+        FATE_NO_SLOT
+        FATE_SLOTS_BUSY
+        FATE_REFUSED
 
-    struct member:
-        shared shared
+    struct attachment:
+        shared_pool shared
         unsigned slot
-        member_on_fork on_fork
+        attachment_on_fork on_fork
         int fate_error
         void *memory
-        segment_geometry geometry
-        segment_slot *place
+        layout_geometry geometry
+        slot_record *slot_record
         char *name
 
-    struct member_request:
+    struct attachment_request:
         const char *name
         uint64_t block_size
         uint64_t blocks
@@ -278,56 +278,56 @@ cdef extern from "member.h" nogil:
         double gate_seconds
         os_pause pause
 
-    struct member_counts:
+    struct attachment_counts:
         uint64_t processes
         uint64_t allocations
         uint64_t failures
         uint64_t peak
 
-    unsigned char *segment_data(void *memory, const segment_geometry *geometry)
+    unsigned char *layout_data(void *memory, const layout_geometry *geometry)
     uint32_t os_seconds()
-    member_status member_create(member *self, const member_request *request, member_failure *failure)
-    member_status member_attach(member *self, const char *name, double gate_seconds, member_failure *failure)
-    member_status member_attach_through(member *self, int process, int number, const unsigned char *id,
-                                        double gate_seconds, member_failure *failure)
-    void member_leave(member *self, double gate_seconds)
-    void member_unmap(member *self)
-    member_status member_unlink(
-        const char *name, const unsigned char *id, double gate_seconds, member_failure *failure
+    pool_status attachment_create(attachment *self, const attachment_request *request, pool_failure *failure)
+    pool_status attachment_attach(attachment *self, const char *name, double gate_seconds, pool_failure *failure)
+    pool_status attachment_attach_through(attachment *self, int process, int number, const unsigned char *id,
+                                        double gate_seconds, pool_failure *failure)
+    void attachment_leave(attachment *self, double gate_seconds)
+    void attachment_unmap(attachment *self)
+    pool_status pools_unlink(
+        const char *name, const unsigned char *id, double gate_seconds, pool_failure *failure
     )
-    member_status member_allocate(member *self, uint64_t n, uint64_t slack, shared_run *run)
-    member_status member_drop(member *self, const shared_run *run, c_bool *freed)
-    member_status member_free(member *self, const shared_run *run, uint64_t *word, uint32_t *extra)
-    member_status member_share(member *self, const shared_run *run, uint64_t n)
-    member_status member_hold(member *self, shared_run *run)
-    bint member_withdraw(member *attached, const shared_run *run)
-    member_status member_redeem(member *self, shared_run *run)
-    member_status member_recover(member *self, double gate_seconds, double ticket_seconds, unsigned *slots,
-                                 uint64_t *tickets, member_failure *failure)
-    member_status member_check(member *self, double gate_seconds, shared_fault *faults, uint64_t most,
-                               shared_audit *audit, member_failure *failure)
-    void member_count(member *self, member_counts *counts)
-    int member_process(const member *self, unsigned slot)
-    member_status member_identify(const char *name, unsigned char *id)
-    member_status member_wait_enter(member *self, uint32_t *wait)
-    uint32_t member_wait_sequence(const member *self)
-    void member_wait_sleep(member *self, uint32_t sequence, double seconds)
-    member_status member_wait_leave(member *self, uint32_t wait)
-    bint member_wait_is_over(const member *self, uint32_t wait)
-    void member_exit(double gate_seconds)
-    unsigned member_sweep()
+    pool_status attachment_allocate(attachment *self, uint64_t n, uint64_t slack, pool_run *run)
+    pool_status attachment_drop(attachment *self, const pool_run *run, c_bool *freed)
+    pool_status attachment_free(attachment *self, const pool_run *run, uint64_t *word, uint32_t *extra)
+    pool_status attachment_share(attachment *self, const pool_run *run, uint64_t n)
+    pool_status attachment_add_reference(attachment *self, pool_run *run)
+    bint attachment_withdraw(attachment *attached, const pool_run *run)
+    pool_status attachment_redeem(attachment *self, pool_run *run)
+    pool_status attachment_recover(attachment *self, double gate_seconds, double ticket_seconds, unsigned *slots,
+                                 uint64_t *tickets, pool_failure *failure)
+    pool_status attachment_check(attachment *self, double gate_seconds, shared_pool_fault *faults, uint64_t most,
+                               shared_pool_audit *audit, pool_failure *failure)
+    void attachment_count(attachment *self, attachment_counts *counts)
+    int attachment_process(const attachment *self, unsigned slot)
+    pool_status pools_identify(const char *name, unsigned char *id)
+    pool_status attachment_wait_enter(attachment *self, uint32_t *wait)
+    uint32_t attachment_wait_sequence(const attachment *self)
+    void attachment_wait_sleep(attachment *self, uint32_t sequence, double seconds)
+    pool_status attachment_wait_leave(attachment *self, uint32_t wait)
+    bint attachment_wait_is_over(const attachment *self, uint32_t wait)
+    void attachment_exit(double gate_seconds)
+    unsigned pools_sweep()
 
-    struct member_surveyed:
+    struct pools_surveyed:
         char *name
         uint64_t bytes
-        member_status is_ "is"
+        pool_status is_ "is"
         bint used
 
-    struct member_survey_t "member_survey":
-        member_surveyed *largest
+    struct pools_survey_t "pools_survey":
+        pools_surveyed *largest
         uint64_t count
         uint64_t bytes
 
-    void member_survey(member_survey_t *survey)
-    bint member_is_stray(const member *self)
-    member_fate member_why_stray(const member *self)
+    void pools_survey(pools_survey_t *survey)
+    bint attachment_is_stray(const attachment *self)
+    attachment_fate attachment_why_stray(const attachment *self)

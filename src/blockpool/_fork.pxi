@@ -1,4 +1,4 @@
-# What a process has of pools when it is forked, and when it ends. Shared pools need nothing here: see core/src/fork.c.
+# What a process has of pools when it is forked, and when it ends. Shared pools need nothing here: see core/src/shared/fork.c.
 
 # How many forks lie between the process that imported this and this one.
 cdef uint32_t forks = 0
@@ -42,7 +42,7 @@ def _after_fork_in_child():
     stats_never_come = stats_come
     sent_count = copied_count = copied_bytes = refused_count = 0
     while waited != NULL:
-        pool_wait_forget((<_Mapping>waited).core)
+        private_pool_wait_reset((<_Mapping>waited).core)
         waited = (<_Mapping>waited).next_waited
     for lock in renewed_locks:
         if not lock._is_owned():
@@ -53,35 +53,35 @@ def _after_fork_in_child():
 
 cdef lost_error(_Mapping m):
     """The error of a call in a process that has no part in the pool."""
-    cdef member_fate fate = member_why_stray(m.member)
-    cdef member_status status = MEMBER_SYSTEM
+    cdef attachment_fate fate = attachment_why_stray(m.attachment)
+    cdef pool_status status = POOL_SYSTEM
     has_none = f"this process has no part in {titled(m.name)}: "
-    if fate == MEMBER_DETACHED:
+    if fate == FATE_DETACHED:
         return PoolClosed(f"{has_none}it was forked with on_fork='detach'; attach the pool again")
-    if fate == MEMBER_NO_SLOT:
+    if fate == FATE_NO_SLOT:
         return TooManyProcesses(
             f"{has_none}47 processes were attached when it was forked, which is the most; let one leave, then attach "
             "the pool again"
         )
-    if fate == MEMBER_SLOTS_BUSY:
+    if fate == FATE_SLOTS_BUSY:
         return PoolBusy(
             f"{has_none}all 47 places were taken when it was forked, and another process kept it from looking whose "
             "owners are dead; attach the pool again"
         )
-    if fate == MEMBER_REFUSED:
-        if -m.member.fate_error in (EMFILE, ENFILE):
-            status = MEMBER_NO_DESCRIPTOR
+    if fate == FATE_REFUSED:
+        if -m.attachment.fate_error in (EMFILE, ENFILE):
+            status = POOL_NO_DESCRIPTOR
         return PoolClosed(
-            f"{has_none}when it was forked, {remedy_of(status, m.member.fate_error)}; then attach the pool again"
+            f"{has_none}when it was forked, {remedy_of(status, m.attachment.fate_error)}; then attach the pool again"
         )
-    if fate == MEMBER_LEFT:
+    if fate == FATE_LEFT:
         return PoolClosed(f"{has_none}it has left the pool")
     return PoolClosed(f"{has_none}it was made by a bare clone(), not by fork(); attach the pool again")
 
 
 cdef void leave_all() noexcept nogil:
     """Leave every pool, after the last line of Python: until then somebody may use a block, or have one to send."""
-    member_exit(GATE_SECONDS)
+    attachment_exit(GATE_SECONDS)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -17,8 +17,8 @@ from libc.stdlib cimport free as c_free, malloc
 from blockpool._engine cimport (
     BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, OS_MEMORY_SURE, batch, batch_add, batch_add_integers,
     batch_bytes, batch_first, batch_missing, batch_missing_range, batch_release, batch_release_range, batch_status,
-    batch_view, bitmap, bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run,
-    bitmap_count, bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test, bitmap_view, os_map_private,
+    batch_init, bitmap, bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run,
+    bitmap_count, bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test, bitmap_init, os_map_private,
     os_memory, os_memory_t, os_unmap,
 )
 from blockpool._guards cimport seal
@@ -147,7 +147,7 @@ cdef class IndexPool:
         self.words = _Words.__new__(_Words)
         self.words.bits = self.bits = <bitmap *>memory
         self.words.nbytes = nbytes
-        bitmap_view(self.bits, <char *>memory + head, count, True)
+        bitmap_init(self.bits, <char *>memory + head, count, True)
 
     @property
     def capacity(self):
@@ -601,7 +601,7 @@ cdef inline void *begin(batch *gathered, uint64_t *few, uint64_t n, uint64_t bit
     cdef void *room = few if nbytes <= FEW * sizeof(uint64_t) else malloc(nbytes)
     if room == NULL:
         raise MemoryError(f"no memory to gather {n} indices: {nbytes} bytes")
-    batch_view(gathered, room, n, bits)
+    batch_init(gathered, room, n, bits)
     return room
 
 

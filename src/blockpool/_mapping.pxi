@@ -7,9 +7,9 @@ cdef class _Mapping:
     """The memory of a pool, and the counts that belong to it. Gone when nobody refers to it."""
 
     cdef object __weakref__
-    cdef pool *core             # of a private pool: at the start of its own mapping, followed by the metadata
+    cdef private_pool *core             # of a private pool: at the start of its own mapping, followed by the metadata
     cdef size_t core_bytes
-    cdef member *member         # of a shared pool, else NULL
+    cdef attachment *attachment         # of a shared pool, else NULL
     cdef unsigned char *data
     cdef uint64_t block_size, blocks
     cdef bint borrowed          # the memory is the caller's
@@ -32,13 +32,13 @@ cdef class _Mapping:
     cdef uint64_t allocations, failures, in_use, peak, requested
 
     def __dealloc__(self):
-        if self.member != NULL:
+        if self.attachment != NULL:
             strike_off(self)
-            self.member.on_fork = MEMBER_FORK_NOTHING  # before another thread can fork
+            self.attachment.on_fork = ON_FORK_NOTHING  # before another thread can fork
             with nogil:
-                member_leave(self.member, GATE_SECONDS)
-                member_unmap(self.member)
-                os_unmap(self.member, sizeof(member))
+                attachment_leave(self.attachment, GATE_SECONDS)
+                attachment_unmap(self.attachment)
+                os_unmap(self.attachment, sizeof(attachment))
             return
         c_free(self.resting.runs)
         if self.waited:
@@ -55,7 +55,7 @@ cdef class _Mapping:
 @cython.nonecheck(False)
 cdef inline bint is_lost(_Mapping m) noexcept:
     """Whether this process was forked without a part in the shared pool: it must not touch the memory."""
-    return m.member != NULL and member_is_stray(m.member)
+    return m.attachment != NULL and attachment_is_stray(m.attachment)
 
 
 @cython.nonecheck(False)
@@ -66,8 +66,8 @@ cdef inline void *address_of(_Mapping m, uint64_t index) noexcept:
 @cython.nonecheck(False)
 cdef inline void count_allocation(_Mapping m, uint64_t blocks, uint64_t nbytes) noexcept:
     cdef uint64_t count
-    if m.member != NULL:
-        m.member.place.allocations = count = m.member.place.allocations + 1
+    if m.attachment != NULL:
+        m.attachment.slot_record.allocations = count = m.attachment.slot_record.allocations + 1
         if unlikely(count & m.sampling == 0):
             look_at_peak(m)
         return
@@ -79,35 +79,35 @@ cdef inline void count_allocation(_Mapping m, uint64_t blocks, uint64_t nbytes) 
 
 
 cdef void look_at_peak(_Mapping m) noexcept:
-    note_peak(m, bitmap_count(&m.member.shared.bitmap))
+    note_peak(m, bitmap_count(&m.attachment.shared.bitmap))
 
 
 cdef void note_peak(_Mapping m, uint64_t blocks) noexcept:
     """So many blocks of a shared pool are allocated now."""
-    if blocks > m.member.place.peak:
-        m.member.place.peak = blocks
+    if blocks > m.attachment.slot_record.peak:
+        m.attachment.slot_record.peak = blocks
 
 
 @cython.nonecheck(False)
-cdef inline void give_back(_Mapping m, const shared_run *run, uint64_t nbytes) noexcept:
+cdef inline void give_back(_Mapping m, const pool_run *run, uint64_t nbytes) noexcept:
     """One owner of the run less; in a private pool there is only one."""
-    if m.member != NULL:
+    if m.attachment != NULL:
         give_back_shared(m, run)
         return
-    pool_release(m.core, run.index, run.blocks)
+    private_pool_release(m.core, run.index, run.blocks)
     m.requested -= nbytes
     m.in_use -= run.blocks
 
 
-cdef void give_back_shared(_Mapping m, const shared_run *run) noexcept:
+cdef void give_back_shared(_Mapping m, const pool_run *run) noexcept:
     """The same, uncounted."""
     cdef c_bool freed = False
-    cdef member_status status = member_drop(m.member, run, &freed)
-    while status == MEMBER_LOCKED:
+    cdef pool_status status = attachment_drop(m.attachment, run, &freed)
+    while status == POOL_LOCKED:
         with nogil:
             os_yield()
-            status = member_drop(m.member, run, &freed)
-    if status == MEMBER_CORRUPT:
+            status = attachment_drop(m.attachment, run, &freed)
+    if status == POOL_CORRUPT:
         report_corrupt(run.index)
 
 
@@ -150,7 +150,7 @@ cdef int adopt(Pool owner, _Mapping mapping) except -1:
     owner.guard = mapping.guard
     owner.kept_name = mapping.name
     owner.kept_id = mapping.id
-    owner.may_have_ended = mapping.member != NULL and not mapping.member.geometry.flags & SEGMENT_PERMANENT
+    owner.may_have_ended = mapping.attachment != NULL and not mapping.attachment.geometry.flags & LAYOUT_PERMANENT
     owner.quick = mapping if mapping.guard is None else None
     mapping.pool_ref = PyWeakref_NewRef(owner, None)
     if mapping.owners is None:

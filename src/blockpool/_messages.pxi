@@ -32,7 +32,7 @@ cdef bint flag_field(what, value) except -1:
 
 
 cdef bytes id_field(value):
-    if type(value) is not bytes or len(<bytes>value) != SEGMENT_ID_BYTES:
+    if type(value) is not bytes or len(<bytes>value) != LAYOUT_ID_BYTES:
         raise garbled("pool", value)
     return <bytes>value
 

@@ -41,7 +41,7 @@ cdef object entered = PyContextVar_New_with_default("blockpool.numpy_allocator",
 
 cdef void *claim_for_numpy(_Mapping m, size_t size) noexcept:
     """Memory of the pool; NULL if there is no room, or a block is more than twice what is asked for."""
-    cdef shared_run run
+    cdef pool_run run
     cdef uint64_t n
     if size < m.block_size // 2 or m.closed:
         return NULL
@@ -53,7 +53,7 @@ cdef void *claim_for_numpy(_Mapping m, size_t size) noexcept:
     return address_of(m, run.index)
 
 
-cdef bint run_of_numpy(_Mapping m, const void *memory, shared_run *run) noexcept:
+cdef bint run_of_numpy(_Mapping m, const void *memory, pool_run *run) noexcept:
     """The run that begins at that address; no blocks if none does. Say whether the address is the pool's at all."""
     cdef uintptr_t at = <uintptr_t>memory, start = <uintptr_t>m.data
     cdef uint64_t first = 0, n = 0
@@ -62,7 +62,7 @@ cdef bint run_of_numpy(_Mapping m, const void *memory, shared_run *run) noexcept
     run.index = (at - start) // m.block_size
     run.generation = 0
     run.blocks = 0
-    if address_of(m, run.index) == memory and pool_next_run(m.core, run.index, &first, &n) and first == run.index:
+    if address_of(m, run.index) == memory and private_pool_next_run(m.core, run.index, &first, &n) and first == run.index:
         run.blocks = n
     return True
 
@@ -85,7 +85,7 @@ cdef void *numpy_calloc(void *ctx, size_t count, size_t size) noexcept with gil:
 cdef void *numpy_realloc(void *ctx, void *memory, size_t size) noexcept with gil:
     """Memory of NumPy's own stays there: nobody here knows its size."""
     cdef _Mapping m = <_Mapping>ctx
-    cdef shared_run run
+    cdef pool_run run
     cdef size_t had
     cdef void *moved
     if memory == NULL:
@@ -105,7 +105,7 @@ cdef void *numpy_realloc(void *ctx, void *memory, size_t size) noexcept with gil
 
 cdef void numpy_free(void *ctx, void *memory, size_t size) noexcept with gil:
     cdef _Mapping m = <_Mapping>ctx
-    cdef shared_run run
+    cdef pool_run run
     if not run_of_numpy(m, memory, &run):
         numpys_own.free(numpys_own.ctx, memory, size)
     elif run.blocks:  # else somebody freed it before
@@ -167,7 +167,7 @@ cdef class _NumpyAllocator:
 cdef object numpy_allocator(_Mapping m):
     global numpys_own
     cdef _NumpyAllocator made
-    if m.member != NULL:
+    if m.attachment != NULL:
         raise ValueError(
             "numpy_allocator() is for private pools: a shared one would keep arrays of which no other process knows; "
             "make a private pool for them, or single arrays with empty() and zeros()"

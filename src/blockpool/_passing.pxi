@@ -1,23 +1,23 @@
 # How a run of a shared pool passes from process to process: handles, tickets, pickles.
 
-cdef handle_of(_Mapping m, const shared_run *run, kind):
-    if m.member == NULL:
+cdef handle_of(_Mapping m, const pool_run *run, kind):
+    if m.attachment == NULL:
         raise TypeError(
             "a block of a private pool has no name that another process could use; make the pool with Pool.create()"
         )
     return kind(m.id.hex(), run.index if run != NULL else 0, run.generation if run != NULL else 0, getpid(), m.name)
 
 
-cdef int share_run(_Mapping m, const shared_run *run, count) except -1:
+cdef int share_run(_Mapping m, const pool_run *run, count) except -1:
     """Take references of a shared pool into flight; whatever they travel in is made before."""
-    cdef member_status status
-    status = member_share(m.member, run, count) if count <= LEDGER_MOST_TICKETS else MEMBER_TICKETS
-    if status != MEMBER_OK:
+    cdef pool_status status
+    status = attachment_share(m.attachment, run, count) if count <= LEDGER_MOST_TICKETS else POOL_TICKETS
+    if status != POOL_OK:
         fail(m, status, run.index)
     return 0
 
 
-cdef int send_run(_Mapping m, const shared_run *run, tuple parts, list sent) except -1:
+cdef int send_run(_Mapping m, const pool_run *run, tuple parts, list sent) except -1:
     """Take the reference that goes with the parts, and note them among what a message sends, if that is noted."""
     if sent is None:
         return share_run(m, run, 1)
@@ -55,8 +55,8 @@ def redeem(handle, /):
 
 
 cdef Block redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying):
-    cdef shared_run run
-    cdef member_status status
+    cdef pool_run run
+    cdef pool_status status
     cdef Block block = Block.__new__(Block)
     cdef uint64_t slack
     if is_lost(m):
@@ -65,24 +65,24 @@ cdef Block redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying
     run.generation = generation
     run.blocks = 0
     # a handle takes nothing
-    status = member_redeem(m.member, &run) if flying else member_hold(m.member, &run)
-    while status == MEMBER_LOCKED:
+    status = attachment_redeem(m.attachment, &run) if flying else attachment_add_reference(m.attachment, &run)
+    while status == POOL_LOCKED:
         with nogil:
             os_yield()
-            status = member_redeem(m.member, &run) if flying else member_hold(m.member, &run)
-    if status == MEMBER_STALE:
+            status = attachment_redeem(m.attachment, &run) if flying else attachment_add_reference(m.attachment, &run)
+    if status == POOL_STALE:
         raise StaleHandle(
             f"the run at block {index} that this {'ticket' if flying else 'handle'} names was freed; "
             "keep a Block of it, or send a ticket (Block.share()) for each receiver"
         )
-    if status != MEMBER_OK:
+    if status != POOL_OK:
         fail(m, status, index)
-    slack = shared_slack(&m.member.shared, run.index)
+    slack = shared_pool_slack(&m.attachment.shared, run.index)
     open_block(block, m, &run, run.blocks * m.block_size - min(slack, m.block_size - 1))
     return block
 
 
-cdef tuple reference_of(_Mapping m, const shared_run *run):
+cdef tuple reference_of(_Mapping m, const pool_run *run):
     """A ticket as pickles carry it; `received` takes it."""
     return m.id, run.index, run.generation, getpid(), m.name
 

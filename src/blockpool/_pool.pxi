@@ -220,7 +220,7 @@ cdef class Pool:
             if not age >= 0:
                 raise ValueError(f"tickets_older_than must be 0 or more seconds, not {tickets_older_than!r:.60}")
         need_reports()
-        if m.member == NULL:
+        if m.attachment == NULL:
             return report("Recovered", dict(processes=0, tickets=0))
         return recover_and_report(m, age)
 
@@ -304,7 +304,7 @@ cdef class Pool:
         """
         cdef _Mapping m = self.quick
         cdef Block block
-        cdef shared_run run
+        cdef pool_run run
         cdef uint64_t n
         if given is not ABSENT:
             refuse_positional("allocate", given)
@@ -393,7 +393,7 @@ cdef class Pool:
         if count > m.blocks:
             raise self.exhausted(m, count, False)
         cdef uint64_t n = count, i = 0
-        cdef shared_run *runs = <shared_run *>malloc(n * sizeof(shared_run))
+        cdef pool_run *runs = <pool_run *>malloc(n * sizeof(pool_run))
         if runs == NULL:
             raise MemoryError(f"no memory for a list of {n} blocks")
         try:
@@ -529,7 +529,7 @@ cdef class Pool:
         PoolStats
         """
         cdef _Mapping m = self.opened()
-        return stats_shared(m) if m.member != NULL else stats_private(m)
+        return stats_shared(m) if m.attachment != NULL else stats_private(m)
 
     def runs(self):
         """Return every live run, in the order of addresses.
@@ -540,7 +540,7 @@ cdef class Pool:
             With other threads at work, runs that they allocate or free meanwhile may or may not be among them.
         """
         cdef _Mapping m = self.opened()
-        return runs_shared(m) if m.member != NULL else runs_private(m)
+        return runs_shared(m) if m.attachment != NULL else runs_private(m)
 
     def check(self):
         """Audit the pool's bookkeeping.
@@ -557,7 +557,7 @@ cdef class Pool:
         """
         cdef _Mapping m = self.opened()
         need_reports()
-        return check_shared(m) if m.member != NULL else check_private(m)
+        return check_shared(m) if m.attachment != NULL else check_private(m)
 
     def residency(self):
         """Ask the kernel what it really gave the pool.
@@ -573,11 +573,11 @@ cdef class Pool:
         with nogil:
             error = os_residency(m.data, m.blocks * m.block_size, &found)
         if error:
-            status = MEMBER_SYSTEM
+            status = POOL_SYSTEM
             if -error in (EMFILE, ENFILE):
-                status = MEMBER_NO_DESCRIPTOR
+                status = POOL_NO_DESCRIPTOR
             elif -error == ENOENT:
-                status, error = MEMBER_NO_PROC, -ENOSYS
+                status, error = POOL_NO_PROC, -ENOSYS
             raise OSError(-error, f"cannot ask the kernel about the pool's memory: {remedy_of(status, error)}")
         return report("Residency", dict(resident_bytes=found.resident_bytes, huge_page_bytes=found.huge_bytes))
 
@@ -612,7 +612,7 @@ cdef class Pool:
             If the pool is not in debug mode.
         """
         if self.guard is None:
-            if self.mapping is not None and self.mapping.member != NULL:
+            if self.mapping is not None and self.mapping.attachment != NULL:
                 raise ValueError("a shared pool keeps no stacks; runs() shows which process holds what")
             raise ValueError("the pool keeps no stacks; make it with debug=True, or run python -X dev")
         if Py_IsFinalizing():
@@ -630,7 +630,7 @@ cdef class Pool:
         cdef _Mapping m = self.mapping
         if m is None:
             return f"<blockpool.{type(self).__name__} closed>"
-        kind = "private" if m.member == NULL else "shared" if m.name is None else repr(m.name)
+        kind = "private" if m.attachment == NULL else "shared" if m.name is None else repr(m.name)
         if is_lost(m):
             return f"<blockpool.{type(self).__name__} {kind}, in which this process has no part>"
         size = f"{m.blocks} blocks of {m.block_size} bytes"
@@ -638,12 +638,12 @@ cdef class Pool:
 
     def __reduce_ex__(self, protocol):
         cdef _Mapping m = self.opened()
-        if m.member == NULL:
+        if m.attachment == NULL:
             raise TypeError(
                 "a private pool cannot be pickled or copied: no other process can reach its memory; "
                 "make it with Pool.create()"
             )
-        fork_shares = m.member.on_fork == MEMBER_FORK_SHARE
+        fork_shares = m.attachment.on_fork == ON_FORK_SHARE
         return _attach_pickled, (str(handle_of(m, NULL, Handle)), fork_shares, type(self)), self.__getstate__()
 
     cdef _Mapping opened(self):
@@ -659,7 +659,7 @@ cdef class Pool:
         cdef _Mapping m = self.opened()
         cdef double deadline = deadline_of(timeout)
         cdef uint64_t n = 0, length = 0
-        cdef shared_run run
+        cdef pool_run run
         self.measure(m, blocks, nbytes, &n, &length)
         self.obtain(m, n, n * m.block_size - length, False, deadline, &run)
         return hand_out(m, &run, length)
@@ -682,7 +682,7 @@ cdef class Pool:
         return 0
 
     cdef int obtain(
-        self, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, shared_run *out
+        self, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, pool_run *out
     ) except -1:
         """Claim n blocks, adjacent unless `many`, before the deadline; or raise."""
         cdef uint32_t sequence, wait = 0
@@ -726,15 +726,15 @@ cdef class Pool:
     cdef exhausted(self, _Mapping m, n, bint adjacent):
         """Count a failure, and return its error."""
         asked = "1 block" if n == 1 else f"{readable(n)} adjacent blocks" if adjacent else f"{readable(n)} blocks"
-        if m.member != NULL:
-            m.member.place.failures += 1
+        if m.attachment != NULL:
+            m.attachment.slot_record.failures += 1
         else:
             m.failures += 1
         if n > m.blocks:
             return PoolExhausted(
                 f"asked for {asked}; the pool has only {m.blocks}; ask for fewer, or make the pool larger"
             )
-        if m.member != NULL:
+        if m.attachment != NULL:
             return exhausted_shared(m, asked)
         return PoolExhausted(
             f"asked for {asked}; {m.blocks - allocated_of(m)} of {m.blocks} free, longest run "

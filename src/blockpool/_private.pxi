@@ -1,15 +1,15 @@
 # A private pool: its memory, its claims, its numbers.
 
-cdef bint attempt_private(_Mapping m, uint64_t n, bint many, shared_run *out) except -1:
+cdef bint attempt_private(_Mapping m, uint64_t n, bint many, pool_run *out) except -1:
     cdef uint64_t *indices
     cdef uint64_t i
     cdef bint done
     if not many:
         if n > MANY or m.blocks > LARGE_POOL:
             with nogil:
-                out.index = pool_allocate_run(m.core, n)
+                out.index = private_pool_allocate_run(m.core, n)
         else:
-            out.index = pool_allocate_run(m.core, n)
+            out.index = private_pool_allocate_run(m.core, n)
         out.blocks = n
         out.generation = 0
         return out.index != BITMAP_NONE
@@ -17,7 +17,7 @@ cdef bint attempt_private(_Mapping m, uint64_t n, bint many, shared_run *out) ex
     if indices == NULL:
         raise MemoryError(f"no memory for a list of {n} blocks")
     with nogil:
-        done = pool_allocate_many(m.core, n, indices)
+        done = private_pool_allocate_many(m.core, n, indices)
         if done:
             for i in range(n):
                 out[i].index = indices[i]
@@ -31,7 +31,7 @@ cdef stats_private(_Mapping m):
     cdef uint64_t allocated, longest, runs
     with nogil:
         allocated = bitmap_count(&m.core.bitmap)
-        runs = pool_runs(m.core)
+        runs = private_pool_runs(m.core)
         longest = bitmap_longest_free(&m.core.bitmap)
     runs -= m.resting.count
     allocated -= m.resting.blocks
@@ -67,19 +67,19 @@ cdef list runs_private(_Mapping m):
             if run is not None:
                 found.append(run_report(index, run.blocks, run.nbytes, holders, 0))
         return found
-    while pool_next_run(m.core, at, &first, &n):
+    while private_pool_next_run(m.core, at, &first, &n):
         found.append(run_report(first, n, n * m.block_size, holders, 0))
         at = first + n
     return found
 
 
 cdef check_private(_Mapping m):
-    cdef pool_fault faults[FAULTS]
+    cdef private_pool_fault faults[FAULTS]
     cdef uint64_t count, in_transit, allocated, runs = 0, first = 0, n = 0, at = 0, i
     with nogil:
-        count = pool_check(m.core, faults, FAULTS, &in_transit)
+        count = private_pool_check(m.core, faults, FAULTS, &in_transit)
         allocated = bitmap_count(&m.core.bitmap)
-        while pool_next_run(m.core, at, &first, &n):
+        while private_pool_next_run(m.core, at, &first, &n):
             runs += 1
             at = first + n
     if count:
@@ -164,12 +164,12 @@ cdef number_of_seconds(what, value, others):
         return INFINITY if value > 0 else -INFINITY
 
 
-cdef describe_fault(pool_fault fault):
-    if fault.kind == POOL_FAULT_CONTINUATION_FREE:
+cdef describe_fault(private_pool_fault fault):
+    if fault.kind == PRIVATE_POOL_FAULT_CONTINUATION_FREE:
         return f"block {fault.index} is marked as part of a run but is free"
-    if fault.kind == POOL_FAULT_CONTINUATION_LOST:
+    if fault.kind == PRIVATE_POOL_FAULT_CONTINUATION_LOST:
         return f"block {fault.index} is marked as continuing a run but the block before it is free"
-    if fault.kind == POOL_FAULT_PAST_END:
+    if fault.kind == PRIVATE_POOL_FAULT_PAST_END:
         return f"bit {fault.index}, past the last block, was changed"
     return f"summary {fault.index} promises less room than there is"
 
@@ -190,7 +190,7 @@ cdef int reserve(_Mapping m, size, blocks, bint prefault, bint huge_pages) excep
     pause.may_go_on = let_signals_in
     pause.context = <void *>raised
     wanted = size * blocks
-    bookkeeping = pool_metadata_bytes(blocks) if blocks <= BITMAP_MOST else 0  # more fit in no machine
+    bookkeeping = private_pool_metadata_bytes(blocks) if blocks <= BITMAP_MOST else 0  # more fit in no machine
     cdef os_limit *limit = &machine.available if prefault else &machine.total
     limit.bytes = OS_MEMORY_SURE
     if prefault or wanted + bookkeeping > OS_MEMORY_SURE:
@@ -267,14 +267,14 @@ cdef borrow(_Mapping m, buffer, size, blocks):
 
 cdef int view(_Mapping m, uint64_t size, uint64_t blocks) except -1:
     """Give the mapping its bookkeeping: the C structure, then bitmaps and summaries."""
-    cdef size_t head = (sizeof(pool) + 63) // 64 * 64
-    cdef size_t nbytes = head + pool_metadata_bytes(blocks)
+    cdef size_t head = (sizeof(private_pool) + 63) // 64 * 64
+    cdef size_t nbytes = head + private_pool_metadata_bytes(blocks)
     cdef void *memory = NULL
     if os_map_private(nbytes, False, &memory):
         raise PoolExhausted(f"no memory for the bookkeeping of {blocks} blocks: {nbytes} bytes; ask for fewer blocks")
-    m.core = <pool *>memory
+    m.core = <private_pool *>memory
     m.core_bytes = nbytes
     m.block_size = size
     m.blocks = blocks
-    pool_view(m.core, <char *>memory + head, m.data, size, blocks)
+    private_pool_init(m.core, <char *>memory + head, m.data, size, blocks)
     return 0

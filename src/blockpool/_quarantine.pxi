@@ -55,4 +55,4 @@ cdef void end_rest(_Mapping m) noexcept:
     q.first = (q.first + 1) % q.room
     q.count -= 1
     q.blocks -= run.blocks
-    pool_release(m.core, run.index, run.blocks)
+    private_pool_release(m.core, run.index, run.blocks)

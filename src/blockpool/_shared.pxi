@@ -2,33 +2,33 @@
 
 # --- allocating and freeing ---
 
-cdef bint attempt_shared(_Mapping m, uint64_t n, uint64_t slack, bint many, shared_run *out) except -1:
+cdef bint attempt_shared(_Mapping m, uint64_t n, uint64_t slack, bint many, pool_run *out) except -1:
     cdef uint64_t runs = n if many else 1, i
     cdef uint64_t length = 1 if many else n
-    cdef member_status status = MEMBER_OK
+    cdef pool_status status = POOL_OK
     for i in range(runs):
         if length > MANY or m.blocks > LARGE_POOL:
             with nogil:
-                status = member_allocate(m.member, length, slack, &out[i])
+                status = attachment_allocate(m.attachment, length, slack, &out[i])
         else:
-            status = member_allocate(m.member, length, slack, &out[i])
-        if status != MEMBER_OK:
+            status = attachment_allocate(m.attachment, length, slack, &out[i])
+        if status != POOL_OK:
             runs = i
             break
-    if status == MEMBER_OK:
+    if status == POOL_OK:
         return True
     for i in range(runs):
         give_back_shared(m, &out[i])
-    if status != MEMBER_EXHAUSTED:
+    if status != POOL_EXHAUSTED:
         fail(m, status, 0)
     return False
 
 
-cdef int fail(_Mapping m, member_status status, uint64_t index) except -1:
+cdef int fail(_Mapping m, pool_status status, uint64_t index) except -1:
     """Raise what a failed operation on a run is."""
-    if status == MEMBER_STRAY:
+    if status == POOL_STRAY:
         raise lost_error(m)
-    if status == MEMBER_TICKETS:
+    if status == POOL_TICKETS:
         raise TooManyTickets(
             f"more than {LEDGER_MOST_TICKETS} references to block {index} would be in flight; "
             "have some redeemed, or drop them: Pool.recover(tickets_older_than=…)"
@@ -39,30 +39,30 @@ cdef int fail(_Mapping m, member_status status, uint64_t index) except -1:
     )
 
 
-cdef member_status free_shared(_Mapping m, const shared_run *run, uint64_t *word, uint32_t *extra) noexcept:
+cdef pool_status free_shared(_Mapping m, const pool_run *run, uint64_t *word, uint32_t *extra) noexcept:
     """Free a run that this process holds once, if nobody else has a part in it. Runs no Python."""
-    cdef member_status status = member_free(m.member, run, word, extra)
-    while status == MEMBER_LOCKED:
+    cdef pool_status status = attachment_free(m.attachment, run, word, extra)
+    while status == POOL_LOCKED:
         with nogil:
             os_yield()
-            status = member_free(m.member, run, word, extra)
+            status = attachment_free(m.attachment, run, word, extra)
     return status
 
 
-cdef bint is_held_elsewhere(_Mapping m, const shared_run *run) noexcept:
+cdef bint is_held_elsewhere(_Mapping m, const pool_run *run) noexcept:
     """Whether another process holds the run, as far as the ledger says; it may be dead."""
-    cdef uint64_t word = load_relaxed(&m.member.shared.ledger[run.index])
-    return (ledger_holders(word) & ~ledger_slot_bit(m.member.slot)) != 0
+    cdef uint64_t word = load_relaxed(&m.attachment.shared.ledger[run.index])
+    return (ledger_holders(word) & ~ledger_slot_bit(m.attachment.slot)) != 0
 
 
 cdef int refuse_free(
-    _Mapping m, const shared_run *run, member_status status, uint64_t word, uint32_t extra, what
+    _Mapping m, const pool_run *run, pool_status status, uint64_t word, uint32_t extra, what
 ) except -1:
     """Raise why a run was not freed."""
-    if status != MEMBER_IN_USE:
+    if status != POOL_IN_USE:
         fail(m, status, run.index)
     if extra:  # the word was not looked at
-        word = load_seq(&m.member.shared.ledger[run.index])
+        word = load_seq(&m.attachment.shared.ledger[run.index])
     cdef list others = [pid for pid in holders_of(m, word) if pid != getpid()]
     cdef list known = [str(pid) for pid in others if pid]
     cdef list users = []
@@ -82,20 +82,20 @@ cdef int refuse_free(
 cdef list holders_of(_Mapping m, uint64_t word):
     """Process ids of the slots that hold a run."""
     cdef unsigned slot
-    return [member_process(m.member, slot) for slot in range(LEDGER_TICKET_SLOT) if word >> slot & 1]
+    return [attachment_process(m.attachment, slot) for slot in range(LEDGER_TICKET_SLOT) if word >> slot & 1]
 
 
-cdef oldest_of(const shared_totals *totals):
+cdef oldest_of(const shared_pool_totals *totals):
     """Seconds since the newest ticket of the run whose newest ticket is oldest."""
     return None if totals.oldest == BITMAP_NONE else float(max(0, os_seconds() - <int64_t>totals.oldest))
 
 
 cdef exhausted_shared(_Mapping m, asked):
-    cdef shared_totals totals
+    cdef shared_pool_totals totals
     cdef uint64_t longest
     with nogil:
-        shared_count(&m.member.shared, &totals)
-        longest = bitmap_longest_free(&m.member.shared.bitmap)
+        shared_pool_count(&m.attachment.shared, &totals)
+        longest = bitmap_longest_free(&m.attachment.shared.bitmap)
     note_peak(m, totals.allocated)
     tickets, recover = "", ""
     if totals.only_tickets:
@@ -108,13 +108,13 @@ cdef exhausted_shared(_Mapping m, asked):
 
 
 cdef stats_shared(_Mapping m):
-    cdef shared_totals totals
-    cdef member_counts counts
+    cdef shared_pool_totals totals
+    cdef attachment_counts counts
     cdef uint64_t longest
     with nogil:
-        member_count(m.member, &counts)  # before the runs, so that these are no more than were allocated
-        shared_count(&m.member.shared, &totals)
-        longest = bitmap_longest_free(&m.member.shared.bitmap)
+        attachment_count(m.attachment, &counts)  # before the runs, so that these are no more than were allocated
+        shared_pool_count(&m.attachment.shared, &totals)
+        longest = bitmap_longest_free(&m.attachment.shared.bitmap)
     note_peak(m, totals.allocated)
     free = m.blocks - totals.allocated
     allocated_bytes = totals.allocated * m.block_size
@@ -140,11 +140,11 @@ cdef stats_shared(_Mapping m):
 
 
 cdef list runs_shared(_Mapping m):
-    cdef shared_run run
+    cdef pool_run run
     cdef uint64_t word = 0, at = 0, slack
     cdef list found = []
-    while shared_next_run(&m.member.shared, at, &run, &word):
-        slack = min(shared_slack(&m.member.shared, run.index), m.block_size - 1)
+    while shared_pool_next_run(&m.attachment.shared, at, &run, &word):
+        slack = min(shared_pool_slack(&m.attachment.shared, run.index), m.block_size - 1)
         holders = tuple(holders_of(m, word))
         nbytes = run.blocks * m.block_size - slack
         found.append(run_report(run.index, run.blocks, nbytes, holders, ledger_tickets(word)))
@@ -153,22 +153,22 @@ cdef list runs_shared(_Mapping m):
 
 
 cdef check_shared(_Mapping m):
-    cdef shared_fault faults[FAULTS]
-    cdef shared_audit audit
+    cdef shared_pool_fault faults[FAULTS]
+    cdef shared_pool_audit audit
     cdef uint64_t runs = 0, word = 0, at = 0, i
-    cdef shared_totals totals
-    cdef shared_run run
-    cdef member_failure failure
-    cdef member_status status
+    cdef shared_pool_totals totals
+    cdef pool_run run
+    cdef pool_failure failure
+    cdef pool_status status
     with nogil:
-        status = member_check(m.member, GATE_SECONDS, faults, FAULTS, &audit, &failure)
-        shared_count(&m.member.shared, &totals)
-        while shared_next_run(&m.member.shared, at, &run, &word):
+        status = attachment_check(m.attachment, GATE_SECONDS, faults, FAULTS, &audit, &failure)
+        shared_pool_count(&m.attachment.shared, &totals)
+        while shared_pool_next_run(&m.attachment.shared, at, &run, &word):
             runs += 1
             at = run.index + run.blocks
-    if status == MEMBER_STRAY:
+    if status == POOL_STRAY:
         fail(m, status, 0)
-    if status != MEMBER_OK:
+    if status != POOL_OK:
         refuse(status, &failure, m.name)
     if audit.faults:
         raise corrupt(
@@ -179,18 +179,18 @@ cdef check_shared(_Mapping m):
     ))
 
 
-cdef describe_shared_fault(shared_fault fault):
-    if fault.kind == SHARED_FAULT_WORD:
+cdef describe_shared_fault(shared_pool_fault fault):
+    if fault.kind == SHARED_POOL_FAULT_WORD:
         return f"the ledger's word of block {fault.index} is none that blockpool writes"
-    if fault.kind == SHARED_FAULT_TAIL:
+    if fault.kind == SHARED_POOL_FAULT_TAIL:
         return f"block {fault.index} belongs to a run that does not reach it"
-    if fault.kind == SHARED_FAULT_OVERLAP:
+    if fault.kind == SHARED_POOL_FAULT_OVERLAP:
         return f"the run at block {fault.index} is not all there"
-    if fault.kind == SHARED_FAULT_HOLDER:
+    if fault.kind == SHARED_POOL_FAULT_HOLDER:
         return f"the run at block {fault.index} is held by a process that is not attached"
-    if fault.kind == SHARED_FAULT_LOST:
+    if fault.kind == SHARED_POOL_FAULT_LOST:
         return f"block {fault.index} is marked as allocated but nobody has it"
-    if fault.kind == SHARED_FAULT_HALF:
+    if fault.kind == SHARED_POOL_FAULT_HALF:
         return f"the run at block {fault.index} was left half made or half freed"
     return f"bit {fault.index}, past the last block, was changed"
 
@@ -199,22 +199,22 @@ cdef bint recover_shared(_Mapping m) except -1:
     """Bring back what the dead held, if nobody else is at it; say whether there was any."""
     cdef unsigned slots = 0
     cdef uint64_t tickets = 0
-    cdef member_failure failure
+    cdef pool_failure failure
     with nogil:
-        status = member_recover(m.member, 0, -1, &slots, &tickets, &failure)
-    return status == MEMBER_OK and slots > 0
+        status = attachment_recover(m.attachment, 0, -1, &slots, &tickets, &failure)
+    return status == POOL_OK and slots > 0
 
 
 cdef recover_and_report(_Mapping m, double ticket_seconds):
     """Bring back what the dead held, and tickets older than that."""
     cdef unsigned slots = 0
     cdef uint64_t tickets = 0
-    cdef member_failure failure
-    cdef member_status status
+    cdef pool_failure failure
+    cdef pool_status status
     with nogil:
-        status = member_recover(m.member, GATE_SECONDS, ticket_seconds, &slots, &tickets, &failure)
-    if status == MEMBER_STRAY:
+        status = attachment_recover(m.attachment, GATE_SECONDS, ticket_seconds, &slots, &tickets, &failure)
+    if status == POOL_STRAY:
         fail(m, status, 0)
-    if status != MEMBER_OK:
+    if status != POOL_OK:
         refuse(status, &failure, m.name)
     return report("Recovered", dict(processes=slots, tickets=tickets))

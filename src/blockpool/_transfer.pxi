@@ -13,7 +13,7 @@ def transfers():
 
 def require_shared(Pool pool not None):
     """Raise unless processes can share the pool."""
-    if pool.opened().member == NULL:
+    if pool.opened().attachment == NULL:
         raise ValueError("the pool is private: no other process can reach its memory; make one with Pool.create()")
 
 
@@ -42,7 +42,7 @@ cdef _Lease new_run_at_once(Pool pool, uint64_t nbytes):
         copied_bytes += nbytes
         return lease
     refused_count += 1
-    m.member.place.failures += 1
+    m.attachment.slot_record.failures += 1
     return None
 
 
@@ -109,7 +109,7 @@ cdef void copy_memory(void *to, const void *source, size_t nbytes) noexcept:
 cdef _Lease shared_lease(view):
     """The lease of a shared pool behind an array or memoryview, or None."""
     cdef _Lease lease = lease_behind(view)
-    return lease if lease is not None and lease.mapping is not None and lease.mapping.member != NULL else None
+    return lease if lease is not None and lease.mapping is not None and lease.mapping.attachment != NULL else None
 
 
 def send_array(array, bint readonly, threshold, list sent not None):
@@ -173,8 +173,8 @@ cdef Py_ssize_t reference_in(tuple parts) noexcept:
 cdef bint take_reference(tuple parts, bint patient) noexcept:
     """Do as the receiver of these parts would that drops them at once; say whether there was no more to do."""
     cdef Py_ssize_t at = reference_in(parts)
-    cdef shared_run run
-    cdef member_status status
+    cdef pool_run run
+    cdef pool_status status
     cdef int tries = 0
     cdef _Mapping m = known(<bytes>parts[at])
     if m is None:
@@ -182,15 +182,15 @@ cdef bint take_reference(tuple parts, bint patient) noexcept:
     run.index = parts[at + 1]
     run.generation = parts[at + 2]
     run.blocks = 0
-    status = member_redeem(m.member, &run)
-    while status == MEMBER_LOCKED and (patient or tries < PATIENCE):
+    status = attachment_redeem(m.attachment, &run)
+    while status == POOL_LOCKED and (patient or tries < PATIENCE):
         tries += 1
         with nogil:
             os_yield()
-            status = member_redeem(m.member, &run)
-    if status == MEMBER_OK:
+            status = attachment_redeem(m.attachment, &run)
+    if status == POOL_OK:
         give_back_shared(m, &run)
-    return status != MEMBER_LOCKED
+    return status != POOL_LOCKED
 
 
 def take_back(list sent not None):
@@ -286,7 +286,7 @@ def withdraw(Block block not None, /):
     """Take one reference to a block out of flight; say whether there was one. The opposite of ``share(1)``."""
     block.enter()
     try:
-        return block.mapping.member != NULL and member_withdraw(block.mapping.member, &block.run)
+        return block.mapping.attachment != NULL and attachment_withdraw(block.mapping.attachment, &block.run)
     finally:
         block.leave()
 
@@ -295,9 +295,9 @@ def in_flight(Block block not None, /):
     """How many references to the block are in flight."""
     block.enter()
     try:
-        if block.mapping.member == NULL:
+        if block.mapping.attachment == NULL:
             return 0
-        return ledger_tickets(load_seq(&block.mapping.member.shared.ledger[block.run.index]))
+        return ledger_tickets(load_seq(&block.mapping.attachment.shared.ledger[block.run.index]))
     finally:
         block.leave()
 
@@ -305,9 +305,9 @@ def in_flight(Block block not None, /):
 def first_run(Pool pool not None, /):
     """The handle of the first run of a shared pool; None if there is no run."""
     cdef _Mapping m = pool.opened()
-    cdef shared_run run
+    cdef pool_run run
     cdef uint64_t word = 0
-    if m.member == NULL or not shared_next_run(&m.member.shared, 0, &run, &word):
+    if m.attachment == NULL or not shared_pool_next_run(&m.attachment.shared, 0, &run, &word):
         return None
     return handle_of(m, &run, Handle)
 

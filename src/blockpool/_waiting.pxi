@@ -2,12 +2,12 @@
 # must not block in any, takes them in Python.
 
 cdef int wait_enter(_Mapping m, uint32_t *wait) except -1:
-    if m.member == NULL:
+    if m.attachment == NULL:
         remember_waited(m)
-        pool_wait_enter(m.core)
+        private_pool_wait_enter(m.core)
         wait[0] = forks
         return 0
-    while member_wait_enter(m.member, wait) == MEMBER_LOCKED:
+    while attachment_wait_enter(m.attachment, wait) == POOL_LOCKED:
         with nogil:
             os_yield()
     return 0
@@ -15,28 +15,28 @@ cdef int wait_enter(_Mapping m, uint32_t *wait) except -1:
 
 cdef bint wait_is_over(_Mapping m, uint32_t wait) noexcept:
     """Whether the wait was entered by the parent of this process, which nobody counts here."""
-    return wait != forks if m.member == NULL else member_wait_is_over(m.member, wait)
+    return wait != forks if m.attachment == NULL else attachment_wait_is_over(m.attachment, wait)
 
 
 cdef uint32_t wait_sequence(_Mapping m) noexcept:
-    return pool_wait_sequence(m.core) if m.member == NULL else member_wait_sequence(m.member)
+    return private_pool_wait_sequence(m.core) if m.attachment == NULL else attachment_wait_sequence(m.attachment)
 
 
 cdef int wait_sleep(_Mapping m, uint32_t sequence, double seconds) except -1:
     with nogil:
-        if m.member == NULL:
-            pool_wait_sleep(m.core, sequence, seconds)
+        if m.attachment == NULL:
+            private_pool_wait_sleep(m.core, sequence, seconds)
         else:
-            member_wait_sleep(m.member, sequence, seconds)
+            attachment_wait_sleep(m.attachment, sequence, seconds)
     return 0
 
 
 cdef int wait_leave(_Mapping m, uint32_t wait) except -1:
-    if m.member == NULL:
+    if m.attachment == NULL:
         if not wait_is_over(m, wait):
-            pool_wait_leave(m.core)
+            private_pool_wait_leave(m.core)
         return 0
-    while member_wait_leave(m.member, wait) == MEMBER_LOCKED:
+    while attachment_wait_leave(m.attachment, wait) == POOL_LOCKED:
         with nogil:
             os_yield()
     return 0
@@ -50,7 +50,7 @@ def mapping_of_pool(Pool pool not None, /):
 def claim(Pool pool not None, uint64_t blocks, uint64_t nbytes, /):
     """Allocate a run, or return None if there is no room at this moment. The numbers are checked already."""
     cdef _Mapping m = pool.opened()
-    cdef shared_run run
+    cdef pool_run run
     if not 0 < blocks <= m.blocks or nbytes > blocks * m.block_size:
         raise ValueError(f"{nbytes} bytes in {blocks} blocks cannot be claimed")
     if not attempt(m, blocks, blocks * m.block_size - nbytes, False, &run):

@@ -1,0 +1,407 @@
+/* file.c: see file.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OWN_DESCRIPTORS "/proc/self/fd/" /* never by number of the process: /proc may be of another PID namespace */
+#define FIRST_LOCK ((off_t)1 << 60)      /* byte 0 of the locks: behind any file */
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* What was just opened, or errno. Never one of the three standard numbers, though the program has closed them: whoever writes to
+ * stderr there would write over a pool's header. */
+static int descriptor_or_error(int result) {
+    if (result > STDERR_FILENO) {
+        return result;
+    }
+    int above = result < 0 ? -1 : fcntl(result, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = -errno;
+    if (result >= 0) {
+        close(result);
+    }
+    return above < 0 ? error : above;
+}
+
+static int error_of(int result) { return result < 0 ? -errno : 0; }
+
+/* The error, of the failed use of an open descriptor's path under OWN_DESCRIPTORS. */
+static int error_of_own(const char *path, int error) {
+    char target[1];
+    return readlink(path, target, sizeof target) < 0 ? -ENOSYS : error;
+}
+
+/* --- descriptors --- */
+
+static struct os_identity identity_of(const struct stat *status) {
+    return (struct os_identity){.device = status->st_dev, .inode = status->st_ino};
+}
+
+static bool is_of(const struct stat *status, const struct os_identity *identity) {
+    return status->st_dev == identity->device && status->st_ino == identity->inode;
+}
+
+int os_keep(int number, struct os_descriptor *file) {
+    struct stat status;
+    if (fstat(number, &status) != 0) {
+        return -errno;
+    }
+    *file = (struct os_descriptor){number, identity_of(&status)};
+    return 0;
+}
+
+int os_verify(const struct os_descriptor *file) {
+    struct stat status;
+    return fstat(file->number, &status) != 0 ? -errno : is_of(&status, &file->identity) ? 0 : -ESTALE;
+}
+
+void os_close(int file) { close(file); }
+
+void os_close_kept(struct os_descriptor *file) {
+    if (os_verify(file) == 0) {
+        os_close(file->number);
+    }
+    file->number = -1;
+}
+
+/* What was opened by a path, if it is the file. */
+static int opened(int number, const struct os_identity *identity) {
+    struct os_descriptor file = {number, *identity};
+    int error = os_verify(&file);
+    if (error) {
+        os_close(number);
+    }
+    return error ? error : number;
+}
+
+int os_reopen(const struct os_descriptor *file) {
+    char path[64];
+    int error = os_verify(file); /* first, as opening a stranger's file may do something to it */
+    if (error) {
+        return error;
+    }
+    snprintf(path, sizeof path, OWN_DESCRIPTORS "%d", file->number);
+    int again = descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
+    return again < 0 ? error_of_own(path, again) : opened(again, &file->identity);
+}
+
+/* The directory's next entry that is a number, or NULL. */
+static const char *next_number(DIR *directory) {
+    const struct dirent *entry;
+    while ((entry = readdir(directory)) && (entry->d_name[0] < '0' || entry->d_name[0] > '9')) {
+    }
+    return entry ? entry->d_name : NULL;
+}
+
+/* Looks through the descriptors of one process. */
+static int find_open_in(const char *process, const struct os_identity *identity) {
+    char path[64], target[64];
+    struct stat status;
+    const char *number;
+    int found = -ENOENT;
+    snprintf(path, sizeof path, "/proc/%.20s/fd", process);
+    DIR *descriptors = opendir(path);
+    while (descriptors && found == -ENOENT && (number = next_number(descriptors))) {
+        snprintf(path, sizeof path, "/proc/%.20s/fd/%.20s", process, number);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        target[length > 0 ? length : 0] = 0;
+        /* other files may be of a file system that does not answer */
+        bool memory =
+            strncmp(target, "/memfd:", 7) == 0 || strncmp(target, OS_SHM_DIRECTORY "/", sizeof OS_SHM_DIRECTORY) == 0;
+        if (memory && stat(path, &status) == 0 && is_of(&status, identity)) {
+            int again = descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
+            again = again < 0 ? again : opened(again, identity);
+            found = again >= 0 || again == -EMFILE || again == -ENFILE ? again : -ENOENT; /* else: closed meanwhile */
+        }
+    }
+    if (descriptors) {
+        closedir(descriptors);
+    }
+    return found;
+}
+
+int os_find_open(const struct os_identity *identity) {
+    const char *process;
+    int found = -ENOENT;
+    DIR *processes = opendir("/proc");
+    while (processes && found == -ENOENT && (process = next_number(processes))) {
+        found = find_open_in(process, identity);
+    }
+    if (processes) {
+        closedir(processes);
+    }
+    return found;
+}
+
+/* --- files --- */
+
+/* The path of a name; false when it is too long, or would leave the directory. */
+static bool path_of(const char *name, char path[static PATH_MAX]) {
+    if (name[0] == 0 || strlen(name) > OS_SHM_NAME_MOST || strchr(name, '/') || name[0] == '.') {
+        return false;
+    }
+    snprintf(path, PATH_MAX, OS_SHM_DIRECTORY "/%s", name);
+    return true;
+}
+
+int os_memfd(const char *label) { return descriptor_or_error(memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING)); }
+
+int os_shm_unnamed(void) {
+    return descriptor_or_error(open(OS_SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR));
+}
+
+int os_shm_link(int file, const char *name) {
+    char from[64], to[PATH_MAX];
+    if (!path_of(name, to)) {
+        return -EINVAL;
+    }
+    snprintf(from, sizeof from, OWN_DESCRIPTORS "%d", file);
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0 ? 0 : error_of_own(from, -errno);
+}
+
+int os_shm_open(const char *name) {
+    char path[PATH_MAX];
+    if (!path_of(name, path)) {
+        return -EINVAL;
+    }
+    /* O_NONBLOCK: a FIFO of that name must not make us wait */
+    return descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+}
+
+int os_shm_unlink(const char *name) {
+    char path[PATH_MAX];
+    return path_of(name, path) ? error_of(unlink(path)) : -EINVAL;
+}
+
+int os_shm_list(const char *prefix, bool (*each)(const char *name, void *context), void *context) {
+    DIR *directory = opendir(OS_SHM_DIRECTORY);
+    if (!directory) {
+        return -errno;
+    }
+    const struct dirent *entry;
+    while ((entry = readdir(directory)) &&
+           (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || each(entry->d_name, context))) {
+    }
+    closedir(directory);
+    return 0;
+}
+
+int os_open_of(pid_t process, int number) {
+    char path[64];
+    if (process) {
+        snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)process, number);
+    } else {
+        snprintf(path, sizeof path, OWN_DESCRIPTORS "%d", number);
+    }
+    return descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
+}
+
+int os_reserve(int file, uint64_t bytes, const struct os_pause *pause) {
+    if (bytes > INT64_MAX / 2) {
+        return -ENOSPC;
+    }
+    if (ftruncate(file, (off_t)bytes) != 0) {
+        return -errno;
+    }
+    /* In pieces: Linux before the mend of 2024 undoes what a signal interrupts, so that a program with a timer might
+     * never finish the whole; the pieces become smaller until one fits between two signals. */
+    uint64_t piece = OS_PIECE;
+    for (uint64_t at = 0; at < bytes;) {
+        uint64_t length = bytes - at < piece ? bytes - at : piece;
+        if (fallocate(file, 0, (off_t)at, (off_t)length) == 0) {
+            at += length;
+        } else if (errno != EINTR) {
+            return -errno;
+        } else if (piece > OS_SMALLEST_PIECE) {
+            piece /= 2;
+        }
+        if (at < bytes && !os_may_go_on(pause)) {
+            return -ECANCELED;
+        }
+    }
+    return 0;
+}
+
+int os_seal(int file) { return error_of(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)); }
+
+bool os_is_sealed(int file) {
+    int seals = fcntl(file, F_GET_SEALS);
+    return seals >= 0 && (seals & F_SEAL_SHRINK) && (seals & F_SEAL_GROW);
+}
+
+static void file_of(const struct stat *status, struct os_file *found) {
+    *found = (struct os_file){
+        .identity = identity_of(status),
+        .bytes = status->st_size < 0 ? 0 : (uint64_t)status->st_size,
+        .owner = status->st_uid,
+        .links = status->st_nlink,
+        .regular = S_ISREG(status->st_mode),
+    };
+}
+
+int os_stat(int file, struct os_file *found) {
+    struct stat status;
+    if (fstat(file, &status) != 0) {
+        return -errno;
+    }
+    file_of(&status, found);
+    return 0;
+}
+
+int os_shm_look(const char *name, struct os_file *found) {
+    char path[PATH_MAX];
+    struct stat status;
+    if (!path_of(name, path)) {
+        return -EINVAL;
+    }
+    if (lstat(path, &status) != 0) {
+        return -errno;
+    }
+    file_of(&status, found);
+    return 0;
+}
+
+int os_read(int file, uint64_t at, void *bytes, size_t count) {
+    ssize_t got = pread(file, bytes, count, (off_t)at);
+    return got < 0 ? -errno : (size_t)got == count ? 0 : -EIO;
+}
+
+int os_write(int file, uint64_t at, const void *bytes, size_t count) {
+    ssize_t got = pwrite(file, bytes, count, (off_t)at);
+    return got < 0 ? -errno : (size_t)got == count ? 0 : -EIO;
+}
+
+bool os_shm_names(const char *name, const struct os_identity *identity) {
+    struct os_file found;
+    return os_shm_look(name, &found) == 0 && found.identity.inode == identity->inode &&
+           found.identity.device == identity->device;
+}
+
+uint64_t os_shm_available(void) {
+    struct statvfs room;
+    return statvfs(OS_SHM_DIRECTORY, &room) == 0 ? (uint64_t)room.f_bavail * room.f_frsize : 0;
+}
+
+/* --- mappings --- */
+
+int os_map_file(int file, uint64_t bytes, void **memory) {
+    *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    return *memory == MAP_FAILED ? -errno : 0;
+}
+
+void os_unmap_file(void *memory, uint64_t bytes) { munmap(memory, bytes); }
+
+static size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+static int map_advised(void **page, int protection, int flags, int file, int advice) {
+    *page = mmap(NULL, page_size(), protection, flags, file, 0);
+    if (*page == MAP_FAILED) {
+        return -errno;
+    }
+    if (madvise(*page, page_size(), advice) != 0) {
+        int error = -errno;
+        munmap(*page, page_size());
+        return error;
+    }
+    return 0;
+}
+
+int os_pin_lock(int file, void **page) { return map_advised(page, PROT_READ, MAP_SHARED, file, MADV_DONTFORK); }
+
+void os_unpin_lock(void *page) { munmap(page, page_size()); }
+
+int os_wiped_on_fork(void **page) {
+    return map_advised(page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, MADV_WIPEONFORK);
+}
+
+void os_release_wiped(void *page) { munmap(page, page_size()); }
+
+/* --- locks --- */
+
+static int lock_control(int file, int command, short type, uint64_t byte, short *found) {
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = FIRST_LOCK + (off_t)byte, .l_len = 1};
+    while (fcntl(file, command, &lock) != 0) {
+        if (errno != EINTR) {
+            return errno == EACCES ? -EAGAIN : -errno;
+        }
+    }
+    if (found) {
+        *found = lock.l_type;
+    }
+    return 0;
+}
+
+int os_lock(int file, uint64_t byte) { return lock_control(file, F_OFD_SETLK, F_WRLCK, byte, NULL); }
+
+int os_unlock(int file, uint64_t byte) { return lock_control(file, F_OFD_SETLK, F_UNLCK, byte, NULL); }
+
+int os_is_locked(int file, uint64_t byte) {
+    short found = F_UNLCK;
+    int error = lock_control(file, F_OFD_GETLK, F_WRLCK, byte, &found);
+    return error ? error : found != F_UNLCK;
+}
+
+/* --- processes --- */
+
+pid_t os_process(void) { return getpid(); }
+
+/* Reads the start of a file of /proc; how much it was. No stdio: its locks may be taken for ever in a forked child. */
+static size_t read_start(const char *path, char *text, size_t size) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? 0 : read(file, text, size - 1);
+    if (file >= 0) {
+        close(file);
+    }
+    text[got > 0 ? got : 0] = 0;
+    return got > 0 ? (size_t)got : 0;
+}
+
+uint64_t os_process_start(void) {
+    char line[1024];
+    (void)read_start("/proc/self/stat", line, sizeof line);
+    char *at = strrchr(line, ')'); /* the name may hold anything, parentheses too */
+    for (int field = 2; at && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+void os_process_command(char *command, size_t size) {
+    size_t got = read_start("/proc/self/cmdline", command, size);
+    for (size_t i = 0; i + 1 < got; i++) {
+        if (command[i] == 0) {
+            command[i] = ' ';
+        }
+    }
+}
+
+uid_t os_user(void) { return geteuid(); }
+
+int os_random(void *bytes, size_t count) { return getrandom(bytes, count, 0) == (ssize_t)count ? 0 : -EIO; }
+
+uint32_t os_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint32_t)now.tv_sec;
+}
+
+void os_sleep(double seconds) {
+    struct timespec time = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&time, NULL);
+}

@@ -1,0 +1,434 @@
+/* attachment.c: see attachment.h. */
+#include "shared/attachment_parts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "os/os.h"
+
+#define STARTS_OVER 100 /* a name that changes more often than this while we open it is somebody's malice */
+
+/* --- opening --- */
+
+void attachment_reset(struct attachment *attachment) {
+    memset(attachment, 0, sizeof *attachment);
+    attachment->file.number = -1;
+    attachment->slot = SLOTS_NONE;
+    attachment->child = (struct attachment_child){SLOTS_NONE, -1, FATE_HAS_PART, 0};
+}
+
+void attachment_unmap(struct attachment *attachment) {
+    gate_mutex_lock(); /* so a fork finds all of it, or nothing */
+    if (attachment->memory) {
+        os_unmap_file(attachment->memory, attachment->geometry.bytes);
+    }
+    if (attachment->lock_page && (!attachment_is_stray(attachment) || attachment->slot == SLOTS_NONE)) {
+        os_unpin_lock(attachment->lock_page); /* a stray child did not inherit it: something else may be there */
+    }
+    if (attachment->alive) {
+        os_release_wiped(attachment->alive);
+    }
+    if (attachment->local_references) {
+        os_unmap(attachment->local_references, attachment->geometry.blocks * sizeof *attachment->local_references);
+    }
+    descriptor_close(attachment);
+    attachment_unregister(attachment);
+    attachment_reset(attachment);
+    gate_mutex_unlock();
+}
+
+enum pool_status pool_status_from_errno(int error, struct pool_failure *failure) {
+    failure->error = error;
+    switch (-error) {
+    case ENOENT:
+        return POOL_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+        return POOL_FORBIDDEN;
+    case EEXIST:
+        return POOL_EXISTS;
+    case ELOOP:
+    case EISDIR:
+    case ENXIO:
+        return POOL_NO_POOL;
+    case ECANCELED:
+        return POOL_STOPPED;
+    case ENOSPC:
+        return POOL_NO_ROOM;
+    case ENOMEM:
+        return POOL_NO_MAPPING;
+    case EMFILE:
+    case ENFILE:
+        return POOL_NO_DESCRIPTOR;
+    case ENOSYS:
+        return POOL_NO_PROC;
+    case EBADF:
+    case ESTALE:
+        return POOL_UNREACHABLE;
+    default:
+        return POOL_SYSTEM;
+    }
+}
+
+/* Maps the segment and what belongs to this process alone. */
+static enum pool_status map(struct attachment *attachment, struct pool_failure *failure) {
+    void *page = NULL, *counts = NULL;
+    gate_mutex_lock();
+    int error = os_map_file(attachment->file.number, attachment->geometry.bytes, &attachment->memory);
+    if (error) {
+        attachment->memory = NULL;
+    } else if ((error = os_wiped_on_fork(&page)) == 0) {
+        attachment->alive = page;
+        error = os_map_private(attachment->geometry.blocks * sizeof *attachment->local_references, false, &counts);
+        attachment->local_references = counts;
+    }
+    gate_mutex_unlock();
+    if (error) {
+        return pool_status_from_errno(error, failure);
+    }
+    layout_init(&attachment->shared, attachment->memory, &attachment->geometry);
+    return POOL_OK;
+}
+
+/* Takes a slot; under the gate, or with the gate mutex before anybody can see the segment. */
+static enum pool_status take_slot(struct attachment *attachment, struct pool_failure *failure) {
+    int error;
+    attachment->slot =
+        slots_take(&attachment->file, attachment->memory, &attachment->geometry, &attachment->lock_page, NULL, &error);
+    if (attachment->slot == SLOTS_NONE) {
+        return error ? pool_status_from_errno(error, failure) : POOL_FULL;
+    }
+    slots_sign(attachment->memory, &attachment->geometry, attachment->slot);
+    bitmap_begin_at(&attachment->shared.bitmap, attachment->slot);
+    attachment->slot_record = slot_record(attachment->memory, &attachment->geometry, attachment->slot);
+    store_relaxed(attachment->alive, 1);
+    return POOL_OK;
+}
+
+enum pool_status attachment_validate(int file, struct os_file *status, struct layout_geometry *geometry,
+                                     struct pool_failure *failure) {
+    int error = os_stat(file, status);
+    if (error) {
+        return pool_status_from_errno(error, failure);
+    }
+    if (status->owner != os_user()) {
+        return POOL_FORBIDDEN;
+    }
+    if (!status->regular) {
+        return POOL_NO_POOL;
+    }
+    error = os_read(file, 0, geometry, sizeof *geometry);
+    if (error) {
+        return status->bytes < sizeof *geometry ? POOL_NO_POOL : pool_status_from_errno(error, failure);
+    }
+    switch (layout_validate(geometry, status->bytes)) {
+    case LAYOUT_OK:
+        return POOL_OK;
+    case LAYOUT_NO_POOL:
+        return POOL_NO_POOL;
+    case LAYOUT_OTHER:
+        failure->version = geometry->version;
+        (void)os_read(file, offsetof(struct layout_header, made_by), failure->made_by, sizeof failure->made_by);
+        failure->made_by[sizeof failure->made_by - 1] = 0;
+        return POOL_OTHER_VERSION;
+    case LAYOUT_TRUNCATED:
+        return POOL_TRUNCATED;
+    default:
+        return POOL_CORRUPT;
+    }
+}
+
+/* Joins the segment in attachment->file, if it is the one of the id or that is NULL. POOL_NOT_FOUND also when it was a leftover, or its
+ * name went to another one meanwhile. */
+static enum pool_status join(struct attachment *attachment, const unsigned char *id, double gate_seconds,
+                             struct pool_failure *failure) {
+    int gate;
+    struct os_file file;
+    enum pool_status status = attachment_validate(attachment->file.number, &file, &attachment->geometry, failure);
+    if (status == POOL_OK && id && memcmp(id, attachment->geometry.id, LAYOUT_ID_BYTES) != 0) {
+        status = POOL_NOT_FOUND;
+    }
+    if (status == POOL_OK) {
+        status = map(attachment, failure);
+    }
+    if (status == POOL_OK) {
+        status = gate_enter(attachment, gate_seconds, &gate, failure);
+    }
+    if (status != POOL_OK) {
+        return status;
+    }
+    bool named = attachment->name[0] != 0;
+    if (named && !os_shm_names(attachment->name, &attachment->file.identity)) {
+        status = POOL_NOT_FOUND;
+    } else {
+        /* the dead first, see attachment_end_if_last */
+        uint64_t dead = attachment_dead_slots(attachment), used = slots_used(attachment->memory, &attachment->geometry);
+        if (dead == used && !(attachment->geometry.flags & LAYOUT_PERMANENT)) {
+            /* a leftover: its last process is gone */
+            if (named) {
+                (void)os_shm_unlink(attachment->name);
+            }
+            status = POOL_NOT_FOUND;
+        } else {
+            (void)attachment_recover_slots(attachment, dead);
+            status = take_slot(attachment, failure);
+        }
+    }
+    gate_leave(attachment, gate);
+    return status;
+}
+
+enum pool_status attachment_attach_through(struct attachment *attachment, pid_t process, int number,
+                                           const unsigned char *id, double gate_seconds, struct pool_failure *failure) {
+    enum pool_status status = attachment_register(attachment, failure);
+    if (status != POOL_OK) {
+        return status;
+    }
+    gate_mutex_lock();
+    status = descriptor_keep(attachment, os_open_of(process, number), failure);
+    gate_mutex_unlock();
+    if (status == POOL_OK) {
+        status = join(attachment, id, gate_seconds, failure);
+    }
+    if (status != POOL_OK) {
+        attachment_unmap(attachment);
+    }
+    return status;
+}
+
+enum pool_status attachment_attach(struct attachment *attachment, const char *name, double gate_seconds,
+                                   struct pool_failure *failure) {
+    enum pool_status status = POOL_NOT_FOUND;
+    bool opened = true;
+    for (int tries = 0; tries < STARTS_OVER && status == POOL_NOT_FOUND && opened; tries++) {
+        status = attachment_register(attachment, failure);
+        if (status != POOL_OK) {
+            return status;
+        }
+        gate_mutex_lock();
+        status = descriptor_keep(attachment, os_shm_open(name), failure);
+        gate_mutex_unlock();
+        snprintf(attachment->name, sizeof attachment->name, "%s", name);
+        opened = status == POOL_OK;
+        if (opened) {
+            status = join(attachment, NULL, gate_seconds, failure);
+        }
+        if (status != POOL_OK) {
+            attachment_unmap(attachment);
+        }
+    }
+    return status;
+}
+
+/* How much memory a new segment can have, and what leaves no more. */
+static void find_room(bool named, struct pool_failure *failure) {
+    struct os_memory memory;
+    os_memory(&memory);
+    failure->available = memory.available.bytes;
+    memcpy(failure->limit, memory.available.by, sizeof failure->limit);
+    uint64_t room = named ? os_shm_available() : UINT64_MAX;
+    if (room < failure->available) {
+        failure->available = room;
+        snprintf(failure->limit, sizeof failure->limit, OS_SHM_DIRECTORY);
+    }
+}
+
+/* What is asked while the kernel finds the memory of a new segment. */
+struct making {
+    const struct os_pause *pause;
+    const struct attachment *attachment;
+    bool
+        forked; /* a signal's handler did, and this is the child: it has nothing of the segment, nor the number of its file */
+};
+
+static bool may_go_on_making(void *context) {
+    struct making *making = context;
+    bool may = os_may_go_on(making->pause);
+    making->forked = may && making->attachment->file.number < 0;
+    return may && !making->forked;
+}
+
+/* Makes the segment in a file that nobody can see yet. */
+static enum pool_status build(struct attachment *attachment, const struct attachment_request *request,
+                              const struct os_pause *pause, struct pool_failure *failure) {
+    struct layout_geometry *geometry = &attachment->geometry;
+    if (!layout_plan(geometry, request->block_size, request->blocks)) {
+        return POOL_NO_ROOM;
+    }
+    failure->asked = geometry->bytes;
+    geometry->flags = (request->permanent ? LAYOUT_PERMANENT : 0) | (request->detach ? LAYOUT_DETACH : 0);
+    int error = os_random(geometry->id, sizeof geometry->id);
+    if (error) {
+        return pool_status_from_errno(error, failure);
+    }
+    char label[64];
+    int used = snprintf(label, sizeof label, "blockpool-");
+    for (unsigned i = 0; i < LAYOUT_ID_BYTES; i++) {
+        used += snprintf(label + used, sizeof label - (size_t)used, "%02x", geometry->id[i]);
+    }
+    gate_mutex_lock();
+    enum pool_status status = descriptor_keep(attachment, request->name ? os_shm_unnamed() : os_memfd(label), failure);
+    gate_mutex_unlock();
+    if (status != POOL_OK) {
+        return status == POOL_NOT_FOUND ? POOL_NO_DIRECTORY : status;
+    }
+    find_room(request->name != NULL, failure);
+    if (geometry->bytes >
+        failure->available) { /* to reserve them may wake the killer of processes instead of failing */
+        return POOL_NO_ROOM;
+    }
+    error = os_reserve(attachment->file.number, geometry->bytes, pause);
+    if (error == 0 && !request->name) {
+        error = os_seal(attachment->file.number);
+    }
+    if (error == -ENOSPC) { /* others were quicker */
+        find_room(request->name != NULL, failure);
+    }
+    if (error) {
+        return pool_status_from_errno(error == -ENOMEM ? -ENOSPC : error, failure);
+    }
+    status = map(attachment, failure);
+    if (status == POOL_OK) {
+        layout_make(attachment->memory, geometry);
+        layout_init(&attachment->shared, attachment->memory, geometry);
+        gate_mutex_lock();
+        status = take_slot(attachment, failure);
+        gate_mutex_unlock();
+    }
+    return status;
+}
+
+/* Begins an attachment in a new segment, and again in a child that was forked on the way. */
+static enum pool_status begin_and_build(struct attachment *attachment, const struct attachment_request *request,
+                                        struct pool_failure *failure) {
+    struct making making = {&request->pause, attachment, false};
+    struct os_pause pause = {may_go_on_making, &making};
+    enum pool_status status;
+    do {
+        making.forked = false;
+        status = attachment_register(attachment, failure);
+        if (status == POOL_OK) {
+            status = build(attachment, request, &pause, failure);
+        }
+    } while (making.forked);
+    return status;
+}
+
+enum pool_status attachment_create(struct attachment *attachment, const struct attachment_request *request,
+                                   struct pool_failure *failure) {
+    static atomic_word swept; /* whether this process, or the one that it was forked from, has */
+    if (load_relaxed(&swept) == 0) {
+        store_relaxed(&swept, 1);
+        (void)pools_sweep();
+    }
+    enum pool_status status = begin_and_build(attachment, request, failure);
+    if (status == POOL_NO_ROOM) {
+        attachment_unmap(attachment);
+        (void)pools_sweep();
+        status = begin_and_build(attachment, request, failure);
+    }
+    for (int tries = 0; status == POOL_OK && request->name && tries < STARTS_OVER; tries++) {
+        int error = os_shm_link(attachment->file.number, request->name);
+        if (error == 0) {
+            snprintf(attachment->name, sizeof attachment->name, "%s", request->name);
+            return POOL_OK;
+        }
+        status = error == -EEXIST ? attachment_remove_leftover(request->name, request->gate_seconds, failure)
+                                  : pool_status_from_errno(error, failure);
+    }
+    if (status == POOL_OK && !request->name) {
+        return POOL_OK;
+    }
+    attachment_unmap(attachment);
+    return status == POOL_OK ? POOL_EXISTS : status;
+}
+
+/* --- leaving --- */
+
+/* Removes the name, if it is still that of this segment; under the gate. */
+static int remove_name(const struct attachment *attachment) {
+    return attachment->name[0] && os_shm_names(attachment->name, &attachment->file.identity)
+               ? os_shm_unlink(attachment->name)
+               : -ENOENT;
+}
+
+void attachment_end_if_last(struct attachment *attachment) {
+    /* the dead first: a process that forks takes its child's slot without the gate, but while it lives */
+    uint64_t dead = attachment_dead_slots(attachment), used = slots_used(attachment->memory, &attachment->geometry);
+    uint64_t others = used & ~dead & ~ledger_slot_bit(attachment->slot);
+    if (others == 0 && !(attachment->geometry.flags & LAYOUT_PERMANENT)) {
+        (void)remove_name(attachment);
+    }
+}
+
+void attachment_drop_all(struct attachment *attachment) {
+    uint64_t own = ledger_slot_bit(attachment->slot);
+    gate_mutex_lock(); /* or a fork might give a child half of it */
+    shared_pool_recover(&attachment->shared, own);
+    (void)fetch_and_seq(&attachment->shared.waiting->slots, ~own);
+    gate_mutex_unlock();
+}
+
+void attachment_free_slot(struct attachment *attachment) {
+    slots_free(attachment->memory, &attachment->geometry, attachment->slot);
+    attachment->slot = SLOTS_NONE;
+    attachment->fate = FATE_LEFT;
+    store_relaxed(attachment->alive, 0);
+}
+
+void attachment_leave(struct attachment *attachment, double gate_seconds) {
+    struct pool_failure failure;
+    int gate;
+    if (attachment_is_stray(attachment) || attachment->slot == SLOTS_NONE) {
+        return;
+    }
+    gate_mutex_lock();
+    attachment->on_fork = ON_FORK_NOTHING; /* nobody can have a pointer any more */
+    gate_mutex_unlock();
+    attachment_drop_all(attachment);
+    if (gate_enter(attachment, gate_seconds, &gate, &failure) == POOL_OK) {
+        attachment_end_if_last(attachment);
+        attachment_free_slot(attachment);
+        gate_leave(attachment, gate);
+    }
+}
+
+/* --- looking --- */
+
+void attachment_count(struct attachment *attachment, struct attachment_counts *counts) {
+    *counts =
+        (struct attachment_counts){.processes = (unsigned)__builtin_popcountll(attachment_living_slots(attachment))};
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        const struct slot_record *place = slot_record(attachment->memory, &attachment->geometry, slot);
+        uint64_t peak = load_relaxed(&place->peak);
+        counts->allocations += load_relaxed(&place->allocations);
+        counts->failures += load_relaxed(&place->failures);
+        counts->peak = peak > counts->peak && peak <= attachment->geometry.blocks ? peak : counts->peak;
+    }
+}
+
+pid_t attachment_process(const struct attachment *attachment, unsigned slot) {
+    return slot < LAYOUT_SLOTS
+               ? (pid_t)load_relaxed(&slot_record(attachment->memory, &attachment->geometry, slot)->process)
+               : 0;
+}
+
+enum pool_status pools_identify(const char *name, unsigned char id[LAYOUT_ID_BYTES]) {
+    struct layout_geometry geometry;
+    gate_mutex_lock();
+    int file = os_shm_open(name), error = file;
+    if (file >= 0) {
+        error = os_read(file, 0, &geometry, sizeof geometry);
+        os_close(file);
+    }
+    gate_mutex_unlock();
+    if (file < 0) {
+        return POOL_NOT_FOUND;
+    }
+    if (error || geometry.magic != LAYOUT_MAGIC) {
+        return POOL_NO_POOL;
+    }
+    memcpy(id, geometry.id, LAYOUT_ID_BYTES);
+    return POOL_OK;
+}

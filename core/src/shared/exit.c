@@ -1,0 +1,44 @@
+/* exit.c: leaving all pools when the process ends; see attachment.h. */
+#include "os/file.h"
+#include "os/os.h"
+#include "shared/attachment_parts.h"
+
+#define LOOKS 10 /* a thread that was joined may still be there for a moment */
+#define LOOK_SECONDS 0.0002
+
+static bool is_alone(void) {
+    unsigned looks = 1;
+    while (os_threads() != 1 && looks++ < LOOKS) {
+        os_sleep(LOOK_SECONDS);
+    }
+    return looks <= LOOKS;
+}
+
+/* What attachment_leave does, but unless `alone` others may be at work in the memory: then the end of the lock tells when they are not. */
+static void leave_at_exit(struct attachment *attachment, bool alone, double gate_seconds) {
+    struct pool_failure failure;
+    int gate;
+    if (alone) {
+        attachment_drop_all(attachment);
+    }
+    if (gate_enter(attachment, gate_seconds, &gate, &failure) == POOL_OK) {
+        attachment_end_if_last(attachment);
+        if (alone) {
+            attachment_free_slot(attachment);
+        }
+        gate_leave(attachment, gate);
+    }
+}
+
+void attachment_exit(double gate_seconds) {
+    double deadline = os_now() + gate_seconds;
+    bool alone = is_alone();
+    gate_mutex_lock(); /* nothing comes or goes any more */
+    for (struct attachment *attachment = attachment_first(); attachment; attachment = attachment->next) {
+        double left = deadline - os_now();
+        if (!attachment_is_stray(attachment)) {
+            leave_at_exit(attachment, alone, left > 0 ? left : 0);
+        }
+    }
+    gate_mutex_unlock();
+}

@@ -1,0 +1,96 @@
+/* layout.h: the layout of a shared pool in memory, and the judgement whether a file holds one.
+ *
+ *     header   one page: what never changes, with a checksum; then the words that waiting and the gate need
+ *     slots    47 × 256 bytes: the processes that are attached
+ *     ledger   8 bytes a block
+ *     records  16 bytes a block
+ *     bitmap   bitmap_bytes(blocks)
+ *     data     blocks × block_size, on a page boundary
+ *
+ * Everything is an offset, and follows from block_size and blocks; the header repeats it to be checked. Nothing that a header
+ * says is believed: layout_read computes the layout anew from the two numbers, compares it with the header and with
+ * the real size of the file, and hands out the private copy.
+ */
+#ifndef BLOCKPOOL_SEGMENT_H
+#define BLOCKPOOL_SEGMENT_H
+
+#include "shared/shared_pool.h"
+
+#define LAYOUT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
+#define LAYOUT_VERSION 2u                         /* of the layout */
+#define LAYOUT_LIBRARY "0.1.0" /* the release that makes such segments; a test compares it with the package's */
+#define LAYOUT_PAGE UINT64_C(4096)
+#define LAYOUT_SLOTS 47u /* for processes */
+#define LAYOUT_ID_BYTES 16u
+#define LAYOUT_MADE_BY_BYTES 24u
+#define LAYOUT_MOST_BYTES (UINT64_C(1) << 46)
+
+#define LAYOUT_PERMANENT 1u /* flags: stays until it is unlinked */
+#define LAYOUT_DETACH 2u    /* what its maker wants for forked children, for those who attach it: ON_FORK_DETACH */
+
+/* What never changes once the segment can be seen. */
+struct layout_geometry {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t flags;
+    uint64_t block_size;
+    uint64_t blocks;
+    uint64_t slots_at, ledger_at, records_at, bitmap_at, data_at;
+    uint64_t bytes;
+    unsigned char id[LAYOUT_ID_BYTES];
+    uint64_t checksum; /* of all before */
+};
+_Static_assert(sizeof(struct layout_geometry) == 104, "written to shared memory");
+
+struct layout_header {
+    struct layout_geometry geometry;
+    char made_by[LAYOUT_MADE_BY_BYTES]; /* the release of the library, for people; empty in the oldest */
+    struct shared_pool_waiting waiting;
+    atomic_word gate_process; /* who holds the gate, or held it last; for people */
+    atomic_word gate_oldest;  /* who has waited for it longest, see gate.c */
+    char padding[LAYOUT_PAGE - 208];
+};
+_Static_assert(sizeof(struct layout_header) == LAYOUT_PAGE, "one page");
+_Static_assert(offsetof(struct layout_header, waiting) == 128, "a cache line of its own");
+
+struct slot_record {
+    atomic_word used; /* 0 free, 1 used; becomes free only under the gate */
+    atomic_word process;
+    atomic_word start; /* os_process_start */
+    char command[104]; /* for people */
+    /* counted by the slot's own process, with plain stores; a line of their own */
+    atomic_word allocations, unused, failures, peak;
+    char padding[96];
+};
+_Static_assert(sizeof(struct slot_record) == 256, "whole cache lines");
+_Static_assert(offsetof(struct slot_record, allocations) == 128, "apart from what others read");
+
+enum layout_verdict {
+    LAYOUT_OK,
+    LAYOUT_NO_POOL,   /* no magic: something else */
+    LAYOUT_OTHER,     /* of another version of the layout */
+    LAYOUT_DAMAGED,   /* checksum or numbers contradict */
+    LAYOUT_TRUNCATED, /* the file is shorter or longer than it should be */
+};
+
+/* Fills in the layout for the two numbers; false when they are out of range. block_size is a multiple of 8, 1 <= blocks <= 2^24. */
+bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks);
+
+/* Makes a segment in zeroed memory of geometry->bytes: everything free. Completes the checksum. */
+void layout_make(void *memory, struct layout_geometry *geometry);
+
+/* Judges a copy of the first bytes of a file of `file_bytes`. */
+enum layout_verdict layout_validate(const struct layout_geometry *geometry, uint64_t file_bytes);
+
+/* Makes *shared a view of a segment whose geometry was judged. */
+void layout_init(struct shared_pool *shared, void *memory, const struct layout_geometry *geometry);
+
+static inline struct slot_record *slot_record(void *memory, const struct layout_geometry *geometry, unsigned slot) {
+    return (struct slot_record *)((char *)memory + geometry->slots_at) + slot;
+}
+
+static inline unsigned char *layout_data(void *memory, const struct layout_geometry *geometry) {
+    return (unsigned char *)memory + geometry->data_at;
+}
+
+#endif

@@ -1,0 +1,165 @@
+/* references.c: the references that this process has to runs of a shared pool; see attachment.h. */
+#include "os/os.h"
+#include "shared/attachment_parts.h"
+
+#ifndef ATTACHMENT_LOCK_TRIES
+#define ATTACHMENT_LOCK_TRIES 100
+#endif
+
+bool attachment_lock(struct attachment *attachment) {
+    for (int tries = 0; tries < ATTACHMENT_LOCK_TRIES; tries++) {
+        uint64_t open = 0;
+        if (compare_exchange_seq(&attachment->lock, &open, 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void attachment_unlock(struct attachment *attachment) { store_release(&attachment->lock, 0); }
+
+/* --- allocating and freeing --- */
+
+static enum pool_status status_of(enum shared_pool_status status) {
+    switch (status) {
+    case SHARED_POOL_OK:
+        return POOL_OK;
+    case SHARED_POOL_STALE:
+        return POOL_STALE;
+    case SHARED_POOL_TICKETS:
+        return POOL_TICKETS;
+    default:
+        return POOL_CORRUPT;
+    }
+}
+
+enum pool_status attachment_allocate(struct attachment *attachment, uint64_t n, uint64_t slack, struct pool_run *run) {
+    if (attachment_is_stray(attachment)) {
+        return POOL_STRAY;
+    }
+    enum shared_pool_status status = shared_pool_allocate(&attachment->shared, attachment->slot, n, slack, run);
+    return status == SHARED_POOL_OK && run->index == BITMAP_NONE ? POOL_EXHAUSTED : status_of(status);
+}
+
+enum pool_status attachment_drop(struct attachment *attachment, const struct pool_run *run, bool *freed) {
+    enum shared_pool_status status = SHARED_POOL_OK;
+    *freed = false;
+    if (attachment_is_stray(attachment)) {
+        return POOL_STRAY;
+    }
+    if (!attachment_lock(attachment)) {
+        return POOL_LOCKED;
+    }
+    if (attachment->local_references[run->index]) {
+        attachment->local_references[run->index]--;
+    } else {
+        status = shared_pool_drop(&attachment->shared, attachment->slot, run, freed);
+    }
+    attachment_unlock(attachment);
+    if (*freed) {
+        shared_pool_finish(&attachment->shared, run);
+    }
+    return status_of(status);
+}
+
+enum pool_status attachment_free(struct attachment *attachment, const struct pool_run *run, uint64_t *word,
+                                 uint32_t *extra) {
+    enum shared_pool_status status = SHARED_POOL_OK;
+    bool last = false;
+    if (attachment_is_stray(attachment)) {
+        return POOL_STRAY;
+    }
+    if (!attachment_lock(attachment)) {
+        return POOL_LOCKED;
+    }
+    *extra = attachment->local_references[run->index];
+    *word = 0;
+    if (*extra == 0) {
+        status = shared_pool_drop_last(&attachment->shared, attachment->slot, run, &last, word);
+    }
+    attachment_unlock(attachment);
+    if (last) {
+        shared_pool_finish(&attachment->shared, run);
+    }
+    return last ? POOL_OK : status == SHARED_POOL_OK ? POOL_IN_USE : status_of(status);
+}
+
+enum pool_status attachment_share(struct attachment *attachment, const struct pool_run *run, uint64_t n) {
+    return attachment_is_stray(attachment)
+               ? POOL_STRAY
+               : status_of(shared_pool_share(&attachment->shared, attachment->slot, run, n, os_seconds()));
+}
+
+typedef enum shared_pool_status take_function(struct shared_pool *, unsigned slot, struct pool_run *, bool *set);
+
+/* One reference of this process more, taken by the function. */
+static enum pool_status take(struct attachment *attachment, take_function *function, struct pool_run *run) {
+    bool set = false;
+    if (attachment_is_stray(attachment)) {
+        return POOL_STRAY;
+    }
+    if (!attachment_lock(attachment)) {
+        return POOL_LOCKED;
+    }
+    enum shared_pool_status status = function(&attachment->shared, attachment->slot, run, &set);
+    if (status == SHARED_POOL_OK) {
+        attachment->local_references[run->index] += !set;
+    }
+    attachment_unlock(attachment);
+    return status_of(status);
+}
+
+enum pool_status attachment_add_reference(struct attachment *attachment, struct pool_run *run) {
+    return take(attachment, shared_pool_hold, run);
+}
+
+enum pool_status attachment_redeem(struct attachment *attachment, struct pool_run *run) {
+    return take(attachment, shared_pool_redeem, run);
+}
+
+bool attachment_withdraw(struct attachment *attachment, const struct pool_run *run) {
+    return !attachment_is_stray(attachment) && shared_pool_withdraw(&attachment->shared, attachment->slot, run);
+}
+
+/* --- waiting --- */
+
+enum pool_status attachment_wait_enter(struct attachment *attachment, uint32_t *wait) {
+    if (attachment_is_stray(attachment)) {
+        return POOL_STRAY; /* it may have no slot, and so no bit */
+    }
+    if (!attachment_lock(attachment)) {
+        return POOL_LOCKED;
+    }
+    if (attachment->waiters++ == 0) {
+        (void)fetch_or_seq(&attachment->shared.waiting->slots, ledger_slot_bit(attachment->slot));
+    }
+    *wait = attachment->forks;
+    attachment_unlock(attachment);
+    return POOL_OK;
+}
+
+/* A wait may find itself in a stray child at any step, where the memory is not to be touched. */
+uint32_t attachment_wait_sequence(const struct attachment *attachment) {
+    return attachment_is_stray(attachment) ? 0 : half_load_seq(&attachment->shared.waiting->sequence);
+}
+
+void attachment_wait_sleep(struct attachment *attachment, uint32_t sequence, double seconds) {
+    if (!attachment_is_stray(attachment)) {
+        os_wait_shared(&attachment->shared.waiting->sequence, sequence, seconds);
+    }
+}
+
+enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t wait) {
+    if (attachment_is_stray(attachment)) {
+        return POOL_STRAY;
+    }
+    if (!attachment_lock(attachment)) {
+        return POOL_LOCKED;
+    }
+    if (wait == attachment->forks &&
+        --attachment->waiters == 0) { /* else it began in the parent, and nobody counted it here */
+        (void)fetch_and_seq(&attachment->shared.waiting->slots, ~ledger_slot_bit(attachment->slot));
+    }
+    attachment_unlock(attachment);
+    return POOL_OK;
+}

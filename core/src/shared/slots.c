@@ -1,0 +1,124 @@
+/* slots.c: see slots.h. */
+#include "shared/slots.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "os/os.h"
+
+/* Locks the byte through a number that was just opened. -EAGAIN also when the number was lost. */
+static int lock_through(const struct os_descriptor *opened, uint64_t byte) {
+    int error = os_lock(opened->number, byte);
+    return os_verify(opened) == 0 ? error : -EAGAIN;
+}
+
+int slots_gate_try(const struct os_descriptor *file, void *memory) {
+    struct layout_header *header = memory;
+    struct os_descriptor gate = {os_reopen(file), file->identity};
+    if (gate.number < 0) {
+        return gate.number;
+    }
+    int error = lock_through(&gate, SLOTS_GATE_BYTE);
+    if (error) {
+        os_close_kept(&gate);
+        return error;
+    }
+    store_relaxed(&header->gate_process, (uint64_t)os_process());
+    return gate.number;
+}
+
+void slots_gate_leave(const struct os_descriptor *file, int gate) {
+    struct os_descriptor left = {gate, file->identity};
+    if (os_verify(&left) == 0) {
+        (void)os_unlock(gate, SLOTS_GATE_BYTE); /* closing is not enough if a fork inherited the descriptor */
+        os_close(gate);
+    }
+}
+
+/* Maps the page that keeps the lock. -EAGAIN also when the number was lost. */
+static int keep_lock(const struct os_descriptor *locked, void **hold) {
+    int error = os_pin_lock(locked->number, hold);
+    if (os_verify(locked) == 0) {
+        return error;
+    }
+    if (error == 0) {
+        os_unpin_lock(*hold);
+    }
+    return -EAGAIN;
+}
+
+unsigned slots_take(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, void **hold,
+                    int *description, int *error) {
+    *error = 0;
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        struct slot_record *place = slot_record(memory, geometry, slot);
+        if (load_seq(&place->used)) {
+            continue;
+        }
+        struct os_descriptor locked = {os_reopen(file), file->identity};
+        if (locked.number < 0) {
+            *error = locked.number;
+            return SLOTS_NONE;
+        }
+        uint64_t was_free = 0;
+        int refused = lock_through(&locked, slot);
+        bool taken = refused == 0 && compare_exchange_seq(&place->used, &was_free, 1);
+        if (taken && !hold) {
+            *description = locked.number;
+            return slot;
+        }
+        if (taken && (refused = keep_lock(&locked, hold)) != 0) {
+            store_release(&place->used, 0);
+            taken = false;
+        }
+        os_close_kept(&locked); /* and with it the lock, unless it is kept */
+        if (taken) {
+            return slot;
+        }
+        if (refused && refused != -EAGAIN) {
+            *error = refused;
+            return SLOTS_NONE;
+        }
+    }
+    return SLOTS_NONE;
+}
+
+void slots_free(void *memory, const struct layout_geometry *geometry, unsigned slot) {
+    struct slot_record *place = slot_record(memory, geometry, slot);
+    store_relaxed(&place->process, 0);
+    store_release(&place->used, 0);
+}
+
+void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned slot) {
+    struct slot_record *place = slot_record(memory, geometry, slot);
+    store_relaxed(&place->start, os_process_start());
+    os_process_command(place->command, sizeof place->command);
+    store_relaxed(&place->process, (uint64_t)os_process());
+}
+
+uint64_t slots_used(void *memory, const struct layout_geometry *geometry) {
+    uint64_t used = 0;
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        used |= (uint64_t)(load_seq(&slot_record(memory, geometry, slot)->used) != 0) << slot;
+    }
+    return used;
+}
+
+int slots_dead(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, unsigned own,
+               uint64_t *dead) {
+    uint64_t found = 0;
+    *dead = 0;
+    int error = os_verify(file);
+    for (uint64_t used = slots_used(memory, geometry); used && error == 0; used &= used - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(used);
+        int locked = slot == own ? 1 : os_is_locked(file->number, slot);
+        error = locked < 0 ? locked : 0;
+        found |= locked == 0 ? ledger_slot_bit(slot) : 0;
+    }
+    if (error == 0) {
+        error = os_verify(file); /* or it was another file's locks that we saw */
+    }
+    *dead = error ? 0 : found;
+    return error;
+}

@@ -1,0 +1,226 @@
+/* sweep.c: pools seen from outside: what has a name, removing it, sweeping what the dead left; see attachment.h.
+ *
+ * A LOOK opens the file, reads copies of its header and of the slots, and probes the locks through that description. It takes
+ * no slot, maps nothing and mends nothing, so those who are attached cannot tell that somebody looked: a pool does not
+ * fill up with lookers, and its last attachment finds that it is the last and removes the name. Only a slot whose lock is
+ * certainly free is dead. What was seen is old when it has been seen; it decides nothing but what is worth a second look.
+ *
+ * A NAME IS REMOVED under the gate of the very file that has it. Attachments come and go under that gate, and look at the name when
+ * they have it: so what is true of the slots and the name there stays true until the gate is given back.
+ *
+ * The mutex of this process is held from the opening to the closing of a file, or a child forked meanwhile would inherit the
+ * description, and with it the gate, or the memory of a pool that is gone. Who waits for the gate of another process lets
+ * go of both, and looks again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "os/os.h"
+#include "shared/attachment_parts.h"
+
+#define GATE_POLL 0.001 /* seconds between two tries */
+#define STARTS_OVER 100 /* a name that changes hands more often than this is somebody's malice */
+
+/* --- looking --- */
+
+/* A file under a name, opened; to be closed. */
+struct looked_at {
+    struct os_descriptor file;
+    struct os_file status;
+    struct layout_geometry geometry;
+};
+
+/* Opens the file of that name and judges it. Takes the gate mutex; whatever comes of it, look_end is to follow. */
+static enum pool_status look(struct looked_at *at, const char *name, struct pool_failure *failure) {
+    gate_mutex_lock();
+    int number = os_shm_open(name), error = number < 0 ? number : os_keep(number, &at->file);
+    if (error) {
+        at->file.number = -1;
+        return pool_status_from_errno(error, failure);
+    }
+    return attachment_validate(number, &at->status, &at->geometry, failure);
+}
+
+static void look_end(struct looked_at *at) {
+    if (at->file.number >= 0) {
+        os_close_kept(&at->file);
+    }
+    gate_mutex_unlock();
+}
+
+/* Whether it is certain that no process has the pool. The slots are read twice: a process that forks takes one for its child without
+ * the gate, and may be dead when it is looked at. */
+static bool is_deserted(const struct looked_at *at) {
+    struct slot_record slots[LAYOUT_SLOTS], again[LAYOUT_SLOTS];
+    if (os_read(at->file.number, at->geometry.slots_at, slots, sizeof slots) != 0) {
+        return false;
+    }
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        if (load_relaxed(&slots[slot].used) && os_is_locked(at->file.number, slot) != 0) {
+            return false;
+        }
+    }
+    if (os_read(at->file.number, at->geometry.slots_at, again, sizeof again) != 0) {
+        return false;
+    }
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        if (load_relaxed(&again[slot].used) && !load_relaxed(&slots[slot].used)) {
+            return false;
+        }
+    }
+    return os_verify(&at->file) == 0; /* or we looked at what another thread opened, see slots.h */
+}
+
+static bool is_leftover(const struct looked_at *at) {
+    return !(at->geometry.flags & LAYOUT_PERMANENT) && is_deserted(at);
+}
+
+/* --- removing names --- */
+
+/* Removes a leftover, unless somebody is at its gate: POOL_BUSY; *removed tells whether this call did. POOL_OK when the name is
+ * free, or was at some time since. */
+static enum pool_status try_to_remove(const char *name, bool *removed, struct pool_failure *failure) {
+    struct looked_at at;
+    enum pool_status status = look(&at, name, failure);
+    if (status == POOL_OK && !is_leftover(&at)) {
+        failure->found = POOL_OK;
+        status = POOL_EXISTS;
+    } else if (status == POOL_OK) {
+        status = gate_try(at.file.number, failure);
+        if (status == POOL_OK) {
+            if (os_shm_names(name, &at.status.identity) && is_deserted(&at)) {
+                *removed = os_shm_unlink(name) == 0;
+            }
+            gate_give_back(at.file.number);
+        }
+    } else if (status == POOL_NOT_FOUND) {
+        status = POOL_OK;
+    } else if (status == POOL_NO_POOL || status == POOL_OTHER_VERSION || status == POOL_TRUNCATED ||
+               status == POOL_CORRUPT) {
+        failure->found = status;
+        status = POOL_EXISTS;
+    }
+    look_end(&at);
+    return status;
+}
+
+enum pool_status attachment_remove_leftover(const char *name, double gate_seconds, struct pool_failure *failure) {
+    bool removed = false;
+    enum pool_status status;
+    double deadline = os_now() + gate_seconds;
+    while ((status = try_to_remove(name, &removed, failure)) == POOL_BUSY && os_now() < deadline) {
+        os_sleep(GATE_POLL);
+    }
+    return status;
+}
+
+/* Removes the name, whose file was looked at; POOL_EXISTS when another file has it by now, POOL_BUSY when somebody is at the
+ * gate. */
+static enum pool_status unlink_seen(const struct looked_at *at, enum pool_status judged, const char *name,
+                                    const unsigned char *id, struct pool_failure *failure) {
+    int error;
+    switch (judged) {
+    case POOL_NO_POOL:
+    case POOL_FORBIDDEN: /* by its mode: it is this user's */
+        if (id) {
+            return judged;
+        }
+        error = os_shm_unlink(name); /* nobody of this library takes turns for it */
+        break;
+    case POOL_OK:
+    case POOL_OTHER_VERSION:
+    case POOL_TRUNCATED:
+    case POOL_CORRUPT:
+        if (id && memcmp(at->geometry.id, id, LAYOUT_ID_BYTES) != 0) {
+            return POOL_NOT_FOUND;
+        }
+        judged = gate_try(at->file.number, failure);
+        if (judged != POOL_OK) {
+            return judged;
+        }
+        error = os_shm_names(name, &at->status.identity) ? os_shm_unlink(name) : -EEXIST;
+        gate_give_back(at->file.number);
+        break;
+    default: /* gone meanwhile, or the kernel refused to open it */
+        return judged;
+    }
+    return error ? pool_status_from_errno(error, failure) : POOL_OK;
+}
+
+enum pool_status pools_unlink(const char *name, const unsigned char *id, double gate_seconds,
+                              struct pool_failure *failure) {
+    struct looked_at at;
+    struct os_file seen;
+    double deadline = os_now() + gate_seconds;
+    for (int tries = 0; tries < STARTS_OVER;) {
+        *failure = (struct pool_failure){0};
+        int error = os_shm_look(name, &seen); /* what cannot be opened has an owner too */
+        if (error) {
+            return pool_status_from_errno(error, failure);
+        }
+        if (seen.owner != os_user()) {
+            return POOL_FORBIDDEN;
+        }
+        enum pool_status status = look(&at, name, failure);
+        status = unlink_seen(&at, status, name, id, failure);
+        look_end(&at);
+        if (status == POOL_BUSY && os_now() < deadline) {
+            os_sleep(GATE_POLL);
+        } else if (status == POOL_EXISTS) {
+            tries++;
+        } else {
+            return status;
+        }
+    }
+    return POOL_NOT_FOUND;
+}
+
+/* --- all of them --- */
+
+static bool sweep_one(const char *name, void *context) {
+    struct pool_failure failure = {0};
+    unsigned *count = context;
+    bool removed = false;
+    (void)try_to_remove(name, &removed, &failure); /* who is at its gate takes care of it */
+    *count += removed;
+    return true;
+}
+
+unsigned pools_sweep(void) {
+    unsigned count = 0;
+    (void)os_shm_list(POOLS_PREFIX, sweep_one, &count);
+    return count;
+}
+
+static bool survey_one(const char *name, void *context) {
+    struct pool_failure failure = {0};
+    struct pools_survey *survey = context;
+    struct pools_surveyed one = {.bytes = 0};
+    struct looked_at at;
+    if (strlen(name) >= sizeof one.name) {
+        return true;
+    }
+    one.is = look(&at, name, &failure);
+    one.used = one.is == POOL_OK && !is_deserted(&at);
+    look_end(&at);
+    if (one.is != POOL_OK && one.is != POOL_OTHER_VERSION && one.is != POOL_TRUNCATED && one.is != POOL_CORRUPT) {
+        return true;
+    }
+    memcpy(one.name, name, strlen(name));
+    one.bytes = at.status.bytes;
+    survey->count++;
+    survey->bytes += one.bytes;
+    for (unsigned i = 0; i < POOLS_SURVEYED; i++) {
+        if (one.bytes > survey->largest[i].bytes) {
+            struct pools_surveyed smaller = survey->largest[i];
+            survey->largest[i] = one;
+            one = smaller;
+        }
+    }
+    return true;
+}
+
+void pools_survey(struct pools_survey *survey) {
+    memset(survey, 0, sizeof *survey);
+    (void)os_shm_list(POOLS_PREFIX, survey_one, survey);
+}
