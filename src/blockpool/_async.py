@@ -36,9 +36,9 @@ from blockpool._core import (
     claim,
     collect_if_due,
     end_wait,
-    given_up,
+    exhausted,
     mapping_of_pool,
-    moment,
+    free_sequence,
     recover_unused,
     sleep_since,
 )
@@ -124,7 +124,7 @@ class _Waiter:
             freed = False
             rounds = time.monotonic() + _ROUND_SECONDS
             while True:
-                sequence = moment(self.mapping)
+                sequence = free_sequence(self.mapping)
                 self.recover_for_all(began, freed=freed)
                 with async_lock:
                     if time.monotonic() >= rounds:
@@ -222,5 +222,5 @@ def _last_look(request: _Request, waiter: _Waiter) -> Block:
             recover_unused(waiter.mapping)
         block = claim(request.pool, request.blocks, request.nbytes)
     if block is None:
-        raise given_up(request.pool, request.blocks)
+        raise exhausted(request.pool, request.blocks)
     return block

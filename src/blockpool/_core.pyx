@@ -47,8 +47,7 @@ from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, int64_t, uint32_t, uin
 from libc.stdlib cimport free as c_free, malloc
 from libc.string cimport memcpy, memset, strerror
 
-from blockpool._engine cimport *
-from blockpool._guards cimport seal
+from blockpool._binding.guards cimport seal
 
 # Names that calls need are variables of C, and no call imports: when the interpreter ends, the names of a module become
 # None and nothing can be imported, but blocks are still freed, and pools still refuse. For the same reason these are
@@ -81,6 +80,7 @@ cdef extern from "Python.h":
     object PyMemoryView_FromMemory(char *memory, Py_ssize_t size, int flags)
     enum: PyBUF_WRITE
     int Py_AtExit(void (*call)() noexcept nogil)
+    int PyGILState_Check()
     # Public, but not declared by the header that Python.h includes in every version.
     int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size)
     int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t address)
@@ -95,31 +95,10 @@ cdef extern from *:
     bint unlikely(bint)
 
 
-# Waiting threads wake this often to let Ctrl-C in.
-cdef double SLICE = 0.25
-# How long to wait for another process to finish attaching, leaving or recovering.
-cdef double GATE_SECONDS = 5
-# Beyond these, a search leaves the GIL.
-cdef uint64_t MANY = 4096
-cdef uint64_t LARGE_POOL = 1 << 16
-# What check() lists at most.
-cdef enum: FAULTS = 16
-# The page size is the best alignment that the start of a mapping promises.
-cdef enum: BEST_ALIGNMENT = 4096
-
-# The domain of pool memory in tracemalloc: "pool" in ASCII.
-TRACEMALLOC_DOMAIN = 0x706F6F6C
-cdef enum: DOMAIN = 0x706F6F6C
-
 # «No timeout given», recognised without a comparison.
 cdef object ZERO = 0
 # «No such argument».
 cdef object ABSENT = object()
-
-
-cdef error_text(int error):
-    """What the kernel calls an error."""
-    return strerror(error).decode("utf-8", "replace")
 
 
 cdef int require_imports(what) except -1:
@@ -129,26 +108,25 @@ cdef int require_imports(what) except -1:
     return 0
 
 
-include "_reports.pxi"
-# What memory is, and who owns it
-include "_quarantine.pxi"
-include "_mapping.pxi"
-include "_block.pxi"
-# Pools: what both kinds have in common, then each kind
-include "_pool.pxi"
-include "_claim.pxi"
-include "_waiting.pxi"
-include "_private.pxi"
-include "_attach.pxi"
-include "_shared.pxi"
-include "_messages.pxi"
-include "_passing.pxi"
-include "_fork.pxi"
-# Other libraries
-include "_array.pxi"
-include "_dlpack.pxi"
-include "_numpy_allocator.pxi"
-include "_transfer.pxi"
+# Bottom up: no part names a later one, which tools/layers.py checks. The .pxd beside each is its contract.
+include "_binding/reports.pxi"
+include "_binding/arguments.pxi"
+include "_binding/messages.pxi"
+include "_binding/errors.pxi"
+include "_binding/fork.pxi"
+include "_binding/memory.pxi"
+include "_binding/runs.pxi"
+include "_binding/attach.pxi"
+include "_binding/references.pxi"
+include "_binding/lease.pxi"
+include "_binding/arrays.pxi"
+include "_binding/dlpack.pxi"
+include "_binding/numpy_allocator.pxi"
+include "_binding/transfer.pxi"
+include "_binding/inspect.pxi"
+include "_binding/block.pxi"
+include "_binding/pool.pxi"
+include "_binding/package.pxi"
 
 seal(_Mapping)
 seal(_Lease)

@@ -66,20 +66,17 @@ class Guard:
 
     Parameters
     ----------
-    memory : memoryview
-        All of the pool's blocks. The guard must not outlive them.
     block_size : int
         Bytes of a block.
     """
 
-    def __init__(self, memory: memoryview, block_size: int) -> None:
-        self._memory = memory
+    def __init__(self, block_size: int) -> None:
         self._block_size = block_size
         self._lock = debug_lock  # of all guards
         self.live: dict[int, _Run] = {}  # what is allocated, by first block
         self._freed: dict[int, _Run] = {}  # by each block: the run it was part of when it was last freed
 
-    def issue(self, index: int, blocks: int, nbytes: int) -> None:
+    def issue(self, memory: memoryview, index: int, blocks: int, nbytes: int) -> None:
         """Prepare a run for its new owner.
 
         Raises
@@ -91,15 +88,15 @@ class Guard:
             for block in range(index, index + blocks):
                 run = self._freed.get(block)
                 if run is not None:
-                    self._require_dead(block, run)
+                    self._require_dead(memory, block, run)
             for block in range(index, index + blocks):
                 self._freed.pop(block, None)
             start, end = index * self._block_size, (index + blocks) * self._block_size
-            self._fill(start, start + nbytes, CLEAN)
-            self._fill(start + nbytes, end, CANARY)
+            self._fill(memory, start, start + nbytes, CLEAN)
+            self._fill(memory, start + nbytes, end, CANARY)
             self.live[index] = _Run(index, blocks, nbytes, _stack())
 
-    def take_back(self, index: int) -> BlockOverrun | None:
+    def take_back(self, memory: memoryview, index: int) -> BlockOverrun | None:
         """Look at a run that its owner gives back, and fill it; return what is wrong with its canary, if anything is.
 
         The caller then takes it out of `live`, however this ended.
@@ -108,14 +105,14 @@ class Guard:
             run = self.live[index]
             run.freed_at = _stack()
             start, end = index * self._block_size, (index + run.blocks) * self._block_size
-            wrong = self._first_other(start + run.nbytes, end, CANARY)
+            wrong = self._first_other(memory, start + run.nbytes, end, CANARY)
             error = None
             if wrong is not None:
                 error = BlockOverrun(
                     f"{run}: somebody wrote past the {run.nbytes} bytes that were asked for, at byte "
-                    f"{wrong - start} (there is {self._memory[wrong]:#04x}, and was {CANARY[0]:#04x}); {run.story()}"
+                    f"{wrong - start} (there is {memory[wrong]:#04x}, and was {CANARY[0]:#04x}); {run.story()}"
                 )
-            self._fill(start, end, DEAD)
+            self._fill(memory, start, end, DEAD)
             for block in range(index, index + run.blocks):
                 self._freed[block] = run
             return error
@@ -126,7 +123,7 @@ class Guard:
             runs = sorted(self.live.values(), key=lambda run: run.index)
         return [Outstanding(run.index, run.blocks, run.nbytes, _text(run.allocated_at)) for run in runs]
 
-    def close(self) -> None:
+    def close(self, memory: memoryview) -> None:
         """Report what is still allocated, to the log, and look for late writes.
 
         Raises
@@ -147,25 +144,25 @@ class Guard:
             for block in list(self._freed):
                 run = self._freed.get(block)
                 if run is not None:
-                    self._require_dead(block, run)
+                    self._require_dead(memory, block, run)
 
-    def _require_dead(self, block: int, run: _Run) -> None:
+    def _require_dead(self, memory: memoryview, block: int, run: _Run) -> None:
         start = block * self._block_size
-        wrong = self._first_other(start, start + self._block_size, DEAD)
+        wrong = self._first_other(memory, start, start + self._block_size, DEAD)
         if wrong is not None:
-            found = self._memory[wrong]
-            self._fill(start, start + self._block_size, DEAD)
+            found = memory[wrong]
+            self._fill(memory, start, start + self._block_size, DEAD)
             raise WriteAfterFree(
                 f"{run}: somebody wrote to it after it was freed, at byte {wrong - run.index * self._block_size} "
                 f"(there was {found:#04x}, and should be {DEAD[0]:#04x}); {run.story()}"
             )
 
-    def _fill(self, start: int, end: int, pattern: bytes) -> None:
-        self._memory[start:end] = pattern * (end - start)
+    def _fill(self, memory: memoryview, start: int, end: int, pattern: bytes) -> None:
+        memory[start:end] = pattern * (end - start)
 
-    def _first_other(self, start: int, end: int, pattern: bytes) -> int | None:
+    def _first_other(self, memory: memoryview, start: int, end: int, pattern: bytes) -> int | None:
         """Return where the first byte is that is not of the pattern."""
-        found = bytes(self._memory[start:end])
+        found = bytes(memory[start:end])
         same = len(found) - len(found.lstrip(pattern))
         return None if same == len(found) else start + same
 

@@ -14,14 +14,14 @@ from libc.errno cimport EMFILE, ENFILE
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc
 
-from blockpool._engine cimport (
-    BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, OS_MEMORY_SURE, batch, batch_add, batch_add_integers,
-    batch_bytes, batch_first, batch_missing, batch_missing_range, batch_release, batch_release_range, batch_status,
-    batch_init, bitmap, bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run,
-    bitmap_count, bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test, bitmap_init, os_map_private,
-    os_memory, os_memory_t, os_unmap,
+from blockpool._binding.c.bitmap cimport (
+    BATCH_DUPLICATE, BATCH_OK, BITMAP_MOST, BITMAP_NONE, batch, batch_add, batch_add_integers, batch_bytes, batch_first,
+    batch_init, batch_missing, batch_missing_range, batch_release, batch_release_range, batch_status, bitmap,
+    bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run, bitmap_count, bitmap_init,
+    bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test,
 )
-from blockpool._guards cimport seal
+from blockpool._binding.c.os cimport OS_MEMORY_SURE, os_map_private, os_memory, os_memory_t, os_unmap
+from blockpool._binding.guards cimport seal
 
 # As in _core.pyx.
 cdef object NO_DESCRIPTOR, implementation, readable, shortage, DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
@@ -46,7 +46,7 @@ cdef extern from *:
     """
     int Py_IsFinalizing()
 
-include "_reports.pxi"
+include "_binding/reports.pxi"
 
 # Up to this many indices, a call needs no memory but its stack.
 cdef enum: FEW = 1024

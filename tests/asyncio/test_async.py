@@ -480,8 +480,8 @@ def test_waiting_costs_no_time(pool, monkeypatch):
     """While nothing is freed, the thread looks for room a few times a second, however many wait."""
     kept = pool.allocate(blocks=16)
     looks = []
-    monkeypatch.setattr(_async, "moment", lambda mapping: looks.append(1) or moment(mapping))
-    moment = _core.moment
+    monkeypatch.setattr(_async, "free_sequence", lambda mapping: looks.append(1) or moment(mapping))
+    moment = _core.free_sequence
 
     async def main():
         tasks = await waiting(pool, *[{"timeout": 0.5}] * 50)

@@ -2,8 +2,8 @@
  *
  * For a forked child before it goes on: nothing here allocates, locks or uses stdio.
  */
-#ifndef BLOCKPOOL_OS_FAULT_H
-#define BLOCKPOOL_OS_FAULT_H
+#ifndef BLOCKPOOL_FAULT_H
+#define BLOCKPOOL_FAULT_H
 
 #include <stddef.h>
 #include <stdint.h>

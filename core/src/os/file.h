@@ -7,8 +7,8 @@
  * description, not to the process or the thread: they end when the last descriptor *and the last mapping* made through
  * the description is gone, whatever ends it: exit, kill, exec. They do not exclude threads that use one description.
  */
-#ifndef BLOCKPOOL_OS_SHM_H
-#define BLOCKPOOL_OS_SHM_H
+#ifndef BLOCKPOOL_FILE_H
+#define BLOCKPOOL_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * Cgroups of version 1 and 2, wherever they are mounted. What the kernel takes back by itself when memory is short (file pages,
  * freeable slab) does not count as used: a container that has read files would otherwise have no memory left.
  */
-#ifndef BLOCKPOOL_OS_MEMORY_H
-#define BLOCKPOOL_OS_MEMORY_H
+#ifndef BLOCKPOOL_LIMITS_H
+#define BLOCKPOOL_LIMITS_H
 
 #include <stdint.h>
 

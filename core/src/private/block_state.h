@@ -12,8 +12,8 @@
  *
  * A word of zero is a Block that never had a run; it acts as a released one.
  */
-#ifndef BLOCKPOOL_STATE_H
-#define BLOCKPOOL_STATE_H
+#ifndef BLOCKPOOL_BLOCK_STATE_H
+#define BLOCKPOOL_BLOCK_STATE_H
 
 #include "os/atomic.h"
 

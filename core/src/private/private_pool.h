@@ -20,8 +20,8 @@
  * The caller supplies all memory. struct private_pool is a view, private to the process. Every function may be called from any
  * thread at any time, private_pool_init excepted.
  */
-#ifndef BLOCKPOOL_POOL_H
-#define BLOCKPOOL_POOL_H
+#ifndef BLOCKPOOL_PRIVATE_POOL_H
+#define BLOCKPOOL_PRIVATE_POOL_H
 
 #include "bitmap/bitmap.h"
 

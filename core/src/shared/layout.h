@@ -11,8 +11,8 @@
  * says is believed: layout_read computes the layout anew from the two numbers, compares it with the header and with
  * the real size of the file, and hands out the private copy.
  */
-#ifndef BLOCKPOOL_SEGMENT_H
-#define BLOCKPOOL_SEGMENT_H
+#ifndef BLOCKPOOL_LAYOUT_H
+#define BLOCKPOOL_LAYOUT_H
 
 #include "shared/shared_pool.h"
 

@@ -46,8 +46,8 @@
  * REJECTED: a log of intentions per process (two more writes per operation, and a torn one to judge); holders in one array and
  * counts in another (no instant at which both are right); freeing by the process that allocated (it may be dead).
  */
-#ifndef BLOCKPOOL_SHARED_H
-#define BLOCKPOOL_SHARED_H
+#ifndef BLOCKPOOL_SHARED_POOL_H
+#define BLOCKPOOL_SHARED_POOL_H
 
 #include "bitmap/bitmap.h"
 #include "shared/ledger.h"

@@ -1,30 +1,4 @@
-# NumPy's array data from a private pool: a memory handler as NEP 49 describes it.
-#
-# Every array keeps a reference to the capsule of the handler that gave it its memory, and calls that handler to give
-# it back. The capsule keeps the mapping. So the memory outlives the context, the Pool object and the asking thread.
-#
-# NumPy calls a handler with the GIL held nearly always; fromstring and fromfile resize without it. So each function
-# takes the GIL, held or not. Then what is counted here may be plain, and the moments between looking at a run and
-# releasing it are nobody else's. Nothing gives it up in between: NumPy is in the midst of making an array.
-#
-# What does not go to the pool goes to NumPy's own handler, with just the arguments that NumPy gave. The address tells
-# where a pointer came from.
-
-cdef extern from "_ndarray.h":
-    ctypedef struct PyDataMemAllocator:
-        void *ctx
-        void *(*malloc)(void *ctx, size_t size) noexcept
-        void *(*calloc)(void *ctx, size_t count, size_t size) noexcept
-        void *(*realloc)(void *ctx, void *memory, size_t size) noexcept
-        void (*free)(void *ctx, void *memory, size_t size) noexcept
-
-    ctypedef struct PyDataMem_Handler:
-        char name[127]
-        unsigned char version
-        PyDataMemAllocator allocator
-
-    PyObject *PyDataMem_DefaultHandler
-    object PyDataMem_SetHandler(object capsule)
+# See numpy_allocator.pxd.
 
 # NumPy's name for such capsules.
 cdef const char *CAPSULE = "mem_handler"
@@ -43,27 +17,27 @@ cdef void *claim_for_numpy(_Mapping m, size_t size) noexcept:
     """Memory of the pool; NULL if there is no room, or a block is more than twice what is asked for."""
     cdef pool_run run
     cdef uint64_t n
-    if size < m.block_size // 2 or m.closed:
+    if size < m.engine.block_size // 2 or m.closed:
         return NULL
-    n = (size - 1) // m.block_size + 1
-    if n > m.blocks or not claim_few(m, n, 0, &run):
-        m.failures += 1
+    n = (size - 1) // m.engine.block_size + 1
+    if n > m.engine.blocks or not allocate_quickly(m, n, 0, &run):
+        pool_count_failure(&m.engine)
         return NULL
-    count_allocation(m, n, n * m.block_size)
+    pool_count(&m.engine, n, n * m.engine.block_size)
     return address_of(m, run.index)
 
 
 cdef bint run_of_numpy(_Mapping m, const void *memory, pool_run *run) noexcept:
     """The run that begins at that address; no blocks if none does. Say whether the address is the pool's at all."""
-    cdef uintptr_t at = <uintptr_t>memory, start = <uintptr_t>m.data
-    cdef uint64_t first = 0, n = 0
-    if at < start or at - start >= m.blocks * m.block_size:
+    cdef uintptr_t at = <uintptr_t>memory, start = <uintptr_t>m.engine.data
+    cdef pool_look look
+    if at < start or at - start >= m.engine.blocks * m.engine.block_size:
         return False
-    run.index = (at - start) // m.block_size
+    run.index = (at - start) // m.engine.block_size
     run.generation = 0
     run.blocks = 0
-    if address_of(m, run.index) == memory and private_pool_next_run(m.core, run.index, &first, &n) and first == run.index:
-        run.blocks = n
+    if address_of(m, run.index) == memory and pool_next_run(&m.engine, run.index, &look):
+        run.blocks = look.run.blocks if look.run.index == run.index else 0
     return True
 
 
@@ -92,7 +66,7 @@ cdef void *numpy_realloc(void *ctx, void *memory, size_t size) noexcept with gil
         return numpy_malloc(ctx, size)
     if not run_of_numpy(m, memory, &run):
         return numpys_own.realloc(numpys_own.ctx, memory, size)
-    had = run.blocks * m.block_size
+    had = run.blocks * m.engine.block_size
     if had // 2 <= size <= had:
         return memory
     moved = numpy_malloc(ctx, size)
@@ -109,7 +83,7 @@ cdef void numpy_free(void *ctx, void *memory, size_t size) noexcept with gil:
     if not run_of_numpy(m, memory, &run):
         numpys_own.free(numpys_own.ctx, memory, size)
     elif run.blocks:  # else somebody freed it before
-        give_back(m, &run, run.blocks * m.block_size)
+        release_run(m, &run, run.blocks * m.engine.block_size)
 
 
 cdef void drop_handler(capsule) noexcept:
@@ -145,12 +119,9 @@ cdef object handler_capsule(_Mapping m):
 cdef class _NumpyAllocator:
     """What `Pool.numpy_allocator` returns."""
 
-    cdef _Mapping mapping
-    cdef object capsule
-
     def __enter__(self):
         if self.mapping.closed:
-            raise PoolClosed("the pool is closed; create a new one")
+            raise closed_error()
         PyContextVar_Set(entered, (self, PyDataMem_SetHandler(self.capsule), get_value(entered)))
 
     def __exit__(self, kind, value, traceback, /):
@@ -167,7 +138,7 @@ cdef class _NumpyAllocator:
 cdef object numpy_allocator(_Mapping m):
     global numpys_own
     cdef _NumpyAllocator made
-    if m.attachment != NULL:
+    if pool_is_shared(&m.engine):
         raise ValueError(
             "numpy_allocator() is for private pools: a shared one would keep arrays of which no other process knows; "
             "make a private pool for them, or single arrays with empty() and zeros()"

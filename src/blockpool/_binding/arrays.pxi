@@ -1,70 +1,10 @@
-# NumPy arrays in a pool, made by NumPy's C interface: the way through a memoryview costs twice as much.
-#
-# The base of such an array is a lease, as of any view; so the run goes back with the last array or other view.
-
-cdef extern from "_ndarray.h":
-    ctypedef Py_ssize_t npy_intp
-
-    ctypedef struct PyArray_Descr:
-        pass
-
-    ctypedef struct PyArray_Dims:
-        npy_intp *ptr
-        int len
-
-    enum:
-        NPY_ARRAY_CARRAY
-        NPY_ARRAY_FARRAY
-        NPY_ARRAY_WRITEABLE
-        NPY_DOUBLE
-
-    int array_load() except -1
-    bint array_is(PyObject *o) noexcept
-    PyObject *array_base(PyObject *array) noexcept
-    PyArray_Descr *array_descr(PyObject *array) noexcept
-    char *array_data(PyObject *array) noexcept
-    int array_dimensions(PyObject *array) noexcept
-    npy_intp *array_shape(PyObject *array) noexcept
-    npy_intp *array_strides(PyObject *array) noexcept
-    bint array_is_writeable(PyObject *array) noexcept
-    bint array_is_c(PyObject *array) noexcept
-    bint array_is_f(PyObject *array) noexcept
-    void array_strides_like(PyObject *array, Py_ssize_t item, npy_intp *strides) noexcept
-    Py_ssize_t descr_size(const PyArray_Descr *descr) noexcept
-    bint descr_has_objects(const PyArray_Descr *descr) noexcept
-    bint array_has_shape(PyObject *array, int dimensions, const npy_intp *shape) noexcept
-    int descr_number(const PyArray_Descr *descr) noexcept
-    object array_over(
-        PyArray_Descr *descr, int dimensions, const npy_intp *shape, const npy_intp *strides, void *data, int flags
-    )
-    int array_keep(object array, object base) except -1
-    bint size_multiply(size_t *size, npy_intp by) noexcept
-    bint array_fits(
-        size_t item, int dimensions, const npy_intp *shape, const npy_intp *strides, int64_t offset, uint64_t room
-    ) noexcept
-    object descr_numbered(int number)
-    bint number_is_plain(int number) noexcept
-    int PyArray_DescrConverter(object dtype, PyArray_Descr **descr) except 0
-    int PyArray_IntpConverter(object shape, PyArray_Dims *dims) except 0
-    void PyDimMem_FREE(npy_intp *dims) noexcept
-
-# NumPy's own limit.
-cdef enum: MOST_DIMENSIONS = 64
-# From here on, filling memory leaves the GIL.
-cdef uint64_t MANY_BYTES = 1 << 20
+# See arrays.pxd.
 
 # The largest size that a pool, or a part of one, can have.
 cdef size_t MOST_BYTES = <size_t>1 << 62
 
 # The module, once it is needed, and what is called of it.
 cdef object numpy = None, numpy_array, numpy_asarray, numpy_copyto, numpy_dtype, numpy_empty
-
-
-cdef struct form:
-    PyArray_Descr *descr        # a reference of its own
-    int dimensions
-    npy_intp shape[MOST_DIMENSIONS]
-    size_t nbytes
 
 
 cdef int need_numpy() except -1:
@@ -88,7 +28,6 @@ cdef int need_numpy() except -1:
 
 
 cdef int form_of(shape, dtype, form *out) except -1:
-    """What array that is. Whoever calls has a reference to the descr from then on; not if this raises."""
     cdef PyArray_Dims dims
     cdef int i, overflow = 0
     need_numpy()
@@ -158,7 +97,6 @@ cdef int flags_of(order) except -1:
 
 
 cdef object array_on(_Lease lease, form *array, int64_t offset, const npy_intp *strides, int flags):
-    """An array of the lease's memory, which it keeps; takes over the reference to the descr."""
     if lease.parent is not None:
         flags &= ~NPY_ARRAY_WRITEABLE
     made = array_over(
@@ -169,8 +107,7 @@ cdef object array_on(_Lease lease, form *array, int64_t offset, const npy_intp *
     return made
 
 
-cdef object new_array(Pool pool, shape, dtype, order, timeout, bint zeroed, like=None):
-    """A new array; `like` is one of that shape whose order of axes it gets, instead of `order`."""
+cdef object new_array(_Mapping m, const bint *closed, shape, dtype, order, timeout, bint zeroed, like=None):
     cdef form array
     cdef npy_intp strides[MOST_DIMENSIONS]
     cdef _Lease lease
@@ -180,10 +117,11 @@ cdef object new_array(Pool pool, shape, dtype, order, timeout, bint zeroed, like
     if array.nbytes == 0:
         Py_DECREF(<object>array.descr)
         deadline_of(timeout)
-        pool.opened()
+        if closed[0]:
+            raise closed_error()
         return numpy_empty(shape, dtype, order)
     try:
-        lease = new_run(pool, array.nbytes, timeout)
+        lease = allocate_lease(m, closed, array.nbytes, timeout)
     except BaseException:
         Py_DECREF(<object>array.descr)
         raise
@@ -203,49 +141,15 @@ cdef object new_array(Pool pool, shape, dtype, order, timeout, bint zeroed, like
     return array_on(lease, &array, 0, strides, flags)
 
 
-cdef _Lease new_run(Pool pool, uint64_t nbytes, timeout):
-    """Allocate a run of so many bytes for views alone, without a Block."""
-    cdef _Mapping m = pool.quick
-    cdef _Lease lease
-    cdef Block block
-    cdef uint64_t n = 1
-    if timeout is ZERO and m is not None and m.blocks <= LARGE_POOL:
-        if nbytes > m.block_size:
-            n = (nbytes - 1) // m.block_size + 1
-        if n <= MANY and n <= m.blocks:
-            lease = _Lease.__new__(_Lease)
-            if claim_few(m, n, n * m.block_size - nbytes, &lease.run):
-                lease.nbytes = nbytes
-                lease.mapping = m
-                count_allocation(m, n, nbytes)
-                return lease
-    block = pool.allocate_run(None, nbytes, timeout)
-    lease = block.own_lease()
-    block.end_use()
-    return lease
+cdef object filled_array(_Mapping m, const bint *closed, shape, value, dtype, order, timeout):
+    need_numpy()
+    kind = numpy_asarray(value).dtype if dtype is None else dtype
+    made = new_array(m, closed, shape, kind, order, timeout, False)
+    numpy_copyto(made, value, casting="unsafe")
+    return made
 
 
-cdef object array_of_block(Block block, shape, dtype, order):
-    cdef form array
-    cdef int flags = flags_of(order)
-    form_of(shape, dtype, &array)
-    try:
-        if array.nbytes > block.nbytes:
-            raise ValueError(
-                f"an array of shape {shape!r:.60} and {<object>array.descr} takes {array.nbytes} bytes; "
-                f"{block.describe()} has {block.nbytes}"
-            )
-        block.enter()
-    except BaseException:
-        Py_DECREF(<object>array.descr)
-        raise
-    try:
-        return array_on(block.own_lease(), &array, 0, NULL, flags)
-    finally:
-        block.leave()
-
-
-cdef object copied_array(Pool pool, source, dtype, order, timeout):
+cdef object copied_array(_Mapping m, const bint *closed, source, dtype, order, timeout):
     cdef _Lease lease
     need_numpy()
     if order not in ("K", "C", "F"):
@@ -264,18 +168,17 @@ cdef object copied_array(Pool pool, source, dtype, order, timeout):
         order == "K" or (source.flags.c_contiguous if order == "C" else source.flags.f_contiguous)
     ):
         lease = lease_behind(source)
-        if lease is not None and lease.mapping is pool.opened():
+        if lease is not None and lease.mapping is m:
             return source
     if order == "K":
         order = "F" if source.flags.fnc else "C"
         like = None if source.flags.forc else source
-    made = new_array(pool, source.shape, kind, order, timeout, False, like)
+    made = new_array(m, closed, source.shape, kind, order, timeout, False, like)
     numpy_copyto(made, source, casting="unsafe")
     return made
 
 
 cdef _Lease lease_behind(view):
-    """The lease whose memory the array or memoryview shows; None if it is no pool's."""
     cdef PyObject *at = <PyObject *>view
     while at != NULL:
         if type(<object>at) is _Lease:

@@ -1,4 +1,4 @@
-# The numbers that a pool tells, as the dataclasses of blockpool.stats.
+# See reports.pxd. Included by _index.pyx too.
 
 # The names of blockpool.stats, once one is needed: with what it imports, it takes longer than all the rest.
 cdef dict stats_names = None
@@ -9,7 +9,7 @@ cdef object plain_object = type(implementation)
 
 
 cdef int need_reports() except -1:
-    """Import blockpool.stats, unless that cannot be any more; before what its answer tells is done, for it may fail."""
+    """Import blockpool.stats, unless that cannot be any more."""
     global stats_names, stats_come
     if stats_names is not None or Py_IsFinalizing() or stats_never_come:
         return 0
@@ -28,7 +28,6 @@ cdef int need_reports() except -1:
 
 
 cdef report(str kind, dict fields):
-    """The dataclass of that name; or, where none can be imported any more, an object that only has its attributes."""
     need_reports()
     if stats_names is None:
         return plain_object(**fields)
@@ -36,10 +35,10 @@ cdef report(str kind, dict fields):
 
 
 cdef double fragmentation_of(uint64_t free, uint64_t longest) noexcept:
-    """The share of what is free that is outside the longest free run; 0 when nothing is free."""
     # the two are counted one after the other, so the run may be the larger
     return 1 - <double>min(longest, free) / <double>free if free else 0.0
 
 
-cdef run_report(index, blocks, nbytes, tuple holders, tickets):
-    return report("Run", dict(index=index, blocks=blocks, nbytes=nbytes, holders=holders, tickets=tickets))
+cdef void give_up_import() noexcept:
+    global stats_never_come
+    stats_never_come = stats_come

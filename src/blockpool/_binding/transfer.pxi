@@ -1,9 +1,15 @@
-# Arrays and buffers that travel between processes through a shared pool; blockpool.multiprocessing decides which do.
-#
-# What is sent is a tuple: the reference to the run, taken when the tuple is made, and what part of the run it is.
+# See transfer.pxd.
 
 # What this process sent, since it was started or forked: changed with the GIL held.
 cdef uint64_t sent_count = 0, copied_count = 0, copied_bytes = 0, refused_count = 0
+
+
+cdef void forget_counts() noexcept:
+    global sent_count, copied_count, copied_bytes, refused_count
+    sent_count = copied_count = copied_bytes = refused_count = 0
+
+
+call_in_child(forget_counts)
 
 
 def transfers():
@@ -11,46 +17,33 @@ def transfers():
     return sent_count - copied_count, copied_count, copied_bytes, refused_count
 
 
-def require_shared(Pool pool not None):
-    """Raise unless processes can share the pool."""
-    if pool.opened().attachment == NULL:
-        raise ValueError("the pool is private: no other process can reach its memory; make one with Pool.create()")
+# --- copying what is not in a pool ---
+
+cdef void refuse_copy() noexcept:
+    global refused_count
+    refused_count += 1
 
 
-cdef _Lease new_run_at_once(Pool pool, uint64_t nbytes):
+cdef _Lease lease_for_copy(_Mapping m, uint64_t nbytes):
     """Allocate a run for what is copied, without waiting and without collecting garbage; None if there is no room."""
-    global copied_count, copied_bytes, refused_count
-    cdef _Mapping m
-    cdef uint64_t n, slack
-    cdef _Lease lease
-    try:
-        require_shared(pool)
-    except (PoolClosed, PoolBusy, TooManyProcesses):  # closed, or this process was forked without a part in it
-        refused_count += 1
-        return None
-    m = pool.mapping
-    n = (nbytes - 1) // m.block_size + 1
-    slack = n * m.block_size - nbytes
-    lease = _Lease.__new__(_Lease)
-    if n <= m.blocks and (
-        attempt(m, n, slack, False, &lease.run) or (reclaim(m) and attempt(m, n, slack, False, &lease.run))
+    global copied_count, copied_bytes
+    cdef uint64_t n = (nbytes - 1) // m.engine.block_size + 1, slack = n * m.engine.block_size - nbytes
+    cdef _Lease lease = _Lease.__new__(_Lease)
+    if n <= m.engine.blocks and (
+        try_allocate(m, n, slack, False, &lease.run) or (reclaim(m) and try_allocate(m, n, slack, False, &lease.run))
     ):
         lease.nbytes = nbytes
         lease.mapping = m
-        count_allocation(m, n, nbytes)
+        pool_count(&m.engine, n, nbytes)
         copied_count += 1
         copied_bytes += nbytes
         return lease
-    refused_count += 1
-    m.attachment.slot_record.failures += 1
+    refuse_copy()
+    pool_count_failure(&m.engine)
     return None
 
 
-def copy_array(Pool pool not None, array):
-    """Copy an array of at least one byte into a shared pool; None if there is no room, or it holds objects.
-
-    Returns an array of the same order, writeable.
-    """
+cdef copied_to_send(_Mapping m, array):
     cdef form copied
     cdef int i
     cdef PyObject *source = as_array(array)
@@ -58,7 +51,7 @@ def copy_array(Pool pool not None, array):
     cdef _Lease lease
     if descr_has_objects(array_descr(source)):
         return None
-    lease = new_run_at_once(pool, array.nbytes)
+    lease = lease_for_copy(m, array.nbytes)
     if lease is None:
         return None
     copied.descr = array_descr(source)
@@ -74,13 +67,12 @@ def copy_array(Pool pool not None, array):
     return made
 
 
-def copy_buffer(Pool pool not None, memoryview source not None):
-    """Copy contiguous bytes, at least one, into a shared pool; None if there is no room. Returns a memoryview."""
-    cdef Py_buffer *bytes_of_it = as_bytes(source)
-    cdef _Lease lease = new_run_at_once(pool, bytes_of_it.len)
+cdef bytes_copied_to_send(_Mapping m, memoryview source):
+    cdef Py_buffer *given = as_bytes(source)
+    cdef _Lease lease = lease_for_copy(m, given.len)
     if lease is None:
         return None
-    copy_memory(address_of(lease.mapping, lease.run.index), bytes_of_it.buf, lease.nbytes)
+    copy_memory(address_of(lease.mapping, lease.run.index), given.buf, lease.nbytes)
     return PyMemoryView_FromObject(lease)
 
 
@@ -106,10 +98,13 @@ cdef void copy_memory(void *to, const void *source, size_t nbytes) noexcept:
         memcpy(to, source, nbytes)
 
 
+# --- sending ---
+
 cdef _Lease shared_lease(view):
-    """The lease of a shared pool behind an array or memoryview, or None."""
     cdef _Lease lease = lease_behind(view)
-    return lease if lease is not None and lease.mapping is not None and lease.mapping.attachment != NULL else None
+    if lease is None or lease.mapping is None or not pool_is_shared(&lease.mapping.engine):
+        return None
+    return lease
 
 
 def send_array(array, bint readonly, threshold, list sent not None):
@@ -154,56 +149,9 @@ def send_buffer(memoryview view not None, bint readonly, threshold, list sent no
     return parts
 
 
-def send_block(Block block not None, list sent not None):
-    """The same of a block, with what pickle makes of it."""
-    return block.sent(sent)
-
-
-# --- messages that do not arrive ---
-
-# How often a destructor tries for the local lock, which a fork holds for longer.
-cdef enum: PATIENCE = 100
-
-
-cdef Py_ssize_t reference_in(tuple parts) noexcept:
-    """Where the reference begins in what was sent: an array and a buffer say first how their sender sends."""
-    return 0 if PyBytes_CheckExact(parts[0]) else 2
-
-
-cdef bint take_reference(tuple parts, bint patient) noexcept:
-    """Do as the receiver of these parts would that drops them at once; say whether there was no more to do."""
-    cdef Py_ssize_t at = reference_in(parts)
-    cdef pool_run run
-    cdef pool_status status
-    cdef int tries = 0
-    cdef _Mapping m = known(<bytes>parts[at])
-    if m is None:
-        return False  # this process has left the pool
-    run.index = parts[at + 1]
-    run.generation = parts[at + 2]
-    run.blocks = 0
-    status = attachment_redeem(m.attachment, &run)
-    while status == POOL_LOCKED and (patient or tries < PATIENCE):
-        tries += 1
-        with nogil:
-            os_yield()
-            status = attachment_redeem(m.attachment, &run)
-    if status == POOL_OK:
-        give_back_shared(m, &run)
-    return status != POOL_LOCKED
-
-
 def take_back(list sent not None):
     """Take the references that were noted in `sent` out of flight: nobody will receive them."""
-    cdef Py_ssize_t at
-    while sent:
-        parts = sent.pop()
-        if not take_reference(parts, True):
-            at = reference_in(parts)
-            try:
-                received(parts[at], parts[at + 1], parts[at + 2], parts[at + 3], parts[at + 4])
-            except BlockPoolError:
-                pass  # the pool is gone, and all in flight with it
+    take_references_back(sent)
 
 
 @cython.final
@@ -214,12 +162,6 @@ cdef class _Packed:
     Nobody has received what nobody has read. So the references come back when this object ends and its bytes were never
     taken, and when `undelivered` says that those who took them could not deliver them.
     """
-
-    cdef bytes data
-    cdef list sent
-    cdef int process
-    cdef uint64_t readers  # how often the bytes were taken by anybody
-    cdef bint failed
 
     cdef int require_whole(self) except -1:
         if self.failed:
@@ -243,7 +185,7 @@ cdef class _Packed:
         # of a message that a fork copied, the parent disposes
         if self.readers == 0 and self.process == getpid():
             while self.sent:
-                take_reference(self.sent.pop(), False)
+                take_reference_back(self.sent.pop())
 
 
 def pack(bytes data not None, list sent not None, /):
@@ -279,50 +221,22 @@ def undelivered(_Packed packed not None, /):
     """
     if packed.readers == 1 and packed.process == getpid():
         packed.failed = True
-        take_back(packed.sent)
+        take_references_back(packed.sent)
 
 
-def withdraw(Block block not None, /):
-    """Take one reference to a block out of flight; say whether there was one. The opposite of ``share(1)``."""
-    block.enter()
-    try:
-        return block.mapping.attachment != NULL and attachment_withdraw(block.mapping.attachment, &block.run)
-    finally:
-        block.leave()
-
-
-def in_flight(Block block not None, /):
-    """How many references to the block are in flight."""
-    block.enter()
-    try:
-        if block.mapping.attachment == NULL:
-            return 0
-        return ledger_tickets(load_seq(&block.mapping.attachment.shared.ledger[block.run.index]))
-    finally:
-        block.leave()
-
-
-def first_run(Pool pool not None, /):
-    """The handle of the first run of a shared pool; None if there is no run."""
-    cdef _Mapping m = pool.opened()
-    cdef pool_run run
-    cdef uint64_t word = 0
-    if m.attachment == NULL or not shared_pool_next_run(&m.attachment.shared, 0, &run, &word):
-        return None
-    return handle_of(m, &run, Handle)
-
+# --- receiving ---
 
 cdef _Lease received_lease(threshold, all_readonly, pool_id, index, generation, process, name, readonly):
     """The memory whose reference came in a message; the first two are for blockpool.multiprocessing."""
     cdef bint only_to_read = flag_field("readonly", readonly)
+    cdef _Lease lease = _Lease.__new__(_Lease)
+    cdef _Mapping m
     number_field("threshold", threshold, 1, INT64_MAX)
     flag_field("readonly", all_readonly)
-    cdef Block block = received(pool_id, index, generation, process, name)
-    cdef _Lease lease = block.own_lease()
-    if only_to_read:
-        lease = new_lease(block.mapping, lease, &block.run, block.nbytes)
-    block.end_use()
-    return lease
+    m = receive_run(pool_id, index, generation, process, name, &lease.run)
+    lease.nbytes = pool_run_bytes(&m.engine, &lease.run)
+    lease.mapping = m
+    return new_lease(m, lease, &lease.run, lease.nbytes) if only_to_read else lease
 
 
 cdef object dtype_field(value):
@@ -341,7 +255,7 @@ def _receive_array(
 ):
     """Unpickle an array."""
     cdef _Lease lease = received_lease(threshold, all_readonly, pool_id, index, generation, process, name, readonly)
-    cdef uint64_t room = lease.run.blocks * lease.mapping.block_size
+    cdef uint64_t room = lease.run.blocks * lease.mapping.engine.block_size
     cdef int64_t begin = number_field("offset", offset, 0, room)
     cdef tuple given = None if strides is None else tuple_field("strides", strides)
     cdef form array
@@ -373,9 +287,3 @@ def _receive_buffer(
     cdef int64_t begin = number_field("offset", offset, 0, lease.nbytes)
     cdef int64_t length = number_field("length", nbytes, 0, lease.nbytes - begin)
     return PyMemoryView_FromObject(lease)[begin:begin + length]
-
-
-def pool_of(view, /):
-    """A Pool object of the shared pool that an array or memoryview is in."""
-    cdef _Lease lease = shared_lease(view)
-    return None if lease is None else pool_object(lease.mapping)

@@ -1,91 +1,7 @@
-# Block, and the lease that owns a run once it has views.
+# See block.pxd.
 
-@cython.final
-@cython.internal
-@cython.no_gc
-@cython.freelist(64)
-cdef class _Lease:
-    """A run that has views: the exporter of all of them. The run goes back with it.
-
-    A read-only lease exports the memory of another one, its parent, and keeps that alive.
-    """
-
-    cdef _Mapping mapping
-    cdef _Lease parent
-    cdef pool_run run
-    cdef uint64_t nbytes
-    # What refers to it, as far as that is known; for messages only.
-    cdef uint32_t blocks, children, exports
-
-    def __init__(self):
-        raise TypeError("the memory of a block comes from Block.buf")
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        if self.mapping is None:
-            raise BufferError("this object has no memory")
-        if is_lost(self.mapping):
-            raise lost_error(self.mapping)
-        PyBuffer_FillInfo(view, self, address_of(self.mapping, self.run.index), self.nbytes,
-                          self.parent is not None, flags)
-        self.exports += 1
-
-    def __releasebuffer__(self, Py_buffer *view):
-        self.exports -= 1
-
-    def __repr__(self):
-        return f"<memory of blockpool block {self.run.index}>"
-
-    @cython.nonecheck(False)
-    def __dealloc__(self):
-        if self.parent is not None:
-            self.parent.children -= 1
-            return
-        if self.mapping is None:
-            return
-        if self.mapping.guard is None:
-            give_back(self.mapping, &self.run, self.nbytes)
-        else:
-            give_back_guarded(self)
-
-
-cdef int give_back_guarded(_Lease lease) except -1:
-    """What give_back does, in debug mode: the run rests first. The lease has none from then on."""
-    cdef _Mapping m = lease.mapping
-    lease.mapping = None
-    PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>address_of(m, lease.run.index))
-    m.requested -= lease.nbytes
-    m.in_use -= lease.run.blocks
-    if Py_IsFinalizing():  # nobody is left to be told, and little of Python to tell it with
-        private_pool_release(m.core, lease.run.index, lease.run.blocks)
-        return 0
-    error = None
-    try:
-        error = m.guard.take_back(lease.run.index)
-    except BaseException as stopped:  # Ctrl-C, or no memory, or no room for a call: the run comes back all the same
-        error = stopped
-    rest(m, lease.run.index, lease.run.blocks)
-    forget_live(m, lease.run.index)
-    if error is not None:
-        raise error
-    return 0
-
-
-cdef int forget_live(_Mapping m, uint64_t index) except -1:
-    """Have the guard no longer list the run, without a call of Python, into which a signal could come."""
-    (<dict>m.guard.live).pop(index, None)
-    return 0
-
-
-@cython.nonecheck(False)
-cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, const pool_run *run, uint64_t nbytes):
-    cdef _Lease lease = _Lease.__new__(_Lease)
-    lease.parent = parent
-    if parent is not None:
-        parent.children += 1
-    lease.run = run[0]
-    lease.nbytes = nbytes
-    lease.mapping = mapping
-    return lease
+# The function that pickles of a Block name.
+cdef object receive_block = None
 
 
 @cython.final
@@ -105,12 +21,6 @@ cdef class Block:
         Length in bytes as asked for: `nbytes` of the allocation, else whole blocks.
     """
 
-    cdef _Mapping mapping
-    cdef _Lease lease           # None while this object alone owns the run
-    cdef pool_run run
-    cdef readonly uint64_t nbytes
-    cdef block_state state
-
     def __init__(self):
         raise TypeError("a Block comes from Pool.allocate()")
 
@@ -119,7 +29,7 @@ cdef class Block:
         if self.lease is not None:
             self.lease.blocks -= 1
         elif state_is_open(&self.state):
-            give_back(self.mapping, &self.run, self.nbytes)
+            release_run(self.mapping, &self.run, self.nbytes)
 
     @property
     def index(self):
@@ -185,7 +95,23 @@ cdef class Block:
         ImportError
             If there is no NumPy.
         """
-        return array_of_block(self, shape, dtype, order)
+        cdef form wanted
+        cdef int flags = flags_of(order)
+        form_of(shape, dtype, &wanted)
+        try:
+            if wanted.nbytes > self.nbytes:
+                raise ValueError(
+                    f"an array of shape {shape!r:.60} and {<object>wanted.descr} takes {wanted.nbytes} bytes; "
+                    f"{self.describe()} has {self.nbytes}"
+                )
+            self.enter()
+        except BaseException:
+            Py_DECREF(<object>wanted.descr)
+            raise
+        try:
+            return array_on(self.own_lease(), &wanted, 0, NULL, flags)
+        finally:
+            self.leave()
 
     @property
     def __array_interface__(self):
@@ -226,7 +152,12 @@ cdef class Block:
         TypeError, RuntimeError
             If an argument is of the wrong kind, or a stream is given.
         """
-        return dlpack_of(self, stream, max_version, dl_device, copy)
+        cdef bint versioned = takes_versions(stream, max_version, dl_device, copy)
+        self.enter()
+        try:
+            return dlpack_of(self.own_lease(), self.describe(), versioned, copy)
+        finally:
+            self.leave()
 
     def readonly(self):
         """Return another Block of the same memory whose views are read-only.
@@ -274,38 +205,39 @@ cdef class Block:
             If it was released before.
         """
         if self.mapping is not None and is_lost(self.mapping):
-            raise lost_error(self.mapping)
-        # Whoever may be dead holds nothing; looked at first, as between begin and end of the freeing no Python may run.
-        if self.mapping is not None and self.mapping.attachment != NULL and is_held_elsewhere(self.mapping, &self.run):
+            raise lost_error(&self.mapping.engine, self.mapping.name)
+        # A dead process holds nothing. Looked at first, as between begin and end of the freeing no Python may run.
+        if self.mapping is not None and pool_is_held_elsewhere(&self.mapping.engine, &self.run):
             reclaim(self.mapping)
         cdef state_outcome outcome = state_begin_free(&self.state)
         cdef pool_status status = POOL_OK
-        cdef Py_ssize_t users = 0
-        cdef uint64_t word = 0
-        cdef uint32_t extra = 0
+        cdef Py_ssize_t references = 0
+        cdef pool_users users
+        cdef bint shared
         if outcome == STATE_BUSY:
             raise BlockInUse(f"{self.describe()} is in use by another thread at this moment; try again")
         if outcome != STATE_OK:
             self.raise_why(outcome)
+        shared = pool_is_shared(&self.mapping.engine)
         if self.lease is not None:
-            users = Py_REFCNT(<PyObject *>self.lease) - 1
+            references = Py_REFCNT(<PyObject *>self.lease) - 1
             if self.lease.parent is not None:
-                users += Py_REFCNT(<PyObject *>self.lease.parent) - 1
-        if users == 0:
-            if self.mapping.attachment != NULL:
-                status = free_shared(self.mapping, &self.run, &word, &extra)
-            elif self.lease is None:
-                give_back(self.mapping, &self.run, self.nbytes)
-        state_end_free(&self.state, users == 0 and status == POOL_OK)
-        if users:
+                references += Py_REFCNT(<PyObject *>self.lease.parent) - 1
+        if references == 0 and (shared or self.lease is None):
+            status = pool_free(&self.mapping.engine, &self.run, self.nbytes, &users)
+        state_end_free(&self.state, references == 0 and status == POOL_OK)
+        if references:
             raise BlockInUse(
-                f"{self.describe()} still has {users} user{'s' if users > 1 else ''}: {users_of(self.lease, users)}; "
+                f"{self.describe()} still has {references} user{'s' if references > 1 else ''}: "
+                f"{users_of(self.lease, references)}; "
                 "drop those first, or call release(), and the last of them frees it"
             )
+        if status == POOL_IN_USE:
+            raise in_use_error(&self.mapping.engine, &users, self.describe())
         if status != POOL_OK:
-            refuse_free(self.mapping, &self.run, status, word, extra, self.describe())
+            raise_run_failure(&self.mapping.engine, self.mapping.name, status, self.run.index)
         if self.lease is not None:
-            if self.mapping.attachment != NULL:
+            if shared:
                 forget_run(self.lease)
             self.drop()
 
@@ -356,7 +288,7 @@ cdef class Block:
         count = as_count(n, "n")
         self.enter()
         try:
-            if self.mapping.attachment == NULL:
+            if not pool_is_shared(&self.mapping.engine):
                 raise TypeError("a block of a private pool cannot be shared; make the pool with Pool.create()")
             ticket = handle_of(self.mapping, &self.run, Ticket)
             share_run(self.mapping, &self.run, count)  # last: nothing fails after it
@@ -411,7 +343,7 @@ cdef class Block:
     cdef tuple sent(self, list noted):
         """What pickle makes of the block: a call, with a reference in flight that is noted if there is a list."""
         cdef _Mapping m = self.mapping
-        if m is None or m.attachment == NULL:
+        if m is None or not pool_is_shared(&m.engine):
             raise TypeError(
                 "a block of a private pool cannot be pickled: no other process can reach its memory. "
                 "Send bytes(block.buf) instead"
@@ -456,7 +388,7 @@ cdef class Block:
     @cython.nonecheck(False)
     cdef int enter(self) except -1:
         if self.mapping is not None and is_lost(self.mapping):
-            raise lost_error(self.mapping)
+            raise lost_error(&self.mapping.engine, self.mapping.name)
         cdef state_outcome outcome = state_enter(&self.state)
         while outcome == STATE_BUSY:
             with nogil:
@@ -500,7 +432,7 @@ cdef class Block:
         """End this object's part in the run."""
         cdef _Lease lease = self.lease
         if lease is None:
-            give_back(self.mapping, &self.run, self.nbytes)
+            release_run(self.mapping, &self.run, self.nbytes)
             return 0
         self.lease = None
         lease.blocks -= 1
@@ -510,7 +442,7 @@ cdef class Block:
         if lease.parent is not None and Py_REFCNT(<PyObject *>lease) == 1:
             lease.mapping = None  # a twin's own lease has no run; go on with the one that has
             lease = lease.parent
-        return give_back_guarded(lease) if lease.parent is None and Py_REFCNT(<PyObject *>lease) == 1 else 0
+        return release_guarded(lease) if lease.parent is None and Py_REFCNT(<PyObject *>lease) == 1 else 0
 
 
 @cython.nonecheck(False)
@@ -522,62 +454,86 @@ cdef inline void open_block(Block block, _Mapping mapping, const pool_run *run, 
     state_open(&block.state)
 
 
-cdef Block hand_out(_Mapping m, const pool_run *run, uint64_t nbytes):
-    """A Block of a run that was claimed; if it cannot be made, the run goes back."""
+cdef Block block_of_run(_Mapping m, const pool_run *run, uint64_t nbytes):
     cdef Block block
-    cdef _Lease lease
+    cdef _Lease lease = None
     try:
         block = Block.__new__(Block)
-        if m.guard is not None:
-            lease = new_lease(None, None, run, nbytes)
-            if not Py_IsFinalizing():  # as in give_back_guarded
-                m.guard.issue(run.index, run.blocks, nbytes)
-            lease.mapping = m
-            block.lease = lease
-            lease.blocks += 1
-            PyTraceMalloc_Track(DOMAIN, <uintptr_t>address_of(m, run.index), nbytes)
-        open_block(block, m, run, nbytes)
-        count_allocation(m, run.blocks, nbytes)
-        return block
+        if m.guard is None:
+            open_block(block, m, run, nbytes)
+            pool_count(&m.engine, run.blocks, nbytes)
+            return block
     except BaseException:
-        if m.guard is not None:
-            forget_live(m, run.index)
-        unclaim(m, run)
+        undo_allocation(m, run)
         raise
+    lease = lease_run(m, run, nbytes)  # which answers for the run
+    block.lease = lease
+    lease.blocks += 1
+    open_block(block, m, run, nbytes)
+    return block
 
 
-cdef void unclaim(_Mapping m, const pool_run *run) noexcept:
-    """Give back a run that was claimed and never counted."""
-    if m.attachment != NULL:
-        give_back_shared(m, run)
-    else:
-        private_pool_release(m.core, run.index, run.blocks)
+# --- redeeming ---
+
+cdef Block block_redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying):
+    cdef Block block = Block.__new__(Block)  # first: nothing fails after the run is this process's
+    cdef pool_run run
+    if is_lost(m):
+        raise lost_error(&m.engine, m.name)
+    run.index = index
+    run.generation = generation
+    redeem_run(m, &run, flying)
+    open_block(block, m, &run, pool_run_bytes(&m.engine, &run))
+    return block
 
 
-cdef users_of(_Lease lease, Py_ssize_t users):
-    """What uses the memory of a Block's lease besides that Block, in words; so many refer to it in all."""
-    cdef Py_ssize_t views = lease.exports, blocks = lease.blocks - 1, readers = lease.children
-    cdef _Lease parent = lease.parent
-    if parent is not None:
-        views += parent.exports
-        blocks += parent.blocks
-        readers += parent.children - 1
-    return listed((
-        (views, "memoryview or what was made from it", "memoryviews or what was made from them"),
-        (blocks, "other Block", "other Blocks"),
-        (readers, "read-only Block or its views", "read-only Blocks or their views"),
-        (users - views - blocks - readers, "array or other object made of it", "arrays or other objects made of it"),
-    ))
+def redeem(handle, /):
+    """Take the run that a handle or ticket names, in any process; attaches its pool if need be.
+
+    Parameters
+    ----------
+    handle : Handle, Ticket, str or bytes
+
+    Returns
+    -------
+    Block
+
+    Raises
+    ------
+    StaleHandle
+        If the run is no more: freed by all that held it.
+    PoolNotFound
+        If the pool is no more.
+    ValueError, TypeError
+        If it is no handle or ticket.
+    """
+    handle = Handle.parse(handle)
+    return block_redeemed(mapping_of_handle(handle, None), handle.index, handle.generation, isinstance(handle, Ticket))
 
 
-cdef listed(counted):
-    """A list in words of (how many, what one is, what more are)."""
-    return ", ".join([f"{n} {one if n == 1 else more}" for n, one, more in counted if n > 0])
+def _receive_block(pool_id, index, generation, process, name, nbytes, readonly, /):
+    """Unpickle a Block."""
+    cdef Block block = Block.__new__(Block)
+    cdef pool_run run
+    cdef _Mapping m = receive_run(pool_id, index, generation, process, name, &run)
+    open_block(block, m, &run, pool_run_bytes(&m.engine, &run))
+    block.nbytes = number_field("length", nbytes, 1, run.blocks * m.engine.block_size)
+    if not flag_field("readonly", readonly):
+        return block
+    twin = block.readonly()
+    block.release()
+    return twin
 
 
-cdef inline void forget_run(_Lease lease) noexcept:
-    """The run of the lease, if there is one, went back already."""
-    if lease is not None:
-        lease.mapping = None
-        if lease.parent is not None:
-            lease.parent.mapping = None
+def name_receiver(function, /):
+    """Have pickles of a Block name this function."""
+    global receive_block
+    receive_block = function
+
+
+def _send_block(Block block not None):
+    """Pickle a Block: what to call, and with a reference in flight."""
+    return block.sent(None)
+
+
+copyreg.pickle(Block, _send_block)  # found sooner than __reduce_ex__

@@ -1,11 +1,4 @@
-# The fields of a message that came from elsewhere: a pickle of a block, an array or a buffer.
-#
-# It may be garbled, or made by hand. So nothing in it has the type or the range that it should have until one of these
-# functions says so; C gets what they return. Handles, tickets and pickles of pools are text, which Handle.parse checks.
-
-# What the record of a run has for its generation, and so what a handle can name.
-cdef int64_t MOST_GENERATIONS = 0xFFFFFFFFFF
-
+# See messages.pxd.
 
 cdef garbled(what, value):
     shown = readable(value) if PyLong_CheckExact(value) else f"{type(value).__name__} {value!r:.60}"

@@ -1,4 +1,4 @@
-# Pool: what both kinds share, and the class itself.
+# See pool.pxd.
 
 cdef class Pool:
     """Pool(block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None)
@@ -52,44 +52,25 @@ cdef class Pool:
     b'hello'
     """
 
-    cdef object __weakref__
-    cdef _Mapping mapping       # None once closed
-    cdef _Mapping quick         # the same, but None in debug mode
-    # What outlives the closing.
-    cdef object guard           # of debug mode
-    cdef object kept_name
-    cdef bytes kept_id          # None for a private pool
-    cdef bint may_have_ended    # when its last process left, and with the pool its name
-
     def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None, **others):
         if others:
             refuse_keyword("Pool", others, "Pool.create", ("name", "exist_ok", "permanent", "on_fork"))
         if self.mapping is not None:
             raise ValueError("this Pool is open already; make a new one")
         cdef _Mapping m = _Mapping.__new__(_Mapping)
+        cdef bint guarded
         size = as_block_size(block_size)
         if blocks is not None:
             blocks = as_count(blocks, "blocks")
-        if buffer is None:
-            if blocks is None:
-                raise TypeError("blocks is missing: how many blocks the pool has")
-            reserve(m, size, blocks, bool(prefault), bool(huge_pages))
-        else:
-            if prefault or huge_pages:
-                raise ValueError(
-                    "prefault and huge_pages are for memory that the pool reserves itself, not for buffer="
-                )
-            blocks = borrow(m, buffer, size, blocks)
-        m.alignment = alignment_of(<uintptr_t>m.data, size)
-        view(m, size, blocks)
-        if debug is None:
-            debug = debug_wanted()
-        if debug:
+        if buffer is not None and (prefault or huge_pages):
+            raise ValueError("prefault and huge_pages are for memory that the pool reserves itself, not for buffer=")
+        guarded = is_debug(debug)
+        open_private(m, size, blocks, buffer, bool(prefault), bool(huge_pages), guarded)
+        if guarded:
             require_imports("pools in debug mode")
             from blockpool._debug import Guard
 
-            quarantine_open(&m.resting, m.blocks)
-            m.guard = Guard(PyMemoryView_FromMemory(<char *>m.data, m.blocks * m.block_size, PyBUF_WRITE), size)
+            m.guard = Guard(size)
         adopt(self, m)
 
     @classmethod
@@ -184,7 +165,7 @@ cdef class Pool:
             If this process has attached the pool before, with another `on_fork`.
         """
         owner = cls.__new__(cls)
-        adopt(<Pool?>owner, agreed(attach_named(name, shares(on_fork)), on_fork))
+        adopt(<Pool?>owner, agreed(attach_named(name, as_on_fork(on_fork)), on_fork))
         return owner
 
     def unlink(self):
@@ -219,10 +200,7 @@ cdef class Pool:
             age = number_of_seconds("tickets_older_than", tickets_older_than, "")
             if not age >= 0:
                 raise ValueError(f"tickets_older_than must be 0 or more seconds, not {tickets_older_than!r:.60}")
-        need_reports()
-        if m.attachment == NULL:
-            return report("Recovered", dict(processes=0, tickets=0))
-        return recover_and_report(m, age)
+        return recover_pool(m, age)
 
     @property
     def name(self):
@@ -232,23 +210,23 @@ cdef class Pool:
     @property
     def block_size(self):
         """Bytes of a block."""
-        return self.opened().block_size
+        return self.opened().engine.block_size
 
     @property
     def blocks(self):
         """How many blocks the pool has, allocated or not."""
-        return self.opened().blocks
+        return self.opened().engine.blocks
 
     @property
     def nbytes(self):
         """Bytes of all blocks together."""
         cdef _Mapping m = self.opened()
-        return m.blocks * m.block_size
+        return m.engine.blocks * m.engine.block_size
 
     @property
     def address(self):
         """The address of block 0."""
-        return <uintptr_t>self.opened().data
+        return <uintptr_t>self.opened().engine.data
 
     @property
     def alignment(self):
@@ -311,19 +289,19 @@ cdef class Pool:
         if nbytes is None and timeout is ZERO and m is not None:
             if blocks is None:
                 block = Block.__new__(Block)  # first, so that no failure comes after the claim
-                if claim_one(m, &run):
-                    open_block(block, m, &run, m.block_size)
-                    count_allocation(m, 1, m.block_size)
+                if allocate_quickly(m, 1, 0, &run):
+                    open_block(block, m, &run, m.engine.block_size)
+                    pool_count(&m.engine, 1, m.engine.block_size)
                     return block
             else:
-                n = few(m, blocks)
+                n = quick_length(m, blocks)
                 if n:
                     block = Block.__new__(Block)
-                    if claim_few(m, n, 0, &run):
-                        open_block(block, m, &run, n * m.block_size)
-                        count_allocation(m, n, n * m.block_size)
+                    if allocate_quickly(m, n, 0, &run):
+                        open_block(block, m, &run, n * m.engine.block_size)
+                        pool_count(&m.engine, n, n * m.engine.block_size)
                         return block
-        return self.allocate_run(blocks, nbytes, timeout)
+        return self.allocate_slowly(blocks, nbytes, timeout)
 
     @cython.embedsignature(False)
     def allocate_async(self, given=ABSENT, second=ABSENT, third=ABSENT, /, *, blocks=None, nbytes=None, timeout=None):
@@ -363,9 +341,9 @@ cdef class Pool:
         require_imports("asyncio and allocate_async()")
         from blockpool._async import allocate_async
 
-        cdef double seconds = seconds_of(timeout)
+        cdef double seconds = as_seconds(timeout)
         cdef uint64_t n = 0, length = 0
-        self.measure(self.opened(), blocks, nbytes, &n, &length)
+        measure(self.opened(), blocks, nbytes, &n, &length)
         return allocate_async(self, n, length, seconds)
 
     def allocate_many(self, count, *, timeout=0):
@@ -390,22 +368,22 @@ cdef class Pool:
         cdef _Mapping m = self.opened()
         count = as_count(count, "count")
         cdef double deadline = deadline_of(timeout)
-        if count > m.blocks:
-            raise self.exhausted(m, count, False)
+        if count > m.engine.blocks:
+            raise count_exhausted(m, count, False)
         cdef uint64_t n = count, i = 0
         cdef pool_run *runs = <pool_run *>malloc(n * sizeof(pool_run))
         if runs == NULL:
             raise MemoryError(f"no memory for a list of {n} blocks")
         try:
             found = []  # first: from the claim on, whatever fails gives back
-            self.obtain(m, n, 0, True, deadline, runs)
+            allocate_run(m, &self.was_closed, n, 0, True, deadline, runs)
             try:
                 while i < n:
-                    i += 1  # hand_out answers for this one from here on
-                    found.append(hand_out(m, &runs[i - 1], m.block_size))
+                    i += 1  # block_of_run answers for this one from here on
+                    found.append(block_of_run(m, &runs[i - 1], m.engine.block_size))
             except BaseException:
                 while i < n:
-                    unclaim(m, &runs[i])
+                    undo_allocation(m, &runs[i])
                     i += 1
                 raise
             return found
@@ -439,22 +417,18 @@ cdef class Pool:
         ImportError
             If there is no NumPy.
         """
-        return new_array(self, shape, dtype, order, timeout, False)
+        return new_array(self.opened(), &self.was_closed, shape, dtype, order, timeout, False)
 
     def zeros(self, shape, dtype=None, *, order="C", timeout=0):
         """Return a new array in the pool, filled with zeros; otherwise as `empty`."""
-        return new_array(self, shape, dtype, order, timeout, True)
+        return new_array(self.opened(), &self.was_closed, shape, dtype, order, timeout, True)
 
     def full(self, shape, fill_value, dtype=None, *, order="C", timeout=0):
         """Return a new array in the pool, filled with a value; otherwise as `empty`.
 
         Without `dtype`, the array has the type that NumPy gives `fill_value`.
         """
-        need_numpy()
-        kind = numpy_asarray(fill_value).dtype if dtype is None else dtype
-        made = new_array(self, shape, kind, order, timeout, False)
-        numpy_copyto(made, fill_value, casting="unsafe")
-        return made
+        return filled_array(self.opened(), &self.was_closed, shape, fill_value, dtype, order, timeout)
 
     def asarray(self, source, dtype=None, *, order="K", timeout=0):
         """Return an array in the pool with the elements of `source`.
@@ -479,7 +453,7 @@ cdef class Pool:
         PoolExhausted, PoolClosed, TypeError, ValueError, ImportError
             As for `empty`.
         """
-        return copied_array(self, source, dtype, order, timeout)
+        return copied_array(self.opened(), &self.was_closed, source, dtype, order, timeout)
 
     def numpy_allocator(self):
         """Return a context manager, in which NumPy takes array data from this private pool.
@@ -528,8 +502,7 @@ cdef class Pool:
         -------
         PoolStats
         """
-        cdef _Mapping m = self.opened()
-        return stats_shared(m) if m.attachment != NULL else stats_private(m)
+        return stats_of(self.opened())
 
     def runs(self):
         """Return every live run, in the order of addresses.
@@ -539,8 +512,7 @@ cdef class Pool:
         list of Run
             With other threads at work, runs that they allocate or free meanwhile may or may not be among them.
         """
-        cdef _Mapping m = self.opened()
-        return runs_shared(m) if m.attachment != NULL else runs_private(m)
+        return runs_of(self.opened())
 
     def check(self):
         """Audit the pool's bookkeeping.
@@ -555,9 +527,7 @@ cdef class Pool:
         PoolCorrupt
             If the bookkeeping contradicts itself; the message says what is wrong and where.
         """
-        cdef _Mapping m = self.opened()
-        need_reports()
-        return check_shared(m) if m.attachment != NULL else check_private(m)
+        return check_pool(self.opened())
 
     def residency(self):
         """Ask the kernel what it really gave the pool.
@@ -567,19 +537,7 @@ cdef class Pool:
         Residency
             For a pool in memory of the caller's, of the whole mapping that the memory is a part of.
         """
-        cdef _Mapping m = self.opened()
-        cdef os_residency_t found
-        cdef int error
-        with nogil:
-            error = os_residency(m.data, m.blocks * m.block_size, &found)
-        if error:
-            status = POOL_SYSTEM
-            if -error in (EMFILE, ENFILE):
-                status = POOL_NO_DESCRIPTOR
-            elif -error == ENOENT:
-                status, error = POOL_NO_PROC, -ENOSYS
-            raise OSError(-error, f"cannot ask the kernel about the pool's memory: {remedy_of(status, error)}")
-        return report("Residency", dict(resident_bytes=found.resident_bytes, huge_page_bytes=found.huge_bytes))
+        return residency_of(self.opened())
 
     def close(self):
         """Close the pool: it allocates no more. Closing again does nothing.
@@ -594,10 +552,10 @@ cdef class Pool:
         """
         cdef _Mapping m = self.mapping
         if m is not None:
-            m.closed = True
+            m.closed = self.was_closed = True
             self.mapping = self.quick = None
             if m.guard is not None and not Py_IsFinalizing():  # else little of Python is left to tell with
-                m.guard.close()
+                m.guard.close(PyMemoryView_FromObject(m))
 
     def outstanding(self):
         """Return what is allocated, with the stacks of the allocations; also after `close`.
@@ -612,7 +570,7 @@ cdef class Pool:
             If the pool is not in debug mode.
         """
         if self.guard is None:
-            if self.mapping is not None and self.mapping.attachment != NULL:
+            if self.mapping is not None and pool_is_shared(&self.mapping.engine):
                 raise ValueError("a shared pool keeps no stacks; runs() shows which process holds what")
             raise ValueError("the pool keeps no stacks; make it with debug=True, or run python -X dev")
         if Py_IsFinalizing():
@@ -630,114 +588,120 @@ cdef class Pool:
         cdef _Mapping m = self.mapping
         if m is None:
             return f"<blockpool.{type(self).__name__} closed>"
-        kind = "private" if m.attachment == NULL else "shared" if m.name is None else repr(m.name)
+        kind = "private" if not pool_is_shared(&m.engine) else "shared" if m.name is None else repr(m.name)
         if is_lost(m):
             return f"<blockpool.{type(self).__name__} {kind}, in which this process has no part>"
-        size = f"{m.blocks} blocks of {m.block_size} bytes"
-        return f"<blockpool.{type(self).__name__} {kind}, {size}, {allocated_of(m)} allocated>"
+        size = f"{m.engine.blocks} blocks of {m.engine.block_size} bytes"
+        return f"<blockpool.{type(self).__name__} {kind}, {size}, {pool_allocated(&m.engine)} allocated>"
 
     def __reduce_ex__(self, protocol):
         cdef _Mapping m = self.opened()
-        if m.attachment == NULL:
+        if not pool_is_shared(&m.engine):
             raise TypeError(
                 "a private pool cannot be pickled or copied: no other process can reach its memory; "
                 "make it with Pool.create()"
             )
-        fork_shares = m.attachment.on_fork == ON_FORK_SHARE
+        fork_shares = m.engine.attachment.on_fork == ON_FORK_SHARE
         return _attach_pickled, (str(handle_of(m, NULL, Handle)), fork_shares, type(self)), self.__getstate__()
 
     cdef _Mapping opened(self):
         cdef _Mapping m = self.mapping
         if m is None:
-            raise PoolClosed("the pool is closed; create a new one")
+            raise closed_error()
         if is_lost(m):
-            raise lost_error(m)
+            raise lost_error(&m.engine, m.name)
         return m
 
-    cdef allocate_run(self, blocks, nbytes, timeout):
+    cdef allocate_slowly(self, blocks, nbytes, timeout):
         """`allocate` with all its arguments."""
         cdef _Mapping m = self.opened()
         cdef double deadline = deadline_of(timeout)
         cdef uint64_t n = 0, length = 0
         cdef pool_run run
-        self.measure(m, blocks, nbytes, &n, &length)
-        self.obtain(m, n, n * m.block_size - length, False, deadline, &run)
-        return hand_out(m, &run, length)
+        measure(m, blocks, nbytes, &n, &length)
+        allocate_run(m, &self.was_closed, n, n * m.engine.block_size - length, False, deadline, &run)
+        return block_of_run(m, &run, length)
 
-    cdef int measure(self, _Mapping m, blocks, nbytes, uint64_t *n, uint64_t *length) except -1:
-        """Tell how many blocks and bytes are asked for; raise if the arguments are wrong, or the pool is too small."""
-        size = m.block_size
-        if nbytes is None:
-            blocks = 1 if blocks is None else as_count(blocks, "blocks")
-            nbytes = blocks * size
-        elif blocks is None:
-            nbytes = parse_size(nbytes, "nbytes")
-            blocks = -(-nbytes // size)
+
+# --- the Pool objects of a mapping ---
+
+cdef object object_of(_Mapping m):
+    """A Pool object of the mapping, an open one if there is one."""
+    owner = None if m.pool_ref is None else m.pool_ref()
+    if owner is None or (<Pool>owner).mapping is not m:
+        for other in owners_of(m):
+            if (<Pool>other).mapping is m:
+                return other
+    # One that was closed will do, but not if it was opened again since, as another pool.
+    if owner is None or (<Pool>owner).mapping not in (None, m):
+        owner = Pool.__new__(Pool)
+        if not m.closed:
+            adopt(<Pool>owner, m)
+    return owner
+
+
+cdef list owners_of(_Mapping m):
+    """The Pool objects of the mapping, closed ones too. No method of theirs is called: a subclass may have any."""
+    cdef list found = []
+    for reference in m.owners or ():
+        owner = reference()
+        if owner is not None:
+            found.append(owner)
+    return found
+
+
+cdef int adopt(Pool owner, _Mapping mapping) except -1:
+    """Make the Pool object one of the mapping's."""
+    cdef Py_ssize_t i = 0
+    if owner.mapping is not None:  # looked at here, where no other code can come between
+        raise ValueError("this Pool is open already; make a new one")
+    owner.mapping = mapping
+    owner.was_closed = False
+    owner.guard = mapping.guard
+    owner.kept_name = mapping.name
+    owner.kept_id = mapping.id
+    owner.may_have_ended = (
+        pool_is_shared(&mapping.engine) and not mapping.engine.attachment.geometry.flags & LAYOUT_PERMANENT
+    )
+    owner.quick = mapping if mapping.guard is None else None
+    mapping.pool_ref = PyWeakref_NewRef(owner, None)
+    if mapping.owners is None:
+        mapping.owners = []
+    mapping.owners.append(mapping.pool_ref)
+    # In place and step by step: what a destructor does meanwhile, to this list as well, stays.
+    while i < len(mapping.owners):
+        if mapping.owners[i]() is None:
+            del mapping.owners[i]
         else:
-            raise TypeError("give blocks or nbytes, not both: nbytes says how many blocks it takes")
-        if blocks > m.blocks:
-            raise self.exhausted(m, blocks, True)
-        n[0] = blocks
-        length[0] = nbytes
-        return 0
+            i += 1
+    return 0
 
-    cdef int obtain(
-        self, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, pool_run *out
-    ) except -1:
-        """Claim n blocks, adjacent unless `many`, before the deadline; or raise."""
-        cdef uint32_t sequence, wait = 0
-        cdef double left, began = os_now()
-        cdef bint looked_last = False, undisturbed
-        if attempt(m, n, slack, many, out):
-            return 0
-        if reclaim(m) and attempt(m, n, slack, many, out):
-            return 0
-        if deadline == 0:
-            collect(m)
-            if attempt(m, n, slack, many, out):
-                return 0
-            raise self.exhausted(m, n, not many)
-        wait_enter(m, &wait)
-        try:
-            while True:
-                sequence = wait_sequence(m)
-                if attempt(m, n, slack, many, out):
-                    return 0
-                left = deadline - os_now()
-                if looked_last:
-                    break
-                if left <= 0 or is_garbage_due(began, False):
-                    looked_last = left <= 0
-                    if not looked_last or is_garbage_due(began, True):
-                        collect(m)
-                    continue
-                wait_sleep(m, sequence, min(left, SLICE))
-                undisturbed = wait_sequence(m) == sequence
-                PyErr_CheckSignals()
-                self.opened()
-                if wait_is_over(m, wait):  # a signal's handler forked: this is the child
-                    wait_enter(m, &wait)
-                if undisturbed:
-                    reclaim(m)
-        finally:
-            wait_leave(m, wait)
-        raise self.exhausted(m, n, not many)
 
-    cdef exhausted(self, _Mapping m, n, bint adjacent):
-        """Count a failure, and return its error."""
-        asked = "1 block" if n == 1 else f"{readable(n)} adjacent blocks" if adjacent else f"{readable(n)} blocks"
-        if m.attachment != NULL:
-            m.attachment.slot_record.failures += 1
-        else:
-            m.failures += 1
-        if n > m.blocks:
-            return PoolExhausted(
-                f"asked for {asked}; the pool has only {m.blocks}; ask for fewer, or make the pool larger"
-            )
-        if m.attachment != NULL:
-            return exhausted_shared(m, asked)
-        return PoolExhausted(
-            f"asked for {asked}; {m.blocks - allocated_of(m)} of {m.blocks} free, longest run "
-            f"{bitmap_longest_free(&m.core.bitmap)}; free some, ask for fewer, wait for them (timeout=), "
-            "or make the pool larger"
-        )
+pool_object = object_of
+
+
+def _attach_pickled(text, fork_shares, kind=Pool):
+    """Unpickle a shared pool, as an object of its class."""
+    if not isinstance(kind, type) or not issubclass(kind, Pool):
+        raise garbled("class", kind)
+    m = mapping_of_handle(Handle.parse(text), "share" if flag_field("fork_shares", fork_shares) else "detach")
+    owner = kind.__new__(kind)
+    adopt(<Pool?>owner, m)
+    return owner
+
+
+cdef int unlink_pool(Pool owner) except -1:
+    """Remove the name of the pool that the object is, or was, a reference to."""
+    if owner.kept_id is None:
+        raise PoolNotFound("the pool is private: it has no name to remove")
+    if owner.kept_name is None:
+        raise PoolNotFound("the pool has no name to remove: it was made without one")
+    if owner.mapping is not None:
+        owner.opened()
+    try:
+        unlink_named(owner.kept_name, owner.kept_id)
+    except PoolNotFound:
+        if owner.mapping is not None or not owner.may_have_ended:
+            raise
+    owner.may_have_ended = False
+    return 0

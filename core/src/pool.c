@@ -1,0 +1,507 @@
+/* pool.c: see pool.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "os/limits.h"
+#include "pool.h"
+
+#define FAULTS_MOST 64
+
+/* The call, again and again while another thread of this process has what it needs. */
+#define PATIENTLY(pool, status, call)                                                                                  \
+    while ((status = (call)) == POOL_LOCKED) {                                                                         \
+        (pool)->yield();                                                                                               \
+    }
+
+/* How many forks lie between the process that began and this one, and the private pools of this process in which a thread
+ * has waited. */
+static uint32_t forks;
+static struct pool *first_waited;
+
+/* --- making and ending --- */
+
+/* Bytes that a private pool needs, with its bookkeeping. What does not fit into 64 bits fits into no machine, and neither
+ * do more blocks than a bitmap can have. */
+static uint64_t bytes_needed(uint64_t block_size, uint64_t blocks) {
+    uint64_t bytes;
+    if (__builtin_mul_overflow(block_size, blocks, &bytes)) {
+        return UINT64_MAX;
+    }
+    uint64_t bookkeeping = blocks <= BITMAP_MOST ? private_pool_metadata_bytes(blocks) : 0;
+    return bytes > UINT64_MAX - bookkeeping ? UINT64_MAX : bytes + bookkeeping;
+}
+
+static bool fits(const struct pool_request *request, struct pool_failure *failure) {
+    struct os_memory machine;
+    failure->asked = bytes_needed(request->block_size, request->blocks);
+    if (!request->prefault && failure->asked <= OS_MEMORY_SURE) {
+        return true;
+    }
+    os_memory(&machine);
+    const struct os_limit *limit = request->prefault ? &machine.available : &machine.total;
+    failure->available = limit->bytes;
+    memcpy(failure->limit, limit->by, sizeof failure->limit);
+    return failure->asked <= limit->bytes && request->blocks <= BITMAP_MOST;
+}
+
+static enum pool_status map_data(struct pool *pool, const struct pool_request *request, struct pool_failure *failure) {
+    void *data = NULL;
+    uint64_t bytes = request->block_size * request->blocks;
+    if (!fits(request, failure)) {
+        return POOL_NO_ROOM;
+    }
+    failure->error = os_map_private(bytes, request->huge, &data);
+    if (failure->error == 0 && request->prefault) {
+        failure->error = os_prefault(data, bytes, &request->pause);
+        if (failure->error) {
+            os_unmap(data, bytes);
+        }
+    }
+    if (failure->error) {
+        return failure->error == -ECANCELED ? POOL_STOPPED : POOL_NO_ROOM;
+    }
+    pool->data = data;
+    return POOL_OK;
+}
+
+enum pool_status pool_open(struct pool *pool, const struct pool_request *request, struct pool_failure *failure) {
+    size_t head = (sizeof *pool->private_pool + 63) / 64 * 64;
+    void *memory = NULL;
+    *pool = (struct pool){.yield = os_yield, .lent = request->memory, .data = request->memory};
+    *failure = (struct pool_failure){0};
+    enum pool_status status = request->memory ? POOL_OK : map_data(pool, request, failure);
+    if (status != POOL_OK) {
+        return status;
+    }
+    pool->block_size = request->block_size;
+    pool->blocks = request->blocks;
+    size_t bookkeeping = head + private_pool_metadata_bytes(pool->blocks);
+    pool->metadata_bytes = bookkeeping + (request->debug ? quarantine_bytes(pool->blocks) : 0);
+    failure->error = os_map_private(pool->metadata_bytes, false, &memory);
+    if (failure->error) {
+        failure->asked = pool->metadata_bytes;
+        pool_close(pool, 0);
+        return POOL_NO_MAPPING;
+    }
+    pool->private_pool = memory;
+    private_pool_init(pool->private_pool, (char *)memory + head, pool->data, pool->block_size, pool->blocks);
+    if (request->debug) {
+        quarantine_init(&pool->resting, (char *)memory + bookkeeping, pool->blocks);
+    }
+    return POOL_OK;
+}
+
+/* Gives the pool room for an attachment. */
+static enum pool_status begin_attachment(struct pool *pool, struct pool_failure *failure) {
+    void *memory = NULL;
+    *pool = (struct pool){.yield = os_yield};
+    *failure = (struct pool_failure){.error = os_map_private(sizeof *pool->attachment, false, &memory)};
+    pool->attachment = memory;
+    return failure->error ? POOL_NO_MAPPING : POOL_OK;
+}
+
+/* Completes what begin_attachment began, or undoes it. */
+static enum pool_status end_attachment(struct pool *pool, enum pool_status status, double gate_seconds) {
+    if (status != POOL_OK) {
+        pool_close(pool, gate_seconds);
+        return status;
+    }
+    const struct layout_geometry *geometry = &pool->attachment->geometry;
+    pool->data = layout_data(pool->attachment->memory, geometry);
+    pool->block_size = geometry->block_size;
+    pool->blocks = geometry->blocks;
+    pool->sampling = 7;
+    while ((pool->sampling + 1) * 8 < pool->blocks) { /* a look takes time by the pool's size */
+        pool->sampling = pool->sampling * 2 + 1;
+    }
+    return POOL_OK;
+}
+
+enum pool_status pool_create(struct pool *pool, const struct attachment_request *request,
+                             struct pool_failure *failure) {
+    enum pool_status status = begin_attachment(pool, failure);
+    if (status == POOL_OK) {
+        status = attachment_create(pool->attachment, request, failure);
+    }
+    return end_attachment(pool, status, request->gate_seconds);
+}
+
+enum pool_status pool_attach(struct pool *pool, const char *name, double gate_seconds, struct pool_failure *failure) {
+    enum pool_status status = begin_attachment(pool, failure);
+    if (status == POOL_OK) {
+        status = attachment_attach(pool->attachment, name, gate_seconds, failure);
+    }
+    return end_attachment(pool, status, gate_seconds);
+}
+
+enum pool_status pool_attach_through(struct pool *pool, pid_t process, int number, const unsigned char *id,
+                                     double gate_seconds, struct pool_failure *failure) {
+    enum pool_status status = begin_attachment(pool, failure);
+    if (status == POOL_OK) {
+        status = attachment_attach_through(pool->attachment, process, number, id, gate_seconds, failure);
+    }
+    return end_attachment(pool, status, gate_seconds);
+}
+
+void pool_begin_close(struct pool *pool) {
+    if (pool->attachment) {
+        pool->attachment->on_fork = ON_FORK_NOTHING;
+    }
+    if (pool->waited) {
+        struct pool **at = &first_waited;
+        while (*at != pool) {
+            at = &(*at)->next_waited;
+        }
+        *at = pool->next_waited;
+        pool->waited = false;
+    }
+}
+
+void pool_close(struct pool *pool, double gate_seconds) {
+    if (pool->attachment) {
+        attachment_leave(pool->attachment, gate_seconds);
+        attachment_unmap(pool->attachment);
+        os_unmap(pool->attachment, sizeof *pool->attachment);
+    } else {
+        if (pool->private_pool) {
+            os_unmap(pool->private_pool, pool->metadata_bytes);
+        }
+        if (pool->data && !pool->lent) {
+            os_unmap(pool->data, pool->blocks * pool->block_size);
+        }
+    }
+    *pool = (struct pool){0};
+}
+
+void pool_forked(void) {
+    forks++;
+    for (struct pool *pool = first_waited; pool; pool = pool->next_waited) {
+        private_pool_wait_reset(pool->private_pool);
+    }
+}
+
+/* --- allocating and giving back --- */
+
+static enum pool_status allocate_many_private(struct pool *pool, uint64_t n, struct pool_run *runs) {
+    uint64_t *indices = (uint64_t *)(void *)runs;
+    if (!private_pool_allocate_many(pool->private_pool, n, indices)) {
+        return POOL_EXHAUSTED;
+    }
+    for (uint64_t i = n; i-- > 0;) { /* the last first: a run takes the room of its index and of such as were read */
+        uint64_t index;
+        memcpy(&index, &indices[i], sizeof index);
+        struct pool_run run = {.index = index, .blocks = 1, .generation = 0};
+        memcpy(&runs[i], &run, sizeof run);
+    }
+    return POOL_OK;
+}
+
+enum pool_status pool_allocate_many(struct pool *pool, uint64_t n, struct pool_run *runs) {
+    if (!pool->attachment) {
+        return allocate_many_private(pool, n, runs);
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        enum pool_status status = attachment_allocate(pool->attachment, 1, 0, &runs[i]);
+        if (status != POOL_OK) {
+            while (i-- > 0) {
+                (void)pool_drop_reference(pool, &runs[i]);
+            }
+            return status;
+        }
+    }
+    return POOL_OK;
+}
+
+enum pool_status pool_drop_reference(struct pool *pool, const struct pool_run *run) {
+    bool freed;
+    enum pool_status status;
+    PATIENTLY(pool, status, attachment_drop(pool->attachment, run, &freed));
+    return status == POOL_CORRUPT ? POOL_CORRUPT : POOL_OK; /* a child that has no part has nothing to give back */
+}
+
+enum pool_status pool_unclaim(struct pool *pool, const struct pool_run *run) {
+    if (pool->attachment) {
+        return pool_drop_reference(pool, run);
+    }
+    private_pool_release(pool->private_pool, run->index, run->blocks);
+    return POOL_OK;
+}
+
+enum pool_status pool_free(struct pool *pool, const struct pool_run *run, uint64_t nbytes, struct pool_users *users) {
+    enum pool_status status;
+    uint64_t word = 0;
+    if (!pool->attachment) {
+        return pool_release(pool, run, nbytes);
+    }
+    PATIENTLY(pool, status, attachment_free(pool->attachment, run, &word, &users->local_references));
+    if (status == POOL_IN_USE) {
+        if (users->local_references) { /* the word was not looked at */
+            word = load_seq(&pool->attachment->shared.ledger[run->index]);
+        }
+        users->holders = ledger_holders(word);
+        users->tickets = ledger_tickets(word);
+    }
+    return status;
+}
+
+void pool_rest(struct pool *pool, const struct pool_run *run, uint64_t nbytes) {
+    pool->counts.requested -= nbytes;
+    pool->counts.in_use -= run->blocks;
+    quarantine_add(&pool->resting, pool->private_pool, run->index, run->blocks);
+}
+
+bool pool_reclaim(struct pool *pool) {
+    unsigned processes = 0;
+    uint64_t tickets;
+    struct pool_failure failure;
+    if (!pool->attachment) {
+        return quarantine_release_all(&pool->resting, pool->private_pool);
+    }
+    return attachment_recover(pool->attachment, 0, -1, &processes, &tickets, &failure) == POOL_OK && processes > 0;
+}
+
+enum pool_status pool_recover(struct pool *pool, double gate_seconds, double ticket_seconds, unsigned *processes,
+                              uint64_t *tickets, struct pool_failure *failure) {
+    *processes = 0;
+    *tickets = 0;
+    return pool->attachment
+               ? attachment_recover(pool->attachment, gate_seconds, ticket_seconds, processes, tickets, failure)
+               : POOL_OK;
+}
+
+/* --- references --- */
+
+enum pool_status pool_add_reference(struct pool *pool, struct pool_run *run) {
+    enum pool_status status;
+    PATIENTLY(pool, status, attachment_add_reference(pool->attachment, run));
+    return status;
+}
+
+enum pool_status pool_redeem(struct pool *pool, struct pool_run *run) {
+    enum pool_status status;
+    PATIENTLY(pool, status, attachment_redeem(pool->attachment, run));
+    return status;
+}
+
+enum pool_status pool_share(struct pool *pool, const struct pool_run *run, uint64_t n) {
+    return n > LEDGER_MOST_TICKETS ? POOL_TICKETS : attachment_share(pool->attachment, run, n);
+}
+
+bool pool_withdraw(struct pool *pool, const struct pool_run *run) {
+    return pool->attachment && attachment_withdraw(pool->attachment, run);
+}
+
+static uint64_t ledger_word(const struct pool *pool, uint64_t index) {
+    return load_seq(&pool->attachment->shared.ledger[index]);
+}
+
+uint64_t pool_tickets(const struct pool *pool, uint64_t index) {
+    return pool->attachment ? ledger_tickets(ledger_word(pool, index)) : 0;
+}
+
+bool pool_is_held_elsewhere(const struct pool *pool, const struct pool_run *run) {
+    return pool->attachment && (ledger_holders(load_relaxed(&pool->attachment->shared.ledger[run->index])) &
+                                ~ledger_slot_bit(pool->attachment->slot)) != 0;
+}
+
+/* Bytes of the run that nobody asked for; never a whole block, whatever the segment says. */
+static uint64_t slack_of(const struct pool *pool, uint64_t index) {
+    uint64_t slack = pool->attachment ? shared_pool_slack(&pool->attachment->shared, index) : 0;
+    return slack < pool->block_size ? slack : pool->block_size - 1;
+}
+
+uint64_t pool_run_bytes(const struct pool *pool, const struct pool_run *run) {
+    return run->blocks * pool->block_size - slack_of(pool, run->index);
+}
+
+pid_t pool_process(const struct pool *pool, unsigned slot) { return attachment_process(pool->attachment, slot); }
+
+/* --- waiting for room --- */
+
+void pool_wait_begin(struct pool *pool, uint32_t *wait) {
+    enum pool_status status;
+    if (pool->attachment) {
+        PATIENTLY(pool, status, attachment_wait_enter(pool->attachment, wait));
+        return;
+    }
+    if (!pool->waited) {
+        pool->waited = true;
+        pool->next_waited = first_waited;
+        first_waited = pool;
+    }
+    private_pool_wait_enter(pool->private_pool);
+    *wait = forks;
+}
+
+bool pool_wait_is_over(const struct pool *pool, uint32_t wait) {
+    return pool->attachment ? attachment_wait_is_over(pool->attachment, wait) : wait != forks;
+}
+
+void pool_wait_end(struct pool *pool, uint32_t wait) {
+    enum pool_status status;
+    if (pool->attachment) {
+        PATIENTLY(pool, status, attachment_wait_leave(pool->attachment, wait));
+    } else if (!pool_wait_is_over(pool, wait)) {
+        private_pool_wait_leave(pool->private_pool);
+    }
+}
+
+uint32_t pool_free_sequence(const struct pool *pool) {
+    return pool->attachment ? attachment_wait_sequence(pool->attachment)
+                            : private_pool_wait_sequence(pool->private_pool);
+}
+
+void pool_wait_sleep(struct pool *pool, uint32_t sequence, double seconds) {
+    if (pool->attachment) {
+        attachment_wait_sleep(pool->attachment, sequence, seconds);
+    } else {
+        private_pool_wait_sleep(pool->private_pool, sequence, seconds);
+    }
+}
+
+/* --- looking --- */
+
+static const struct bitmap *bitmap_of(const struct pool *pool) {
+    return pool->attachment ? &pool->attachment->shared.bitmap : &pool->private_pool->bitmap;
+}
+
+static void note_peak(struct pool *pool, uint64_t allocated) {
+    if (allocated > pool->attachment->slot_record->peak) {
+        pool->attachment->slot_record->peak = allocated;
+    }
+}
+
+void pool_note_peak(struct pool *pool) { note_peak(pool, bitmap_count(bitmap_of(pool))); }
+
+static void stats_private(struct pool *pool, struct pool_stats *stats) {
+    uint64_t allocated = bitmap_count(bitmap_of(pool)), runs = private_pool_runs(pool->private_pool);
+    *stats = (struct pool_stats){
+        .allocated = allocated - pool->resting.blocks,
+        .peak = pool->counts.peak,
+        .runs = runs - pool->resting.count,
+        .requested = pool->counts.requested,
+        .allocations = pool->counts.allocations,
+        .failures = pool->counts.failures,
+        .oldest_ticket = -1,
+        .processes = 1,
+    };
+}
+
+static void stats_shared(struct pool *pool, struct pool_stats *stats) {
+    struct shared_pool_totals totals;
+    struct attachment_counts counts;
+    attachment_count(pool->attachment, &counts); /* before the runs, so that these are no more than were allocated */
+    shared_pool_count(&pool->attachment->shared, &totals);
+    note_peak(pool, totals.allocated);
+    uint64_t bytes = totals.allocated * pool->block_size, now = os_seconds();
+    *stats = (struct pool_stats){
+        .allocated = totals.allocated,
+        .peak = counts.peak > totals.allocated ? counts.peak : totals.allocated,
+        .runs = totals.runs,
+        .requested = bytes > totals.slack ? bytes - totals.slack : 0,
+        .allocations = counts.allocations,
+        .failures = counts.failures,
+        .tickets = totals.tickets,
+        .only_tickets = totals.only_tickets,
+        .oldest_ticket = totals.oldest == BITMAP_NONE ? -1
+                         : totals.oldest < now        ? (double)(now - totals.oldest)
+                                                      : 0,
+        .processes = counts.processes,
+    };
+}
+
+void pool_stats(struct pool *pool, struct pool_stats *stats) {
+    if (pool->attachment) {
+        stats_shared(pool, stats);
+    } else {
+        stats_private(pool, stats);
+    }
+    uint64_t longest = bitmap_longest_free(bitmap_of(pool));
+    stats->longest_free = longest < pool->blocks ? longest : pool->blocks;
+}
+
+uint64_t pool_allocated(const struct pool *pool) {
+    struct shared_pool_totals totals;
+    if (!pool->attachment) {
+        return bitmap_count(bitmap_of(pool));
+    }
+    shared_pool_count(&pool->attachment->shared, &totals);
+    return totals.allocated;
+}
+
+bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *look) {
+    uint64_t word = 0;
+    if (!pool->attachment) {
+        *look = (struct pool_look){0};
+        return private_pool_next_run(pool->private_pool, from, &look->run.index, &look->run.blocks);
+    }
+    if (!shared_pool_next_run(&pool->attachment->shared, from, &look->run, &word)) {
+        return false;
+    }
+    look->slack = slack_of(pool, look->run.index);
+    look->tickets = ledger_tickets(word);
+    look->holders = ledger_holders(word);
+    return true;
+}
+
+static const enum pool_fault_kind private_kinds[] = {
+    [PRIVATE_POOL_FAULT_CONTINUATION_FREE] = POOL_FAULT_CONTINUATION_FREE,
+    [PRIVATE_POOL_FAULT_CONTINUATION_LOST] = POOL_FAULT_CONTINUATION_LOST,
+    [PRIVATE_POOL_FAULT_PAST_END] = POOL_FAULT_PAST_END,
+    [PRIVATE_POOL_FAULT_SUMMARY] = POOL_FAULT_SUMMARY,
+};
+
+static const enum pool_fault_kind shared_kinds[] = {
+    [SHARED_POOL_FAULT_WORD] = POOL_FAULT_WORD,       [SHARED_POOL_FAULT_TAIL] = POOL_FAULT_TAIL,
+    [SHARED_POOL_FAULT_OVERLAP] = POOL_FAULT_OVERLAP, [SHARED_POOL_FAULT_HOLDER] = POOL_FAULT_HOLDER,
+    [SHARED_POOL_FAULT_LOST] = POOL_FAULT_LOST,       [SHARED_POOL_FAULT_PAST_END] = POOL_FAULT_PAST_END,
+    [SHARED_POOL_FAULT_HALF] = POOL_FAULT_HALF,
+};
+
+static void check_private(struct pool *pool, struct pool_fault *faults, uint64_t most, struct pool_audit *audit) {
+    struct private_pool_fault found[FAULTS_MOST];
+    audit->faults = private_pool_check(pool->private_pool, found, most, &audit->in_transit);
+    for (uint64_t i = 0; i < audit->faults && i < most; i++) {
+        faults[i] = (struct pool_fault){private_kinds[found[i].kind], found[i].index};
+    }
+    audit->allocated = bitmap_count(bitmap_of(pool));
+}
+
+static enum pool_status check_shared(struct pool *pool, double gate_seconds, struct pool_fault *faults, uint64_t most,
+                                     struct pool_audit *audit, struct pool_failure *failure) {
+    struct shared_pool_fault found[FAULTS_MOST];
+    struct shared_pool_audit counts;
+    enum pool_status status = attachment_check(pool->attachment, gate_seconds, found, most, &counts, failure);
+    if (status != POOL_OK) {
+        return status;
+    }
+    for (uint64_t i = 0; i < counts.faults && i < most; i++) {
+        faults[i] = (struct pool_fault){shared_kinds[found[i].kind], found[i].index};
+    }
+    audit->faults = counts.faults;
+    audit->healed = counts.healed;
+    audit->in_transit = counts.in_transit;
+    audit->allocated = pool_allocated(pool);
+    return POOL_OK;
+}
+
+enum pool_status pool_check(struct pool *pool, double gate_seconds, struct pool_fault *faults, uint64_t most,
+                            struct pool_audit *audit, struct pool_failure *failure) {
+    *audit = (struct pool_audit){0};
+    most = most < FAULTS_MOST ? most : FAULTS_MOST;
+    if (!pool->attachment) {
+        check_private(pool, faults, most, audit);
+    } else {
+        enum pool_status status = check_shared(pool, gate_seconds, faults, most, audit, failure);
+        if (status != POOL_OK) {
+            return status;
+        }
+    }
+    struct pool_look look;
+    for (uint64_t at = 0; pool_next_run(pool, at, &look); at = look.run.index + look.run.blocks) {
+        audit->runs++;
+    }
+    audit->allocated -= pool->resting.blocks;
+    audit->runs -= pool->resting.count;
+    return POOL_OK;
+}

@@ -1,0 +1,74 @@
+# See arguments.pxd. (A size in bytes, such as "4KiB", is read by blockpool._sizes.)
+
+cdef as_count(value, what):
+    """Return a whole number of at least 1."""
+    try:
+        count = PyNumber_Index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an int, not {type(value).__name__} {value!r:.60}") from None
+    if count < 1:
+        raise ValueError(f"{what} must be at least 1, not {readable(count)}")
+    return count
+
+
+cdef as_block_size(value):
+    """Return the bytes of a block."""
+    size = parse_size(value, "block_size")
+    if size % 8:
+        raise ValueError(f"block_size must be a multiple of 8, not {size}; the next one is {size + 8 - size % 8}")
+    return size
+
+
+cdef as_on_fork(value):
+    """Return "share", "detach" or None."""
+    if value not in (None, "share", "detach"):
+        raise ValueError(f"on_fork must be 'share' or 'detach', not {value!r:.60}")
+    return value
+
+
+cdef double deadline_of(timeout) except? -1.0:
+    """Return when to stop waiting, on the monotonic clock; 0 is not to wait at all."""
+    cdef double seconds = as_seconds(timeout)
+    return os_now() + seconds if seconds else 0
+
+
+cdef double as_seconds(timeout) except? -1.0:
+    """Return how long to wait; infinitely long for None."""
+    if timeout is None:
+        return INFINITY
+    seconds = number_of_seconds("timeout", timeout, " or None")
+    if not seconds >= 0:
+        raise ValueError(f"timeout must be 0 or more seconds, or None to wait without end, not {seconds}")
+    return seconds
+
+
+cdef number_of_seconds(what, value, others):
+    """Return a number as a float, of any sign and size; `others` says for the message what else it may be."""
+    if not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+        raise TypeError(f"{what} must be a number of seconds{others}, not {type(value).__name__} {value!r:.60}")
+    try:
+        return float(value)
+    except OverflowError:
+        return INFINITY if value > 0 else -INFINITY
+
+
+cdef bint is_debug(debug) except -1:
+    """Return whether a pool is to be in debug mode; None asks what the program as a whole wants."""
+    if debug is None:
+        return flags.dev_mode or environ.get("BLOCKPOOL_DEBUG", "0") not in ("", "0")
+    return bool(debug)
+
+
+cdef int refuse_keyword(str what, dict given, str other, tuple of_other) except -1:
+    """Raise that there is no such argument, or that the other kind of pool has it."""
+    name = next(iter(given))
+    if name in of_other:
+        kind = "shared" if other == "Pool.create" else "private"
+        raise TypeError(f"{what}() has no {name}=: that is for {kind} pools; make one with {other}(…, {name}=…)")
+    raise TypeError(f"{what}() has no argument {name!r}")
+
+
+cdef int refuse_positional(str method, given) except -1:
+    """Raise that the arguments of an allocation have names."""
+    name = "nbytes" if type(given) is str else "blocks"
+    raise TypeError(f"{method}() takes its arguments by name: write {method}({name}={given!r:.60})")

@@ -1,0 +1,192 @@
+# See attach.pxd.
+
+cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork):
+    cdef attachment_request request
+    cdef pool_failure failure
+    cdef pool_status status
+    cdef _Mapping m
+    cdef int error
+    as_on_fork(on_fork)
+    size = as_block_size(block_size)
+    count = as_count(blocks, "blocks")
+    if count > LEDGER_MOST_BLOCKS:
+        raise ValueError(f"blocks must be at most {LEDGER_MOST_BLOCKS} in a shared pool, not {readable(count)}")
+    if size * count > LAYOUT_MOST_BYTES:
+        raise PoolExhausted(
+            f"asked for {readable(size * count)} bytes ({count} blocks of {size}); ask for fewer or smaller blocks"
+        )
+    if permanent and name is None:
+        raise ValueError("a permanent pool needs a name, or nobody could come back to it")
+    cdef bytes file = b"" if name is None else file_name(name).encode()
+    request.name = NULL
+    if name is not None:
+        request.name = file
+    request.block_size = size
+    request.blocks = count
+    request.permanent = bool(permanent)
+    request.detach = on_fork == "detach"
+    request.gate_seconds = GATE_SECONDS
+    cdef list raised = []
+    request.pause.may_go_on = let_signals_in
+    request.pause.context = <void *>raised
+    for _ in range(100):  # it may vanish between the one attempt and the other
+        m = _Mapping.__new__(_Mapping)
+        with nogil:
+            status = pool_create(&m.engine, &request, &failure)
+        if status == POOL_OK:
+            break
+        if status == POOL_STOPPED:
+            raise raised[0]
+        if status == POOL_NO_ROOM:
+            raise no_room_error(&failure, size, count, True, prefault)
+        if status != POOL_EXISTS or not exist_ok:
+            raise_failure(status, &failure, name)
+        try:
+            m = agreed(attach_named(name, on_fork), on_fork)
+        except PoolNotFound:
+            continue
+        if m.engine.block_size != size or m.engine.blocks != count:
+            raise PoolExists(
+                f"{titled(name)} exists with {m.engine.blocks} blocks of {m.engine.block_size} bytes, "
+                f"not {count} of {size}; attach it as it is, or choose another name"
+            )
+        return m
+    else:
+        raise PoolExists(f"{titled(name)} keeps vanishing and coming back; choose another name")
+    m = open_shared(m, on_fork)
+    if prefault:
+        with nogil:
+            error = os_prefault(m.engine.attachment.memory, m.engine.attachment.geometry.bytes, &request.pause)
+        if raised:
+            raise raised[0]
+        if is_lost(m):  # a signal's handler forked: this is the child
+            raise lost_error(&m.engine, m.name)
+        if error:
+            raise PoolExhausted(f"{titled(name)}: the kernel cannot map every page: {error_text(-error)}")
+    return m
+
+
+cdef _Mapping attach_named(name, on_fork):
+    cdef bytes file = file_name(name).encode()
+    cdef const char *file_chars = file
+    cdef unsigned char id[LAYOUT_ID_BYTES]
+    cdef pool_failure failure
+    cdef pool_status status
+    cdef _Mapping m
+    with nogil:
+        status = pools_identify(file_chars, id)
+    if status == POOL_OK:
+        m = known(<bytes>id[:LAYOUT_ID_BYTES])
+        if m is not None:
+            return m
+    m = _Mapping.__new__(_Mapping)
+    with nogil:
+        status = pool_attach(&m.engine, file_chars, GATE_SECONDS, &failure)
+    if status != POOL_OK:
+        raise_failure(status, &failure, name)
+    return open_shared(m, on_fork)
+
+
+cdef _Mapping attach_found(pool_id, process, on_fork):
+    """Attach a pool without a name, through a descriptor that some process has of it."""
+    cdef pool_failure failure
+    cdef pool_status status = POOL_NOT_FOUND
+    cdef _Mapping m
+    cdef bytes id = bytes.fromhex(pool_id)
+    cdef const unsigned char *id_bytes = id
+    cdef int owner, number
+    for owner, number in find_descriptor(pool_id, process):
+        m = _Mapping.__new__(_Mapping)
+        with nogil:
+            status = pool_attach_through(&m.engine, owner, number, id_bytes, GATE_SECONDS, &failure)
+        if status == POOL_OK:
+            return open_shared(m, on_fork)
+        if status not in (POOL_NOT_FOUND, POOL_FORBIDDEN, POOL_NO_POOL):  # closed meanwhile, or not ours
+            raise_failure(status, &failure, None)
+    raise PoolNotFound(why_not_found(process))
+
+
+cdef _Mapping agreed(_Mapping m, on_fork):
+    has = "share" if m.engine.attachment.on_fork == ON_FORK_SHARE else "detach"
+    if on_fork is not None and on_fork != has:
+        raise ValueError(
+            f"this process has attached {titled(m.name)} already, with on_fork={has!r}, so it cannot have {on_fork!r} "
+            "too; leave on_fork out, or first close its Pool and drop its blocks"
+        )
+    return m
+
+
+cdef _Mapping mapping_of(bytes pool_id, process, name, on_fork):
+    cdef _Mapping m = known(pool_id)
+    if m is not None:
+        return m
+    if name is None:
+        return attach_found(pool_id.hex(), process, on_fork)
+    m = attach_named(name, on_fork)
+    if m.id != pool_id:
+        raise PoolNotFound(f"the pool {name!r} that the handle names is gone; another one has its name now")
+    return m
+
+
+cdef _Mapping mapping_of_handle(handle, on_fork):
+    return mapping_of(bytes.fromhex(handle.pool_id), handle.process, handle.name, on_fork)
+
+
+cdef int unlink_named(name, bytes pool_id) except -1:
+    cdef pool_failure failure
+    cdef pool_status status
+    cdef bytes file = file_name(name).encode()
+    cdef const char *file_chars = file
+    cdef const unsigned char *id = NULL
+    if pool_id is not None:
+        id = pool_id
+    with nogil:
+        status = pools_unlink(file_chars, id, GATE_SECONDS, &failure)
+    if status == POOL_NOT_FOUND or (status == POOL_NO_POOL and pool_id is not None):
+        raise PoolNotFound(f"{titled(name)} has no name to remove: there is none, or it was removed before")
+    if status != POOL_OK:
+        raise_failure(status, &failure, name)
+    return 0
+
+
+def unlink(name):
+    """Remove the pool of that name, or whatever else has its name.
+
+    Also a pool that no process can attach, as it is damaged or was made by another release of blockpool; and a file
+    that is no pool. Who is attached goes on.
+
+    Parameters
+    ----------
+    name : str
+
+    Raises
+    ------
+    PoolNotFound
+        If there is nothing of that name.
+    PoolForbidden
+        If it is another user's.
+    PoolCorrupt
+        If it is a directory.
+    PoolBusy
+        If another process keeps everybody waiting.
+    TypeError, ValueError
+        If it is no name that a pool can have.
+    """
+    unlink_named(name, None)
+
+
+def sweep():
+    """Remove what killed programs left behind.
+
+    That is every named pool of this user that is not permanent and has no living process. The first `Pool.create` of a
+    process does it too, and so does one that finds no room.
+
+    Returns
+    -------
+    int
+        How many pools were removed.
+    """
+    cdef unsigned count
+    with nogil:
+        count = pools_sweep()
+    return count

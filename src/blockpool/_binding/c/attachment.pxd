@@ -1,0 +1,112 @@
+# core/src/shared: what is known of shared pools besides what pool.h does with them; attachment.h has the contracts.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from blockpool._binding.c.os cimport os_pause
+
+
+cdef extern from "shared/attachment.h" nogil:
+    enum:
+        LAYOUT_ID_BYTES
+        LAYOUT_DETACH
+        LAYOUT_PERMANENT
+        LAYOUT_VERSION
+        LEDGER_TICKET_SLOT
+        LEDGER_MOST_TICKETS
+        LEDGER_MOST_BLOCKS
+        POOLS_SURVEYED
+    const char *LAYOUT_LIBRARY
+    const uint64_t LAYOUT_MOST_BYTES
+
+    struct layout_geometry:
+        uint32_t flags
+        uint64_t bytes
+        unsigned char *id
+
+    enum pool_status:
+        POOL_OK
+        POOL_EXHAUSTED
+        POOL_STALE
+        POOL_IN_USE
+        POOL_TICKETS
+        POOL_CORRUPT
+        POOL_STRAY
+        POOL_FULL
+        POOL_BUSY
+        POOL_EXISTS
+        POOL_NOT_FOUND
+        POOL_FORBIDDEN
+        POOL_NO_POOL
+        POOL_OTHER_VERSION
+        POOL_TRUNCATED
+        POOL_NO_ROOM
+        POOL_NO_DESCRIPTOR
+        POOL_NO_MAPPING
+        POOL_NO_PROC
+        POOL_NO_DIRECTORY
+        POOL_UNREACHABLE
+        POOL_SYSTEM
+        POOL_STOPPED
+
+    struct pool_run:
+        uint64_t index
+        uint64_t blocks
+        uint64_t generation
+
+    struct pool_failure:
+        int error
+        uint64_t process
+        uint64_t asked
+        uint64_t available
+        char *limit
+        pool_status found
+        uint32_t version
+        char *made_by
+
+    enum attachment_on_fork:
+        ON_FORK_NOTHING
+        ON_FORK_SHARE
+        ON_FORK_DETACH
+
+    enum attachment_fate:
+        FATE_LEFT
+        FATE_DETACHED
+        FATE_NO_SLOT
+        FATE_SLOTS_BUSY
+        FATE_REFUSED
+
+    struct attachment:
+        attachment_on_fork on_fork
+        int fate_error
+        void *memory
+        layout_geometry geometry
+        char *name
+
+    struct attachment_request:
+        const char *name
+        uint64_t block_size
+        uint64_t blocks
+        bint permanent
+        bint detach
+        double gate_seconds
+        os_pause pause
+
+    bint attachment_is_stray(const attachment *self)
+    attachment_fate attachment_why_stray(const attachment *self)
+    void attachment_exit(double gate_seconds)
+
+    struct pools_surveyed:
+        char *name
+        uint64_t bytes
+        pool_status is_ "is"
+        bint used
+
+    struct pools_survey_t "pools_survey":
+        pools_surveyed *largest
+        uint64_t count
+        uint64_t bytes
+
+    pool_status pools_identify(const char *name, unsigned char *id)
+    pool_status pools_unlink(const char *name, const unsigned char *id, double gate_seconds, pool_failure *failure)
+    unsigned pools_sweep()
+    void pools_survey(pools_survey_t *survey)

@@ -1,0 +1,37 @@
+# What the binding calls itself of core/src/os; the headers there have the contracts.
+
+from libc.stdint cimport uint64_t
+
+
+cdef extern from "<stdbool.h>":
+    ctypedef bint c_bool "bool"
+
+
+cdef extern from "os/os.h" nogil:
+    struct os_residency_t "os_residency":
+        uint64_t resident_bytes
+        uint64_t huge_bytes
+
+    struct os_pause:
+        c_bool (*may_go_on)(void *context) noexcept nogil
+        void *context
+
+    int os_map_private(size_t size, bint huge, void **memory)
+    void os_unmap(void *memory, size_t size)
+    int os_prefault(void *memory, size_t size, const os_pause *pause)
+    int os_residency(const void *memory, size_t size, os_residency_t *residency)
+    double os_now()
+    void os_yield()
+
+
+cdef extern from "os/limits.h" nogil:
+    struct os_limit:
+        uint64_t bytes
+        char *by
+
+    struct os_memory_t "os_memory":
+        os_limit total
+        os_limit available
+
+    const uint64_t OS_MEMORY_SURE
+    void os_memory(os_memory_t *memory)

@@ -1,0 +1,49 @@
+# See fork.pxd.
+
+cdef enum: HOOKS = 4
+cdef void (*hooks[HOOKS])() noexcept
+cdef int hook_count = 0
+
+# What the package has besides, see blockpool/_forks.py.
+cdef tuple renewed_locks = (), renewed_tables = ()
+
+
+cdef int call_in_child(void (*call)() noexcept) except -1:
+    global hook_count
+    if hook_count == HOOKS:
+        raise RuntimeError(f"more than {HOOKS} parts of the binding begin again in a child; raise HOOKS")
+    hooks[hook_count] = call
+    hook_count += 1
+    return 0
+
+
+def renew_in_child(tuple locks, tuple tables, /):
+    """Have each forked child begin with these locks free, but for those of the thread that forks, and the tables empty.
+
+    The locks are reentrant ones of `_thread`.
+    """
+    global renewed_locks, renewed_tables
+    renewed_locks, renewed_tables = locks, tables
+
+
+def _after_fork_in_child():
+    """Begin again."""
+    cdef int i
+    pool_forked()
+    give_up_import()
+    for i in range(hook_count):
+        hooks[i]()
+    for lock in renewed_locks:
+        if not lock._is_owned():
+            lock._at_fork_reinit()
+    for table in renewed_tables:
+        table.clear()
+
+
+cdef void leave_all() noexcept nogil:
+    """Leave every pool, after the last line of Python: until then a block may be used, or sent."""
+    attachment_exit(GATE_SECONDS)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+Py_AtExit(leave_all)  # refused, the process leaves as a killed one does

@@ -1,0 +1,101 @@
+# See inspect.pxd.
+
+# What check() lists at most.
+cdef enum: FAULTS = 16
+
+
+cdef stats_of(_Mapping m):
+    cdef pool_stats_t stats
+    with nogil:
+        pool_stats(&m.engine, &stats)
+    free = m.engine.blocks - stats.allocated
+    allocated_bytes = stats.allocated * m.engine.block_size
+    return report("PoolStats", dict(
+        blocks=m.engine.blocks,
+        block_size=m.engine.block_size,
+        allocated=stats.allocated,
+        free=free,
+        peak=stats.peak,
+        largest_free_run=stats.longest_free,
+        fragmentation=fragmentation_of(free, stats.longest_free),
+        requested_bytes=stats.requested,
+        allocated_bytes=allocated_bytes,
+        utilization=stats.requested / allocated_bytes if allocated_bytes else 1.0,
+        allocations=stats.allocations,
+        frees=max(stats.allocations, stats.runs) - stats.runs,
+        failures=stats.failures,
+        tickets=stats.tickets,
+        oldest_ticket=None if stats.oldest_ticket < 0 else stats.oldest_ticket,
+        processes=stats.processes,
+    ))
+
+
+cdef list runs_of(_Mapping m):
+    cdef pool_look look
+    cdef uint64_t at = 0
+    cdef list found = []
+    cdef tuple this_process = (getpid(),)
+    if m.guard is not None:  # which knows the bytes that were asked for, and does not list what rests
+        for index in sorted(m.guard.live):
+            run = m.guard.live.get(index)
+            if run is not None:
+                found.append(run_report(index, run.blocks, run.nbytes, this_process, 0))
+        return found
+    while pool_next_run(&m.engine, at, &look):
+        nbytes = look.run.blocks * m.engine.block_size - look.slack
+        holders = tuple(holders_of(&m.engine, look.holders)) if pool_is_shared(&m.engine) else this_process
+        found.append(run_report(look.run.index, look.run.blocks, nbytes, holders, look.tickets))
+        at = look.run.index + look.run.blocks
+    return found
+
+
+cdef run_report(index, blocks, nbytes, tuple holders, tickets):
+    return report("Run", dict(index=index, blocks=blocks, nbytes=nbytes, holders=holders, tickets=tickets))
+
+
+cdef check_pool(_Mapping m):
+    cdef pool_fault faults[FAULTS]
+    cdef pool_audit audit
+    cdef pool_failure failure
+    cdef pool_status status
+    need_reports()
+    with nogil:
+        status = pool_check(&m.engine, GATE_SECONDS, faults, FAULTS, &audit, &failure)
+    require_part(m, status, &failure)
+    if audit.faults:
+        raise corrupt_error(faults, FAULTS, audit.faults)
+    return report("Audit", dict(
+        blocks=m.engine.blocks, allocated=audit.allocated, runs=audit.runs, healed=audit.healed,
+        in_transit=audit.in_transit,
+    ))
+
+
+cdef recover_pool(_Mapping m, double ticket_seconds):
+    cdef unsigned processes = 0
+    cdef uint64_t tickets = 0
+    cdef pool_failure failure
+    cdef pool_status status
+    need_reports()
+    with nogil:
+        status = pool_recover(&m.engine, GATE_SECONDS, ticket_seconds, &processes, &tickets, &failure)
+    require_part(m, status, &failure)
+    return report("Recovered", dict(processes=processes, tickets=tickets))
+
+
+cdef int require_part(_Mapping m, pool_status status, const pool_failure *failure) except -1:
+    """Raise unless all went well."""
+    if status == POOL_STRAY:
+        raise lost_error(&m.engine, m.name)
+    if status != POOL_OK:
+        raise_failure(status, failure, m.name)
+    return 0
+
+
+cdef residency_of(_Mapping m):
+    cdef os_residency_t found
+    cdef int error
+    with nogil:
+        error = os_residency(m.engine.data, m.engine.blocks * m.engine.block_size, &found)
+    if error:
+        raise kernel_error(error)
+    return report("Residency", dict(resident_bytes=found.resident_bytes, huge_page_bytes=found.huge_bytes))

@@ -1,0 +1,138 @@
+# See lease.pxd.
+
+TRACEMALLOC_DOMAIN = TRACEMALLOC
+
+@cython.final
+@cython.internal
+@cython.no_gc
+@cython.freelist(64)
+cdef class _Lease:
+    """A run that has views. The run goes back with it."""
+
+    def __init__(self):
+        raise TypeError("the memory of a block comes from Block.buf")
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        if self.mapping is None:
+            raise BufferError("this object has no memory")
+        if is_lost(self.mapping):
+            raise lost_error(&self.mapping.engine, self.mapping.name)
+        PyBuffer_FillInfo(view, self, address_of(self.mapping, self.run.index), self.nbytes,
+                          self.parent is not None, flags)
+        self.exports += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self.exports -= 1
+
+    def __repr__(self):
+        return f"<memory of blockpool block {self.run.index}>"
+
+    @cython.nonecheck(False)
+    def __dealloc__(self):
+        if self.parent is not None:
+            self.parent.children -= 1
+            return
+        if self.mapping is None:
+            return
+        if self.mapping.guard is None:
+            release_run(self.mapping, &self.run, self.nbytes)
+        else:
+            release_guarded(self)
+
+
+@cython.nonecheck(False)
+cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, const pool_run *run, uint64_t nbytes):
+    cdef _Lease lease = _Lease.__new__(_Lease)
+    lease.parent = parent
+    if parent is not None:
+        parent.children += 1
+    lease.run = run[0]
+    lease.nbytes = nbytes
+    lease.mapping = mapping
+    return lease
+
+
+cdef _Lease lease_run(_Mapping m, const pool_run *run, uint64_t nbytes):
+    cdef _Lease lease
+    try:
+        lease = new_lease(None, None, run, nbytes)
+        if m.guard is not None:
+            if not Py_IsFinalizing():  # as in release_guarded
+                m.guard.issue(PyMemoryView_FromObject(m), run.index, run.blocks, nbytes)
+            PyTraceMalloc_Track(TRACEMALLOC, <uintptr_t>address_of(m, run.index), nbytes)
+        lease.mapping = m
+        pool_count(&m.engine, run.blocks, nbytes)
+        return lease
+    except BaseException:
+        if m.guard is not None:
+            forget_live(m, run.index)
+        undo_allocation(m, run)
+        raise
+
+
+cdef _Lease allocate_lease(_Mapping m, const bint *closed, uint64_t nbytes, timeout):
+    cdef uint64_t n = 1
+    cdef pool_run run
+    cdef _Lease lease
+    if closed[0]:
+        raise closed_error()
+    if nbytes > m.engine.block_size:
+        n = (nbytes - 1) // m.engine.block_size + 1
+    if timeout is ZERO and m.guard is None and is_quick(m, n):
+        lease = _Lease.__new__(_Lease)  # first, so that no failure comes after the claim
+        if allocate_quickly(m, n, n * m.engine.block_size - nbytes, &lease.run):
+            lease.nbytes = nbytes
+            lease.mapping = m
+            pool_count(&m.engine, n, nbytes)
+            return lease
+    cdef double deadline = deadline_of(timeout)
+    if n > m.engine.blocks:
+        raise count_exhausted(m, n, True)
+    allocate_run(m, closed, n, n * m.engine.block_size - nbytes, False, deadline, &run)
+    return lease_run(m, &run, nbytes)
+
+
+cdef int release_guarded(_Lease lease) except -1:
+    cdef _Mapping m = lease.mapping
+    lease.mapping = None
+    PyTraceMalloc_Untrack(TRACEMALLOC, <uintptr_t>address_of(m, lease.run.index))
+    if Py_IsFinalizing():  # nobody is left to be told, and little of Python to tell it with
+        release_run(m, &lease.run, lease.nbytes)
+        return 0
+    error = None
+    try:
+        error = m.guard.take_back(PyMemoryView_FromObject(m), lease.run.index)
+    except BaseException as stopped:  # Ctrl-C, or no memory, or no room for a call: the run comes back all the same
+        error = stopped
+    pool_rest(&m.engine, &lease.run, lease.nbytes)
+    forget_live(m, lease.run.index)
+    if error is not None:
+        raise error
+    return 0
+
+
+cdef int forget_live(_Mapping m, uint64_t index) except -1:
+    """Have the guard no longer list the run, without a call of Python, into which a signal could come."""
+    (<dict>m.guard.live).pop(index, None)
+    return 0
+
+
+cdef inline void forget_run(_Lease lease) noexcept:
+    lease.mapping = None
+    if lease.parent is not None:
+        lease.parent.mapping = None
+
+
+cdef users_of(_Lease lease, Py_ssize_t users):
+    cdef Py_ssize_t views = lease.exports, blocks = lease.blocks - 1, readers = lease.children
+    cdef _Lease parent = lease.parent
+    if parent is not None:
+        views += parent.exports
+        blocks += parent.blocks
+        readers += parent.children - 1
+    return in_words((
+        (views, "memoryview or what was made from it", "memoryviews or what was made from them"),
+        (blocks, "other Block", "other Blocks"),
+        (readers, "read-only Block or its views", "read-only Blocks or their views"),
+        (users - views - blocks - readers, "array or other object made of it", "arrays or other objects made of it"),
+    ))

@@ -1,0 +1,170 @@
+# See memory.pxd.
+
+# The page size is the best alignment that the start of a mapping promises.
+cdef enum: BEST_ALIGNMENT = 4096
+
+# The shared pools of this process: weak references to mappings, by pool id. A plain dict, as no Python code may run in
+# a look.
+cdef dict mappings = {}
+
+
+@cython.final
+@cython.internal
+@cython.no_gc_clear
+cdef class _Mapping:
+    """The memory of a pool. Gone when nothing refers to it; that is also when this process leaves a shared pool."""
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        # for the guard of debug mode
+        PyBuffer_FillInfo(view, self, self.engine.data, self.engine.blocks * self.engine.block_size, 0, flags)
+
+    def __dealloc__(self):
+        strike_off(self)
+        pool_begin_close(&self.engine)  # before another thread can fork
+        with nogil:
+            pool_close(&self.engine, GATE_SECONDS)
+        if self.borrowed:
+            PyBuffer_Release(&self.lender)
+
+
+@cython.nonecheck(False)
+cdef inline bint is_lost(_Mapping m) noexcept:
+    return pool_is_lost(&m.engine)
+
+
+@cython.nonecheck(False)
+cdef inline void *address_of(_Mapping m, uint64_t index) noexcept:
+    return pool_address(&m.engine, index)
+
+
+cdef void let_others_run() noexcept:
+    """Let the thread go on that has what the engine waits for; it may need the GIL."""
+    if PyGILState_Check():
+        with nogil:
+            os_yield()
+    else:
+        os_yield()
+
+
+cdef c_bool let_signals_in(void *raised) noexcept with gil:
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<list>raised).append(error)
+        return False
+    return True
+
+
+cdef size_t alignment_of(uintptr_t address, size_t block_size) noexcept:
+    cdef size_t both = address | block_size | BEST_ALIGNMENT
+    return both & -both
+
+
+# --- private pools ---
+
+cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge_pages, bint debug) except -1:
+    cdef pool_request request
+    cdef pool_failure failure
+    cdef pool_status status
+    cdef list raised = []
+    request.memory = NULL
+    if buffer is not None:
+        blocks = borrow(m, buffer, size, blocks)
+        request.memory = m.lender.buf
+    elif blocks is None:
+        raise TypeError("blocks is missing: how many blocks the pool has")
+    # more than 64 bits can say is more than any machine has, and refused as that
+    request.block_size = size
+    request.blocks = min(blocks, <uint64_t>-1)
+    request.prefault = prefault
+    request.huge = huge_pages
+    request.debug = debug
+    request.pause.may_go_on = let_signals_in
+    request.pause.context = <void *>raised
+    with nogil:
+        status = pool_open(&m.engine, &request, &failure)
+    if status == POOL_STOPPED:
+        raise raised[0]
+    if status == POOL_NO_ROOM:
+        raise no_room_error(&failure, size, blocks, False, prefault)
+    if status != POOL_OK:
+        raise PoolExhausted(
+            f"no memory for the bookkeeping of {blocks} blocks: {failure.asked} bytes; ask for fewer blocks"
+        )
+    m.engine.let_others_run = let_others_run
+    m.alignment = alignment_of(<uintptr_t>m.engine.data, size)
+    return 0
+
+
+cdef borrow(_Mapping m, buffer, size, blocks):
+    """Give the mapping the caller's memory; return how many blocks it makes."""
+    if not PyObject_CheckBuffer(buffer):
+        raise TypeError(
+            f"buffer must be an object with writable memory (bytearray, mmap, array), not {type(buffer).__name__}"
+        )
+    try:
+        PyObject_GetBuffer(buffer, &m.lender, PyBUF_WRITABLE | PyBUF_ANY_CONTIGUOUS | PyBUF_FORMAT)
+    except (BufferError, ValueError) as error:
+        raise ValueError(f"buffer must be writable and contiguous, and of bytes or numbers: {error}") from None
+    m.borrowed = True
+    if not is_plain(m.lender.format):
+        form = (<bytes>m.lender.format).decode("utf-8", "replace")
+        raise TypeError(
+            f"buffer must be of bytes or numbers, not of format {form!r:.60}: "
+            "a pool would write over objects or pointers; if it has none, pass its bytes (an array's .view('u1'))"
+        )
+    address = <uintptr_t>m.lender.buf
+    if address % 8:
+        raise ValueError(f"buffer must start at a multiple of 8; its address is {address:#x}, {address % 8} past one")
+    fit = m.lender.len // size
+    if fit < 1 or (blocks is not None and blocks > fit):
+        raise ValueError(
+            f"buffer is too small: {m.lender.len} bytes hold {fit} blocks of {size}, "
+            f"and {1 if blocks is None else readable(blocks)} are needed"
+        )
+    return fit if blocks is None else blocks
+
+
+cdef bint is_plain(const char *form) noexcept:
+    """Whether that is the format of a buffer of bytes or numbers, of one kind."""
+    if form == NULL:  # unsigned bytes
+        return True
+    if form[0] in b"@=<>!":
+        form += 1
+    while b"0" <= form[0] <= b"9":  # how many bytes of text
+        form += 1
+    if form[0] == b"Z":  # complex
+        return form[1] in b"fdg" and form[2] == 0
+    return form[0] in b"cbB?hHiIlLqQnNefdgs" and form[1] == 0
+
+
+# --- shared pools ---
+
+cdef _Mapping open_shared(_Mapping m, on_fork):
+    cdef attachment *attached = m.engine.attachment
+    cdef bint detach = attached.geometry.flags & LAYOUT_DETACH if on_fork is None else on_fork == "detach"
+    m.engine.let_others_run = let_others_run
+    m.alignment = alignment_of(<uintptr_t>m.engine.data, m.engine.block_size)
+    m.id = <bytes>attached.geometry.id[:LAYOUT_ID_BYTES]
+    m.name = (<bytes>attached.name).decode()[len("blockpool."):] or None
+    m.reference = PyWeakref_NewRef(m, None)
+    # From this look to the entry no Python code runs, so of two threads that attach one pool one comes second, and its
+    # attachment ends with `m`.
+    existing = known(m.id)
+    if existing is not None:
+        return existing
+    mappings[m.id] = m.reference
+    pool_set_on_fork(&m.engine, detach)
+    return m
+
+
+cdef _Mapping known(bytes pool_id):
+    reference = mappings.get(pool_id)
+    cdef _Mapping m = None if reference is None else reference()
+    return m if m is not None and not is_lost(m) else None
+
+
+cdef void strike_off(_Mapping m) noexcept:
+    """Take the mapping out of the table. Runs no Python code."""
+    if m.reference is not None and mappings is not None and mappings.get(m.id) is m.reference:
+        del mappings[m.id]

@@ -1,0 +1,170 @@
+# See runs.pxd.
+
+# Beyond these, a search leaves the GIL.
+cdef enum:
+    MANY = 4096
+    LARGE_POOL = 1 << 16
+
+
+# --- the quick way ---
+
+@cython.nonecheck(False)
+cdef inline bint allocate_quickly(_Mapping m, uint64_t n, uint64_t slack, pool_run *run) noexcept:
+    return pool_allocate(&m.engine, n, slack, run) == POOL_OK
+
+
+@cython.nonecheck(False)
+cdef inline bint is_quick(_Mapping m, uint64_t n) noexcept:
+    return n <= MANY and m.engine.blocks <= LARGE_POOL and n <= m.engine.blocks
+
+
+@cython.nonecheck(False)
+cdef inline uint64_t quick_length(_Mapping m, blocks) noexcept:
+    cdef int overflow = 0
+    cdef long long n
+    if not PyLong_CheckExact(blocks):
+        return 0
+    n = PyLong_AsLongLongAndOverflow(blocks, &overflow)
+    return <uint64_t>n if n > 0 and is_quick(m, <uint64_t>n) else 0
+
+
+# --- with all that may come in between ---
+
+cdef bint try_allocate(_Mapping m, uint64_t n, uint64_t slack, bint many, pool_run *out) except -1:
+    cdef pool_status status
+    if many:
+        with nogil:
+            status = pool_allocate_many(&m.engine, n, out)
+    elif is_quick(m, n):
+        status = pool_allocate(&m.engine, n, slack, out)
+    else:
+        with nogil:
+            status = pool_allocate(&m.engine, n, slack, out)
+    if status == POOL_OK:
+        return True
+    if status != POOL_EXHAUSTED:
+        raise_run_failure(&m.engine, m.name, status, 0)
+    return False
+
+
+cdef int allocate_run(
+    _Mapping m, const bint *closed, uint64_t n, uint64_t slack, bint many, double deadline, pool_run *out
+) except -1:
+    cdef uint32_t sequence, wait = 0
+    cdef double left, began = os_now()
+    cdef bint looked_last = False, undisturbed
+    if try_allocate(m, n, slack, many, out):
+        return 0
+    if reclaim(m) and try_allocate(m, n, slack, many, out):
+        return 0
+    if deadline == 0:
+        collect(m)
+        if try_allocate(m, n, slack, many, out):
+            return 0
+        raise count_exhausted(m, n, not many)
+    pool_wait_begin(&m.engine, &wait)
+    try:
+        while True:
+            sequence = pool_free_sequence(&m.engine)
+            if try_allocate(m, n, slack, many, out):
+                return 0
+            left = deadline - os_now()
+            if looked_last:
+                break
+            if left <= 0 or is_garbage_due(began, False):
+                looked_last = left <= 0
+                if not looked_last or is_garbage_due(began, True):
+                    collect(m)
+                continue
+            with nogil:
+                pool_wait_sleep(&m.engine, sequence, min(left, SLICE))
+            undisturbed = pool_free_sequence(&m.engine) == sequence
+            PyErr_CheckSignals()
+            if closed[0]:
+                raise closed_error()
+            if is_lost(m):
+                raise lost_error(&m.engine, m.name)
+            if pool_wait_is_over(&m.engine, wait):  # a signal's handler forked: this is the child
+                pool_wait_begin(&m.engine, &wait)
+            if undisturbed:
+                reclaim(m)
+    finally:
+        pool_wait_end(&m.engine, wait)
+    raise count_exhausted(m, n, not many)
+
+
+cdef int measure(_Mapping m, blocks, nbytes, uint64_t *n, uint64_t *length) except -1:
+    size = m.engine.block_size
+    if nbytes is None:
+        blocks = 1 if blocks is None else as_count(blocks, "blocks")
+        nbytes = blocks * size
+    elif blocks is None:
+        nbytes = parse_size(nbytes, "nbytes")
+        blocks = -(-nbytes // size)
+    else:
+        raise TypeError("give blocks or nbytes, not both: nbytes says how many blocks it takes")
+    if blocks > m.engine.blocks:
+        raise count_exhausted(m, blocks, True)
+    n[0] = blocks
+    length[0] = nbytes
+    return 0
+
+
+cdef count_exhausted(_Mapping m, n, bint adjacent):
+    pool_count_failure(&m.engine)
+    return exhausted_error(&m.engine, n, adjacent)
+
+
+cdef closed_error():
+    return PoolClosed("the pool is closed; create a new one")
+
+
+# --- back ---
+
+@cython.nonecheck(False)
+cdef inline void release_run(_Mapping m, const pool_run *run, uint64_t nbytes) noexcept:
+    if unlikely(pool_release(&m.engine, run, nbytes) != POOL_OK):
+        report_damage(run.index)
+
+
+cdef void undo_allocation(_Mapping m, const pool_run *run) noexcept:
+    if pool_unclaim(&m.engine, run) != POOL_OK:
+        report_damage(run.index)
+
+
+cdef bint reclaim(_Mapping m) except -1:
+    """Have the pool take back what nobody uses, but nobody has returned; say whether there may be some."""
+    cdef bint any
+    if not pool_is_shared(&m.engine):
+        return pool_reclaim(&m.engine)  # counts of the quarantine, which the GIL guards
+    with nogil:
+        any = pool_reclaim(&m.engine)
+    return any
+
+
+# When any thread last collected garbage, on the monotonic clock, and how long that took.
+cdef double collected_at = -INFINITY, collecting_took = 0
+
+
+cdef int collect(_Mapping m) except -1:
+    global collected_at, collecting_took
+    cdef double began = os_now()
+    collect_garbage()
+    collected_at = os_now()
+    collecting_took = collected_at - began
+    reclaim(m)
+    return 0
+
+
+cdef bint is_garbage_due(double began, bint last_look) noexcept:
+    """Whether a wait that began then should collect garbage now: after 0.25, 0.5, 1, 2, 4 s, then every 4 s.
+
+    A block may become garbage at any time, and nothing tells. All waits of the process share one clock, and another
+    collection comes only when the last took no more than 2 % of the time since. A last look collects all the same,
+    unless there was a collection since the wait began.
+    """
+    cdef double now = os_now()
+    cdef bint rested = now - collected_at >= 50 * collecting_took
+    if last_look:
+        return rested or collected_at < began
+    return rested and now - max(began, collected_at) >= max(SLICE, min((now - began) / 2, 4))

@@ -1,0 +1,29 @@
+# The contracts of the binding's parts, bottom up, as _core.pyx includes them.
+
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from blockpool._binding.c.attachment cimport *
+from blockpool._binding.c.bitmap cimport *
+from blockpool._binding.c.block_state cimport *
+from blockpool._binding.c.os cimport *
+from blockpool._binding.c.pool cimport *
+
+include "_binding/reports.pxd"
+include "_binding/arguments.pxd"
+include "_binding/messages.pxd"
+include "_binding/errors.pxd"
+include "_binding/fork.pxd"
+include "_binding/memory.pxd"
+include "_binding/runs.pxd"
+include "_binding/attach.pxd"
+include "_binding/references.pxd"
+include "_binding/lease.pxd"
+include "_binding/arrays.pxd"
+include "_binding/dlpack.pxd"
+include "_binding/numpy_allocator.pxd"
+include "_binding/transfer.pxd"
+include "_binding/inspect.pxd"
+include "_binding/block.pxd"
+include "_binding/pool.pxd"
