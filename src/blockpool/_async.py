@@ -37,8 +37,8 @@ from blockpool._core import (
     collect_if_due,
     end_wait,
     exhausted,
-    mapping_of_pool,
     free_sequence,
+    mapping_of_pool,
     recover_unused,
     sleep_since,
 )

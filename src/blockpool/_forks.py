@@ -4,8 +4,8 @@ Nothing is done before a fork, and no lock is taken for it: the thread that has 
 a child may find what a lock guards in the middle of a change, by a thread that it does not have: each change is made in
 steps after any of which the others can go on. The tables have only what the parent keeps or waits for.
 
-Shared pools need none of this: see core/src/shared/fork.c. What else begins again is in _fork.pxi, which also does all this,
-in this order.
+Shared pools need none of this: see core/src/shared/fork.c. What else begins again is in _binding/fork.pxi, which also
+does all this, in this order.
 """
 
 from __future__ import annotations

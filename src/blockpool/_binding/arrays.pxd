@@ -63,6 +63,9 @@ cdef struct form:
 
 # Imports NumPy, the first time; raises ImportError if there is none.
 cdef int need_numpy() except -1
+cdef bint is_ndarray(value) except -1
+cdef bint is_dtype(value) except -1
+cdef int copy_elements(target, source) except -1
 # Reads shape and dtype. The caller has a reference to the descr from then on; not if this raises.
 cdef int form_of(shape, dtype, form *out) except -1
 # NumPy's flags of an order, "C" or "F".

@@ -27,6 +27,21 @@ cdef int need_numpy() except -1:
     return 0
 
 
+cdef bint is_ndarray(value) except -1:
+    need_numpy()
+    return type(value) is numpy_array
+
+
+cdef bint is_dtype(value) except -1:
+    need_numpy()
+    return isinstance(value, numpy_dtype)
+
+
+cdef int copy_elements(target, source) except -1:
+    numpy_copyto(target, source, casting="unsafe")
+    return 0
+
+
 cdef int form_of(shape, dtype, form *out) except -1:
     cdef PyArray_Dims dims
     cdef int i, overflow = 0
@@ -145,7 +160,7 @@ cdef object filled_array(_Mapping m, const bint *closed, shape, value, dtype, or
     need_numpy()
     kind = numpy_asarray(value).dtype if dtype is None else dtype
     made = new_array(m, closed, shape, kind, order, timeout, False)
-    numpy_copyto(made, value, casting="unsafe")
+    copy_elements(made, value)
     return made
 
 
@@ -174,7 +189,7 @@ cdef object copied_array(_Mapping m, const bint *closed, source, dtype, order, t
         order = "F" if source.flags.fnc else "C"
         like = None if source.flags.forc else source
     made = new_array(m, closed, source.shape, kind, order, timeout, False, like)
-    numpy_copyto(made, source, casting="unsafe")
+    copy_elements(made, source)
     return made
 
 

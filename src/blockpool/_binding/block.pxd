@@ -1,7 +1,7 @@
 # Block: what a program holds of a run.
 #
-# It begins as the only owner of its run. The first view, or the first read-only twin, moves the run to a lease, which is the
-# exporter of every view; from then on the run goes back with the lease.
+# It begins as the only owner of its run. The first view, or the first read-only twin, moves the run to a lease, which
+# is the exporter of every view; from then on the run goes back with the lease.
 
 @cython.final
 @cython.no_gc

@@ -1,7 +1,7 @@
 # The one place where a status of the engine becomes an exception, and where its message is written.
 #
-# Each function either raises or returns the exception, as its name says. They change nothing, and take the engine and the
-# pool's name: what is above it, they do not know.
+# Each function either raises or returns the exception, as its name says. They change nothing, and take the engine and
+# the pool's name: what is above it, they do not know.
 
 # For calls that may wait: how long for another process to finish attaching, leaving or recovering.
 cdef extern from *:
@@ -10,9 +10,8 @@ cdef extern from *:
     """
     const double GATE_SECONDS
 
-# What the kernel says, and what to do about it.
+# What the kernel says.
 cdef error_text(int error)
-cdef remedy_of(pool_status status, int error)
 
 # A pool that could not be made, attached, removed, audited or recovered.
 cdef int raise_failure(pool_status status, const pool_failure *failure, name) except -1

@@ -199,15 +199,15 @@ cdef int raise_run_failure(const pool *engine, name, pool_status status, uint64_
 cdef in_use_error(const pool *engine, const pool_users *users, what):
     """The error of a run that was not freed, because others use it."""
     cdef list others = [pid for pid in holders_of(engine, users.holders) if pid != getpid()]
-    cdef list known = [str(pid) for pid in others if pid]
+    cdef list attached = [str(pid) for pid in others if pid]
     cdef list found = []
     if users.local_references:
         found.append(
             f"{users.local_references} other Block{'s' if users.local_references > 1 else ''} redeemed in this process"
         )
-    if known:
-        found.append(f"process{'es' if len(known) > 1 else ''} {', '.join(known)}")
-    if len(others) > len(known):
+    if attached:
+        found.append(f"process{'es' if len(attached) > 1 else ''} {', '.join(attached)}")
+    if len(others) > len(attached):
         found.append("a process that is still attaching")
     if users.tickets:
         found.append(in_words([(users.tickets, "ticket in flight", "tickets in flight")]))

@@ -1,7 +1,7 @@
 # What a process begins again when it is forked, and ends when it ends.
 #
-# The shared pools of the process need nothing here: see core/src/shared/fork.c, whose handlers run right before and after the
-# kernel forks. What is here runs later, in the child alone, in this order:
+# The shared pools of the process need nothing here: see core/src/shared/fork.c, whose handlers run right before and
+# after the kernel forks. What is here runs later, in the child alone, in this order:
 #
 #   1. the engine: nobody waits for a private pool any more
 #   2. an import that another thread had begun: it never ends, so it is not waited for

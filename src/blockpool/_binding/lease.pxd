@@ -1,8 +1,9 @@
 # The lease: the owner of a run that has views, and the exporter of all of them.
 #
-# «Is it in use?» is the reference count of the lease. Exports are not counted for that: numpy.ndarray(buffer=…) releases its
-# export at once and keeps only a reference to the exporter. In debug mode a run has its lease from the start, and the lease
-# tells the mapping's guard (blockpool._debug) when the run comes back, so the quick calls need not know of it.
+# Whether a run is in use is told by the reference count of its lease. Exports are not counted for that:
+# numpy.ndarray(buffer=…) releases its export at once and keeps only a reference to the exporter. In debug mode a run
+# has its lease from the start, and the lease tells the mapping's guard (blockpool._debug) when the run comes back, so
+# the quick calls need not know of it.
 
 @cython.final
 @cython.internal
@@ -16,15 +17,13 @@ cdef class _Lease:
     # What refers to it, as far as that is known; for messages only.
     cdef uint32_t blocks, children, exports
 
-# The domain of pool memory in tracemalloc: "pool" in ASCII.
-cdef enum: TRACEMALLOC = 0x706F6F6C
-
 cdef _Lease new_lease(_Mapping mapping, _Lease parent, const pool_run *run, uint64_t nbytes)
 # Makes a lease the owner of a run that was claimed, and counts that; if it cannot, the run goes back.
 cdef _Lease lease_run(_Mapping m, const pool_run *run, uint64_t nbytes)
 # Allocates a run of so many bytes for views alone.
 cdef _Lease allocate_lease(_Mapping m, const bint *closed, uint64_t nbytes, timeout)
-# In debug mode: has the run of the lease, which has none from then on, rest before it goes back. Raises what the guard found.
+# In debug mode: has the run of the lease, which has none from then on, rest before it goes back. Raises what the
+# guard found.
 cdef int release_guarded(_Lease lease) except -1
 # The run of the lease went back already.
 cdef void forget_run(_Lease lease) noexcept

@@ -1,6 +1,9 @@
 # See lease.pxd.
 
+# The domain of pool memory in tracemalloc: "pool" in ASCII.
+cdef enum: TRACEMALLOC = 0x706F6F6C
 TRACEMALLOC_DOMAIN = TRACEMALLOC
+
 
 @cython.final
 @cython.internal

@@ -108,9 +108,9 @@ cdef borrow(_Mapping m, buffer, size, blocks):
         raise ValueError(f"buffer must be writable and contiguous, and of bytes or numbers: {error}") from None
     m.borrowed = True
     if not is_plain(m.lender.format):
-        form = (<bytes>m.lender.format).decode("utf-8", "replace")
+        given = (<bytes>m.lender.format).decode("utf-8", "replace")
         raise TypeError(
-            f"buffer must be of bytes or numbers, not of format {form!r:.60}: "
+            f"buffer must be of bytes or numbers, not of format {given!r:.60}: "
             "a pool would write over objects or pointers; if it has none, pass its bytes (an array's .view('u1'))"
         )
     address = <uintptr_t>m.lender.buf
@@ -125,17 +125,17 @@ cdef borrow(_Mapping m, buffer, size, blocks):
     return fit if blocks is None else blocks
 
 
-cdef bint is_plain(const char *form) noexcept:
+cdef bint is_plain(const char *code) noexcept:
     """Whether that is the format of a buffer of bytes or numbers, of one kind."""
-    if form == NULL:  # unsigned bytes
+    if code == NULL:  # unsigned bytes
         return True
-    if form[0] in b"@=<>!":
-        form += 1
-    while b"0" <= form[0] <= b"9":  # how many bytes of text
-        form += 1
-    if form[0] == b"Z":  # complex
-        return form[1] in b"fdg" and form[2] == 0
-    return form[0] in b"cbB?hHiIlLqQnNefdgs" and form[1] == 0
+    if code[0] in b"@=<>!":
+        code += 1
+    while b"0" <= code[0] <= b"9":  # how many bytes of text
+        code += 1
+    if code[0] == b"Z":  # complex
+        return code[1] in b"fdg" and code[2] == 0
+    return code[0] in b"cbB?hHiIlLqQnNefdgs" and code[1] == 0
 
 
 # --- shared pools ---

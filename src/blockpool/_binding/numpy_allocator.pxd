@@ -26,11 +26,5 @@ cdef extern from "_ndarray.h":
     PyObject *PyDataMem_DefaultHandler
     object PyDataMem_SetHandler(object capsule)
 
-@cython.final
-@cython.internal
-cdef class _NumpyAllocator:
-    cdef _Mapping mapping
-    cdef object capsule
-
 # What Pool.numpy_allocator returns; raises ValueError for a pool that NumPy cannot use.
 cdef object numpy_allocator(_Mapping m)

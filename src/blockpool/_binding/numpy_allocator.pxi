@@ -119,6 +119,9 @@ cdef object handler_capsule(_Mapping m):
 cdef class _NumpyAllocator:
     """What `Pool.numpy_allocator` returns."""
 
+    cdef _Mapping mapping
+    cdef object capsule
+
     def __enter__(self):
         if self.mapping.closed:
             raise closed_error()

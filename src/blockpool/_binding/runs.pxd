@@ -7,8 +7,8 @@ cdef extern from *:
     """
     const double SLICE
 
-# The quick way, which keeps the GIL and raises nothing: false is no room, or damage. `quick_length` tells how many blocks an
-# argument asks for, if that is an int and the search so short; else 0.
+# The quick way, which keeps the GIL and raises nothing: false is no room, or damage. `quick_length` tells how many
+# blocks an argument asks for, if that is an int and the search so short; else 0.
 cdef bint allocate_quickly(_Mapping m, uint64_t n, uint64_t slack, pool_run *run) noexcept
 cdef uint64_t quick_length(_Mapping m, blocks) noexcept
 cdef bint is_quick(_Mapping m, uint64_t n) noexcept
@@ -16,8 +16,8 @@ cdef bint is_quick(_Mapping m, uint64_t n) noexcept
 # One try: n adjacent blocks, or with `many` n single ones, all or nothing. False is no room.
 cdef bint try_allocate(_Mapping m, uint64_t n, uint64_t slack, bint many, pool_run *out) except -1
 
-# As long as it takes, up to the deadline; raises PoolExhausted then, and PoolClosed when *closed is set meanwhile. A deadline
-# of 0 collects garbage once, and does not wait.
+# As long as it takes, up to the deadline; raises PoolExhausted then, and PoolClosed when *closed is set meanwhile. A
+# deadline of 0 collects garbage once, and does not wait.
 cdef int allocate_run(
     _Mapping m, const bint *closed, uint64_t n, uint64_t slack, bint many, double deadline, pool_run *out
 ) except -1

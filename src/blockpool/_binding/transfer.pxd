@@ -1,27 +1,12 @@
-# Arrays and buffers that travel between processes through a shared pool; blockpool.multiprocessing decides which do, and
-# calls the functions of Python here and in package.pxi.
+# Arrays and buffers that travel between processes through a shared pool; blockpool.multiprocessing decides which do,
+# and calls the functions of Python here and in package.pxi.
 #
 # What is sent is a tuple: the reference to the run, taken when the tuple is made, and what part of the run it is.
 
-# The pickle of a message that has references in flight with it, as bytes.
-#
-# What nobody has read, nobody has received. So the references come back when this object ends and its bytes were never
-# taken, and when `undelivered` says that those who took them could not deliver them.
-@cython.final
-@cython.internal
-cdef class _Packed:
-    cdef bytes data
-    cdef list sent
-    cdef int process
-    cdef uint64_t readers       # how often the bytes were taken by anybody
-    cdef bint failed
-
-    cdef int require_whole(self) except -1
-
 # The lease of a shared pool behind an array or memoryview, or None.
 cdef _Lease shared_lease(view)
-# A copy of an array of at least one byte in the shared pool, of the same order, writeable; None if there is no room, or it
-# holds objects. The same of contiguous bytes, as a memoryview.
+# A copy of an array of at least one byte in the shared pool, of the same order, writeable; None if there is no room,
+# or it holds objects. The same of contiguous bytes, as a memoryview.
 cdef copied_to_send(_Mapping m, array)
 cdef bytes_copied_to_send(_Mapping m, memoryview source)
 # Counts a copy that is not made.

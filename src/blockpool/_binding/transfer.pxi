@@ -63,7 +63,7 @@ cdef copied_to_send(_Mapping m, array):
     if columns or array_is_c(source):
         copy_memory(array_data(<PyObject *>made), array_data(source), lease.nbytes)
     else:
-        numpy_copyto(made, array)
+        copy_elements(made, array)
     return made
 
 
@@ -77,8 +77,7 @@ cdef bytes_copied_to_send(_Mapping m, memoryview source):
 
 
 cdef PyObject *as_array(array) except NULL:
-    need_numpy()
-    if type(array) is not numpy_array:
+    if not is_ndarray(array):
         raise TypeError(f"a numpy.ndarray is needed, not {type(array).__name__}")
     return <PyObject *>array
 
@@ -163,6 +162,12 @@ cdef class _Packed:
     taken, and when `undelivered` says that those who took them could not deliver them.
     """
 
+    cdef bytes data
+    cdef list sent
+    cdef int process
+    cdef uint64_t readers       # how often the bytes were taken by anybody
+    cdef bint failed
+
     cdef int require_whole(self) except -1:
         if self.failed:
             raise InvalidBlock(
@@ -245,7 +250,7 @@ cdef object dtype_field(value):
         if not number_is_plain(number_field("dtype", value, 0, INT32_MAX)):
             raise garbled("dtype", value)
         return descr_numbered(value)
-    if not isinstance(value, numpy_dtype):
+    if not is_dtype(value):
         raise garbled("dtype", value)
     return value
 
