@@ -23,7 +23,7 @@ def _released(pool):
 
 def _released_in_use(pool):
     block = pool.allocate()
-    pool_of_view.append(block.buf)
+    kept_views.append(block.buf)
     block.release()
     return block
 
@@ -65,13 +65,13 @@ def _never_made(_pool):
     return bp.Block.__new__(bp.Block)
 
 
-pool_of_view = []
+kept_views = []
 
 
 @pytest.fixture(autouse=True)
 def _drop_views():
     yield
-    pool_of_view.clear()
+    kept_views.clear()
 
 
 AFTER_FREE = [_freed, _freed_run, _freed_after_views, _freed_twin, _freed_then_released]
@@ -91,7 +91,7 @@ def _names(functions):
 
 @pytest.mark.parametrize("end", AFTER_FREE, ids=_names(AFTER_FREE))
 def test_free_after_free_is_a_double_free(pool, unchanged, end):
-    """Freeing again is DoubleFree, every time, and changes nothing, although the memory has a new owner."""
+    """Freeing a block again raises DoubleFree every time and changes nothing, even if the memory has a new owner."""
     block = end(pool)
     new = pool.allocate_many(16)
     with unchanged(pool):
@@ -103,7 +103,7 @@ def test_free_after_free_is_a_double_free(pool, unchanged, end):
 
 @pytest.mark.parametrize("end", AFTER_RELEASE, ids=_names(AFTER_RELEASE))
 def test_free_after_release_is_an_invalid_block(pool, unchanged, end):
-    """A released block is not freed twice, it is just not usable: InvalidBlock, not DoubleFree."""
+    """Freeing a released block raises InvalidBlock, not DoubleFree: it was not freed before."""
     block = end(pool)
     with unchanged(pool), pytest.raises(bp.InvalidBlock) as caught:
         block.free()
@@ -112,7 +112,7 @@ def test_free_after_release_is_an_invalid_block(pool, unchanged, end):
 
 @pytest.mark.parametrize("end", AFTER_FREE + AFTER_RELEASE, ids=_names(AFTER_FREE + AFTER_RELEASE))
 def test_release_after_anything_does_nothing(pool, unchanged, end):
-    """Release may be called any number of times, in any state."""
+    """A block can be released any number of times, in any state, and nothing changes."""
     block = end(pool)
     with unchanged(pool):
         assert block.release() is None
@@ -131,7 +131,7 @@ def test_nothing_else_works_afterwards(pool, unchanged, end, use):
 
 @pytest.mark.parametrize("end", AFTER_FREE + AFTER_RELEASE, ids=_names(AFTER_FREE + AFTER_RELEASE))
 def test_a_finished_block_can_be_looked_at(pool, end):
-    """repr, index, blocks and nbytes go on, so that log lines and debuggers work."""
+    """repr, index, blocks and nbytes of a finished block still work, for log lines and debuggers."""
     block = end(pool)
     assert repr(block).startswith("<blockpool.Block 0, ")
     assert repr(block).endswith("(no longer valid)>")
@@ -146,7 +146,7 @@ def test_a_finished_block_can_be_looked_at(pool, end):
 
 
 def test_free_gives_the_memory_back_at_once(pool):
-    """After free the block is there for the next, and counted."""
+    """A freed block can be allocated again at once, and the free is counted."""
     block = pool.allocate(blocks=16)
     block.free()
     stats = pool.stats()
@@ -155,7 +155,7 @@ def test_free_gives_the_memory_back_at_once(pool):
 
 
 def test_dropping_gives_the_memory_back(pool):
-    """A block whose last reference goes is free, without any call."""
+    """A block is freed when its last reference goes, without any call."""
     block = pool.allocate(blocks=5)
     other = block
     del block
@@ -168,7 +168,7 @@ def test_dropping_gives_the_memory_back(pool):
 
 
 def test_release_gives_the_memory_back(pool):
-    """Release of an unused block frees it at once."""
+    """Releasing a block that nothing else uses frees it at once."""
     block = pool.allocate()
     block.release()
     assert pool.stats().allocated == 0
@@ -176,7 +176,7 @@ def test_release_gives_the_memory_back(pool):
 
 @pytest.mark.parametrize("end", AFTER_FREE + AFTER_RELEASE, ids=_names(AFTER_FREE + AFTER_RELEASE))
 def test_a_finished_block_gives_nothing_back_when_it_goes(pool, unchanged, end):
-    """The end of the object does not free memory that belongs to somebody else by now."""
+    """The end of a finished Block object does not free memory that has a new owner by now."""
     block = end(pool)
     new = pool.allocate_many(pool.stats().free)
     with unchanged(pool):
@@ -185,7 +185,7 @@ def test_a_finished_block_gives_nothing_back_when_it_goes(pool, unchanged, end):
 
 
 def test_a_block_comes_from_a_pool_only():
-    """Block() is a TypeError that says where blocks come from, and Block cannot be subclassed."""
+    """Block() raises a TypeError that says where blocks come from, and Block cannot be subclassed."""
     with pytest.raises(TypeError, match=r"Pool\.allocate\(\)"):
         bp.Block()
     with pytest.raises(TypeError):
@@ -193,7 +193,7 @@ def test_a_block_comes_from_a_pool_only():
 
 
 def test_init_of_a_live_block(pool, unchanged):
-    """Calling __init__ on a block changes nothing."""
+    """Calling __init__ on a live block raises TypeError and changes nothing."""
     block = pool.allocate()
     with unchanged(pool), pytest.raises(TypeError):
         block.__init__()
@@ -202,7 +202,7 @@ def test_init_of_a_live_block(pool, unchanged):
 
 @pytest.mark.parametrize("end", [bp.Pool.allocate, _freed, _released], ids=["open", "freed", "released"])
 def test_blocks_are_not_copied_or_pickled(pool, unchanged, end):
-    """copy, deepcopy and every protocol of pickle raise TypeErrors that say what to do, and change nothing."""
+    """Copying or pickling a private block raises a TypeError that says what to do instead, and changes nothing."""
     block = end(pool)
     with unchanged(pool):
         for attempt in (copy.copy, copy.deepcopy, lambda block: copy.deepcopy([block])):
@@ -215,7 +215,7 @@ def test_blocks_are_not_copied_or_pickled(pool, unchanged, end):
 
 
 def test_the_pool_of_a_block(pool):
-    """block.pool is the very Pool object that allocated it, also for twins."""
+    """block.pool is the Pool object that allocated the block, also for read-only twins and after free."""
     block = pool.allocate()
     assert block.pool is pool
     assert block.readonly().pool is pool
@@ -224,7 +224,7 @@ def test_the_pool_of_a_block(pool):
 
 
 def test_the_pool_of_a_block_whose_pool_object_is_gone():
-    """The pool lives on with its blocks: block.pool gives a new Pool object of the same memory."""
+    """A pool lives on with its blocks: when its Pool object is gone, block.pool gives a new one of the same memory."""
     block = bp.Pool("4KiB", 16).allocate()
     pool = block.pool
     assert block.pool is pool
@@ -241,7 +241,7 @@ def test_the_pool_of_a_block_whose_pool_object_is_gone():
 
 
 def test_the_pool_of_a_block_whose_pool_is_closed(pool):
-    """Closed stays closed, before and after the Pool object has gone."""
+    """block.pool of a closed pool is a closed Pool, before and after the first Pool object has gone."""
     block = pool.allocate()
     pool.close()
     assert block.pool is pool
@@ -257,14 +257,14 @@ def test_the_pool_of_a_block_whose_pool_is_closed(pool):
 
 
 def test_the_address_of_a_block(pool):
-    """The address is where the bytes of buf are."""
+    """A block's address is that of the pool plus its index times the block size, also for a read-only twin."""
     block = pool.allocate(blocks=2)
     assert block.address == pool.address + block.index * pool.block_size
     assert block.readonly().address == block.address
 
 
 def test_attributes_cannot_be_set(pool):
-    """A block's facts are read-only, and it has no room for further attributes."""
+    """A block's attributes are read-only, and no others can be added."""
     block = pool.allocate()
     for name in ("index", "blocks", "nbytes", "address", "buf", "pool", "colour"):
         with pytest.raises(AttributeError):
@@ -272,7 +272,7 @@ def test_attributes_cannot_be_set(pool):
 
 
 def test_blocks_are_compared_by_identity(pool):
-    """A block equals itself only, and can be a key."""
+    """A block equals only itself, can be a key, and cannot be ordered."""
     a, b = pool.allocate_many(2)
     twin = a.readonly()
     assert len({a, b, twin, a}) == 3
@@ -282,7 +282,7 @@ def test_blocks_are_compared_by_identity(pool):
 
 
 def test_a_block_is_not_a_buffer(pool):
-    """Only buf exposes memory: what takes a buffer refuses a Block."""
+    """memoryview, bytes and bytearray refuse a Block: only its buf exposes memory."""
     block = pool.allocate()
     for attempt in (memoryview, bytes, bytearray):
         with pytest.raises(TypeError):
@@ -290,13 +290,13 @@ def test_a_block_is_not_a_buffer(pool):
 
 
 def test_a_block_has_no_weak_references(pool):
-    """Blocks are kept small; a weak reference is a TypeError."""
+    """A weak reference to a block raises TypeError: blocks are kept small."""
     with pytest.raises(TypeError):
         weakref.ref(pool.allocate())
 
 
 def test_repr(pool):
-    """The repr shows the place, the length and the state."""
+    """The repr of a block shows its index, its length and its state."""
     block = pool.allocate(nbytes=5000)
     assert repr(block) == "<blockpool.Block 0, blocks=2, nbytes=5000>"
     twin = block.readonly()
@@ -308,7 +308,7 @@ def test_repr(pool):
 
 
 def test_blocks_outlive_their_pool():
-    """close, and the end of the Pool object, leave blocks and what can be done with them as they were."""
+    """Blocks stay usable after their pool was closed and its Pool object has gone."""
     pool = bp.Pool(64, 8)
     a, b, c = pool.allocate(), pool.allocate(blocks=2), pool.allocate()
     c.buf[:] = b"c" * 64

@@ -1,4 +1,4 @@
-"""`Pool(buffer=)`: a pool in memory of the caller's."""
+"""`Pool(buffer=)`: a pool in the caller's memory."""
 
 import array
 import ctypes
@@ -13,7 +13,7 @@ import blockpool as bp
 
 
 def aligned(nbytes, past=0):
-    """Writable memory that starts `past` bytes after a multiple of 64."""
+    """Return writable memory that starts `past` bytes after a multiple of 64."""
     memory = np.zeros(nbytes + 128, np.uint8)
     start = -memory.ctypes.data % 64 + past
     return memory[start : start + nbytes]
@@ -56,7 +56,7 @@ def test_any_writable_contiguous_memory_will_do(make):
 
 
 def test_the_remainder_is_left_alone():
-    """What does not make a whole block, and what `blocks` does not ask for, is not touched."""
+    """A pool in the caller's memory does not touch what makes no whole block, nor what `blocks` does not ask for."""
     memory = bytearray(b"x" * 1000)
     pool = bp.Pool(64, buffer=memory)
     assert (pool.blocks, pool.nbytes) == (15, 960)
@@ -67,7 +67,7 @@ def test_the_remainder_is_left_alone():
 
 
 def test_fresh_blocks_hold_what_the_caller_left():
-    """The pool does not clear the caller's memory."""
+    """A pool does not clear the caller's memory: a fresh block holds what was there."""
     pool = bp.Pool(64, buffer=bytearray(b"abcd" * 32))
     assert bytes(pool.allocate().buf) == b"abcd" * 16
 
@@ -75,7 +75,7 @@ def test_fresh_blocks_hold_what_the_caller_left():
 @pytest.mark.parametrize("past", [0, 8, 16, 24, 32])
 @pytest.mark.parametrize("block_size", [8, 24, 64, 4096])
 def test_alignment_counts_the_callers_address(past, block_size):
-    """The alignment is what address and block size both allow, and true for every block."""
+    """In the caller's memory, `alignment` is what the address and the block size both allow, and every block has it."""
     pool = bp.Pool(block_size, 5, buffer=aligned(5 * block_size, past))
     blocks = pool.allocate_many(5)
     assert {block.address % pool.alignment for block in blocks} == {0}
@@ -85,14 +85,14 @@ def test_alignment_counts_the_callers_address(past, block_size):
 
 @pytest.mark.parametrize("past", range(1, 8))
 def test_misaligned_memory(past):
-    """Memory that does not start at a multiple of 8 is a ValueError that says how far off it is."""
+    """Memory that does not start at a multiple of 8 raises a ValueError that says how far off it is."""
     memory = aligned(640, past)
     with pytest.raises(ValueError, match=rf"multiple of 8; its address is {memory.ctypes.data:#x}, {past} past one"):
         bp.Pool(64, buffer=memory)
 
 
 def test_a_misaligned_slice():
-    """The same for a slice of a bytearray, which is let go at once."""
+    """A misaligned slice of a bytearray raises ValueError, and the bytearray can be resized right afterwards."""
     memory = bytearray(648)
     with memoryview(memory) as view, pytest.raises(ValueError, match="multiple of 8"):
         bp.Pool(64, buffer=view[1:])
@@ -110,7 +110,7 @@ def test_a_misaligned_slice():
     ids=["bytes", "read-only view", "read-only array", "read-only mmap"],
 )
 def test_read_only_memory(make):
-    """Memory that cannot be written to is a ValueError."""
+    """A pool in read-only memory raises ValueError."""
     with pytest.raises(ValueError, match="buffer must be writable and contiguous"):
         bp.Pool(64, buffer=make())
 
@@ -126,7 +126,7 @@ def test_read_only_memory(make):
     ids=["strided array", "columns", "strided view", "reversed view"],
 )
 def test_memory_with_gaps(make):
-    """Memory that is not contiguous is a ValueError."""
+    """A pool in memory that is not contiguous raises ValueError."""
     with pytest.raises(ValueError, match="buffer must be writable and contiguous"):
         bp.Pool(64, buffer=make())
 
@@ -147,7 +147,7 @@ def test_memory_with_gaps(make):
     ids=range(9),
 )
 def test_memory_of_objects_or_pointers(make):
-    """Memory that holds anything but bytes and numbers is a TypeError: a pool would write over pointers."""
+    """Memory that holds anything but bytes and numbers raises TypeError: a pool would write over pointers."""
     memory = make()
     before = bytes(memoryview(memory))
     with pytest.raises(TypeError, match="of bytes or numbers, not of format"):
@@ -168,14 +168,14 @@ def test_memory_of_objects_or_pointers(make):
     ids=range(11),
 )
 def test_memory_of_bytes_and_numbers(make):
-    """Memory of any one kind of number, or of bytes, is used."""
+    """A pool can be in memory of bytes or of any one kind of number."""
     block = bp.Pool(8, buffer=make()).allocate()
     block.buf[:] = b"12345678"
     assert bytes(block.buf) == b"12345678"
 
 
 def test_a_released_memoryview():
-    """A view that was released is a ValueError."""
+    """A pool in a released memoryview raises ValueError."""
     view = memoryview(bytearray(640))
     view.release()
     with pytest.raises(ValueError, match="buffer"):
@@ -188,13 +188,13 @@ def test_a_released_memoryview():
     ids=lambda value: type(value).__name__,
 )
 def test_not_a_buffer(memory):
-    """What has no memory to give is a TypeError that names its type."""
+    """An object without the buffer protocol raises a TypeError that names its type."""
     with pytest.raises(TypeError, match=f"writable memory.*not {type(memory).__name__}"):
         bp.Pool(64, buffer=memory)
 
 
 def test_a_block_is_no_buffer(pool):
-    """A Block is not a buffer itself; its buf is."""
+    """A Block as `buffer=` raises a TypeError that points to block.buf."""
     with pytest.raises(TypeError, match=r"not itself a buffer; use block\.buf"):
         bp.Pool(64, buffer=pool.allocate())
 
@@ -204,7 +204,7 @@ def test_a_block_is_no_buffer(pool):
     [(0, 64, None), (63, 64, None), (640, 64, 11), (640, 2**62, None), (640, 64, 2**100)],
 )
 def test_too_small(nbytes, block_size, blocks):
-    """Memory that holds too few blocks is a ValueError with both numbers, and is let go."""
+    """Memory that holds too few blocks raises a ValueError with both numbers, and can be resized right afterwards."""
     memory = bytearray(nbytes)
     found = rf"too small: {nbytes} bytes hold \d+ blocks of {block_size}, and \d+ are needed"
     if not nbytes:
@@ -216,7 +216,7 @@ def test_too_small(nbytes, block_size, blocks):
 
 @pytest.mark.parametrize("option", ["prefault", "huge_pages"])
 def test_options_for_own_memory_only(option):
-    """Both prefault and huge_pages with buffer= are a ValueError: the memory is there already."""
+    """Both prefault and huge_pages with buffer= raise ValueError: they are for memory that the pool reserves."""
     memory = bytearray(640)
     with pytest.raises(ValueError, match="prefault and huge_pages are for memory that the pool reserves itself"):
         bp.Pool(64, buffer=memory, **{option: True})
@@ -224,7 +224,7 @@ def test_options_for_own_memory_only(option):
 
 
 def test_other_bad_arguments_let_the_memory_go():
-    """No refused Pool keeps the caller's memory locked."""
+    """A Pool that is refused for other arguments does not keep the caller's memory locked."""
     memory = bytearray(640)
     for arguments in ((7,), (64, 0), (64, "3"), ("",), (0,)):
         with pytest.raises((ValueError, TypeError)):
@@ -242,7 +242,7 @@ def _locked(memory):
 
 
 def test_the_memory_stays_exported_until_all_is_gone():
-    """A bytearray cannot be resized while pool, block or view exist, in whatever order they go."""
+    """The caller's bytearray cannot be resized until pool, block and view have all gone."""
     memory = bytearray(640)
     pool = bp.Pool(64, buffer=memory)
     assert _locked(memory)
@@ -261,7 +261,7 @@ def test_the_memory_stays_exported_until_all_is_gone():
 
 
 def test_a_twin_keeps_it_exported():
-    """So does the last read-only twin, or a numpy array."""
+    """A read-only twin, or a NumPy array of it, keeps the caller's memory from being resized."""
     memory = bytearray(640)
     block = bp.Pool(64, buffer=memory).allocate()
     twin = block.readonly()
@@ -277,7 +277,7 @@ def test_a_twin_keeps_it_exported():
 
 
 def test_closing_lets_go():
-    """An empty pool lets the memory go at close."""
+    """Closing an empty pool lets the caller's memory go."""
     memory = bytearray(640)
     with bp.Pool(64, buffer=memory) as pool:
         assert _locked(memory)
@@ -286,7 +286,7 @@ def test_closing_lets_go():
 
 
 def test_a_pool_in_a_block(pool, unchanged):
-    """A block of one pool can be another pool; it pins the outer block."""
+    """A block can be the memory of another pool, which pins it."""
     outer = pool.allocate(blocks=2)
     inner = bp.Pool(64, buffer=outer.buf)
     assert inner.blocks == 128
@@ -302,7 +302,7 @@ def test_a_pool_in_a_block(pool, unchanged):
 
 
 def test_two_pools_in_one_buffer():
-    """The caller may make several pools of one memory; each locks it by itself."""
+    """Several pools can be made in one memory, which stays locked until all of them are closed."""
     memory = bytearray(1280)
     with memoryview(memory) as view:
         low, high = bp.Pool(64, 10, buffer=view[:640]), bp.Pool(64, 10, buffer=view[640:])
@@ -314,11 +314,11 @@ def test_two_pools_in_one_buffer():
 
 
 class Memory(bytearray):
-    """A buffer with attributes."""
+    """A bytearray that can have attributes."""
 
 
 def test_a_buffer_that_refers_to_its_pool_is_collected():
-    """A cycle through the caller's own buffer object is garbage like any other."""
+    """A reference cycle of a pool and the caller's buffer is collected as garbage."""
     memory = Memory(640)
     memory.pool = bp.Pool(64, buffer=memory)
     gone = weakref.ref(memory)

@@ -14,7 +14,7 @@ import blockpool as bp
 
 
 def test_runs_are_listed_in_the_order_of_addresses(pool):
-    """Every live run is there with its place and length, in whole blocks; holders is this process."""
+    """`runs` lists every live run with its index, its length in blocks and bytes, and this process as its holder."""
     assert pool.runs() == []
     a, b, c = pool.allocate(), pool.allocate(blocks=4), pool.allocate(nbytes=5000)
     me = (os.getpid(),)
@@ -29,7 +29,7 @@ def test_runs_are_listed_in_the_order_of_addresses(pool):
 
 
 def test_a_run_is_frozen(pool):
-    """What is reported cannot be mistaken for a handle to change something."""
+    """Run, Audit, PoolStats and Residency are frozen dataclasses with slots: comparable, hashable, unchangeable."""
     block = pool.allocate()
     for report in (pool.runs()[0], pool.check(), pool.stats(), pool.residency()):
         name = dataclasses.fields(report)[0].name
@@ -42,7 +42,7 @@ def test_a_run_is_frozen(pool):
 
 
 def test_runs_across_words():
-    """Runs that cross words and chunks are reported whole."""
+    """`runs` and `check` report runs that cross words and chunks of the bitmap whole."""
     pool = bp.Pool(8, 2000)
     lengths = [1, 62, 3, 64, 1, 512, 700, 1, 65]
     blocks = [pool.allocate(blocks=n) for n in lengths]
@@ -52,7 +52,7 @@ def test_runs_across_words():
 
 
 def test_check_counts_what_it_looked_at(pool):
-    """A sound pool gives an audit: blocks, allocated ones, runs."""
+    """`check` of a sound pool returns an Audit with its blocks, allocated blocks and runs."""
     assert pool.check() == bp.Audit(blocks=16, allocated=0, runs=0)
     kept = pool.allocate(blocks=3), pool.allocate()
     assert pool.check() == bp.Audit(blocks=16, allocated=4, runs=2)
@@ -67,7 +67,7 @@ def _corrupt(pool):
 
 
 def test_check_finds_a_continuation_of_nothing(pool, bookkeeping):
-    """A free block that is marked as part of a run is a fault, and named."""
+    """`check` names a free block that is marked as part of a run."""
     words = bookkeeping(pool)
     with words.changed(words.continuations, 1 << 5):
         assert "1 fault in the bookkeeping: block 5 is marked as part of a run but is free" in _corrupt(pool)
@@ -75,7 +75,7 @@ def test_check_finds_a_continuation_of_nothing(pool, bookkeeping):
 
 
 def test_check_finds_a_run_without_its_head(pool, bookkeeping):
-    """An allocated block that continues a free one is a fault."""
+    """`check` names an allocated block that continues a free one."""
     words = bookkeeping(pool)
     kept = pool.allocate(blocks=3)
     with words.changed(words.words, 1 << 0):
@@ -88,7 +88,7 @@ def test_check_finds_a_run_without_its_head(pool, bookkeeping):
 
 
 def test_check_finds_changes_past_the_end(pool, bookkeeping):
-    """The bits past the last block are as they were made, or it is a fault."""
+    """`check` names a changed bit past the last block."""
     words = bookkeeping(pool)
     for address in (words.words, words.continuations):
         with words.changed(address, 1 << 16):
@@ -97,7 +97,7 @@ def test_check_finds_changes_past_the_end(pool, bookkeeping):
 
 
 def test_check_finds_a_summary_that_hides_room(pool, bookkeeping):
-    """A summary that promises less room than there is would make the pool smaller than it is: a fault."""
+    """`check` names a summary that promises less room than there is: the pool would seem smaller than it is."""
     words = bookkeeping(pool)
     kept = pool.allocate_many(16)
     with pytest.raises(bp.PoolExhausted):
@@ -110,7 +110,7 @@ def test_check_finds_a_summary_that_hides_room(pool, bookkeeping):
 
 
 def test_check_names_the_first_faults_and_counts_all(pool, bookkeeping):
-    """A damaged pool does not give an endless message."""
+    """The message for a badly damaged pool counts all faults and names only the first ones."""
     words = bookkeeping(pool)
     with words.changed(words.continuations, 0x5555_5555_5555_5555):
         message = _corrupt(pool)
@@ -127,7 +127,7 @@ def _is_stopped(pid):
 
 
 def test_a_process_that_is_stopped_in_the_midst_is_no_damage(shared, peer):
-    """Wherever a signal stops a process, in allocating or freeing or between, check() of another one finds no fault."""
+    """Wherever a signal stops a process that allocates and frees, `check` in another process finds no fault."""
     peer(f"""
         pool = bp.Pool.attach({shared.name!r})
         stop = threading.Event()
@@ -156,7 +156,7 @@ def test_a_process_that_is_stopped_in_the_midst_is_no_damage(shared, peer):
 
 @contextlib.contextmanager
 def _word(file, index, word):
-    """Put a word into the ledger for a while."""
+    """Put a word into the ledger of a shared pool during a `with`."""
     at = 4096 + 47 * 256 + 8 * index
     with file.open("r+b") as opened:
         right = os.pread(opened.fileno(), 8, at)
@@ -166,7 +166,7 @@ def _word(file, index, word):
 
 
 def test_what_another_process_may_be_at_is_a_fault_when_there_is_none(shared, peers, file_of):
-    """A run half made, or a block that nobody has, is in transit while others are attached, and else a fault."""
+    """A half-made run or a block without an owner is in transit while others are attached; otherwise it is a fault."""
     file = file_of(shared.name)
     other = peers()
     with _word(file, 9, 2 << 61 | 1):
@@ -188,7 +188,7 @@ def test_what_another_process_may_be_at_is_a_fault_when_there_is_none(shared, pe
 
 
 def test_threads_that_sleep_hide_no_damage(pool, pool_name, bookkeeping, file_of):
-    """Other threads of the process are in the midst of nothing while they sleep: what is wrong then is a fault."""
+    """Sleeping threads of the process do not make `check` take damage for work in progress."""
     done = threading.Event()
     threads = [threading.Thread(target=done.wait) for _ in range(3)]
     for thread in threads:
