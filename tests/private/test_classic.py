@@ -19,7 +19,7 @@ from blockpool.classic import (
 
 @pytest.fixture(autouse=True)
 def nothing_initialized(monkeypatch):
-    """Each test begins before the first initialisation, and leaves a sound pool."""
+    """Begin each test before the first initialisation, and check the pool at its end."""
     allocator = classic._Allocator()
     monkeypatch.setattr(classic, "_allocator", allocator)
     yield
@@ -29,12 +29,12 @@ def nothing_initialized(monkeypatch):
 
 @pytest.fixture
 def pool():
-    """Initialize with the defaults."""
+    """Initialize the classic allocator with its defaults, and return its pool."""
     return initialize_memory_allocator()
 
 
 def test_module_example():
-    """The example of the module's docstring prints what stands there."""
+    """The example in the docstring of blockpool.classic prints what it says."""
     result = doctest.testmod(classic, raise_on_error=False, report=True)
     assert result.attempted == 8
     assert result.failed == 0
@@ -53,7 +53,7 @@ def test_three_names():
 
 
 def test_defaults(pool):
-    """Without arguments: 1024 bytes in blocks of 32, and one block at a time."""
+    """By default the classic allocator has 1024 bytes in blocks of 32, and allocates one block."""
     assert isinstance(pool, bp.Pool)
     assert (pool.nbytes, pool.block_size, pool.blocks) == (1024, 32, 32)
     block = allocate_memory_blocks()
@@ -72,18 +72,18 @@ def test_defaults(pool):
     ],
 )
 def test_sizes(sizes, blocks):
-    """Sizes are ints or strings; the pool has as many blocks as its size says."""
+    """The sizes of the classic allocator are ints or strings, and its pool has mem_pool_size / block_size blocks."""
     assert initialize_memory_allocator(*sizes).blocks == blocks
 
 
 def test_sizes_by_name():
-    """The arguments have the names of the assembly program."""
+    """The arguments of initialize_memory_allocator have the names they have in the assembly program."""
     pool = initialize_memory_allocator(block_size=64, mem_pool_size=640)
     assert (pool.block_size, pool.blocks) == (64, 10)
 
 
 class Index:
-    """Any object with an index will do for a number."""
+    """An object with __index__, which will do for a number."""
 
     def __init__(self, value):
         self.value = value
@@ -116,7 +116,7 @@ WRONG_SIZES = [
 
 @pytest.mark.parametrize(("sizes", "error", "message"), WRONG_SIZES)
 def test_refused_sizes(sizes, error, message):
-    """A wrong size is refused; there is still no pool."""
+    """Initialising with a wrong size raises, and there is still no pool."""
     with pytest.raises(error, match=message):
         initialize_memory_allocator(*sizes)
     with pytest.raises(bp.PoolClosed):
@@ -125,14 +125,14 @@ def test_refused_sizes(sizes, error, message):
 
 @pytest.mark.parametrize(("sizes", "error", "message"), WRONG_SIZES)
 def test_refused_sizes_keep_the_pool(pool, unchanged, sizes, error, message):
-    """A wrong size leaves the pool that is in use as it was."""
+    """Initialising again with a wrong size raises, and leaves the pool that is in use as it was."""
     with unchanged(pool), pytest.raises(error, match=message):
         initialize_memory_allocator(*sizes)
     assert allocate_memory_blocks().pool is pool
 
 
 def test_before_initialisation():
-    """Without a pool, allocating and deallocating raise PoolClosed and say what to call."""
+    """Before initialisation, allocating and deallocating raise a PoolClosed that says what to call."""
     with pytest.raises(bp.PoolClosed, match=r"call initialize_memory_allocator\(\) first"):
         allocate_memory_blocks(1)
     with pytest.raises(bp.PoolClosed, match=r"call initialize_memory_allocator\(\) first"):
@@ -143,7 +143,7 @@ def test_before_initialisation():
 
 
 def test_a_run(pool):
-    """A run has n adjacent blocks, writable, and goes back whole."""
+    """allocate_memory_blocks(n) gives a writable run of n adjacent blocks, which goes back whole."""
     first, run = allocate_memory_blocks(), allocate_memory_blocks(5)
     assert (run.index, run.blocks, run.nbytes) == (1, 5, 160)
     assert run.address == first.address + 32
@@ -155,7 +155,7 @@ def test_a_run(pool):
 
 
 def test_by_address(pool):
-    """Its address names a block as well as the Block does."""
+    """A block or run can be deallocated by its address."""
     address = allocate_memory_blocks(3).address
     assert pool.stats().allocated == 3
     deallocate_memory_blocks(address)
@@ -165,7 +165,7 @@ def test_by_address(pool):
 
 
 def test_forgotten_blocks_stay_allocated(pool):
-    """A block that the program forgets stays allocated, as in the assembly program."""
+    """A classic block stays allocated when the program drops it, as in the assembly program."""
     for _ in range(32):
         allocate_memory_blocks()
     assert pool.stats().allocated == 32
@@ -187,7 +187,7 @@ def test_forgotten_blocks_stay_allocated(pool):
     ],
 )
 def test_refused_counts(pool, unchanged, n, error):
-    """A wrong count, or more than there is, is refused."""
+    """allocate_memory_blocks with a wrong count, or more than there is, raises and changes nothing."""
     allocate_memory_blocks(2)
     failures = int(error is bp.PoolExhausted)
     with unchanged(pool, failures=failures), pytest.raises(error):
@@ -195,7 +195,7 @@ def test_refused_counts(pool, unchanged, n, error):
 
 
 def test_no_room_for_a_run(pool, unchanged):
-    """Enough free blocks that are not adjacent make no run."""
+    """Allocating a run raises PoolExhausted if enough blocks are free but not adjacent."""
     held = [allocate_memory_blocks() for _ in range(32)]
     for block in held[::2]:
         deallocate_memory_blocks(block)
@@ -207,14 +207,14 @@ def test_no_room_for_a_run(pool, unchanged):
 
 
 def refused(pool, unchanged, what, error, message):
-    """Deallocating raises exactly this error, and changes nothing."""
+    """Check that deallocating raises exactly this error, and changes nothing."""
     with unchanged(pool), pytest.raises(error, match=message) as caught:
         deallocate_memory_blocks(what)
     assert type(caught.value) is error
 
 
 def test_refused_addresses(pool, unchanged):
-    """An address of no block, inside a block, or inside a run is refused with its reason."""
+    """Deallocating an address outside the pool, inside a block or inside a run raises InvalidBlock with the reason."""
     single, run = allocate_memory_blocks(), allocate_memory_blocks(3)
     base = pool.address
     for outside in (0, -1, 1, base - 32, base - 1, base + 1024, 2**64, 10**5000, -(10**5000)):
@@ -242,20 +242,20 @@ def test_refused_addresses(pool, unchanged):
 
 @pytest.mark.parametrize("garbage", [1.0, "block", b"block", [], object(), memoryview(b""), bp.Block])
 def test_garbage(pool, unchanged, garbage):
-    """What is neither a Block nor an int is a TypeError."""
+    """Deallocating what is neither a Block nor an int raises TypeError."""
     allocate_memory_blocks()
     refused(pool, unchanged, garbage, TypeError, "must be a Block or its address")
 
 
 def test_none(pool, unchanged):
-    """None, the NULL of the assembly program, is no block."""
+    """Deallocating None, the NULL of the assembly program, raises InvalidBlock."""
     allocate_memory_blocks()
     refused(pool, unchanged, None, bp.InvalidBlock, "None is no block")
 
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_double_free(pool, unchanged, n):
-    """A second deallocation is DoubleFree, by Block or by address."""
+    """Deallocating a block again, by Block or by address, raises DoubleFree."""
     other, block = allocate_memory_blocks(), allocate_memory_blocks(n)
     address = block.address
     deallocate_memory_blocks(block)
@@ -269,7 +269,7 @@ def test_double_free(pool, unchanged, n):
 
 
 def test_blocks_of_other_pools(pool, unchanged):
-    """A block of another pool is refused, whether it is valid or not, and stays as it was."""
+    """Deallocating a block of another pool, valid or not, raises and leaves it as it was."""
     mine = allocate_memory_blocks()
     other = bp.Pool(32, 32)
     foreign = other.allocate()
@@ -282,7 +282,7 @@ def test_blocks_of_other_pools(pool, unchanged):
 
 
 def test_blocks_of_the_pool_itself(pool, unchanged):
-    """A block that Pool.allocate gave belongs to its Block, not to these calls."""
+    """Deallocating a block that Pool.allocate gave raises InvalidBlock: it was not allocated by the classic calls."""
     block = pool.allocate(blocks=2)
     refused(pool, unchanged, block, bp.InvalidBlock, "was not allocated by allocate_memory_blocks")
     with pytest.raises(bp.BlockInUse, match="2 blocks are allocated"):
@@ -292,7 +292,7 @@ def test_blocks_of_the_pool_itself(pool, unchanged):
 
 
 def test_blocks_freed_behind_its_back(pool, unchanged):
-    """A block that was freed or released by its own methods is not deallocated again."""
+    """Deallocating a block that was freed or released by its own methods raises."""
     for way, error in (("free", bp.DoubleFree), ("release", bp.InvalidBlock)):
         block = allocate_memory_blocks()
         address = block.address
@@ -305,7 +305,7 @@ def test_blocks_freed_behind_its_back(pool, unchanged):
 
 
 def test_views_keep_a_block(pool, unchanged):
-    """While a view or a read-only twin exists, deallocating is BlockInUse, and the block stays."""
+    """Deallocating a block that has a view or a read-only twin raises BlockInUse, and the block stays."""
     block = allocate_memory_blocks()
     view = block.buf
     view[0] = 7
@@ -321,7 +321,7 @@ def test_views_keep_a_block(pool, unchanged):
 
 
 def test_a_pool_in_use_is_not_replaced(pool, unchanged):
-    """A second initialisation while blocks are allocated is BlockInUse; then it replaces and closes the pool."""
+    """A second initialisation raises BlockInUse while blocks are allocated; later it replaces and closes the pool."""
     block = allocate_memory_blocks()
     with (
         unchanged(pool),
@@ -338,7 +338,7 @@ def test_a_pool_in_use_is_not_replaced(pool, unchanged):
 
 @pytest.mark.usefixtures("pool")
 def test_a_replaced_pool_is_forgotten():
-    """What was deallocated in an earlier pool is unknown in the next."""
+    """After a second initialisation, addresses of the earlier pool are unknown."""
     block = allocate_memory_blocks()
     address = block.address
     deallocate_memory_blocks(block)
@@ -350,7 +350,7 @@ def test_a_replaced_pool_is_forgotten():
 
 
 def test_a_closed_pool(pool):
-    """Somebody may close the pool: no more is allocated, what is allocated can be deallocated, then a new one made."""
+    """After the pool was closed, blocks can still be deallocated, and then a new pool can be made."""
     block = allocate_memory_blocks(2)
     pool.close()
     with pytest.raises(bp.PoolClosed):
@@ -364,7 +364,7 @@ def test_a_closed_pool(pool):
 
 
 def test_threads_share_no_block(pool):
-    """Threads that allocate and deallocate at once never see each other's bytes, and leave nothing behind."""
+    """Threads that make classic calls at once never see each other's bytes, and leave nothing allocated."""
 
     def work(number):
         for step in range(300):
@@ -384,7 +384,7 @@ def test_threads_share_no_block(pool):
 
 
 def test_of_several_deallocations_one_succeeds(pool):
-    """Of threads that deallocate one block at once, one does, and the others get DoubleFree."""
+    """Of threads that deallocate one block at once, one succeeds and the others get DoubleFree."""
     gate = threading.Barrier(4)
 
     def deallocate(what):
@@ -404,7 +404,7 @@ def test_of_several_deallocations_one_succeeds(pool):
 
 
 def test_initialisations_that_race(pool, monkeypatch):
-    """While threads allocate and initialise at once, no initialisation takes the pool from a block."""
+    """While threads allocate and initialise at once, no initialisation replaces a pool that has a block allocated."""
     # the moment between looking at the old pool and putting a new one in its place is made long
     in_use = classic._Allocator.in_use
     monkeypatch.setattr(classic._Allocator, "in_use", lambda self: (in_use(self), time.sleep(0.001))[0])
@@ -434,7 +434,7 @@ def test_initialisations_that_race(pool, monkeypatch):
 
 
 def test_a_destructor_may_deallocate(pool):
-    """Allocation may collect garbage, and with it objects that deallocate; that is no deadlock."""
+    """A destructor that deallocates while an allocation collects garbage causes no deadlock."""
 
     class Owner:
         def __init__(self):
@@ -449,30 +449,6 @@ def test_a_destructor_may_deallocate(pool):
     assert pool.stats().allocated == 32
 
 
-def test_after_fork(run_python):
-    """A child has a copy of its own, and a lock that is free even if a thread of the parent held it."""
-    run_python("""
-        import os, threading, time, warnings
-        from blockpool.classic import *
-        from blockpool import classic
-        warnings.simplefilter("ignore")
-        initialize_memory_allocator()
-        block = allocate_memory_blocks()
-        def churn():
-            while True:
-                deallocate_memory_blocks(allocate_memory_blocks())
-        threading.Thread(target=churn, daemon=True).start()
-        for _ in range(30):
-            child = os.fork()
-            if not child:
-                deallocate_memory_blocks(block)
-                os._exit(0)
-            for _ in range(1000):
-                pid, status = os.waitpid(child, os.WNOHANG)
-                if pid:
-                    break
-                time.sleep(0.01)
-            assert pid and status == 0, (pid, status)
-        deallocate_memory_blocks(block)
-        os._exit(0)
-    """)
+def test_after_fork(run_program):
+    """A forked child can deallocate its copy of a block, even if a thread of the parent held the lock at the fork."""
+    run_program("private/classic_after_fork.py", timeout=120)

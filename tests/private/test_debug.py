@@ -17,7 +17,7 @@ from blockpool import _debug
 
 @pytest.fixture
 def pool() -> blockpool.Pool:
-    """Return a small pool in debug mode."""
+    """Return a pool of 16 blocks of 64 bytes in debug mode."""
     return blockpool.Pool(64, 16, debug=True)
 
 
@@ -37,7 +37,7 @@ def poke(address: int, value: int = 0x41) -> None:
 
 
 def test_fresh_memory_is_filled_with_a_pattern(pool) -> None:
-    """What nobody wrote yet reads 0xCD, also in a block that was used before."""
+    """A fresh block is filled with 0xCD in debug mode, even if it was used before."""
     block = pool.allocate(blocks=2)
     assert bytes(block.buf) == b"\xcd" * 128
     block.buf[:] = bytes(128)
@@ -48,7 +48,7 @@ def test_fresh_memory_is_filled_with_a_pattern(pool) -> None:
 
 @pytest.mark.parametrize("end", ["free", "release", "with"])
 def test_an_overrun_is_found_when_the_block_comes_back(pool, end: str) -> None:
-    """A byte written past nbytes raises BlockOverrun with both stacks, and the block is not lost."""
+    """A byte written past nbytes raises BlockOverrun with both stacks when the block comes back; it is not lost."""
     block = someone_allocates(pool, nbytes=10)
     address = block.address
     poke(address + 10)
@@ -72,7 +72,7 @@ def test_an_overrun_is_found_when_the_block_comes_back(pool, end: str) -> None:
 
 @pytest.mark.parametrize("at", [10, 63, 64, 127])
 def test_every_byte_of_the_slack_is_watched(pool, at: int) -> None:
-    """The canary reaches from nbytes to the end of the last block of a run."""
+    """A write anywhere from nbytes to the end of the last block of a run raises BlockOverrun."""
     block = pool.allocate(nbytes=70 if at >= 64 else 10)
     start = block.nbytes
     wrong = max(at, start)
@@ -82,14 +82,14 @@ def test_every_byte_of_the_slack_is_watched(pool, at: int) -> None:
 
 
 def test_writing_all_that_was_asked_for_is_no_overrun(pool) -> None:
-    """Bytes 0 to nbytes - 1 are the owner's."""
+    """Writing all bytes from 0 to nbytes - 1 is no overrun."""
     block = pool.allocate(nbytes=100)
     block.buf[:] = b"x" * 100
     block.free()
 
 
 def test_an_overrun_of_a_dropped_block_goes_to_the_unraisable_hook(pool, monkeypatch) -> None:
-    """A destructor cannot raise: the report goes where Python sends such, and the block comes back."""
+    """The overrun of a dropped block goes to sys.unraisablehook, as a destructor cannot raise; the block comes back."""
     seen = []
     monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: seen.append(type(unraisable.exc_value)))
     block = pool.allocate(nbytes=1)
@@ -100,7 +100,7 @@ def test_an_overrun_of_a_dropped_block_goes_to_the_unraisable_hook(pool, monkeyp
 
 
 def test_the_overrun_of_a_twin_is_found_by_the_last_of_them(pool) -> None:
-    """With a readonly twin, the one that gives the memory back reports."""
+    """If a block has a read-only twin, the overrun is raised by the one that gives the memory back."""
     block = pool.allocate(nbytes=10)
     twin = block.readonly()
     poke(block.address + 11)
@@ -111,7 +111,7 @@ def test_the_overrun_of_a_twin_is_found_by_the_last_of_them(pool) -> None:
 
 
 def test_a_write_after_free_is_found_at_reuse_with_both_stacks(pool) -> None:
-    """Whoever gets the block next gets the error instead, once, and nothing is lost."""
+    """The next allocation of a block that was written to after free raises WriteAfterFree once, and loses no block."""
     block = someone_allocates(pool, nbytes=64)
     address, index = block.address, block.index
     someone_frees(block)
@@ -129,7 +129,7 @@ def test_a_write_after_free_is_found_at_reuse_with_both_stacks(pool) -> None:
 
 
 def test_a_write_after_free_is_found_at_close(pool) -> None:
-    """A late write to a block that nobody reused raises from close, which closes all the same."""
+    """`close` raises WriteAfterFree for a late write to a block that was not reused, and closes all the same."""
     block = pool.allocate()
     address = block.address
     block.free()
@@ -141,7 +141,7 @@ def test_a_write_after_free_is_found_at_close(pool) -> None:
 
 
 def test_freed_blocks_rest_before_reuse(pool) -> None:
-    """A freed block is not the next one to be allocated, but is to be had before the pool is exhausted."""
+    """In debug mode a freed block is not the next to be allocated, but is used before the pool is exhausted."""
     first = pool.allocate()
     index = first.index
     first.free()
@@ -153,13 +153,13 @@ def test_freed_blocks_rest_before_reuse(pool) -> None:
 
 
 def test_what_rests_comes_back_for_a_run(pool) -> None:
-    """A run of the whole pool can be had though blocks rest."""
+    """Blocks that rest after free do not prevent a run of the whole pool."""
     pool.allocate_many(16)
     assert pool.allocate(blocks=16).index == 0
 
 
 def test_stats_runs_and_check_leave_out_what_rests(pool) -> None:
-    """Debug mode shows what the program holds, with the bytes it asked for."""
+    """In debug mode stats, runs and check show only what the program holds, with the bytes it asked for."""
     held = pool.allocate(nbytes=70)
     pool.allocate(nbytes=5).free()
     stats = pool.stats()
@@ -170,7 +170,7 @@ def test_stats_runs_and_check_leave_out_what_rests(pool) -> None:
 
 
 def test_outstanding_and_the_log_tell_who_leaks(pool, caplog) -> None:
-    """Close reports each live block with its stack, to logging and as data."""
+    """`close` logs each live block with the stack that allocated it, and `outstanding` returns the same as data."""
     held = someone_allocates(pool, nbytes=7)
     pool.allocate().free()
     with caplog.at_level(logging.WARNING, logger="blockpool"):
@@ -187,20 +187,20 @@ def test_outstanding_and_the_log_tell_who_leaks(pool, caplog) -> None:
 
 
 def test_nothing_is_logged_when_nothing_leaks(pool, caplog) -> None:
-    """A clean pool closes in silence."""
+    """Closing a pool in debug mode logs nothing when no block is live."""
     pool.allocate().free()
     pool.close()
     assert caplog.records == []
 
 
 def test_outstanding_needs_debug_mode() -> None:
-    """Without debug mode there are no stacks to show, and the message says how to have them."""
+    """`outstanding` without debug mode raises a ValueError that says how to switch it on."""
     with pytest.raises(ValueError, match="debug=True"):
         blockpool.Pool(64, 1, debug=False).outstanding()
 
 
 def test_tracemalloc_sees_blocks_in_their_own_domain(pool) -> None:
-    """A live block is a trace of nbytes at the line that allocated it; a freed one is none."""
+    """In tracemalloc, a live block is a trace of nbytes at the line that allocated it, and a freed one is gone."""
     only_ours = tracemalloc.DomainFilter(inclusive=True, domain=blockpool.TRACEMALLOC_DOMAIN)
     tracemalloc.start()
     try:
@@ -225,7 +225,7 @@ def test_tracemalloc_sees_blocks_in_their_own_domain(pool) -> None:
     ],
 )
 def test_the_whole_program_can_run_in_debug_mode(flags, variable, expected) -> None:
-    """-X dev and BLOCKPOOL_DEBUG turn it on where debug= is not given; debug= decides."""
+    """-X dev and BLOCKPOOL_DEBUG switch debug mode on unless debug= is given."""
     environment = {name: value for name, value in os.environ.items() if name != "BLOCKPOOL_DEBUG"}
     if variable is not None:
         environment["BLOCKPOOL_DEBUG"] = variable
@@ -241,7 +241,7 @@ def test_the_whole_program_can_run_in_debug_mode(flags, variable, expected) -> N
 
 
 def test_views_still_pin_in_debug_mode(pool) -> None:
-    """Debug mode changes no rule: a view keeps the block, and outlives the pool."""
+    """In debug mode too, a view keeps its block allocated and outlives the pool."""
     block = pool.allocate(nbytes=5)
     view = block.buf
     with pytest.raises(blockpool.BlockInUse):
@@ -256,7 +256,7 @@ def test_views_still_pin_in_debug_mode(pool) -> None:
 
 @pytest.mark.parametrize("error", [RecursionError, MemoryError])
 def test_a_run_that_cannot_rest_comes_back_at_once(monkeypatch, error) -> None:
-    """Deep in a recursion, or without memory, bookkeeping fails: the error is raised, and the run is not lost."""
+    """If debug mode's bookkeeping lacks memory or stack, `free` raises that error, and the run is not lost."""
     pool = blockpool.Pool(64, 8, debug=True)
     block = pool.allocate(blocks=3)
 
@@ -273,119 +273,12 @@ def test_a_run_that_cannot_rest_comes_back_at_once(monkeypatch, error) -> None:
 
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "MemoryError"])
 @pytest.mark.parametrize("way", ["free", "release", "drop", "with", "overrun", "many"])
-def test_a_failure_at_any_step_loses_no_block(run_python, error, way) -> None:
-    """Ctrl-C or a lack of memory at any step of allocating or giving back leaves each block allocated, or free."""
-    out = run_python(
-        """
-        import contextlib, ctypes, io, sys
-        import blockpool
-
-        error = {"KeyboardInterrupt": KeyboardInterrupt, "MemoryError": MemoryError}[sys.argv[1]]
-        way = sys.argv[2]
-        pool = blockpool.Pool(64, 16, debug=True)
-        sys.unraisablehook = lambda unraisable: None
-        steps = 0
-
-        def count(frame, event, argument):
-            global steps
-            if frame.f_globals is globals():
-                return None
-            if steps == 0:
-                steps -= 1
-                raise error
-            steps -= 1
-            return count
-
-        def call():
-            if way == "many":
-                pool.allocate_many(3)
-            elif way == "overrun":
-                block = pool.allocate(nbytes=10)
-                pool_memory[block.index * 64 + 10] = 0
-                block.free()
-            elif way == "with":
-                with pool.allocate(blocks=2):
-                    pass
-            elif way == "drop":
-                pool.allocate(blocks=2).buf
-            else:
-                getattr(pool.allocate(blocks=2), way)()
-
-        pool_memory = (ctypes.c_char * pool.nbytes).from_address(pool.address)
-        stopped = 0
-        while True:
-            steps = wanted = stopped
-            try:
-                with contextlib.redirect_stderr(io.StringIO()):
-                    sys.settrace(count)
-                    call()
-            except (error, blockpool.BlockOverrun):
-                pass
-            finally:
-                sys.settrace(None)
-            held = len(pool.outstanding())
-            assert (pool.stats().allocated, held) == (0, 0), (wanted, pool.stats(), pool.outstanding())
-            pool.check()
-            everything = pool.allocate_many(16)
-            del everything
-            if steps >= 0:
-                break
-            stopped += 1
-        print("done", stopped > 20)
-        """,
-        error,
-        way,
-    )
-    assert out == "done True\n"
+def test_a_failure_at_any_step_loses_no_block(run_program, error, way) -> None:
+    """Ctrl-C or a lack of memory at any step of allocating or giving back leaves each block allocated or free."""
+    assert run_program("private/debug_failures.py", error, way) == "done True\n"
 
 
 @pytest.mark.parametrize("by", ["collector", "signal"])
-def test_what_is_freed_while_the_pool_closes_disturbs_nothing(run_python, by) -> None:
+def test_what_is_freed_while_the_pool_closes_disturbs_nothing(run_program, by) -> None:
     """Blocks that a finalizer or a signal handler frees in the middle of `close` raise nothing there."""
-    run_python(
-        """
-        import sys
-        import blockpool
-
-        pool = blockpool.Pool(64, 400, debug=True)
-        for block in pool.allocate_many(40):
-            block.free()
-        del block
-        held = pool.allocate_many(300)
-
-        def free_one(frame, event, argument):
-            if held:
-                held.pop()
-            return free_one
-
-        sys.settrace(free_one)
-        pool.close()
-        sys.settrace(None)
-        assert not held
-        """
-    ) if by == "signal" else run_python(
-        """
-        import gc
-        import blockpool
-
-        class Node:
-            pass
-
-        gc.disable()
-        for _ in range(20):
-            pool = blockpool.Pool(64, 400, debug=True)
-            for block in pool.allocate_many(100):
-                block.free()
-            for _ in range(50):
-                node = Node()
-                node.me = node
-                node.block = pool.allocate(blocks=2)
-            del node, block
-            threshold = gc.get_threshold()
-            gc.set_threshold(1)
-            gc.enable()
-            pool.close()
-            gc.disable()
-            gc.set_threshold(*threshold)
-        """
-    )
+    run_program("private/debug_close.py", by)

@@ -1,106 +1,55 @@
-"""Ends: interpreters that exit with live blocks, objects destroyed in odd orders, programs that fork around it all."""
+"""Ends: interpreters that exit with live blocks, and objects that go in odd orders."""
 
 import gc
 import itertools
+import re
 
 import pytest
 
 import blockpool as bp
 
-ENDINGS = {
-    "live blocks": "blocks = pool.allocate_many(3)",
-    "live views": "views = [pool.allocate().buf for _ in range(3)]",
-    "released with views": "block = pool.allocate(); view = block.buf; block.release()",
-    "closed with views": "view = pool.allocate().buf; pool.close()",
-    "inside with": "block = pool.allocate().__enter__()",
-    "inside a generator": """
-def work():
-    with pool.allocate() as block:
-        yield block.buf
-paused = work()
-view = next(paused)
-""",
-    "a reference cycle": "cycle = [pool, pool.allocate().buf]; cycle.append(cycle)",
-    "in a builtin module": "import sys; sys.kept = [pool.allocate(), pool.allocate().buf, pool]",
-    "numpy array": "import numpy as np; array = np.ndarray((8,), buffer=pool.allocate().buf)",
-    "numpy and readonly": "import numpy as np; array = np.frombuffer(pool.allocate().readonly().buf)",
-    "pyarrow": "import pyarrow as pa; buffer = pa.py_buffer(pool.allocate().buf)",
-    "ctypes": "import ctypes; raw = (ctypes.c_char * 8).from_buffer(pool.allocate().buf)",
-    "callers memory": "memory = bytearray(640); view = bp.Pool(64, buffer=memory).allocate().buf",
-    "pool in a block": "inner = bp.Pool(8, buffer=pool.allocate().buf); view = inner.allocate().buf",
-    "a finalizer that allocates": """
-class Late:
-    def __del__(self, pool=pool, BlockPoolError=bp.BlockPoolError):
-        block = pool.allocate()
-        block.buf[0] = 1
-        block.free()
-late = Late()
-late.me = late
-""",
-    "atexit": """
-import atexit
-block = pool.allocate()
-atexit.register(lambda: (block.free(), pool.check(), pool.close()))
-""",
-    "a waiting daemon thread": """
-import gc, threading
-kept = pool.allocate(blocks=8)
-waits = threading.Event()
-gc.callbacks.append(lambda phase, info: waits.set())
-waits.clear()
-threading.Thread(target=pool.allocate, kwargs={"timeout": None}, daemon=True).start()
-waits.wait(30)
-gc.callbacks.clear()
-""",
-    "three waiting daemon threads": """
-import threading
-kept = pool.allocate(blocks=8)
-for _ in range(3):
-    threading.Thread(target=pool.allocate_many, args=(2,), kwargs={"timeout": None}, daemon=True).start()
-""",
-    "a busy daemon thread": """
-import threading
-started = threading.Event()
-def churn():
-    while True:
-        with pool.allocate() as block:
-            block.buf[0] = 1
-            started.set()
-threading.Thread(target=churn, daemon=True).start()
-started.wait(30)
-""",
-    "an exception's traceback": """
-import sys
-def fail():
-    with pool.allocate() as block:
-        view = block.buf
-        raise KeyError
-try:
-    fail()
-except KeyError as error:
-    kept = error
-""",
-    "sys.exit inside with": "with pool.allocate() as block: view = block.buf; raise SystemExit(0)",
-}
+# Each is a function of tests/programs/private/endings.py, named with underscores.
+ENDINGS = [
+    "live blocks",
+    "live views",
+    "released with views",
+    "closed with views",
+    "inside with",
+    "inside a generator",
+    "a reference cycle",
+    "in a builtin module",
+    "numpy array",
+    "numpy and readonly",
+    "pyarrow",
+    "ctypes",
+    "callers memory",
+    "pool in a block",
+    "a finalizer that allocates",
+    "atexit",
+    "a waiting daemon thread",
+    "three waiting daemon threads",
+    "a busy daemon thread",
+    "an exception's traceback",
+    "sys.exit inside with",
+]
+endings = pytest.mark.parametrize("ending", ENDINGS)
 
 
-endings = pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def function_of(ending):
+    """Return the name of the function for an ending."""
+    return re.sub(r"\W", "_", ending.replace("'", ""))
 
 
 @endings
-def test_the_interpreter_exits_quietly(run_python, ending):
-    """Whatever is alive, the exit code is 0 and nothing is printed."""
-    run_python("import blockpool as bp\npool = bp.Pool(64, 8)\n" + ending)
+def test_the_interpreter_exits_quietly(run_program, ending):
+    """Whatever of a pool is alive when the interpreter ends, the exit code is 0 and nothing is printed."""
+    run_program("private/endings.py", function_of(ending))
 
 
 @endings
-def test_the_interpreter_exits_well_in_debug_mode(run_python, ending):
-    """The same in debug mode, which has a report to print but no errors."""
-    quiet = "import logging\nlogging.getLogger('blockpool').addHandler(logging.NullHandler())\n"
-    run_python(
-        quiet + "import blockpool as bp\npool = bp.Pool(64, 8, debug=True)\n" + ending,
-        options=["-X", "dev"],
-    )
+def test_the_interpreter_exits_well_in_debug_mode(run_program, ending):
+    """Whatever of a pool in debug mode is alive when the interpreter ends, the exit code is 0."""
+    run_program("private/endings.py", function_of(ending), "debug", options=["-X", "dev"])
 
 
 ORDERS = list(itertools.permutations(["pool", "block", "twin", "view", "array"]))
@@ -108,7 +57,7 @@ ORDERS = list(itertools.permutations(["pool", "block", "twin", "view", "array"])
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
 def test_every_order_of_going(order):
-    """Pool, block, twin, view and array may go in any order: each that is left works, and all comes back."""
+    """Pool, block, twin, view and array may go in any order: those that are left work, and the memory comes back."""
     import numpy as np
 
     memory = bytearray(640)
@@ -135,7 +84,7 @@ def test_every_order_of_going(order):
 
 
 def test_many_pools_come_and_go():
-    """Pools are given back to the kernel: thousands can be made one after the other."""
+    """Thousands of pools can be made one after the other: their memory goes back to the kernel."""
     for number in range(3000):
         pool = bp.Pool(4096, 64)
         view = pool.allocate().buf
@@ -178,7 +127,7 @@ def test_blocks_do_not_leak_objects():
 
 
 def test_methods_of_bare_objects():
-    """Objects made by __new__ alone answer every method with a typed error."""
+    """Every method of a Block or Pool made by __new__ alone answers or raises one of the documented errors."""
     block = bp.Block.__new__(bp.Block)
     pool = bp.Pool.__new__(bp.Pool)
     for thing in (block, pool):
@@ -196,12 +145,6 @@ def test_methods_of_bare_objects():
     pool.__exit__(None, None, None)
 
 
-def test_deeply_nested_pools(run_python):
+def test_deeply_nested_pools(run_program):
     """Pools in blocks of pools, a thousand deep, go away without overflowing the stack."""
-    run_python("""
-        import blockpool as bp
-        pool = bp.Pool(64, 1)
-        for _ in range(1000):
-            pool = bp.Pool(64, buffer=pool.allocate().buf)
-        del pool
-    """)
+    run_program("private/nested_pools.py")
