@@ -1,147 +1,65 @@
-"""Pools larger than what there is: which limit was met, real cgroups; and a Ctrl-C while memory is reserved."""
+"""Pools larger than what there is: which limit the error names; and a Ctrl-C while memory is reserved."""
 
 import os
 import re
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
 import blockpool as bp
+from programs import interpreter, run_mounted, run_quietly
 
+LIMITS = "private/limits.py"
 MIB = 1 << 20
 V1 = Path("/sys/fs/cgroup/memory")
 
-# What the programs here begin with.
-TRY = """
-import os, sys
-import blockpool as bp
-
-def refused(call):
-    try:
-        call()
-    except bp.PoolExhausted as error:
-        return str(error)
-    raise AssertionError("not refused")
-
-def use(pool):
-    view = pool.allocate().buf
-    for at in range(0, len(view), 1 << 20):
-        view[at : at + (1 << 20)] = bytes([at >> 20]) * (1 << 20)
-
-NAME = f"test-{os.getpid()}-limits"
-MAKE = {
-    "unnamed": lambda size: bp.Pool.create(size, 1),
-    "named": lambda size: bp.Pool.create(size, 1, name=NAME),
-    "private": lambda size: bp.Pool(size, 1, prefault=True),
-}
-"""
-
 
 @pytest.fixture
-def run_in_v1_group():
-    """Run code in a fresh interpreter that is in a cgroup of version 1, with a limit in MiB, or in one below it."""
+def v1_group():
+    """Make a cgroup of version 1 whose limit is 120 MiB, and one below it; return the path of the upper one."""
     if os.geteuid() != 0 or not os.access(V1 / "memory.limit_in_bytes", os.W_OK):
         pytest.skip("to make a cgroup takes root, and version 1 with memory")
     group = V1 / f"blockpool-test-{os.getpid()}"
     below = group / "below"
     below.mkdir(parents=True)
-
-    def run(code, mebibytes, directory=group):
-        (group / "memory.limit_in_bytes").write_text(str(mebibytes * MIB))
-        done = subprocess.run(
-            [
-                *("sh", "-c", f'echo $$ >{directory}/cgroup.procs && exec "$@"', "sh"),
-                *(sys.executable, "-W", "error", "-c", TRY + textwrap.dedent(code)),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, ""), done
-        return done.stdout
-
-    run.group, run.below = group, below
-    yield run
+    (group / "memory.limit_in_bytes").write_text(str(120 * MIB))
+    yield group
     below.rmdir()
     group.rmdir()
 
 
-def test_a_limit_of_version_1(run_in_v1_group):
-    """More than the cgroup has left is refused, by an error that names the file of the limit; the rest is there."""
-    run_in_v1_group(
-        f"""
-        for make in MAKE.values():
-            message = refused(lambda: make("150MiB"))
-            assert "in {run_in_v1_group.group}/memory.limit_in_bytes, leaves " in message, message
-            assert "raise that limit" in message, message
-        assert "allows " in refused(lambda: bp.Pool("1TiB", 1)), "not prefaulted"
-        for make in MAKE.values():
-            use(make("60MiB"))
-        """,
-        120,
-    )
+def run_in_v1(group, *arguments):
+    """Run a function of the program in a cgroup of version 1."""
+    enter = f'echo $$ >{group}/cgroup.procs && exec "$@"'
+    run_quietly(["sh", "-c", enter, "sh", *interpreter(LIMITS, *arguments)])
 
 
-def test_a_limit_above_the_own_cgroup(run_in_v1_group):
+def test_a_limit_of_version_1(v1_group):
+    """A pool larger than what its cgroup has left is refused by an error that names the file of the limit."""
+    run_in_v1(v1_group, "version_1", v1_group)
+
+
+def test_a_limit_above_the_own_cgroup(v1_group):
     """A limit counts at whatever level above the process it is set."""
-    run_in_v1_group(
-        f"""
-        message = refused(lambda: bp.Pool.create("150MiB", 1))
-        assert "{run_in_v1_group.group}/memory.limit_in_bytes" in message, message
-        """,
-        120,
-        run_in_v1_group.below,
-    )
+    run_in_v1(v1_group / "below", "version_1_above", v1_group)
 
 
-def test_files_that_were_read_take_no_room(run_in_v1_group, tmp_path):
+def test_files_that_were_read_take_no_room(v1_group, tmp_path):
     """A cgroup that is full of page cache has room for a pool, as the kernel drops the pages for it."""
     file = tmp_path / "file"
     file.write_bytes(bytes(100 * MIB))
     with file.open("rb") as written:
         os.fsync(written.fileno())
         os.posix_fadvise(written.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    run_in_v1_group(
-        f"""
-        with open({str(file)!r}, "rb", buffering=0) as file:
-            while file.read(1 << 20):
-                pass
-        for make in MAKE.values():
-            use(make("60MiB"))
-        """,
-        120,
-    )
+    run_in_v1(v1_group, "page_cache", file)
 
 
-def run_in_fake_v2(code, files):
-    """Run code with files in the place of the directory of cgroups, as a container of version 2 sees it."""
-    if os.geteuid() != 0:
-        pytest.skip("to mount takes root")
-    writes = "\n".join(f"printf '{text}' >/sys/fs/cgroup/{name}" for name, text in files.items())
-    done = subprocess.run(
-        [
-            *(
-                "unshare",
-                "-m",
-                "sh",
-                "-c",
-                f'mount -t tmpfs tmpfs /sys/fs/cgroup || exit 77\n{writes}\nexec "$@"',
-            ),
-            *("sh", sys.executable, "-W", "error", "-c", TRY + textwrap.dedent(code)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if done.returncode == 77 or "unshare failed" in done.stderr:
-        pytest.skip("mounting is not permitted here: " + done.stderr.strip())
-    assert (done.returncode, done.stderr) == (0, ""), done
+def run_in_fake_v2(files, function):
+    """Run a function of the program with files in the place of /sys/fs/cgroup, as a container of version 2 sees it."""
+    writes = [f"printf '{text}' >/sys/fs/cgroup/{name}" for name, text in files.items()]
+    mounts = " && ".join(["mount -t tmpfs tmpfs /sys/fs/cgroup", *writes])
+    run_mounted(mounts, interpreter(LIMITS, function))
 
 
 FULL = {
@@ -152,40 +70,26 @@ FULL = {
 
 
 def in_v2():
-    """Whether this process is in the cgroup at the top of version 2."""
+    """Return whether this process is in the top cgroup of version 2."""
     return "0::/\n" in Path("/proc/self/cgroup").read_text()
 
 
 @pytest.mark.skipif(not in_v2(), reason="this process is in no cgroup of version 2, or not at its top")
 def test_a_limit_of_version_2():
-    """What is used counts, and the message names the file of the limit, for pools with names, without, and private."""
-    run_in_fake_v2(
-        """
-        for make in MAKE.values():
-            message = refused(lambda: make("64MiB"))
-            assert "in /sys/fs/cgroup/memory.max, leaves " in message, message
-        assert "/sys/fs/cgroup/memory.max, allows 1073741824 bytes" in refused(lambda: bp.Pool("2GiB", 1))
-        assert "/sys/fs/cgroup/memory.max" in refused(lambda: bp.IndexPool(10**11))
-        """,
-        FULL | {"memory.stat": FULL["memory.stat"] % 1000, "memory.swap.max": "0\\n"},
-    )
+    """The error for a pool over a limit of version 2 names its file, for named, unnamed and private pools."""
+    files = FULL | {"memory.stat": FULL["memory.stat"] % 1000, "memory.swap.max": "0\\n"}
+    run_in_fake_v2(files, "version_2")
 
 
 @pytest.mark.skipif(not in_v2(), reason="this process is in no cgroup of version 2, or not at its top")
 def test_page_cache_of_version_2_takes_no_room():
-    """memory.current is at its limit, nearly all of it file pages: a pool of 64 MiB is no problem."""
-    run_in_fake_v2(
-        """
-        for make in MAKE.values():
-            make("64MiB")
-        """,
-        FULL | {"memory.stat": FULL["memory.stat"] % 1000000000},
-    )
+    """A cgroup of version 2 that is at its limit, nearly all of it file pages, has room for a pool."""
+    run_in_fake_v2(FULL | {"memory.stat": FULL["memory.stat"] % 1000000000}, "version_2_page_cache")
 
 
 @pytest.mark.parametrize("name", [False, True])
 def test_the_machine_is_the_limit(pool_name, name):
-    """The message has what was asked for, the bookkeeping, and what the machine has."""
+    """The error for a pool larger than the machine says what was asked for, with bookkeeping, and what there is."""
     with pytest.raises(bp.PoolExhausted) as caught:
         bp.Pool.create("1TiB", 8, name=pool_name if name else None)
     told = re.search(
@@ -199,30 +103,22 @@ def test_the_machine_is_the_limit(pool_name, name):
 
 
 def test_a_full_directory_of_shared_memory(run_in_small_shm):
-    """It is named for a pool with a name; one without needs no room there."""
-    run_in_small_shm(
-        """
-        import blockpool as bp
-        for blocks in (4, 5):  # by the bookkeeping alone, too
-            try:
-                bp.Pool.create("1MiB", blocks, name="large")
-            except bp.PoolExhausted as error:
-                assert "/dev/shm has 4194304 bytes left" in str(error), error
-                assert "without a name" in str(error), error
-        bp.Pool.create("1MiB", 5).allocate(blocks=5).buf[-1] = 1
-        """,
-        4,
-    )
+    """The error for a named pool says how much /dev/shm has left; an unnamed one needs no room there."""
+    run_in_small_shm("private/limits.py", 4, "small_directory")
 
 
 @pytest.mark.parametrize("kind", ["named", "unnamed", "prefault", "private"])
 def test_a_signal_while_memory_is_reserved(pool_name, file_of, kind):
-    """A handler runs before all is reserved; if it raises, as at Ctrl-C, the call ends, and nothing is left behind."""
+    """Signal handlers run while memory is reserved; if one raises, as at Ctrl-C, nothing is left behind."""
 
     def make():
         if kind == "private":
             return bp.Pool("512MiB", 1, prefault=True)
         return bp.Pool.create("512MiB", 1, name=pool_name if kind == "named" else None, prefault=kind == "prefault")
+
+    def interrupted():
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        make()
 
     seen = []
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
@@ -236,9 +132,8 @@ def test_a_signal_while_memory_is_reserved(pool_name, file_of, kind):
         del pool
 
         signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.001)
         with pytest.raises(KeyboardInterrupt):
-            make()
+            interrupted()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
