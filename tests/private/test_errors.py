@@ -33,13 +33,13 @@ FAMILY = {
 
 @pytest.mark.parametrize(("error", "base"), FAMILY.items(), ids=lambda kind: kind.__name__)
 def test_bases(error, base):
-    """Each error is a BlockPoolError, and also of the built-in kind that existing code catches."""
+    """Each error is a BlockPoolError, and also of the built-in class that existing code catches."""
     assert issubclass(error, bp.BlockPoolError)
     assert issubclass(error, base)
 
 
 def test_the_family_is_complete():
-    """Every public exception is one of those that are tested here."""
+    """Every public exception is in the table of this file."""
     public = {getattr(bp, name) for name in bp.__all__}
     kinds = {kind for kind in public if isinstance(kind, type) and issubclass(kind, BaseException)}
     assert kinds == set(FAMILY)
@@ -48,7 +48,7 @@ def test_the_family_is_complete():
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("error", FAMILY, ids=lambda kind: kind.__name__)
 def test_errors_pickle(error, protocol):
-    """An error arrives from another process as the same class with the same message."""
+    """A pickled or copied error has the same class and the same arguments."""
     back = pickle.loads(pickle.dumps(error("12 blocks", 5), protocol))
     assert type(back) is error
     assert back.args == ("12 blocks", 5)
@@ -57,7 +57,7 @@ def test_errors_pickle(error, protocol):
 
 @pytest.mark.parametrize("error", FAMILY, ids=lambda kind: kind.__name__)
 def test_errors_are_named_as_users_import_them(error):
-    """Tracebacks show `blockpool.DoubleFree`, not the module where it happens to be written."""
+    """Tracebacks show `blockpool.DoubleFree`, not the private module that defines it."""
     assert error.__module__ == "blockpool"
     assert getattr(bp, error.__name__) is error
     assert error.__doc__
@@ -126,7 +126,7 @@ def _provoke_closed(pool):
     ],
 )
 def test_messages_give_values_and_remedy(pool, provoke, error, values, remedy):
-    """Each message says which block or how many, and what to do; it survives pickling."""
+    """Each error message says which block or how many, and what to do, and survives pickling."""
     with pytest.raises(bp.BlockPoolError) as caught:
         provoke(pool)
     assert type(caught.value) is error
@@ -146,7 +146,7 @@ ERRNO = {
 
 
 def test_errors_of_the_system_have_an_errno():
-    """Every exception that is an OSError has the errno of its kind, pickled too, and shows its message alone."""
+    """Every exception that is an OSError has the errno of its kind, also when unpickled, and shows only its message."""
     assert set(ERRNO) == {kind for kind in FAMILY if issubclass(kind, OSError)}
     for kind, number in ERRNO.items():
         error = kind("why, and what to do")
@@ -196,7 +196,7 @@ USERS = {
 @pytest.mark.parametrize(("make", "users"), USERS.values(), ids=USERS)
 @pytest.mark.parametrize("kind", ["private", "shared", "debug"])
 def test_block_in_use_names_what_uses_it(kind, make, users):
-    """BlockInUse counts the users by their kinds, of those that there are now and not of those that went."""
+    """BlockInUse counts the present users of a block by their kinds."""
     pool = bp.Pool.create(64, 2) if kind == "shared" else bp.Pool(64, 2, debug=kind == "debug")
     block = pool.allocate()
     gone = [block.buf, block.array(8), block.readonly(), block.readonly().buf]
@@ -211,7 +211,7 @@ def test_block_in_use_names_what_uses_it(kind, make, users):
 
 
 def test_block_in_use_as_a_read_only_block_sees_it(pool):
-    """For a read-only Block, the Block that it was made from is a user, and so are the views of both."""
+    """The BlockInUse of a read-only Block counts other Blocks of the run and the views of all of them."""
     block = pool.allocate()
     reader = block.readonly()
     with pytest.raises(bp.BlockInUse, match="1 user: 1 other Block;"):
@@ -241,7 +241,7 @@ NO_BUFFER = {
 
 @pytest.mark.parametrize(("use", "hint"), NO_BUFFER.values(), ids=NO_BUFFER)
 def test_a_block_in_the_place_of_its_memory(pool, use, hint):
-    """A Block where a buffer or a sequence is wanted is a TypeError that says where its memory is."""
+    """A Block where a buffer or a sequence is wanted raises a TypeError that points to its memory."""
     block = pool.allocate()
     with pytest.raises(TypeError, match=hint):
         use(block)
@@ -251,7 +251,7 @@ def test_a_block_in_the_place_of_its_memory(pool, use, hint):
 
 @pytest.mark.parametrize("method", ["allocate", "allocate_async"])
 def test_arguments_without_their_names(pool, method):
-    """A number or a size without a name is a TypeError that writes the call as it should be."""
+    """Allocating with a positional argument raises a TypeError that shows the call to write."""
     call = getattr(pool, method)
     for given, named in (
         (3, "blocks=3"),
@@ -269,7 +269,7 @@ def test_arguments_without_their_names(pool, method):
 
 
 def test_arguments_of_the_other_kind_of_pool():
-    """What only shared pools have points from Pool to Pool.create, and the other way round."""
+    """An argument that only the other kind of pool has raises a TypeError that names the other call."""
     for name in ("name", "exist_ok", "permanent", "on_fork"):
         with pytest.raises(TypeError, match=rf"Pool\(\) has no {name}=.*Pool\.create\("):
             bp.Pool(64, 4, **{name: "x"})

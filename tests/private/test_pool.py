@@ -20,7 +20,7 @@ def _free_all(blocks):
 
 @pytest.mark.parametrize(("block_size", "blocks"), [(8, 1), ("64B", 7), (4096, 64), ("1kB", 1000), (24, 513)])
 def test_geometry(block_size, blocks):
-    """A pool tells the geometry it was made with, and begins empty and zeroed."""
+    """A private pool has the geometry it was made with, and begins empty and zeroed."""
     with bp.Pool(block_size, blocks) as pool:
         assert pool.blocks == blocks
         assert pool.nbytes == pool.block_size * blocks
@@ -43,14 +43,14 @@ def test_alignment_is_true_for_every_block(block_size):
 
 
 def test_the_same_arguments_by_name():
-    """block_size and blocks may be given by name."""
+    """The block_size and blocks of a pool, and the count of allocate_many, can be given by name."""
     pool = bp.Pool(blocks=3, block_size="64B")
     assert (pool.block_size, pool.blocks) == (64, 3)
     assert pool.allocate_many(count=2, timeout=0)[1].blocks == 1
 
 
 def test_single_blocks_come_lowest_first_and_differ(pool):
-    """A fresh pool gives every block exactly once, in the order of addresses."""
+    """A fresh pool gives each block once, lowest address first, and a freed one again."""
     blocks = [pool.allocate() for _ in range(16)]
     assert [block.index for block in blocks] == list(range(16))
     assert {(block.blocks, block.nbytes) for block in blocks} == {(1, 4096)}
@@ -59,7 +59,7 @@ def test_single_blocks_come_lowest_first_and_differ(pool):
 
 
 def test_blocks_do_not_overlap(pool):
-    """What is written to one block is not seen in another."""
+    """Blocks do not overlap: what is written to one is not seen in another."""
     blocks = [*pool.allocate_many(4), pool.allocate(blocks=3), pool.allocate(nbytes=5000)]
     for number, block in enumerate(blocks):
         block.buf[:] = bytes([number]) * block.nbytes
@@ -68,7 +68,7 @@ def test_blocks_do_not_overlap(pool):
 
 
 def test_runs_are_adjacent(pool):
-    """A run of n blocks has n blocks in a row, and nbytes of all of them."""
+    """A run has n adjacent blocks, and its nbytes is the size of all of them."""
     first, second = pool.allocate(blocks=3), pool.allocate(blocks=5)
     assert (first.index, first.blocks, first.nbytes) == (0, 3, 3 * 4096)
     assert (second.index, second.blocks, second.nbytes) == (3, 5, 5 * 4096)
@@ -80,7 +80,7 @@ def test_runs_are_adjacent(pool):
     [(1, 1), (4095, 1), (4096, 1), (4097, 2), ("8KiB", 2), (10_000, 3), ("64KiB", 16)],
 )
 def test_nbytes_takes_as_many_blocks_as_needed(pool, nbytes, blocks):
-    """`nbytes=` rounds up to whole blocks, and the block remembers the bytes that were asked for."""
+    """`nbytes=` takes as many whole blocks as needed, and the block's nbytes is what was asked for."""
     block = pool.allocate(nbytes=nbytes)
     assert block.blocks == blocks
     assert block.nbytes == len(block.buf) <= blocks * 4096
@@ -89,7 +89,7 @@ def test_nbytes_takes_as_many_blocks_as_needed(pool, nbytes, blocks):
 
 
 def test_allocate_many_is_all_or_nothing(pool, unchanged):
-    """Many single blocks need not be adjacent; one too many gives none."""
+    """allocate_many gives single blocks that need not be adjacent; if there are too few, it gives none."""
     holes = [pool.allocate() for _ in range(16)]
     _free_all(holes[::2])
     many = pool.allocate_many(8)
@@ -105,7 +105,7 @@ def test_allocate_many_is_all_or_nothing(pool, unchanged):
 
 
 def test_a_full_pool_says_so(pool, unchanged):
-    """Without room, allocate raises PoolExhausted and changes nothing but the count of failures."""
+    """The error for a full pool says how many blocks were asked for and are free; only `failures` changes."""
     kept = [pool.allocate() for _ in range(16)]
     with (
         unchanged(pool, failures=1),
@@ -117,7 +117,7 @@ def test_a_full_pool_says_so(pool, unchanged):
 
 
 def test_no_run_long_enough(pool, unchanged):
-    """A run needs adjacent blocks, however many are free; one hole of the right length is found."""
+    """A run needs adjacent blocks: without a long enough hole it raises PoolExhausted, with one it succeeds."""
     kept = [pool.allocate() for _ in range(16)]
     _free_all(kept[::2])
     with (
@@ -145,7 +145,7 @@ def test_more_than_the_pool_has(pool, unchanged, count, timeout):
 
 @pytest.mark.parametrize("nbytes", [65537, "65KiB", 2**40, 2**62])
 def test_more_bytes_than_the_pool_has(pool, unchanged, nbytes):
-    """The same for nbytes."""
+    """Asking for more bytes than the whole pool has fails at once with PoolExhausted."""
     with unchanged(pool, failures=1), pytest.raises(bp.PoolExhausted, match="the pool has only 16"):
         pool.allocate(nbytes=nbytes)
 
@@ -156,7 +156,7 @@ def test_more_bytes_than_the_pool_has(pool, unchanged, nbytes):
     ids=lambda count: f"{count.bit_length()} bits",
 )
 def test_counts_below_one_are_value_errors(pool, unchanged, count):
-    """Zero and negative counts are ValueErrors that name the argument."""
+    """Zero and negative counts raise ValueErrors that name the argument."""
     with unchanged(pool), pytest.raises(ValueError, match="blocks must be at least 1"):
         pool.allocate(blocks=count)
     with unchanged(pool), pytest.raises(ValueError, match="count must be at least 1"):
@@ -167,7 +167,7 @@ def test_counts_below_one_are_value_errors(pool, unchanged, count):
 
 @pytest.mark.parametrize("count", [1.0, "1", b"1", float("nan"), [1], 1j, object()], ids=lambda v: type(v).__name__)
 def test_counts_of_other_types_are_type_errors(pool, unchanged, count):
-    """A count that is no int is a TypeError that names the argument and the type."""
+    """A count that is not an int raises a TypeError that names the argument and the type."""
     kind = type(count).__name__
     with unchanged(pool), pytest.raises(TypeError, match=f"blocks must be an int, not {kind}"):
         pool.allocate(blocks=count)
@@ -178,7 +178,7 @@ def test_counts_of_other_types_are_type_errors(pool, unchanged, count):
 
 
 def test_allocate_many_needs_a_count(pool, unchanged):
-    """None is no count."""
+    """None as the count of allocate_many raises TypeError."""
     with unchanged(pool), pytest.raises(TypeError, match="count must be an int, not NoneType"):
         pool.allocate_many(None)
 
@@ -196,13 +196,13 @@ def test_allocate_many_needs_a_count(pool, unchanged):
     ],
 )
 def test_bad_nbytes(pool, unchanged, nbytes, error):
-    """`nbytes=` takes what sizes are; everything else names the argument."""
+    """An `nbytes=` that is not a valid size raises an error that names the argument."""
     with unchanged(pool), pytest.raises(error, match="nbytes"):
         pool.allocate(nbytes=nbytes)
 
 
 def test_blocks_and_nbytes_together_are_a_type_error(pool, unchanged):
-    """One of both is enough: giving both is a TypeError."""
+    """Giving both blocks and nbytes raises TypeError."""
     with unchanged(pool), pytest.raises(TypeError, match="not both"):
         pool.allocate(blocks=1, nbytes=4096)
 
@@ -224,7 +224,7 @@ def test_blocks_and_nbytes_together_are_a_type_error(pool, unchanged):
     ids=lambda value: f"{value!r:.20}" if not isinstance(value, type) else value.__name__,
 )
 def test_bad_timeouts(pool, unchanged, timeout, error):
-    """A timeout is a number of at least 0, or None; a wrong one is refused even when there is room."""
+    """A timeout that is neither a number of at least 0 nor None raises, even when there is room."""
     with unchanged(pool), pytest.raises(error, match="timeout must be"):
         pool.allocate(timeout=timeout)
     with unchanged(pool), pytest.raises(error, match="timeout must be"):
@@ -233,7 +233,7 @@ def test_bad_timeouts(pool, unchanged, timeout, error):
 
 @pytest.mark.parametrize("timeout", [0, 0.0, -0.0, False, 1, 1.5, 1e300, 10**400, float("inf"), None])
 def test_good_timeouts(pool, timeout):
-    """With room, no timeout matters."""
+    """Any valid timeout will do when there is room."""
     pool.allocate(timeout=timeout).free()
     _free_all(pool.allocate_many(2, timeout=timeout))
     pool.allocate(blocks=2, timeout=timeout).free()
@@ -245,13 +245,13 @@ def test_good_timeouts(pool, timeout):
     ids=["nothing", "no blocks", "buffer by position"],
 )
 def test_wrong_numbers_of_arguments(arguments):
-    """A missing or a superfluous argument is a TypeError."""
+    """Pool() with a missing or superfluous argument raises TypeError."""
     with pytest.raises(TypeError):
         bp.Pool(*arguments)
 
 
 def test_unknown_arguments(pool, unchanged):
-    """So is one that does not exist, and one by position that has to be named."""
+    """An unknown argument, or a timeout given by position, raises TypeError."""
     with pytest.raises(TypeError):
         bp.Pool(64, 4, size=3)
     with unchanged(pool):
@@ -275,7 +275,7 @@ def test_unknown_arguments(pool, unchanged):
     ],
 )
 def test_allocating_by_position(each, method, call, written, unchanged):
-    """An allocation's arguments have names; positional ones, up to three, are refused with the call to write."""
+    """Allocating with up to three positional arguments raises a TypeError that shows the call to write."""
     with unchanged(each), pytest.raises(TypeError) as caught:
         call(getattr(each, method))
     assert str(caught.value).endswith(f"by name: write {method}({written})")
@@ -286,7 +286,7 @@ def test_allocating_by_position(each, method, call, written, unchanged):
     [("1TiB", 2**10), (2**62, 1), (2**62, 2**62), (8, 2**62), (8, 2**100), (2**40, 2**24)],
 )
 def test_a_pool_larger_than_memory(block_size, blocks):
-    """Too large a pool is PoolExhausted, and a MemoryError, with what was asked for and what there is."""
+    """Too large a pool raises PoolExhausted, a MemoryError, with what was asked for and what there is."""
     with pytest.raises(bp.PoolExhausted, match=ASKED) as caught:
         bp.Pool(block_size, blocks)
     assert isinstance(caught.value, MemoryError)
@@ -295,13 +295,13 @@ def test_a_pool_larger_than_memory(block_size, blocks):
 
 
 def test_a_pool_of_an_unprintable_size():
-    """The same when the number is longer than Python prints."""
+    """A pool of more blocks than Python can print raises PoolExhausted, too."""
     with pytest.raises(bp.PoolExhausted):
         bp.Pool(8, 10**5000)
 
 
 def test_the_collector_is_run_once_before_giving_up(pool):
-    """Blocks that only a reference cycle holds come back when the pool is full."""
+    """A full pool runs the collector once, and so gets back blocks that only a reference cycle holds."""
     collections = []
 
     def watch(phase, _info):
@@ -361,7 +361,7 @@ CLOSED = {
 @pytest.mark.parametrize("use", CLOSED.values(), ids=CLOSED)
 @pytest.mark.parametrize("maker", ["closed", "bare"])
 def test_a_closed_pool(use, maker):
-    """Every use of a closed pool, or of one that was never opened, raises PoolClosed, a ValueError."""
+    """Every use of a pool that is closed, or was never opened, raises PoolClosed."""
     if maker == "closed":
         pool = bp.Pool(64, 4)
         pool.close()
@@ -372,7 +372,7 @@ def test_a_closed_pool(use, maker):
 
 
 def test_what_a_closed_pool_still_tells(pool):
-    """name, closed and repr go on, and closing again does nothing."""
+    """Closing again does nothing, and name, closed and repr of a closed pool still work."""
     assert "16 blocks of 4096 bytes, 0 allocated" in repr(pool)
     pool.close()
     pool.close()
@@ -382,7 +382,7 @@ def test_what_a_closed_pool_still_tells(pool):
 
 
 def test_with_closes():
-    """`with pool` gives the pool itself and closes it, after an exception too."""
+    """`with pool` gives the pool itself and closes it at the end, also after an exception."""
     with bp.Pool(64, 4) as pool:
         assert pool.allocate().pool is pool
     assert pool.closed
@@ -392,7 +392,7 @@ def test_with_closes():
 
 
 def test_init_twice(pool, unchanged):
-    """Opening an open pool again is a ValueError and leaves it as it was; a closed object may be opened anew."""
+    """__init__ of an open pool raises ValueError and changes nothing; a closed Pool can be opened again."""
     kept = pool.allocate()
     with unchanged(pool), pytest.raises(ValueError, match="open already"):
         pool.__init__(64, 2)
@@ -429,14 +429,14 @@ class Counted(bp.Pool):
 
 
 class Forgetful(bp.Pool):
-    """Does not call Pool.__init__."""
+    """A Pool that does not call Pool.__init__."""
 
     def __init__(self):
         pass
 
 
 def test_subclasses():
-    """A Pool can be subclassed; blocks know the object they came from."""
+    """Pool can be subclassed, and block.pool is the object of the subclass."""
     with Counted(5) as pool:
         block = pool.allocate(blocks=2)
         assert (pool.made, block.pool, pool.blocks) == (1, pool, 5)
@@ -446,10 +446,10 @@ def test_subclasses():
 
 
 class Named(bp.Pool):
-    """A Pool that cannot be compared or used as a key, with an attribute of its own that every one has."""
+    """A Pool that cannot be compared or used as a key; __new__ gives each object an attribute."""
 
     def __new__(cls, *_arguments, **_options):
-        """Set what every object has, whatever makes it."""
+        """Set the attribute, whatever makes the object."""
         made = super().__new__(cls)
         made.title = "new"
         return made
@@ -464,7 +464,7 @@ class Named(bp.Pool):
 
 
 def test_a_subclass_of_shared_pools(pool_name):
-    """`create`, `attach` and unpickling give objects of the class, as `__new__` makes them, with their attributes."""
+    """`create`, `attach` and unpickling in a subclass give objects of the subclass, made by its `__new__`."""
     made = Named.create(64, 8, name=pool_name)
     attached = Named.attach(pool_name)
     made.title = "mine"
@@ -493,7 +493,7 @@ class Reentrant:
 
 @pytest.mark.parametrize("argument", [0, 1])
 def test_init_within_init(argument):
-    """A Pool that is opened while its own arguments are looked at is that pool: the call outside is refused."""
+    """If an argument's __index__ opens the Pool that is being opened, that call counts and the outer one raises."""
     pool = bp.Pool.__new__(bp.Pool)
     arguments = [64, 8]
     arguments[argument] = Reentrant(pool, arguments[argument])
@@ -505,7 +505,7 @@ def test_init_within_init(argument):
 
 
 def test_the_pool_of_a_block_whose_pool_was_opened_again():
-    """A block never names another pool than its own, even when the Pool object was opened anew."""
+    """block.pool is never another pool than the block's own, even if its Pool object was opened again."""
     pool = bp.Pool(64, 8)
     block = pool.allocate()
     pool.close()
@@ -517,7 +517,7 @@ def test_the_pool_of_a_block_whose_pool_was_opened_again():
 
 
 def test_a_cycle_of_a_subclass_is_collected():
-    """Pool, block and view may be part of a reference cycle."""
+    """A reference cycle of a subclass of Pool and a view of its block is collected."""
     pool = Counted(5)
     pool.mine = [pool, pool.allocate().buf]
     gone = weakref.ref(pool)
@@ -527,7 +527,7 @@ def test_a_cycle_of_a_subclass_is_collected():
 
 
 def test_weak_references():
-    """A Pool can be referred to weakly, and goes with its last reference although its blocks live on."""
+    """A weakly referenced Pool goes with its last reference, although its blocks live on."""
     pool = bp.Pool(64, 4)
     gone = weakref.ref(pool)
     block = pool.allocate()
@@ -540,7 +540,7 @@ def test_weak_references():
 
 
 def test_pools_are_not_copied_or_pickled(pool, unchanged):
-    """copy, deepcopy and pickle are TypeErrors that say why."""
+    """Copying or pickling a private pool raises a TypeError that says why."""
     with unchanged(pool):
         for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError, match="private pool cannot be pickled or copied"):
@@ -548,7 +548,7 @@ def test_pools_are_not_copied_or_pickled(pool, unchanged):
 
 
 def test_attributes_cannot_be_set(pool):
-    """A pool's facts are read-only, and it has no room for further attributes."""
+    """A pool's attributes are read-only, and no others can be added."""
     for name in (
         "name",
         "block_size",
@@ -565,7 +565,7 @@ def test_attributes_cannot_be_set(pool):
 
 @pytest.mark.parametrize("blocks", [63, 64, 65, 511, 512, 513, 4096, 70_000])
 def test_pools_of_awkward_lengths(blocks):
-    """The last block of any pool can be had and given back, and none beyond it."""
+    """A pool of any length gives all its blocks and none beyond, one by one or as one run."""
     pool = bp.Pool(8, blocks)
     many = pool.allocate_many(blocks)
     assert sorted(block.index for block in many) == list(range(blocks))
@@ -580,7 +580,7 @@ def test_pools_of_awkward_lengths(blocks):
 
 
 def test_close_in_another_thread(pool):
-    """A pool may be closed by another thread than the one that made it."""
+    """A pool can be closed by another thread than the one that made it."""
     thread = threading.Thread(target=pool.close)
     thread.start()
     thread.join()

@@ -10,7 +10,7 @@ import blockpool as bp
 
 
 def test_pages_come_at_first_use():
-    """A fresh pool has no memory behind it yet; writing to a block brings its page."""
+    """A fresh pool has no resident memory; writing to a block makes its page resident."""
     pool = bp.Pool("4KiB", 256)
     assert pool.residency() == bp.Residency(resident_bytes=0, huge_page_bytes=0)
     block = pool.allocate()
@@ -23,7 +23,7 @@ def test_pages_come_at_first_use():
 
 
 def test_allocating_touches_nothing():
-    """Allocating and freeing alone brings no page."""
+    """Allocating and freeing alone makes no page resident."""
     pool = bp.Pool("4KiB", 256)
     for block in pool.allocate_many(200):
         block.free()
@@ -33,7 +33,7 @@ def test_allocating_touches_nothing():
 
 @pytest.mark.parametrize(("block_size", "blocks"), [("4KiB", 1), ("4KiB", 256), (8, 1000), ("1MiB", 9)])
 def test_prefault_brings_every_page(block_size, blocks):
-    """With prefault=True all is there from the start, rounded up to pages, and zeroed."""
+    """With prefault=True the whole pool is resident from the start, rounded up to pages, and zeroed."""
     pool = bp.Pool(block_size, blocks, prefault=True)
     pages = -(-pool.nbytes // mmap.PAGESIZE)
     assert pool.residency().resident_bytes == pages * mmap.PAGESIZE
@@ -43,7 +43,7 @@ def test_prefault_brings_every_page(block_size, blocks):
 @pytest.mark.parametrize("prefault", [False, True])
 @pytest.mark.parametrize("mib", [1, 2, 5, 8])
 def test_huge_pages_are_asked_for(mib, prefault):
-    """huge_pages=True works whatever the kernel gives, and residency tells what that is."""
+    """A pool with huge_pages=True works whatever the kernel gives, and residency says what that is."""
     pool = bp.Pool("64KiB", mib * 16, huge_pages=True, prefault=prefault)
     if mib >= 2:
         assert pool.address % (2 << 20) == 0
@@ -56,7 +56,7 @@ def test_huge_pages_are_asked_for(mib, prefault):
 
 
 def test_the_memory_goes_back_to_the_kernel_at_close():
-    """After pool, blocks and views are gone, nothing of the pool is mapped any more; not before."""
+    """A pool's memory is unmapped when it is closed and its blocks and views have gone, not before."""
 
     def mapped(address):
         with Path("/proc/self/maps").open(encoding="ascii") as maps:
@@ -75,7 +75,7 @@ def test_the_memory_goes_back_to_the_kernel_at_close():
 
 
 def test_guard_pages_stand_on_both_sides():
-    """A wild pointer past either end of the pool does not reach somebody else's memory."""
+    """The pages before and after a pool cannot be read or written, so a wild pointer faults there."""
     pool = bp.Pool("4KiB", 16)
     with Path("/proc/self/maps").open(encoding="ascii") as maps:
         lines = [line.split() for line in maps]
@@ -87,7 +87,7 @@ def test_guard_pages_stand_on_both_sides():
 
 
 def test_residency_of_the_callers_memory():
-    """For buffer= it tells of the mapping that the memory is a part of."""
+    """The residency of a pool in the caller's memory counts pages of the caller's mapping."""
     memory = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     pool = bp.Pool("4KiB", buffer=memory)
     before = pool.residency().resident_bytes

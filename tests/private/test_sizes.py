@@ -1,4 +1,4 @@
-"""Sizes with and without units, through `Pool` and by themselves."""
+"""Sizes with and without units, in `Pool` and in `parse_size`."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -11,7 +11,7 @@ from blockpool._sizes import parse_size
 
 
 class Eight:
-    """Not an int, but usable as one."""
+    """An object that is not an int but can be used as one."""
 
     def __index__(self):
         return 8
@@ -45,7 +45,7 @@ class Eight:
     ],
 )
 def test_sizes_are_understood(size, expected):
-    """Ints, what acts as an int, and decimal numbers with the units B to TiB mean that many bytes."""
+    """A size is an int, an object with __index__, or a decimal number with a unit from B to TiB."""
     assert parse_size(size, "size") == expected
     assert type(parse_size(size, "size")) is int
 
@@ -83,7 +83,7 @@ GARBAGE = [
 
 @pytest.mark.parametrize("size", GARBAGE, ids=lambda size: ascii(size[:20]))
 def test_garbage_strings_are_value_errors(size):
-    """A string that is no size is a ValueError that says so, with an example, and not at length."""
+    """A string that is not a size raises a short ValueError with an example."""
     with pytest.raises(ValueError, match="block_size") as caught:
         parse_size(size, "block_size")
     assert "'4KiB'" in str(caught.value)
@@ -110,7 +110,7 @@ def test_garbage_strings_are_value_errors(size):
     ],
 )
 def test_sizes_out_of_range_are_value_errors(size):
-    """Zero, negative and gigantic sizes are ValueErrors that repeat the value."""
+    """Zero, negative and gigantic sizes raise ValueErrors that repeat the value."""
     with pytest.raises(ValueError, match="block_size") as caught:
         parse_size(size, "block_size")
     assert str(size) in str(caught.value)
@@ -120,7 +120,7 @@ def test_sizes_out_of_range_are_value_errors(size):
 
 @pytest.mark.parametrize("size", [10**5000, -(10**5000)], ids=["huge", "minus huge"])
 def test_numbers_too_long_to_print_are_value_errors_of_ours(size):
-    """The message is about the size, not about Python's limit on printing ints."""
+    """A size too long to print raises a ValueError about the size, not about Python's limit on printing ints."""
     with pytest.raises(ValueError, match="block_size"):
         parse_size(size, "block_size")
 
@@ -145,7 +145,7 @@ def test_numbers_too_long_to_print_are_value_errors_of_ours(size):
     ids=repr,
 )
 def test_other_types_are_type_errors(size):
-    """What is neither an int nor a string is a TypeError that names the type and shows what is right."""
+    """A size that is neither an int nor a string raises a TypeError that names the type and shows a valid size."""
     with pytest.raises(TypeError, match=f"block_size .*'4KiB'.* {type(size).__name__}"):
         parse_size(size, "block_size")
     with pytest.raises(TypeError, match="block_size"):
@@ -153,7 +153,7 @@ def test_other_types_are_type_errors(size):
 
 
 def test_an_error_of_the_caller_passes_through():
-    """If `__index__` itself fails, its error is what the caller sees."""
+    """An error raised by a size's own `__index__` passes through."""
 
     class Angry:
         def __index__(self):
@@ -165,7 +165,7 @@ def test_an_error_of_the_caller_passes_through():
 
 @pytest.mark.parametrize("size", [1, 7, 9, 4095, "1kB", "10B"])
 def test_block_sizes_are_multiples_of_eight(size):
-    """Another block size is a ValueError that gives the next right one."""
+    """A block size that is not a multiple of 8 raises a ValueError that gives the next one that is."""
     number = parse_size(size, "size")
     if number % 8 == 0:
         assert bp.Pool(size, 1).block_size == number

@@ -11,7 +11,7 @@ import blockpool as bp
 
 
 def test_a_fresh_pool():
-    """Nothing is allocated, all of it is one free run."""
+    """In the stats of a fresh pool nothing is allocated, and all of it is one free run."""
     assert bp.Pool("4KiB", 16).stats() == bp.PoolStats(
         blocks=16,
         block_size=4096,
@@ -33,7 +33,7 @@ def test_a_fresh_pool():
 
 
 def test_the_types_of_the_fields(pool):
-    """Numbers are plain ints and floats."""
+    """The fields of stats are plain ints, except for two floats."""
     kept = pool.allocate(nbytes=100)
     stats = pool.stats()
     floats = {"fragmentation", "utilization"}
@@ -44,7 +44,7 @@ def test_the_types_of_the_fields(pool):
 
 
 def test_all_fields_together(pool):
-    """A run, a block, a failure and a free, each in its place."""
+    """After a run, a block, a failure and a free, every field of stats has the right value."""
     run = pool.allocate(nbytes=10_000)
     block = pool.allocate()
     pool.allocate(blocks=2).free()
@@ -95,7 +95,7 @@ def test_peak_is_exact(pool, give_back):
 
 
 def test_peak_counts_allocate_many(pool):
-    """Many at once raise the peak by all of them; a failed request does not."""
+    """allocate_many raises the peak by all its blocks; a failed request does not."""
     pool.allocate_many(12)
     assert pool.stats().peak == 12
     kept = pool.allocate_many(2)
@@ -107,7 +107,7 @@ def test_peak_counts_allocate_many(pool):
 
 
 def test_peak_counts_what_views_hold(pool):
-    """Memory that only a view holds counts until the view goes."""
+    """Memory that only a view holds counts towards the peak until the view goes."""
     view = pool.allocate(blocks=10).buf
     other = pool.allocate(blocks=5)
     assert pool.stats().peak == 15
@@ -134,7 +134,7 @@ def test_peak_counts_what_views_hold(pool):
     ids=str,
 )
 def test_fragmentation(pool, kept, largest, fragmentation):
-    """The share of the free blocks that is outside the largest free run."""
+    """Fragmentation is the share of the free blocks that is outside the largest free run."""
     blocks = pool.allocate_many(16)
     blocks = [block for block in blocks if block.index in kept]
     block = None
@@ -146,7 +146,7 @@ def test_fragmentation(pool, kept, largest, fragmentation):
 
 
 def test_the_largest_free_run_can_be_had(pool):
-    """largest_free_run is what `blocks=` can get now, and not one more."""
+    """A run of largest_free_run blocks can be allocated, and not one block more."""
     blocks = pool.allocate_many(16)
     for index in (1, 2, 3, 6, 7, 8, 9, 13):
         blocks[index].free()
@@ -157,7 +157,7 @@ def test_the_largest_free_run_can_be_had(pool):
 
 
 def test_requested_bytes(pool):
-    """What was asked for: nbytes where given, else whole blocks; utilization is its share of what serves it."""
+    """requested_bytes adds up nbytes where given, else whole blocks; utilization is its share of allocated_bytes."""
     small = pool.allocate(nbytes=1)
     assert (pool.stats().requested_bytes, pool.stats().allocated_bytes) == (1, 4096)
     assert pool.stats().utilization == pytest.approx(1 / 4096)
@@ -177,7 +177,7 @@ def test_requested_bytes(pool):
 
 
 def test_allocations_and_frees_count_runs(pool):
-    """One run is one allocation and one free, however long and however it ends; twins and views are none."""
+    """Each run counts as one allocation and one free, however it ends; twins and views do not count."""
     run = pool.allocate(blocks=5)
     twin, view = run.readonly(), run.buf
     many = pool.allocate_many(4)
@@ -195,7 +195,7 @@ def test_allocations_and_frees_count_runs(pool):
 
 
 def test_failures_count_requests_without_room(pool):
-    """Each request that found no room counts once, whatever it asked for; a refused argument or free does not."""
+    """Each request that finds no room counts as one failure; a wrong argument or a refused free does not."""
     kept = pool.allocate(blocks=16)
     requests = [
         pool.allocate,
@@ -223,7 +223,7 @@ def test_failures_count_requests_without_room(pool):
 
 
 def test_a_request_that_the_collector_saves_is_no_failure(pool):
-    """Room that garbage collection made is room."""
+    """A request that succeeds after garbage collection is no failure."""
     gc.collect()
     cycle = [pool.allocate(blocks=16)]
     cycle.append(cycle)
@@ -234,7 +234,7 @@ def test_a_request_that_the_collector_saves_is_no_failure(pool):
 
 
 def test_pools_count_for_themselves(pool):
-    """Two pools have nothing in common."""
+    """The stats of one pool do not count what happens in another."""
     other = bp.Pool(64, 4)
     kept = other.allocate_many(4)
     assert pool.stats().allocations == 0
@@ -243,7 +243,7 @@ def test_pools_count_for_themselves(pool):
 
 
 def test_stats_are_a_snapshot(pool):
-    """What was returned does not change later."""
+    """Stats are a snapshot that does not change later."""
     before = pool.stats()
     kept = pool.allocate()
     assert before.allocated == 0
@@ -252,7 +252,7 @@ def test_stats_are_a_snapshot(pool):
 
 
 def in_a_child(work):
-    """Do the work in a forked child, which is then killed; return when it is dead."""
+    """Do the work in a forked child that is killed with what it got; return when it is dead."""
     child = os.fork()
     if child == 0:
         kept = work()
@@ -262,7 +262,7 @@ def in_a_child(work):
 
 
 def test_the_peak_of_a_shared_pool_sees_what_others_had():
-    """What a process had and freed shows in `peak`, less some seven blocks, and never more."""
+    """`peak` of a shared pool counts what other processes had, short by at most seven blocks, and never more."""
     shared = bp.Pool.create(64, 64)
     for number in (30, 61):
         in_a_child(lambda number=number: [shared.allocate() for _ in range(number)].clear())
@@ -275,7 +275,7 @@ def test_the_peak_of_a_shared_pool_sees_what_others_had():
 
 @pytest.mark.parametrize("way", ["recover", "allocate", "check"])
 def test_frees_count_what_recovery_freed(shared, way):
-    """Runs of a killed process count as freed however they come back, and so do those of dropped tickets."""
+    """Runs of a killed process or a withdrawn ticket count as freed, however they come back."""
     in_a_child(lambda: [shared.allocate(), shared.allocate(blocks=3), *shared.allocate_many(4)])
     stats = shared.stats()
     assert (stats.allocations, stats.frees, stats.allocated) == (6, 0, 8)
@@ -292,7 +292,7 @@ def test_frees_count_what_recovery_freed(shared, way):
 
 
 def test_processes_count_the_living(shared):
-    """A process that was killed is none of `processes`, though nobody has brought back what it held yet."""
+    """`processes` does not count a killed process, even before its blocks were recovered."""
     assert shared.stats().processes == 1
     in_a_child(shared.allocate)
     stats = shared.stats()

@@ -26,7 +26,7 @@ def together(work, threads=THREADS):
     barrier = threading.Barrier(threads)
 
     def begin(number):
-        barrier.wait(30)
+        barrier.wait(60)
         return work(number)
 
     with ThreadPoolExecutor(threads) as executor:
@@ -154,7 +154,7 @@ def test_closing_while_others_allocate():
         def work(number, pool=pool, begun=begun):
             got = []
             if number == 0:
-                begun.wait(30)
+                begun.wait(60)
                 pool.close()
                 return got
             with contextlib.suppress(bp.PoolClosed):

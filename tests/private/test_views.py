@@ -17,7 +17,7 @@ import blockpool as bp
 
 
 class Struct(ctypes.Structure):
-    """Some C structure."""
+    """A C structure, to lay over a block."""
 
     _fields_ = (("a", ctypes.c_uint32), ("b", ctypes.c_double))
 
@@ -116,7 +116,7 @@ view_makers = pytest.mark.parametrize("make", VIEWS.values(), ids=VIEWS)
 
 @view_makers
 def test_a_view_pins(pool, unchanged, make):
-    """While it lives, free raises BlockInUse, time and again, and changes nothing; afterwards free works."""
+    """While a view lives, free raises BlockInUse every time and changes nothing; afterwards free works."""
     block = pool.allocate()
     view = make(block)
     with unchanged(pool):
@@ -133,7 +133,7 @@ def test_a_view_pins(pool, unchanged, make):
 
 @view_makers
 def test_a_view_outlives_the_block(pool, make):
-    """Dropping the block leaves the memory allocated until the view has gone; nobody else gets it meanwhile."""
+    """After its block was dropped, a view keeps the memory allocated until it goes."""
     block = pool.allocate()
     index = block.index
     view = make(block)
@@ -147,7 +147,7 @@ def test_a_view_outlives_the_block(pool, make):
 
 @view_makers
 def test_a_view_outlives_release(pool, make):
-    """The same after release: it waits for the view."""
+    """After its block was released, a view keeps the memory allocated until it goes."""
     block = pool.allocate()
     view = make(block)
     block.release()
@@ -163,7 +163,7 @@ def test_a_view_outlives_release(pool, make):
 @view_makers
 @pytest.mark.parametrize("end", ["close", "del", "both"])
 def test_a_view_outlives_the_pool(make, end):
-    """After pool.close(), the end of the Pool object and of the block, the memory is still there."""
+    """A view's memory stays after pool.close() and the end of the Pool and the Block."""
     pool = bp.Pool("4KiB", 1)
     block = pool.allocate()
     block.buf[:] = b"x" * 4096
@@ -184,7 +184,7 @@ def test_a_view_outlives_the_pool(make, end):
 
 
 def test_writes_are_seen_by_every_view(pool):
-    """All views show the same memory."""
+    """All views of a block show the same memory, so each sees what another writes."""
     block = pool.allocate()
     array = np.ndarray((1024,), np.uint32, buffer=block.buf)
     raw = (ctypes.c_uint32 * 1024).from_buffer(block.buf)
@@ -197,7 +197,7 @@ def test_writes_are_seen_by_every_view(pool):
 
 
 def test_buf_is_a_plain_writable_memoryview(pool):
-    """One dimension of unsigned bytes, as SharedMemory.buf."""
+    """block.buf is a plain writable memoryview of unsigned bytes in one dimension, like SharedMemory.buf."""
     for block in (pool.allocate(), pool.allocate(blocks=3), pool.allocate(nbytes=4097)):
         view = block.buf
         assert type(view) is memoryview
@@ -235,7 +235,7 @@ RELEASED = {
 
 @pytest.mark.parametrize("make", RELEASED.values(), ids=RELEASED)
 def test_releasing_the_memoryview_below_another(pool, unchanged, make):
-    """`view.release()` is allowed or a BufferError; either way what was made from it still pins the memory."""
+    """Whether `view.release()` works or raises BufferError, what was made from the view still pins the memory."""
     block = pool.allocate()
     view = block.buf
     other = make(view)
@@ -253,7 +253,7 @@ def test_releasing_the_memoryview_below_another(pool, unchanged, make):
 
 
 def test_releasing_memoryviews_by_with(pool):
-    """`with block.buf as view` ends the view's pin at the end of the `with`."""
+    """A view in `with block.buf as view` pins the block until the end of the `with`."""
     block = pool.allocate()
     with block.buf as view:
         view[0] = 1
@@ -265,7 +265,7 @@ def test_releasing_memoryviews_by_with(pool):
 
 
 def test_every_view_counts(pool):
-    """The message of BlockInUse says how many users there are; each that goes is one less."""
+    """The error for a block in use says how many users it has at the moment."""
     block = pool.allocate()
     views = [block.buf for _ in range(5)]
     while views:
@@ -276,7 +276,7 @@ def test_every_view_counts(pool):
 
 
 def test_views_after_a_failed_free(pool):
-    """After BlockInUse the block is as before: new views can be taken."""
+    """After free raised BlockInUse, new views of the block can be taken."""
     block = pool.allocate()
     view = block.buf
     with pytest.raises(bp.BlockInUse):
@@ -289,7 +289,7 @@ def test_views_after_a_failed_free(pool):
 
 
 def test_reading_into_a_view(pool):
-    """A view can be filled by readinto and sent by write."""
+    """A view can be filled by readinto and written by write."""
     block = pool.allocate()
     with block.buf as view:
         assert io.BytesIO(b"z" * 5000).readinto(view) == 4096
@@ -300,7 +300,7 @@ def test_reading_into_a_view(pool):
 
 
 def test_a_cycle_of_views_is_collected(pool):
-    """Views in a reference cycle pin until the collector finds them."""
+    """Views in a reference cycle keep their block allocated until the collector finds them."""
     block = pool.allocate()
     cycle = [block.buf, np.frombuffer(block.buf)]
     cycle.append(cycle)
@@ -316,7 +316,7 @@ def test_a_cycle_of_views_is_collected(pool):
 
 
 def test_the_last_view_may_go_in_another_thread(pool):
-    """Memory comes back wherever the last view is dropped."""
+    """Blocks come back when their last view goes in another thread."""
     views = [pool.allocate().buf for _ in range(16)]
     thread = threading.Thread(target=views.clear)
     thread.start()
@@ -419,7 +419,7 @@ WRITES = [
 @pytest.mark.parametrize("write", WRITES, ids=[write.__name__ for write in WRITES])
 @pytest.mark.parametrize("times", [1, 2], ids=["twin", "twin of a twin"])
 def test_a_twin_cannot_be_written_to(pool, unchanged, write, times):
-    """Every way to write through a read-only block is a TypeError or ValueError, and the bytes stay."""
+    """Every way to write through a read-only block raises TypeError or ValueError, and the bytes stay."""
     block = pool.allocate()
     block.buf[:] = b"s" * 4096
     twin = block
@@ -442,12 +442,12 @@ def test_a_twin_cannot_be_written_to(pool, unchanged, write, times):
     ids=["frombuffer", "ndarray", "pyarrow", "obj"],
 )
 def test_libraries_know_that_a_twin_is_read_only(pool, make):
-    """Arrays and buffers made from a twin say that they are not writable."""
+    """Arrays and buffers made from a read-only twin say that they are not writable."""
     assert make(pool.allocate().readonly()) is False
 
 
 def test_a_twin_sees_later_writes(pool):
-    """A twin is the same memory, not a copy."""
+    """A read-only twin is the same memory, not a copy: it sees later writes."""
     block = pool.allocate(nbytes=100)
     twin = block.readonly()
     view = twin.buf
@@ -459,7 +459,7 @@ def test_a_twin_sees_later_writes(pool):
 
 
 def test_a_twin_that_is_freed_first(pool, unchanged):
-    """Neither of two can be freed while the other is open; after one is released the other can."""
+    """Neither a block nor its twin can be freed while the other is open; after one is released, the other can."""
     block = pool.allocate()
     twin = block.readonly()
     with unchanged(pool):
@@ -476,7 +476,7 @@ def test_a_twin_that_is_freed_first(pool, unchanged):
 
 
 def test_the_original_is_freed_after_its_twin(pool):
-    """The other order."""
+    """A block can be freed after its twin was released."""
     block = pool.allocate()
     twin = block.readonly()
     twin.release()
@@ -487,7 +487,7 @@ def test_the_original_is_freed_after_its_twin(pool):
 
 
 def test_a_view_of_the_original_pins_a_twin(pool, unchanged):
-    """The free of the twin minds the views of the original too, and the other way round."""
+    """A twin cannot be freed while there is a view of it or of the original block."""
     block = pool.allocate()
     view = block.buf
     twin = block.readonly()
@@ -503,7 +503,7 @@ def test_a_view_of_the_original_pins_a_twin(pool, unchanged):
 
 
 def test_many_twins(pool, unchanged):
-    """The memory comes back with the last of many twins, in whatever order they go."""
+    """A block's memory comes back with the last of its twins, in whatever order they go."""
     block = pool.allocate()
     twins = [block.readonly() for _ in range(5)]
     twins += [twin.readonly() for twin in twins]
@@ -518,7 +518,7 @@ def test_many_twins(pool, unchanged):
 
 
 def test_a_twin_in_a_with(pool):
-    """`with block.readonly() as twin` ends the twin, and the block goes on."""
+    """The end of `with block.readonly() as twin` ends the twin, and the block stays usable."""
     block = pool.allocate()
     with block.readonly() as twin:
         assert twin.buf.readonly
@@ -529,7 +529,7 @@ def test_a_twin_in_a_with(pool):
 
 
 def test_the_exporter_gives_nothing_away(pool):
-    """`mv.obj` cannot be made, changed or derived from by hand."""
+    """The object behind a view, `mv.obj`, cannot be created, pickled or subclassed."""
     exporter = pool.allocate().buf.obj
     kind = type(exporter)
     assert repr(exporter) == "<memory of blockpool block 0>"
@@ -558,7 +558,7 @@ OPERATIONS = [hash, repr, len, str, iter, _view_of_copy, _view_of_deepcopy]
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda call: call.__name__)
 def test_the_exporter_survives_everything(pool, operation):
-    """Whatever is done to `mv.obj`, it answers or raises."""
+    """Whatever is done to the object behind a view, it answers or raises, and the memory stays."""
     exporter = pool.allocate().buf.obj
     with contextlib.suppress(TypeError, BufferError):
         operation(exporter)

@@ -1,6 +1,7 @@
 """`timeout=`: waiting for room, and everything that ends the wait."""
 
 import gc
+import statistics
 import threading
 import time
 from concurrent.futures import Future
@@ -19,10 +20,10 @@ requests = pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 
 
 class Caller:
-    """Makes calls in threads of their own; one that never returns fails its test and does not hold up the rest."""
+    """Makes each call in a thread of its own; one that never returns fails its test and does not hold up the rest."""
 
     def submit(self, call, *arguments, **named):
-        """Begin a call, and return its future."""
+        """Start a call in a thread, and return its future."""
         future = Future()
 
         def run():
@@ -37,7 +38,7 @@ class Caller:
 
 @pytest.fixture
 def other():
-    """Make calls in other threads."""
+    """Return an object whose `submit` makes a call in another thread."""
     return Caller()
 
 
@@ -45,7 +46,7 @@ def other():
 @pytest.mark.parametrize("timeout", [60, None, float("inf")])
 @pytest.mark.parametrize("give_back", ["free", "release", "drop", "view"])
 def test_a_waiter_is_woken(pool, bookkeeping, other, request_, timeout, give_back):  # noqa: PLR0917 - fixtures
-    """Whoever waits gets the room as soon as another thread gives it back, in whatever way."""
+    """A waiting call gets room as soon as another thread gives it back, in whatever way."""
     kept = pool.allocate(blocks=16)
     view = kept.buf if give_back == "view" else None
     if view is not None:
@@ -56,7 +57,7 @@ def test_a_waiter_is_woken(pool, bookkeeping, other, request_, timeout, give_bac
     if give_back in {"free", "release"}:
         getattr(kept, give_back)()
     del kept, view
-    got = waiter.result(30)
+    got = waiter.result(60)
     assert sum(block.blocks for block in got) == (1 if len(got) == 1 and got[0].blocks == 1 else 4)
     assert bookkeeping(pool).waiting == 0
     stats = pool.stats()
@@ -65,7 +66,7 @@ def test_a_waiter_is_woken(pool, bookkeeping, other, request_, timeout, give_bac
 
 @requests
 def test_a_waiter_sleeps_on_until_there_is_enough(pool, bookkeeping, other, request_):
-    """Room that is too little, or not adjacent, wakes nobody for good."""
+    """A waiting call goes on waiting while the free room is too small, or not adjacent."""
     kept = pool.allocate_many(16)
     waiter = other.submit(request_, pool, 60)
     words = bookkeeping(pool)
@@ -82,12 +83,12 @@ def test_a_waiter_sleeps_on_until_there_is_enough(pool, bookkeeping, other, requ
             kept[index].free()
     else:
         kept[3].free()
-    assert len(waiter.result(30)) in {1, 4}
+    assert len(waiter.result(60)) in {1, 4}
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_waking_is_prompt(bookkeeping, other, threads):
-    """A waiter is woken by the free itself, and does not have to look again from time to time."""
+    """A waiting call is woken by the free itself, and does not look again from time to time."""
     pool = bp.Pool(64, 1)
     rounds = 40
 
@@ -96,24 +97,24 @@ def test_waking_is_prompt(bookkeeping, other, threads):
             pool.allocate(timeout=None).free()
 
     words = bookkeeping(pool)
-    waited = 0.0
+    waited = []
     for _ in range(rounds):
         block = pool.allocate(timeout=None)
         waiter = other.submit(lambda: pool.allocate(timeout=None).free())
         words.await_waiting()
         began = time.monotonic()
         block.free()
-        waiter.result(30)
-        waited += time.monotonic() - began
-    # looking again every 0.25 s would take five seconds or more
-    assert waited < 3
+        waiter.result(60)
+        waited.append(time.monotonic() - began)
+    # looking again every 0.25 s, most would wait nearly as long; half of them wait less even on a busy machine
+    assert statistics.median(waited) < 0.2
     for future in [other.submit(take) for _ in range(threads)]:
-        future.result(30)
+        future.result(60)
     assert pool.stats().allocated == 0
 
 
 def test_waiting_costs_no_time(pool):
-    """Who waits sleeps: a wait of half a second takes next to nothing of the processor."""
+    """A waiting call sleeps: half a second of it takes next to no processor time."""
     kept = pool.allocate(blocks=16)
     began = time.thread_time()
     with pytest.raises(bp.PoolExhausted):
@@ -124,44 +125,44 @@ def test_waiting_costs_no_time(pool):
 
 @requests
 def test_the_time_runs_out(pool, unchanged, bookkeeping, request_):
-    """After `timeout` seconds, not before, PoolExhausted is raised, counted once."""
+    """A call that waits in vain raises PoolExhausted after `timeout` seconds, not before, and counts as one failure."""
     kept = pool.allocate(blocks=16)
     for timeout in (0.02, 0.3):
         began = time.monotonic()
         with unchanged(pool, failures=1), pytest.raises(bp.PoolExhausted, match="0 of 16 free"):
             request_(pool, timeout)
-        assert timeout <= time.monotonic() - began < timeout + 5
+        assert timeout <= time.monotonic() - began < timeout + 60
         assert bookkeeping(pool).waiting == 0
     del kept
 
 
 def test_zero_does_not_wait(pool, bookkeeping):
-    """timeout=0, the default, never begins to wait."""
+    """A call with timeout=0 never begins to wait."""
     kept = pool.allocate(blocks=16)
     began = time.monotonic()
     for timeout in (0, 0.0):
         for request in REQUESTS.values():
             with pytest.raises(bp.PoolExhausted):
                 request(pool, timeout)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert bookkeeping(pool).waiting == 0
     del kept
 
 
 def test_waiting_lets_other_threads_run(pool, bookkeeping, other):
-    """Who waits does not hold the GIL."""
+    """A waiting call does not hold the GIL."""
     kept = pool.allocate(blocks=16)
     waiter = other.submit(pool.allocate, timeout=None)
     bookkeeping(pool).await_waiting()
     assert sum(range(100_000)) == 4999950000
     assert not waiter.done()
     kept.free()
-    waiter.result(30).free()
+    waiter.result(60).free()
 
 
 @requests
 def test_closing_the_pool_ends_the_wait(pool, bookkeeping, other, request_):
-    """A wait in a pool that is closed meanwhile ends with PoolClosed."""
+    """Closing the pool ends a waiting call with PoolClosed."""
     kept = pool.allocate(blocks=16)
     words = bookkeeping(pool)
     waiters = [other.submit(request_, pool, None) for _ in range(3)]
@@ -169,13 +170,13 @@ def test_closing_the_pool_ends_the_wait(pool, bookkeeping, other, request_):
     pool.close()
     for waiter in waiters:
         with pytest.raises(bp.PoolClosed):
-            waiter.result(30)
+            waiter.result(60)
     assert words.waiting == 0
     kept.free()
 
 
 def test_dropping_the_pool_while_waiting(bookkeeping, other):
-    """The waiting call itself keeps its pool; who frees needs no Pool object."""
+    """A waiting call gets its block even if the Pool object was dropped meanwhile."""
     pool = bp.Pool(64, 1)
     words = bookkeeping(pool)
     kept = pool.allocate()
@@ -183,99 +184,50 @@ def test_dropping_the_pool_while_waiting(bookkeeping, other):
     words.await_waiting()
     del pool
     kept.free()
-    block = waiter.result(30)
+    block = waiter.result(60)
     assert block.pool.blocks == 1
     block.free()
 
 
 def test_every_waiter_gets_its_turn(pool, bookkeeping, other):
-    """Four waiters and four blocks given back one by one: each gets one."""
+    """When four calls wait and four blocks come back one by one, each call gets one."""
     kept = pool.allocate_many(16)
     waiters = [other.submit(pool.allocate, timeout=60) for _ in range(4)]
     bookkeeping(pool).await_waiting(4)
     for _ in range(4):
         kept.pop().free()
-    blocks = [waiter.result(30) for waiter in waiters]
+    blocks = [waiter.result(60) for waiter in waiters]
     assert len({block.index for block in blocks}) == 4
     assert pool.stats().failures == 0
 
 
 def test_waiting_for_a_view(pool, bookkeeping, other):
-    """A waiter gets the memory when the last view goes."""
+    """A waiting call gets the memory of a released block when its last view goes."""
     block = pool.allocate(blocks=16)
     view = block.buf
     block.release()
     waiter = other.submit(pool.allocate, blocks=16, timeout=None)
     bookkeeping(pool).await_waiting()
     del view
-    waiter.result(30).free()
+    waiter.result(60).free()
 
 
 @pytest.mark.parametrize(
     "call",
     ["allocate(timeout=None)", "allocate(blocks=2, timeout=60)", "allocate_many(2, timeout=None)"],
 )
-def test_ctrl_c_ends_the_wait(run_python, call):
-    """KeyboardInterrupt interrupts a waiting call of the main thread, and the pool stays as it was."""
-    out = run_python(f"""
-        import gc, signal, threading
-        import blockpool as bp
-
-        pool = bp.Pool(64, 2)
-        kept = pool.allocate(blocks=2)
-        before = pool.stats(), pool.runs()
-        waits, done = threading.Event(), threading.Event()
-        gc.callbacks.append(lambda phase, info: waits.set())
-        waits.clear()
-
-        def interrupt():  # again and again: Python swallows an interrupt that comes while a callback of gc runs
-            waits.wait(30)
-            while not done.wait(0.1):
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        try:
-            pool.{call}
-        except KeyboardInterrupt:
-            done.set()
-            print("interrupted")
-        thread.join()
-        assert (pool.stats(), pool.runs()) == before
-        pool.check()
-        kept.free()
-        pool.allocate(blocks=2).free()
-    """)
-    assert out == "interrupted\n"
+def test_ctrl_c_ends_the_wait(run_program, call):
+    """Ctrl-C interrupts a waiting call of the main thread, and the pool stays as it was."""
+    assert run_program("private/interrupted_wait.py", call, timeout=120) == "interrupted\n"
 
 
-def test_a_signal_handler_may_give_room(run_python):
-    """A handler that runs during the wait may itself free what the call waits for."""
-    out = run_python("""
-        import gc, signal, threading
-        import blockpool as bp
-
-        pool = bp.Pool(64, 1)
-        kept = [pool.allocate()]
-        waits = threading.Event()
-        gc.callbacks.append(lambda phase, info: waits.set())
-        waits.clear()
-        signal.signal(signal.SIGUSR1, lambda *_: kept.pop().free())
-
-        def kick():
-            waits.wait(30)
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
-
-        thread = threading.Thread(target=kick)
-        thread.start()
-        print(pool.allocate(timeout=None))
-        thread.join()
-    """)
-    assert out == "<blockpool.Block 0, blocks=1, nbytes=64>\n"
+def test_a_signal_handler_may_give_room(run_program):
+    """A signal handler that runs during a wait can itself free what the call waits for."""
+    assert run_program("private/handler_gives_room.py") == "<blockpool.Block 0, blocks=1, nbytes=64>\n"
 
 
 def test_freeing_from_a_gc_callback(pool):
-    """Room that a finalizer makes during the collection on exhaustion is used."""
+    """A full pool uses room that a finalizer makes while it collects garbage."""
 
     class Owner:
         def __init__(self):
@@ -294,10 +246,7 @@ def test_freeing_from_a_gc_callback(pool):
 @pytest.mark.parametrize("kind", ["private", "shared"])
 @pytest.mark.parametrize("disturbed", [False, True])
 def test_what_becomes_garbage_during_the_wait_is_found(other, kind, disturbed):
-    """A block that ends in a cycle after the first collection still reaches a call that waits without end.
-
-    It does so too while other blocks come and go all the time.
-    """
+    """A block that becomes garbage during a wait is found, even while other blocks come and go all the time."""
     pool = bp.Pool(64, 2) if kind == "private" else bp.Pool.create(64, 2)
     collected, done = threading.Event(), threading.Event()
 
@@ -308,7 +257,7 @@ def test_what_becomes_garbage_during_the_wait_is_found(other, kind, disturbed):
     def hold():
         cycle = [pool.allocate()]
         cycle.append(cycle)
-        assert collected.wait(30)
+        assert collected.wait(60)
 
     def disturb():
         while disturbed and not done.is_set():
@@ -326,10 +275,10 @@ def test_what_becomes_garbage_during_the_wait_is_found(other, kind, disturbed):
         waiter = other.submit(pool.allocate, blocks=2, timeout=None)
         try:
             if not disturbed:
-                assert waiter.result(30).blocks == 2
+                assert waiter.result(60).blocks == 2
             else:
                 holder.join()
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 60
                 while pool.stats().allocated > 1 and not waiter.done():
                     assert time.monotonic() < deadline
                     time.sleep(0.001)
@@ -337,13 +286,13 @@ def test_what_becomes_garbage_during_the_wait_is_found(other, kind, disturbed):
             gc.callbacks.remove(count)
             done.set()
             others.join()
-        assert waiter.result(30).blocks == 2
+        assert waiter.result(60).blocks == 2
     finally:
         gc.enable()
 
 
 def test_a_long_wait_collects_now_and_then(pool):
-    """Collections of a wait come at growing distances: a wait of some two seconds has a handful."""
+    """A waiting call collects garbage at growing intervals: at most five times in two seconds."""
     kept = pool.allocate(blocks=16)
     collections = []
 

@@ -13,7 +13,7 @@ import blockpool as bp
 
 
 def gone(block):
-    """Whether the block was released."""
+    """Return whether the block was released."""
     try:
         block.address
     except bp.InvalidBlock:
@@ -22,7 +22,7 @@ def gone(block):
 
 
 def test_one_name(pool):
-    """The ordinary case: the memory is back right after the `with`, although the name still exists."""
+    """A block with one name is released at the end of its `with`, although the name still exists."""
     with pool.allocate() as block:
         block.buf[:2] = b"ok"
         assert pool.stats().allocated == 1
@@ -31,14 +31,14 @@ def test_one_name(pool):
 
 
 def test_without_a_name(pool):
-    """The same without `as`."""
+    """A block in a `with` without `as` is released at its end."""
     with pool.allocate(blocks=3):
         assert pool.stats().allocated == 3
     assert pool.stats().allocated == 0
 
 
 def test_a_name_given_before(pool):
-    """The name may have been given before the `with`."""
+    """A block that got its name before its `with` is released at its end."""
     block = pool.allocate()
     with block:
         pass
@@ -47,7 +47,7 @@ def test_a_name_given_before(pool):
 
 
 def test_a_finished_block_cannot_enter(pool):
-    """`with` of a released or freed block raises at its start."""
+    """`with` of a released block raises InvalidBlock at its start."""
     block = pool.allocate()
     with block:
         pass
@@ -56,7 +56,7 @@ def test_a_finished_block_cannot_enter(pool):
 
 
 def test_freed_inside(pool):
-    """A block may be freed or released inside; the end of `with` then does nothing."""
+    """If a block was freed or released inside its `with`, the end of the `with` does nothing."""
     with pool.allocate() as block:
         block.free()
         other = pool.allocate()
@@ -68,7 +68,7 @@ def test_freed_inside(pool):
 
 
 def test_a_view_outlives_the_with(pool):
-    """A view kept from inside pins the memory; the block itself is finished."""
+    """A view that outlives the `with` keeps the memory allocated, while the block itself is released."""
     with pool.allocate() as block:
         view = block.buf
         view[:4] = b"kept"
@@ -81,7 +81,7 @@ def test_a_view_outlives_the_with(pool):
 
 
 def test_a_twin_outlives_the_with(pool):
-    """So does a read-only twin."""
+    """A read-only twin that outlives the `with` keeps the memory allocated, while the block itself is released."""
     with pool.allocate() as block:
         twin = block.readonly()
     assert gone(block)
@@ -91,7 +91,7 @@ def test_a_twin_outlives_the_with(pool):
 
 
 def test_an_exception_passes_through(pool):
-    """The block is released, and the exception goes on."""
+    """An exception inside a `with` passes through, and the block is released."""
     with pytest.raises(ZeroDivisionError), pool.allocate() as block:
         1 / 0
     assert gone(block)
@@ -99,7 +99,7 @@ def test_an_exception_passes_through(pool):
 
 
 def test_an_exception_that_is_kept(pool):
-    """A traceback with the frame in which the name lives does not count as somebody who holds the block."""
+    """A traceback that holds the frame with the block's name does not keep the block from being released."""
     kept = []
 
     def fail():
@@ -117,7 +117,7 @@ def test_an_exception_that_is_kept(pool):
 
 
 def test_an_exception_in_a_nested_handler(pool):
-    """Nor does the context of a later exception."""
+    """An exception that is the cause of another one does not keep the block from being released."""
 
     def fail():
         try:
@@ -134,7 +134,7 @@ def test_an_exception_in_a_nested_handler(pool):
 
 
 def test_an_exception_that_carries_the_block(pool):
-    """An exception with the block among its arguments does hold it."""
+    """An exception that has the block among its arguments keeps it valid after the `with`."""
     with pytest.raises(ValueError) as caught, pool.allocate() as block:
         raise ValueError(block)
     assert not gone(block)
@@ -144,7 +144,7 @@ def test_an_exception_that_carries_the_block(pool):
 
 @pytest.mark.parametrize("end", ["return", "break", "continue"])
 def test_every_way_out(pool, end):
-    """return, break and continue leave the `with` like its end does."""
+    """Leaving a `with` by return, break or continue releases the block."""
 
     def leave():
         for _ in range(2):
@@ -162,7 +162,7 @@ def test_every_way_out(pool, end):
 
 
 def test_returned_from_inside(pool):
-    """A block that is returned from inside its `with` stays valid: the caller holds it."""
+    """A block that is returned from inside its `with` stays valid."""
 
     def make():
         with pool.allocate() as block:
@@ -174,7 +174,7 @@ def test_returned_from_inside(pool):
 
 
 def test_a_queue(pool):
-    """`with ... as b: queue.put(b)` delivers: the queue holds the block when the `with` ends."""
+    """A block that was put into a queue inside its `with` stays valid for the receiver."""
     waiting = queue.Queue()
     with pool.allocate() as block:
         block.buf[:5] = b"hello"
@@ -187,7 +187,7 @@ def test_a_queue(pool):
 
 
 def test_queues_between_threads(pool):
-    """A producer that puts from inside `with` and a consumer that frees: nothing is lost, nothing is freed early."""
+    """Blocks that one thread puts into a queue inside `with` and another frees are neither lost nor freed early."""
     there, back = queue.Queue(), queue.Queue()
 
     def consume():
@@ -198,24 +198,24 @@ def test_queues_between_threads(pool):
     thread = threading.Thread(target=consume, daemon=True)
     thread.start()
     for number in range(300):
-        with pool.allocate(timeout=30) as block:
+        with pool.allocate(timeout=60) as block:
             block.buf[:8] = number.to_bytes(8, "little")
             there.put(block)
     there.put(None)
-    thread.join(30)
-    assert [int.from_bytes(back.get(timeout=10), "little") for _ in range(300)] == list(range(300))
+    thread.join(60)
+    assert [int.from_bytes(back.get(timeout=60), "little") for _ in range(300)] == list(range(300))
     del block
     assert pool.stats().allocated == 0
 
 
 def test_a_queue_that_pickles_later(pool):
-    """The block is there when a feeder pickles it after the `with`; a private one then says what to do instead."""
+    """A private block that a feeder thread pickles after the `with` is still valid; the TypeError says what to do."""
     waiting, outcome = queue.Queue(), queue.Queue()
     left = threading.Event()
 
     def feed():
         block = waiting.get()
-        left.wait(10)
+        left.wait(60)
         try:
             pickle.dumps(block)
         except TypeError as error:
@@ -227,7 +227,7 @@ def test_a_queue_that_pickles_later(pool):
         block.buf[:4] = b"data"
         waiting.put(block)
     left.set()
-    message, data = outcome.get(timeout=10)
+    message, data = outcome.get(timeout=60)
     thread.join()
     assert "bytes(block.buf)" in message
     assert data == b"data"
@@ -235,7 +235,7 @@ def test_a_queue_that_pickles_later(pool):
 
 
 def test_a_lone_reference_without_a_name_counts_as_the_name(pool):
-    """The known limit: with its name deleted inside, the queue's reference is taken for the name."""
+    """A known limit: if the name is deleted inside the `with`, a queue's reference counts as the name."""
     waiting = queue.Queue()
     with pool.allocate() as block:
         waiting.put(block)
@@ -245,7 +245,7 @@ def test_a_lone_reference_without_a_name_counts_as_the_name(pool):
 
 
 class Holder:
-    """Something with an attribute."""
+    """An object that can have attributes."""
 
 
 def _in_a_list(block):
@@ -308,8 +308,8 @@ HOLDERS = [
 
 
 @pytest.mark.parametrize("hold", HOLDERS, ids=[hold.__name__ for hold in HOLDERS])
-def test_whoever_holds_the_block_keeps_it_valid(pool, hold):
-    """A block that something else holds at the end of `with` stays valid until that lets go."""
+def test_what_holds_the_block_keeps_it_valid(pool, hold):
+    """A block that something else refers to at the end of its `with` stays valid until that lets go."""
     with pool.allocate() as block:
         holder = hold(block)
     assert not gone(block)
@@ -321,7 +321,7 @@ def test_whoever_holds_the_block_keeps_it_valid(pool, hold):
 
 
 def test_a_second_name(pool):
-    """A second name is somebody else, too."""
+    """A block with a second name stays valid after its `with`."""
     with pool.allocate() as block:
         other = block
     assert not gone(block)
@@ -329,7 +329,7 @@ def test_a_second_name(pool):
 
 
 def test_a_closure(pool):
-    """A lambda that uses the name shares its cell, which is the one name; the block is released."""
+    """A lambda that uses the block's name does not keep it: both share one cell, and the block is released."""
     with pool.allocate() as block:
         later = lambda: block.buf  # noqa: E731
         later()[:1] = b"x"
@@ -339,7 +339,7 @@ def test_a_closure(pool):
 
 
 def test_a_callback_given_the_block(pool):
-    """A lambda that got the block as an argument's default holds it by itself."""
+    """A lambda with the block as the default of an argument keeps it valid after the `with`."""
     with pool.allocate() as block:
         later = lambda it=block: bytes(it.buf[:2])  # noqa: E731
         block.buf[:2] = b"hi"
@@ -350,7 +350,7 @@ def test_a_callback_given_the_block(pool):
 
 
 def test_a_paused_generator(pool):
-    """A generator that pauses inside its `with` keeps the block; closing the generator releases it."""
+    """A generator that is paused inside a `with` keeps the block allocated; closing the generator releases it."""
 
     def work():
         with pool.allocate() as block:
@@ -370,7 +370,7 @@ def test_a_paused_generator(pool):
 
 
 def test_a_generator_that_yields_its_block(pool):
-    """Who received the block from a generator and keeps it, keeps it valid when the generator ends."""
+    """A block that a generator yields inside its `with` stays valid for a caller that keeps it."""
 
     def work():
         with pool.allocate() as block:
@@ -384,7 +384,7 @@ def test_a_generator_that_yields_its_block(pool):
 
 
 def test_nested(pool):
-    """Two `with` of one block: the inner one sees the outer one's hold, and leaves the block valid."""
+    """The inner of two nested `with` of one block leaves it valid; the outer one releases it."""
     with pool.allocate() as block:
         with block:
             pass
@@ -398,7 +398,7 @@ def test_nested(pool):
 
 
 def test_exit_stack(pool):
-    """An ExitStack releases the blocks it was given, when nobody else holds them."""
+    """An ExitStack releases its blocks if nothing else refers to them."""
     with contextlib.ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(pool.allocate())
@@ -407,7 +407,7 @@ def test_exit_stack(pool):
 
 
 def test_exit_stack_with_a_name(pool):
-    """A block with a name in an ExitStack is released, or at the latest goes with its name."""
+    """A block in an ExitStack that also has a name goes at the latest with its name."""
     with contextlib.ExitStack() as stack:
         block = stack.enter_context(pool.allocate())
         block.buf[0] = 1
@@ -416,7 +416,7 @@ def test_exit_stack_with_a_name(pool):
 
 
 def test_exit_stack_and_a_list(pool):
-    """Blocks that are kept in a list survive an ExitStack."""
+    """Blocks of an ExitStack that are also in a list stay valid after it."""
     kept = []
     with contextlib.ExitStack() as stack:
         kept.extend(stack.enter_context(pool.allocate()) for _ in range(3))
@@ -428,7 +428,7 @@ def test_exit_stack_and_a_list(pool):
 
 
 def test_in_a_class_body_and_at_module_level(pool):
-    """A global name or one in a class body is one name as well."""
+    """A block with a global name, or a name in a class body, is released at the end of its `with`."""
     scope = {"pool": pool}
     exec("with pool.allocate() as block:\n    block.buf[0] = 1", scope)  # noqa: S102
     assert gone(scope["block"])
@@ -442,7 +442,7 @@ def test_in_a_class_body_and_at_module_level(pool):
 
 
 def test_in_a_coroutine(pool):
-    """A coroutine that is suspended inside keeps the block; when it is cancelled the block is released."""
+    """A coroutine that is suspended inside a `with` keeps the block; cancelling it releases the block."""
     import asyncio
 
     async def work(started):
@@ -465,7 +465,7 @@ def test_in_a_coroutine(pool):
 
 
 def test_with_allocate_many(pool):
-    """Blocks of a list are held by the list: each stays valid after its own `with`."""
+    """Blocks in the list from allocate_many stay valid after a `with` of their own."""
     blocks = pool.allocate_many(3)
     for block in blocks:
         with block:
@@ -476,7 +476,7 @@ def test_with_allocate_many(pool):
 
 
 def test_the_pool_closed_inside(pool):
-    """Closing the pool inside does not disturb the `with`."""
+    """A block is released at the end of its `with` even if the pool was closed inside."""
     with pool.allocate() as block:
         pool.close()
         block.buf[0] = 1
@@ -484,7 +484,7 @@ def test_the_pool_closed_inside(pool):
 
 
 def test_exit_called_by_hand(pool):
-    """__exit__ takes its three arguments by position, and swallows nothing."""
+    """Block.__exit__ takes its three arguments by position, and swallows no exception."""
     block = pool.allocate()
     assert block.__enter__() is block
     assert block.__exit__(None, None, None) is None
@@ -542,7 +542,7 @@ def _locals_with_a_name(pool):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_what_the_guide_says_of_with(program, allocated):
-    """At its end, `with` releases a block to which one other reference is left, or none; else it does nothing."""
+    """`with` releases a block to which at most one other reference is left at its end, as the guide says."""
     pool = bp.Pool(64, 16, debug=False)
     gc.collect()
     assert program(pool) == allocated

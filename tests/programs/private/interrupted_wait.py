@@ -1,0 +1,45 @@
+"""Wait for room in a full pool, and be interrupted as by Ctrl-C; the pool must stay as it was.
+
+Argument: the call that waits (a key of CALLS).
+"""
+
+import gc
+import signal
+import sys
+import threading
+
+import blockpool as bp
+
+CALLS = {
+    "allocate(timeout=None)": lambda: pool.allocate(timeout=None),
+    "allocate(blocks=2, timeout=60)": lambda: pool.allocate(blocks=2, timeout=60),
+    "allocate_many(2, timeout=None)": lambda: pool.allocate_many(2, timeout=None),
+}
+
+pool = bp.Pool(64, 2)
+kept = pool.allocate(blocks=2)
+before = pool.stats(), pool.runs()
+waits, done = threading.Event(), threading.Event()
+
+
+def interrupt():
+    """Interrupt the wait, again and again: Python swallows an interrupt that comes while a callback of gc runs."""
+    waits.wait(60)
+    while not done.wait(0.1):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+gc.callbacks.append(lambda _phase, _info: waits.set())
+waits.clear()
+thread = threading.Thread(target=interrupt)
+thread.start()
+try:
+    CALLS[sys.argv[1]]()
+except KeyboardInterrupt:
+    done.set()
+    print("interrupted")
+thread.join()
+assert (pool.stats(), pool.runs()) == before
+pool.check()
+kept.free()
+pool.allocate(blocks=2).free()
