@@ -1,4 +1,4 @@
-"""Many threads in one pool for a while: nobody finds another's bytes, and at the end all is back.
+"""Many threads in one pool for a while: no thread finds another's bytes, and in the end every block is free.
 
 BLOCKPOOL_STRESS_SECONDS says how long each case runs (1 without it), BLOCKPOOL_STRESS_SEED repeats one.
 """
@@ -19,7 +19,7 @@ SECONDS = float(os.environ.get("BLOCKPOOL_STRESS_SECONDS", "1"))
 
 
 class Worker(threading.Thread):
-    """Allocates in every way, stamps what it got, looks at its stamps again before it gives anything back."""
+    """Allocates in every way, stamps its blocks, and looks at the stamps again before it gives a block back."""
 
     def __init__(self, pool, number, seed, until):
         super().__init__()
@@ -102,7 +102,7 @@ class Worker(threading.Thread):
 @pytest.mark.stress
 @pytest.mark.parametrize("blocks", [64, 700, 70_000])
 def test_threads_share_a_pool(blocks):
-    """Stamps stay what they were, audits find nothing at any time, and the pool is empty at the end."""
+    """Blocks of busy threads keep their stamps, audits find nothing meanwhile, and in the end the pool is empty."""
     seed = int(os.environ.get("BLOCKPOOL_STRESS_SEED", random.randrange(1 << 30)))
     print(f"BLOCKPOOL_STRESS_SEED={seed}")  # noqa: T201 - pytest shows it when the test fails
     pool = bp.Pool(64, blocks)

@@ -1,16 +1,18 @@
-"""Threads: what is taken once is given once, and races end in typed errors."""
+"""Threads that race for one pool or one block: what is allocated once comes back once, and losers get typed errors."""
 
 import contextlib
 import itertools
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import blockpool as bp
+from threads import together
 
-THREADS = 4
+THREADS = 4  # as many as `together` starts
+
+pytestmark = pytest.mark.stress
 
 
 @pytest.fixture(autouse=True)
@@ -21,21 +23,9 @@ def _switch_often():
     sys.setswitchinterval(before)
 
 
-def together(work, threads=THREADS):
-    """Call `work` in several threads at once; return what each returned."""
-    barrier = threading.Barrier(threads)
-
-    def begin(number):
-        barrier.wait(60)
-        return work(number)
-
-    with ThreadPoolExecutor(threads) as executor:
-        return [future.result(60) for future in [executor.submit(begin, number) for number in range(threads)]]
-
-
 @pytest.mark.parametrize("blocks", [400, 70_000], ids=["with the GIL", "without the GIL"])
 def test_no_block_is_given_twice(blocks):
-    """Threads that empty a pool together get every block exactly once."""
+    """Threads that empty a pool together get each block exactly once."""
     pool = bp.Pool(8, blocks)
 
     def drain(number):
@@ -74,7 +64,7 @@ def _outcome(call):
 
 
 def test_one_free_of_many_succeeds(pool):
-    """Of threads that free one block at once one succeeds; the others get DoubleFree, or BlockInUse at that moment."""
+    """Of threads that free one block at once, one succeeds and the others get DoubleFree or BlockInUse."""
     for _ in range(200):
         block = pool.allocate()
         outcomes = together(lambda _, block=block: _outcome(block.free))
@@ -85,7 +75,7 @@ def test_one_free_of_many_succeeds(pool):
 
 
 def test_releases_at_once(pool):
-    """Any number of threads may release one block; it comes back once."""
+    """A block that several threads release at once comes back once."""
     for _ in range(200):
         block = pool.allocate()
         together(lambda _, block=block: block.release())
@@ -94,7 +84,7 @@ def test_releases_at_once(pool):
 
 
 def test_a_view_or_a_free(pool):
-    """A view taken while another thread frees: either there is a view and no free, or the other way round."""
+    """If one thread takes a view while another frees the block, either there is a view or the free succeeds."""
     seen = set()
     for _ in range(300):
         block = pool.allocate()
@@ -119,7 +109,7 @@ def test_a_view_or_a_free(pool):
 
 
 def test_twins_at_once(pool):
-    """Many threads may make and drop read-only twins and views of one block."""
+    """Several threads can make and drop read-only twins and views of one block at once."""
     block = pool.allocate()
     block.buf[:4] = b"same"
 
@@ -135,7 +125,7 @@ def test_twins_at_once(pool):
 
 
 def test_the_first_view_at_once(pool):
-    """Several first views at once are views of one memory, and pin it together."""
+    """First views that several threads take of one block at once are views of the same object, and all pin it."""
     for _ in range(100):
         block = pool.allocate()
         views = together(lambda _, block=block: block.buf)
@@ -146,7 +136,7 @@ def test_the_first_view_at_once(pool):
 
 
 def test_closing_while_others_allocate():
-    """Threads that allocate while the pool is closed get blocks, then PoolClosed; all blocks stay good."""
+    """Threads that allocate while the pool is closed get blocks, then PoolClosed, and all blocks stay usable."""
     for _ in range(30):
         pool = bp.Pool(64, 64)
         begun = threading.Event()
@@ -170,7 +160,7 @@ def test_closing_while_others_allocate():
 
 
 def test_statistics_add_up(pool):
-    """Allocations and frees of several threads are all counted."""
+    """The statistics count all allocations and frees of several threads."""
 
     def work(_):
         for _ in range(500):
@@ -188,7 +178,7 @@ def test_statistics_add_up(pool):
 
 
 def test_reports_while_others_work(pool):
-    """stats, runs and check may be called at any time, and find nothing wrong."""
+    """Calling stats, runs and check while other threads allocate and free finds nothing wrong."""
     stop = threading.Event()
 
     def work(number):
