@@ -5,8 +5,12 @@ import os
 import signal
 
 import hypothesis
+import pytest
 
 pytest_plugins = ["programs", "pools", "arrays", "peers"]
+pytest.register_assert_rewrite(
+    "bookkeeping", "indices", "threads"
+)  # helpers without fixtures whose asserts show values
 
 # In CI the examples are the same each time; elsewhere new ones are tried, and a failure prints how to repeat it.
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True, max_examples=60, stateful_step_count=40)
