@@ -16,10 +16,7 @@ REFUSED = (
 
 
 def run(name):
-    """Run an example in a fresh interpreter, which must end well, silently and without a trace in /dev/shm.
-
-    Return what it printed.
-    """
+    """Run an example, which must end well and leave nothing on stderr or in /dev/shm, and return what it prints."""
     with subprocess.Popen(
         [sys.executable, "-W", "error", EXAMPLES / name],
         stdout=subprocess.PIPE,
@@ -27,7 +24,7 @@ def run(name):
         text=True,
     ) as process:
         try:
-            printed, said = process.communicate(timeout=120)
+            printed, said = process.communicate(timeout=300)
         finally:
             process.kill()
     assert (process.returncode, said) == (0, "")
@@ -36,14 +33,14 @@ def run(name):
 
 
 def assert_prints(name, expected):
-    """Run an example; it prints what is expected, with figures of some kind wherever that has a #."""
+    """Run an example, which must print what is expected, with any figures in the place of each #."""
     pattern = re.escape(textwrap.dedent(expected)).replace(r"\#", r" *\d[\d., ]*")
     printed = run(name)
     assert re.fullmatch(pattern, printed), printed
 
 
 def test_async_server():
-    """Every answer is right, each message took one allocation and no copy, and all blocks are back."""
+    """In the server example each answer is right, each message takes one allocation, and all blocks come back."""
     sent, right, blocks = run("async_server.py").splitlines()
     assert re.fullmatch(r"200 messages of 5\d{6} bytes over 8 connections in \d+\.\d s", sent)
     assert right == "200 right answers from 2 workers"
@@ -51,7 +48,7 @@ def test_async_server():
 
 
 def test_paged_cache():
-    """The deque gives one page to two sequences after each accident; IndexPool raises at the call that frees twice."""
+    """In the paged cache example a deque gives one page to two sequences; IndexPool raises at the second free."""
     costs, twice, two_tables = run("paged_cache.py").split("\n\n")
     for free_list in ("deque", "IndexPool"):
         assert re.search(rf"^{free_list} +\d+ ns/page +\d+ ns/page$", costs, re.MULTILINE)
@@ -68,7 +65,7 @@ def test_paged_cache():
 
 
 def test_camera_frames():
-    """All frames come through filter and viewer without a copy, in eight blocks, which all come back."""
+    """In the camera example all frames pass filter and viewer without a copy, in eight blocks, which all come back."""
     assert_prints(
         "camera_frames.py",
         """\
@@ -84,7 +81,7 @@ def test_camera_frames():
 
 
 def test_data_loader():
-    """Every batch is right and in its place, though a worker is killed half-way through one; all memory comes back."""
+    """In the data loader example every batch is right although a worker is killed, and all blocks come back."""
     assert_prints(
         "data_loader.py",
         """\
@@ -100,7 +97,7 @@ def test_data_loader():
 
 
 def test_parallel_map():
-    """Both ways equal one process's result; every slice goes as a ticket, and all memory comes back."""
+    """In the map example both ways give one process's result, every slice is a ticket, and all blocks come back."""
     assert_prints(
         "parallel_map.py",
         """\
@@ -116,7 +113,7 @@ def test_parallel_map():
 
 
 def test_hash_files():
-    """Threads hash files through a small pool and find the digests of a loop; every block comes back."""
+    """In the hashing example threads find the digests that a loop finds, and all blocks come back."""
     assert_prints(
         "hash_files.py",
         """\

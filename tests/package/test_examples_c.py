@@ -1,4 +1,4 @@
-"""The C library as somebody else uses it: installed, found by pkg-config, and the examples run as README.md says."""
+"""The C library as a user has it: installed, found by pkg-config, and the examples run as README.md says."""
 
 import importlib.metadata
 import os
@@ -48,12 +48,12 @@ def need(*tools):
 
 
 def search_path():
-    """PATH, with the CMake of the virtual environment first."""
+    """Return PATH with the virtual environment, and so its CMake, first."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def readme_commands(first):
-    """Return the commands of that block of README.md which begins with the command `first`."""
+    """Return the commands of the block of README.md that begins with the command `first`."""
     for block in re.findall(r"^```console\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE):
         commands = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
         if commands[0].startswith(first):
@@ -62,12 +62,12 @@ def readme_commands(first):
 
 
 def head_commands(example):
-    """Return the commands at the head of an example."""
+    """Return the commands in the comment at the head of an example."""
     return re.findall(r"^ ?[*;]     (\S.*)$", (EXAMPLES / example).read_text(), re.MULTILINE)
 
 
 class Reader:
-    """Somebody who types what README.md says, in a copy of the sources, with a home of his own."""
+    """A reader who types what README.md says, in a copy of the sources and in a new home folder."""
 
     def __init__(self, home):
         self.home = home
@@ -93,13 +93,13 @@ class Reader:
 
     @property
     def found(self):
-        """The environment that README.md asks for."""
+        """Return the environment variables that README.md asks for."""
         return {"PKG_CONFIG_PATH": str(self.home / ".local" / "lib" / "pkgconfig")}
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
-    """Somebody who has installed the library by the commands of README.md."""
+    """Return a reader who has installed the library with the commands of README.md."""
     need("cmake", "pkg-config", "make", "cc")
     made = Reader(tmp_path_factory.mktemp("reader"))
     commands = readme_commands("cmake")
@@ -117,25 +117,25 @@ def needs_x86():
 
 
 def test_c_example_by_the_commands_of_the_readme(reader):
-    """The C example compiles, links and runs by the commands of README.md, and prints what it should."""
+    """The C example compiles, links and runs with the commands of README.md, and prints what it should."""
     assert reader.types(readme_commands("cc "), **reader.found) == OUTPUT
 
 
 def test_nasm_example_by_the_commands_of_the_readme(reader):
-    """The NASM example assembles, links and runs by the commands of README.md, and prints the same."""
+    """The NASM example assembles, links and runs with the commands of README.md, and prints the same as the C one."""
     needs_x86()
     assert reader.types(readme_commands("nasm "), **reader.found) == OUTPUT
 
 
 def test_c_example_by_the_commands_at_its_head(reader):
-    """The commands at the head of the C example do the same where the example is."""
+    """The C example compiles and runs with the commands at its head, in its folder, and prints what it should."""
     commands = head_commands("classic.c")
     assert len(commands) == 2
     assert reader.types(commands, reader.sources / "core" / "examples", **reader.found) == OUTPUT
 
 
 def test_nasm_example_by_the_commands_at_its_head(reader):
-    """The commands at the head of the NASM example do the same where the example is."""
+    """The NASM example assembles and runs with the commands at its head, in its folder, and prints what it should."""
     needs_x86()
     commands = head_commands("classic.asm")
     assert len(commands) == 3
@@ -143,7 +143,7 @@ def test_nasm_example_by_the_commands_at_its_head(reader):
 
 
 def test_a_failing_step_ends_the_example_with_1(reader):
-    """An example whose step does not go as told says so on stderr and ends with 1."""
+    """An example whose first call fails says why on stderr, and its exit status is 1."""
     changed = {
         "classic.c": [("POOL_SIZE BLOCKPOOL_DEFAULT_POOL_SIZE", "POOL_SIZE 1000")],
         "classic.asm": [("POOL_SIZE       equ 1024", "POOL_SIZE       equ 1000")],
@@ -167,7 +167,7 @@ def test_a_failing_step_ends_the_example_with_1(reader):
 
 
 def test_the_installed_tree_may_be_moved(reader):
-    """The installed tree works where it was moved to."""
+    """The installed library can be moved: pkg-config gives the new paths."""
     moved = reader.home / "moved"
     shutil.copytree(reader.home / ".local", moved)
     found = {"PKG_CONFIG_PATH": str(moved / "lib" / "pkgconfig")}
@@ -179,12 +179,12 @@ def test_the_installed_tree_may_be_moved(reader):
 
 
 def test_versions_agree(reader):
-    """pkg-config and Python tell the same version."""
+    """The C library (by pkg-config) and the Python package have the same version."""
     assert reader.types(["pkg-config --modversion blockpool"], **reader.found).strip() == bp.__version__
 
 
 def test_only_the_header_and_the_library_are_installed(reader):
-    """The installation is a header, a library and a .pc file."""
+    """Installing the C library installs a header, a library and a .pc file, and nothing else."""
     prefix = reader.home / ".local"
     files = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
     assert files == {"include/blockpool.h", "lib/libblockpool.a", "lib/pkgconfig/blockpool.pc"}
@@ -204,7 +204,7 @@ def test_only_the_public_names_can_be_linked_to(reader):
 
 
 def test_the_shared_library(reader):
-    """Built shared in the same folder, the library has the same names, and the example runs with it."""
+    """A shared library built in the same folder has the same names, and the example runs with it."""
     need("nm")
     prefix = reader.home / "shared"
     configure, *rest = readme_commands("cmake")[:-1]
@@ -222,7 +222,7 @@ def test_the_shared_library(reader):
 
 @pytest.mark.parametrize(("compiler", "dialect"), [("cc", "c11"), ("c++", "c++11"), ("c++", "c++20")])
 def test_the_header_stands_alone(reader, compiler, dialect):
-    """The header compiles by itself, without a warning, in C11 and in C++, where its names are C's."""
+    """The header compiles by itself without a warning in C11 and in C++, and links with C's names."""
     need(compiler)
     source = "test." + ("c" if compiler == "cc" else "cpp")
     (reader.home / source).write_text(
@@ -237,7 +237,7 @@ def test_the_header_stands_alone(reader, compiler, dialect):
 
 
 def test_the_python_package_does_not_install_the_library():
-    """Header and library are no part of the Python package."""
+    """The Python package installs neither the header nor the C library."""
     try:
         files = importlib.metadata.files("blockpool")
     except importlib.metadata.PackageNotFoundError:

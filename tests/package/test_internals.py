@@ -11,7 +11,7 @@ from blockpool import _core
 
 
 def internals():
-    """Give an object of each internal class, by name."""
+    """Return an object of each internal class, by name."""
     pool = bp.Pool("4KiB", 4)
     return {
         "mapping": _core.mapping_of_pool(pool),
@@ -43,14 +43,14 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", internals())
 def test_no_way_to_make_one(name, way):
-    """Neither a call nor copy, pickle or a derived class gives an object that lacks its memory: all are TypeErrors."""
+    """Making an object of an internal class by a call, copy, pickle or subclass raises TypeError."""
     found = internals()[name]
     with pytest.raises(TypeError):
         WAYS[way](found, type(found))
 
 
 def test_all_internal_classes_are_known_here():
-    """Every class of the two extension modules is public, or among those above."""
+    """Every class of the two extension modules is public or tested in this file."""
     known = {type(found) for found in internals().values()} | {bp.Pool, bp.Block, bp.IndexPool}
     modules = {"blockpool._core", "blockpool._index"}
     assert {kind for kind in object.__subclasses__() if kind.__module__ in modules} == known

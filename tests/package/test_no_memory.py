@@ -13,7 +13,7 @@ PROGRAM = Path(__file__).parents[1] / "stress" / "no_memory.py"
 
 @pytest.mark.parametrize("kind", ["private", "debug", "shared", "index"])
 def test_every_allocation_fails_once(kind):
-    """Whichever allocation of a call fails, the call raises or does without; nothing is lost, and nothing crashes."""
+    """Whichever of its allocations fails, a call raises or does without it, loses nothing and does not crash."""
     if kind == "debug" and sys.version_info >= (3, 12):
         pytest.skip(
             "without memory, Python 3.12 and 3.13 crash when traceback looks at the stack, which debug mode keeps"

@@ -12,7 +12,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def test_the_versions_of_python_agree():
-    """Classifiers, `requires-python` and the type checker name the versions from 3.11 to 3.13."""
+    """The classifiers, `requires-python` and the type checker all name Python 3.11 to 3.13."""
     named = re.findall(r"Python :: (3\.\d+)'", str(PROJECT["project"]["classifiers"]))
     assert named == ["3.11", "3.12", "3.13"]
     assert PROJECT["project"]["requires-python"] == ">=3.11,<3.14"
@@ -24,7 +24,7 @@ def test_the_versions_of_python_agree():
     [("3.14", "3.11 to 3.13"), ("3.10", "is needed"), ("4.0", "is needed"), ("x", "is needed")],
 )
 def test_another_version_is_refused(version, word):
-    """A Python that blockpool is not for is refused before anything is built, in one sentence."""
+    """An unsupported Python is refused in one sentence, before anything is built."""
     done = subprocess.run(
         [ROOT / "tools" / "preflight.sh", "first", version],
         capture_output=True,
@@ -39,7 +39,7 @@ def test_another_version_is_refused(version, word):
 
 
 def test_what_builds_the_package_agrees():
-    """The group with which it is built here asks for no other versions than the build of a user does."""
+    """The dependency group `build` has all that the build of a user requires, in the same versions."""
     requires = set(PROJECT["build-system"]["requires"])
     assert requires <= set(PROJECT["dependency-groups"]["build"])
     (cython,) = [line for line in requires if line.startswith("cython")]
