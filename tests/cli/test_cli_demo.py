@@ -1,4 +1,4 @@
-"""The `demo` command: its verdict, its exit status, what it says when something is wrong, and that nothing is left."""
+"""The `demo` command: its verdict and exit status, what it says when something is wrong, and that it leaves nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ POOL, QUEUE, SHARED_MEMORY, LOOP = range(4)
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Files of all the sizes at which something could go wrong, in two directories, and a link that leads away."""
+    """Make files of all sizes at which something could go wrong, in two folders, and a link to a file outside."""
     root = tmp_path / "tree"
     for folder in (root, root / "folder" / "[bold]deep"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_process_is_left() -> Iterator[None]:
-    """Whatever happens, a demo leaves no worker behind, and Ctrl-C as it was."""
+    """Check after each test that no worker is left, and that Ctrl-C is handled as before."""
     handler = signal.getsignal(signal.SIGINT)
     yield
     assert multiprocessing.active_children() == []
@@ -70,7 +70,7 @@ def _no_process_is_left() -> Iterator[None]:
 
 
 def demo(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run the shortest demo there is; return the exit status, stdout and stderr."""
+    """Run a demo as short as possible; return its exit status, stdout and stderr."""
     options = ["--seconds=0", f"--block-size={BLOCK}", *map(str, arguments)]
     status = main(["demo", *options])
     out, err = capsys.readouterr()
@@ -79,7 +79,7 @@ def demo(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
 
 
 def demo_data(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
-    """Run the command with --json; return the exit status and the object."""
+    """Run a demo with --json; return its exit status and the object that it printed."""
     status, out, _ = demo(capsys, "--json", *arguments)
     data = json.loads(out)
     assert data["ok"] is (status == 0)
@@ -92,7 +92,7 @@ def words_of(out: str) -> str:
 
 
 def once(act: Callable[[], object]) -> Callable[[], None]:
-    """Return a function that acts when it is called first, and then no more."""
+    """Return a function that calls `act` the first time only."""
     todo = [act]
 
     def at_first() -> None:
@@ -103,7 +103,7 @@ def once(act: Callable[[], object]) -> Callable[[], None]:
 
 
 def on_packing(monkeypatch: pytest.MonkeyPatch, act: Callable[[Block], object]) -> None:
-    """Have something done to each block when it is packed, before a worker sees it."""
+    """Call `act` with each block when it is packed, before a worker sees it."""
     pack = ThroughPool.pack
 
     def pack_and_act(self: ThroughPool, message: Any) -> Any:
@@ -122,7 +122,7 @@ def on_packing(monkeypatch: pytest.MonkeyPatch, act: Callable[[Block], object]) 
 def test_digests_agree_and_every_block_is_free(
     tree: Path, capsys: pytest.CaptureFixture[str], workers: int, blocks: int
 ) -> None:
-    """All files are hashed right in every way, whatever their size, also through a single block."""
+    """All files are hashed correctly in every way, also through a single block, and every block comes back."""
     status, data = demo_data(capsys, tree, f"--workers={workers}", f"--blocks={blocks}")
     assert status == 0, data["faults"]
     assert [each["name"] for each in data["contestants"]] == NAMES
@@ -136,8 +136,8 @@ def test_digests_agree_and_every_block_is_free(
     assert 0 < len(data["busy"]["runs"]) <= blocks
 
 
-def test_the_report_says_the_same_inwords_of(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without --json: the table, two pictures of the pool, the verdict and what to read next; nothing on stderr."""
+def test_the_report_says_the_same_in_words(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --json the demo prints the table, two pictures of the pool, the verdict and what to try next."""
     status, out, err = demo(capsys, tree, "--blocks=8")
     assert (status, err) == (0, "")
     words = words_of(out)
@@ -156,7 +156,7 @@ def test_the_report_says_the_same_inwords_of(tree: Path, capsys: pytest.CaptureF
 
 
 def test_costs_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A Queue moves each byte twice more than the others, a SharedMemory each has page faults that a pool has not."""
+    """The figures show that a Queue copies each byte twice more, and that a SharedMemory each has more page faults."""
     (tmp_path / "data").write_bytes(os.urandom(6 << 20))
     status, data = demo_data(capsys, tmp_path, "--block-size=1MiB")
     assert status == 0, data["faults"]
@@ -170,7 +170,7 @@ def test_costs_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_few_bytes_are_sent_several_times(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lap is never so short that starting it would count: it goes through little data several times."""
+    """A lap goes through few data several times, so that starting it does not count."""
     monkeypatch.setattr(comparison, "LAP_BYTES", 1 << 20)
     monkeypatch.setattr(comparison, "LEAST_LAPS", 1)
     (tmp_path / "data").write_bytes(os.urandom(1 << 16))
@@ -181,7 +181,7 @@ def test_few_bytes_are_sent_several_times(
 
 
 def test_ways_take_turns(tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each round begins with another one, so that none has the machine's best moments for itself."""
+    """Each round begins with another way, so that the ways take turns."""
     order: list[str] = []
     hand_over, loop = comparison.Comparison._hand_over, comparison.Comparison._loop
 
@@ -208,7 +208,7 @@ def test_ways_take_turns(tree: Path, capsys: pytest.CaptureFixture[str], monkeyp
 def test_killed_workers_are_replaced_and_nothing_is_missing(
     tree: Path, capsys: pytest.CaptureFixture[str], workers: int, blocks: int
 ) -> None:
-    """Workers are killed while they work: others do their messages again, digests agree, every block is free."""
+    """With --kill other workers do the messages of killed ones again, digests agree, and every block is free."""
     status, data = demo_data(capsys, tree, "--kill", f"--workers={workers}", f"--blocks={blocks}")
     assert status == 0, data["faults"]
     assert data["killed"] >= 3
@@ -220,7 +220,7 @@ def test_killed_workers_are_replaced_and_nothing_is_missing(
 
 
 def test_the_report_counts_the_killed(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --kill the report says so beforehand, and afterwards how many there were."""
+    """With --kill the report says beforehand that workers are killed, and afterwards how many were."""
     status, out, err = demo(capsys, tree, "--kill")
     assert (status, err) == (0, "")
     words = words_of(out)
@@ -231,7 +231,7 @@ def test_the_report_counts_the_killed(tree: Path, capsys: pytest.CaptureFixture[
 def test_a_worker_that_dies_by_itself_ends_the_demo(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without --kill none should die: exit status 1, a sentence, and the other workers are ended."""
+    """If a worker dies without --kill, the demo ends the other workers, says so, and exits with status 1."""
 
     def murder() -> None:
         multiprocessing.active_children()[0].kill()
@@ -249,7 +249,7 @@ def test_a_worker_that_dies_by_itself_ends_the_demo(
 def test_corruption_is_found_and_named(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bit flips in a block before it is hashed, once: exit status 1, and the file is named."""
+    """If a bit flips in a block, the demo names the file with the wrong digest and exits with status 1."""
 
     def flip(block: Block) -> None:
         block.buf[17] ^= 1
@@ -266,7 +266,7 @@ def test_corruption_is_found_and_named(
 def test_a_kept_block_is_a_loss(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a block does not come back, all digests agree, and yet the exit status is 1."""
+    """If a block does not come back, the demo says so and exits with status 1, although all digests agree."""
     kept: list[Block] = []
     on_packing(monkeypatch, lambda block: kept or kept.append(redeem(block.handle)))
     status, out, err = demo(capsys, tree, "--blocks=3")
@@ -280,7 +280,7 @@ def test_a_kept_block_is_a_loss(
 def test_without_blocks_it_does_not_wait_for_ever(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If blocks are lost until there are not enough, the demo ends and says so."""
+    """If too few blocks are left, the demo ends and says so instead of waiting for ever."""
     kept: list[Block] = []
     on_packing(monkeypatch, lambda block: kept.append(redeem(block.handle)))
     status, _, err = demo(capsys, tree, "--blocks=4")
@@ -293,7 +293,7 @@ def test_without_blocks_it_does_not_wait_for_ever(
 def test_an_unforeseen_error_is_raised(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mistake in the demo's code is not swallowed; no worker stays."""
+    """An unexpected error in the demo is raised, and no worker is left."""
 
     def fail(_: object) -> None:
         raise ZeroDivisionError
@@ -307,7 +307,7 @@ def test_an_unforeseen_error_is_raised(
 
 
 def test_paths_overlap_and_links_are_not_followed(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is named twice is read once; a link counts only if it is named itself."""
+    """A file that is named twice is read once, and a link is followed only if it is named itself."""
     _, data = demo_data(capsys, tree, tree / "folder", tree / "one")
     assert (data["setup"]["files"], data["setup"]["nbytes"]) == (FILES, NBYTES)
     _, data = demo_data(capsys, tree / "link")
@@ -315,7 +315,7 @@ def test_paths_overlap_and_links_are_not_followed(tree: Path, capsys: pytest.Cap
 
 
 def test_small_files_and_files_beyond_the_limit_are_left_out(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The largest files are taken, up to --max-bytes, but none much smaller than a message; the others are counted."""
+    """The demo takes the largest files up to --max-bytes, none much smaller than a message, and counts the others."""
     limit = SIZES["many"] + 2 * SIZES["two"]
     (tree / "tiny").write_bytes(bytes(BLOCK // 16 - 1))
     _, data = demo_data(capsys, tree, f"--max-bytes={limit}")
@@ -328,7 +328,7 @@ def test_small_files_and_files_beyond_the_limit_are_left_out(tree: Path, capsys:
 def test_unreadable_file_is_left_out(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that may not be read is left out, and the rest goes on."""
+    """A file that cannot be read is left out, and the others are hashed."""
     path_open = Path.open
 
     def guarded(self: Path, *arguments: Any, **options: Any) -> Any:
@@ -346,7 +346,7 @@ def test_unreadable_file_is_left_out(
 def test_a_file_that_goes_while_it_is_read_ends_the_demo(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, accident: str
 ) -> None:
-    """A file that vanishes, shrinks or is written to during the laps: exit status 1, the file, and what to do."""
+    """If a file vanishes or changes during the laps, the demo names it, says what to do, and exits with status 1."""
     victim = tree / "many"
     accidents = {
         "unlink": victim.unlink,
@@ -364,7 +364,7 @@ def test_a_file_that_goes_while_it_is_read_ends_the_demo(
 def test_odd_names_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that is no text, or looks like markup, is shown and does no harm."""
+    """A file name that is not text, or looks like markup, is printed in escaped form."""
     name = os.fsencode(tmp_path) + b"/[red]\n\xff"
     Path(os.fsdecode(name)).write_bytes(bytes(1000))
     on_packing(monkeypatch, lambda block: block.buf.__setitem__(0, 1))
@@ -401,7 +401,7 @@ def test_odd_names_are_printed(
     ],
 )
 def test_wrong_usage_is_a_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit status 2, one line on stderr, nothing on stdout, no traceback."""
+    """Wrong arguments give one line on stderr, nothing on stdout, and exit status 2."""
     status = main(["demo", *arguments])
     out, err = capsys.readouterr()
     assert status == 2
@@ -412,18 +412,18 @@ def test_wrong_usage_is_a_sentence(arguments: list[str], words: str, capsys: pyt
 
 
 def command(*arguments: object) -> list[str]:
-    """Return the command line of a demo in a process of its own."""
+    """Return the command that starts a demo as another process."""
     return [sys.executable, "-u", "-m", "blockpool", "demo", *map(str, arguments)]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a demo in a process of its own."""
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, check=False)
+    """Run a demo as another process."""
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
 def test_missing_dependency_is_a_sentence(missing: str) -> None:
-    """Without click or rich, the command says how to install what it needs, and exits with status 2."""
+    """Without click or rich, the command says how to install them, and exits with status 2."""
     code = f"import sys; sys.modules[{missing!r}] = None; from blockpool.cli import main; sys.exit(main())"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
@@ -435,7 +435,7 @@ def test_missing_dependency_is_a_sentence(missing: str) -> None:
 
 
 def test_what_is_to_be_installed_is_what_the_package_asks_for() -> None:
-    """The command that a plain installation prints installs the extra `cli` of this package, all of it."""
+    """What the command asks to install is exactly the extra `cli` of the package."""
     extra = {
         requirement.partition(";")[0].strip()
         for requirement in metadata.requires("blockpool") or []
@@ -445,7 +445,7 @@ def test_what_is_to_be_installed_is_what_the_package_asks_for() -> None:
 
 
 def test_module_runs_as_a_command(tree: Path) -> None:
-    """`python -m blockpool demo` is the same command; its output in a pipe has no colours and moves nothing."""
+    """`python -m blockpool demo` is the same command; in a pipe it prints no colours and no progress."""
     result = run(tree, "--seconds=0")
     assert (result.returncode, result.stderr) == (0, "")
     assert "all agree" in result.stdout
@@ -454,7 +454,7 @@ def test_module_runs_as_a_command(tree: Path) -> None:
 
 
 def test_output_can_be_ascii(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the terminal cannot show more than ASCII, the report is ASCII."""
+    """The report is ASCII if the output cannot show more."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     result = run(tree, "--seconds=0", "--blocks=8")
     assert result.returncode == 0, result.stderr
@@ -462,7 +462,7 @@ def test_output_can_be_ascii(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_terminal_sees_how_far_it_is(tree: Path) -> None:
-    """On a terminal there is a board of rates while it runs, which the report replaces."""
+    """On a terminal the demo shows its progress while it runs, and then the report."""
     ours, theirs = pty.openpty()
     shown = b""
     with subprocess.Popen(
@@ -489,7 +489,7 @@ def test_a_terminal_sees_how_far_it_is(tree: Path) -> None:
 
 
 def session(leader: int) -> list[int]:
-    """Return the processes of a session that still run."""
+    """Return the processes of a session that are still running."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -503,7 +503,7 @@ def session(leader: int) -> list[int]:
 
 
 def segments(leader: int) -> set[Path]:
-    """Return the shared memory that processes of a session have mapped and that has a name."""
+    """Return the files in /dev/shm that processes of a session have mapped."""
     found = set()
     for process in session(leader):
         with suppress(OSError):
@@ -522,7 +522,7 @@ def await_true(condition: Callable[[], object]) -> None:
 
 @pytest.fixture
 def busy(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Return a function that starts a demo with much to do, in a session of its own, and waits for its first lap."""
+    """Return a function that starts a long demo in a new session, and returns when it has begun."""
     with (tmp_path / "large").open("wb") as file:
         file.truncate(64 << 20)
     started = []
@@ -555,7 +555,7 @@ def busy(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def test_interrupt_in_any_lap_leaves_nothing(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, lap: str
 ) -> None:
-    """Ctrl-C while messages are under way, in whichever way: exit status 130, and no worker and no segment is left."""
+    """After Ctrl-C during a lap of any way the exit status is 130, and no worker and no segment is left."""
     sent: list[Any] = []
     pack = ThroughSharedMemory.pack
     tell = comparison.Comparison._tell
@@ -581,7 +581,7 @@ def test_interrupt_in_any_lap_leaves_nothing(
 @pytest.mark.parametrize("kill", [[], ["--kill"]])
 @pytest.mark.parametrize("delay", [0.0, 0.4, 1.1])
 def test_interrupt_ends_cleanly(busy: Callable[..., subprocess.Popen[str]], kill: list[str], delay: float) -> None:
-    """Ctrl-C reaches every process of the terminal: exit status 130, one word, no process and no memory is left."""
+    """After Ctrl-C in a terminal the demo prints one line, exits with status 130, and leaves no process or segment."""
     process = busy(*kill)
     seen: set[Path] = set()
     until = time.monotonic() + delay
@@ -598,7 +598,7 @@ def test_interrupt_ends_cleanly(busy: Callable[..., subprocess.Popen[str]], kill
 def test_workers_end_with_the_process_that_packs(
     busy: Callable[..., subprocess.Popen[str]],
 ) -> None:
-    """A demo that is killed leaves no process behind, also if its workers have nothing to do and wait for a message."""
+    """A killed demo leaves no process behind, even if its workers are waiting for a message."""
     process = busy()
     process.send_signal(signal.SIGSTOP)
     time.sleep(0.5)  # its workers finish what they have

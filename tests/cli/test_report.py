@@ -1,4 +1,4 @@
-"""Reports: pure functions from what was found to text."""
+"""Reports: pure functions from figures to text, pictures and JSON."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def run(index: int, blocks: int = 1) -> Run:
 
 
 def test_picture_has_a_cell_for_each_block() -> None:
-    """Where there is room, each block is seen, and where its run begins."""
+    """If there is room, the picture shows each block and where its run begins."""
     assert picture([run(0), run(1), run(4, 3)], 8, width=80) == ["0 ■■··■□□·"]
     assert picture([run(0), run(1), run(4, 3)], 8, width=80, glyphs=ASCII) == ["0 ##..#==."]
 
 
 def test_picture_breaks_into_rows_of_a_power_of_two() -> None:
-    """Rows begin at round indices, which stand before them."""
+    """Rows of the picture begin at multiples of a power of two, and are labelled with them."""
     assert picture([run(7, 2), run(19)], 20, width=12) == [
         " 0 ·······■",
         " 8 □·······",
@@ -59,14 +59,14 @@ def test_picture_breaks_into_rows_of_a_power_of_two() -> None:
 
 
 def test_picture_of_many_blocks_is_shaded() -> None:
-    """Where there is not room for all, a cell stands for several and shows how many of them are allocated."""
+    """In a picture of many blocks a cell stands for several, and its shade shows how many of them are allocated."""
     runs = [run(4), run(8, 2), run(12, 3), run(16, 4)]
     assert picture(runs, 30, width=11, rows=1) == [" 0 ·░▒▓█···"]
     assert picture(runs, 30, width=11, rows=1, glyphs=ASCII) == [" 0 .:+%#..."]
 
 
 def test_picture_never_shows_part_as_all_or_none() -> None:
-    """One block of very many is seen, and so is one free block among them."""
+    """In a picture of many blocks, one allocated block is visible, and so is one free block among allocated ones."""
     assert picture([run(9)], 2048, width=8, rows=1) == ["   0 ░·"]
     assert picture([run(0, 2047)], 2048, width=8, rows=1) == ["   0 █▓"]
 
@@ -74,7 +74,7 @@ def test_picture_never_shows_part_as_all_or_none() -> None:
 @pytest.mark.parametrize("blocks", [1, 2, 63, 64, 65, 1000, 100_000])
 @pytest.mark.parametrize("width", [1, 10, 80, 200])
 def test_picture_fits(blocks: int, width: int) -> None:
-    """It has at most so many rows, none wider than allowed, unless not even one cell fits."""
+    """The picture is no larger than the rows and the width given, unless not even one cell fits."""
     rows = picture([run(0, blocks)], blocks, width=width, rows=5)
     assert 1 <= len(rows) <= 5
     assert max(map(len, rows)) <= max(width, len(str(blocks)) + 2)
@@ -82,13 +82,13 @@ def test_picture_fits(blocks: int, width: int) -> None:
 
 
 def test_legend_explains_the_picture() -> None:
-    """It names the characters that such a picture uses, and the blocks of a cell."""
+    """The legend explains the characters that the picture uses, and how many blocks a cell has."""
     assert legend(64, width=80) == "· free   ■ allocated   □ the rest of its run"
     assert legend(64, width=12, rows=2) == "4 blocks a cell: · free   ░ ▒ ▓ in part   █ allocated"
 
 
 def test_sizes_and_counts_read_well() -> None:
-    """Sizes have the largest unit of which there is at least one; counts agree with their noun."""
+    """Sizes are in the largest unit that gives at least 1, and nouns agree with their counts."""
     examples = [0, 1, 1023, 1024, 1536, 1 << 20, (1 << 30) - 1, 1 << 40, 1 << 52]
     assert [in_bytes(nbytes) for nbytes in examples] == [
         "0 B",
@@ -109,12 +109,12 @@ def test_sizes_and_counts_read_well() -> None:
 
 
 def test_paths_are_made_printable() -> None:
-    """Control characters and bytes that are no text are escaped; other letters stay."""
+    """Control characters and undecodable bytes in paths are escaped; other letters stay."""
     assert printable("größe/\x1b[31m\n\udcff") == "größe/\\x1b[31m\\n\\xff"
 
 
 def contestant(name: str, *rates: float, faults: int | None = 0) -> Contestant:
-    """Return a contestant whose laps went at so many MB/s."""
+    """Return a contestant with laps at the given rates in MB/s."""
     usage = None if faults is None else Usage(faults, 0.5, 3 * 10**8)
     return Contestant(name, tuple(Lap(10**8, 100 / rate, usage) for rate in rates))
 
@@ -151,7 +151,7 @@ RESULT = DemoResult(
 
 
 def shown(renderable: RenderableType, width: int = 80) -> str:
-    """Return what a terminal of that width shows, without spaces at the ends of lines."""
+    """Return what a terminal of this width shows, without spaces at the ends of lines."""
     console = Console(width=width, file=io.StringIO())
     with console.capture() as captured:
         console.print(renderable)
@@ -159,13 +159,13 @@ def shown(renderable: RenderableType, width: int = 80) -> str:
 
 
 def report_of(**changes: object) -> str:
-    """Return the report of the result above with something changed, in one line."""
+    """Return the report of RESULT with these changes, in one line."""
     result = replace(RESULT, **changes)  # type: ignore[arg-type]
     return " ".join(shown(demo_report(result, width=80, glyphs=UNICODE)).split())
 
 
 def test_laps_are_summed_up_by_their_median() -> None:
-    """The rate is that of the median lap, and so is what a lap costs; the spread is that of all laps."""
+    """A contestant's rate and costs are medians of its laps; its spread is that of all laps."""
     pool, queue, _ = RESULT.contestants
     assert (pool.rate, pool.spread) == (1000, (900, 2000))
     assert queue.copies == pytest.approx(3)
@@ -175,7 +175,7 @@ def test_laps_are_summed_up_by_their_median() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits(width: int) -> None:
-    """Each contestant has a line of its own, on a usual terminal."""
+    """In the table each contestant has one line, no wider than the terminal."""
     lines = shown(demo_report(RESULT, width=width, glyphs=UNICODE), width).splitlines()
     assert max(map(len, lines)) <= width
     rows = [line.split() for line in lines]
@@ -184,7 +184,7 @@ def test_the_table_fits(width: int) -> None:
 
 
 def test_the_report_says_what_the_figures_say() -> None:
-    """Which was faster is computed, in both directions; a pool that is not the fastest is told to be so."""
+    """The report says how many times faster the pool was, and which way was faster than the pool."""
     assert (
         "The pool was 2.2 times as fast as pickling into a Queue and 1.2 times as fast as the loop in one process. "
         "(median of 3 laps each, in turn)"
@@ -200,7 +200,7 @@ def test_the_report_says_what_the_figures_say() -> None:
 
 
 def test_what_nobody_measured_is_not_shown() -> None:
-    """A figure that is not known is a dash, not a nought; where none is known there is no column for it."""
+    """An unknown figure is shown as a dash, and a column in which all are unknown is left out."""
     unknown = contestant(POOL, 10, faults=None)
     words = report_of(contestants=(unknown, contestant(LOOP, 5)))
     assert "blockpool 10 10, 10 - - -" in words
@@ -211,7 +211,7 @@ def test_what_nobody_measured_is_not_shown() -> None:
 
 
 def test_the_verdict_names_what_is_wrong() -> None:
-    """Digests that differ and blocks that did not come back are each called wrong."""
+    """The verdict says WRONG for digests that differ and for blocks that did not come back."""
     assert "WRONG" not in report_of()
     assert "ok 3 files, 12 digests compared with hashlib: all agree" in report_of()
     differ = report_of(wrong=(Wrong("/a\n", QUEUE), Wrong("/a\n", LOOP)))
@@ -221,7 +221,7 @@ def test_the_verdict_names_what_is_wrong() -> None:
 
 
 def test_killed_workers_are_counted() -> None:
-    """With --kill the report says how many died, and what was done again."""
+    """With --kill the report says how many workers were killed, and how many messages were done again."""
     setup = replace(RESULT.setup, kill=True)
     words = report_of(setup=setup, killed=3, again=20)
     assert "3 workers killed; others did 20 messages again" in words
@@ -230,7 +230,7 @@ def test_killed_workers_are_counted() -> None:
 
 
 def test_the_board_shows_rates_and_the_pool() -> None:
-    """While the demo runs: how far it is, a bar for each that has run, and the pool; also in ASCII."""
+    """The board shows the progress of the demo, a bar for each way that has run, and the pool."""
     progress = Progress(
         doing="round 2",
         share=0.25,
@@ -249,7 +249,7 @@ def test_the_board_shows_rates_and_the_pool() -> None:
 
 
 def test_the_opening_says_what_will_be_done() -> None:
-    """Before it begins: what is sent, to whom and how, and on what machine."""
+    """The opening says what is sent to how many workers, and on what machine."""
     words = " ".join(shown(opening(replace(RESULT.setup, passes=3))).split())
     assert "the 3 largest of 5 files (95.4 MiB, 3 times a lap) into messages of 1 MiB; 2 worker" in words
     assert "2 cores, load 0.5." in words
@@ -259,7 +259,7 @@ def test_the_opening_says_what_will_be_done() -> None:
 
 
 def test_json_has_the_same_figures() -> None:
-    """The result as one object: its fields, what is computed from them, and the verdict."""
+    """The JSON of a result has its fields, the figures computed from them, and the verdict."""
     data = json.loads(demo_json(RESULT))
     assert data["ok"] is True
     assert [each["mb_per_second"] for each in data["contestants"]] == pytest.approx([1000, 450, 800])
@@ -269,7 +269,7 @@ def test_json_has_the_same_figures() -> None:
 
 @pytest.mark.parametrize("module", [bitmap, text])
 def test_examples_do_what_they_say(module: object) -> None:
-    """The examples in the docstrings are right."""
+    """The examples in the docstrings of these modules print what they say."""
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted
     assert not result.failed
