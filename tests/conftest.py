@@ -8,15 +8,13 @@ import hypothesis
 import pytest
 
 pytest_plugins = ["programs", "pools", "arrays", "peers"]
-pytest.register_assert_rewrite(
-    "bookkeeping", "indices", "threads"
-)  # helpers without fixtures whose asserts show values
+# Helpers without fixtures: their asserts, too, show the values.
+pytest.register_assert_rewrite("bookkeeping", "indices", "stress_programs", "threads")
 
 # In CI the examples are the same each time; elsewhere new ones are tried, and a failure prints how to repeat it.
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True, max_examples=60, stateful_step_count=40)
 hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("local"), derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
-
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,10 +1,11 @@
 """The programs in examples/, run as a user would."""
 
 import re
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
+
+from programs import run_command
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHM = Path("/dev/shm")  # noqa: S108 - where pools are
@@ -17,19 +18,10 @@ REFUSED = (
 
 def run(name):
     """Run an example, which must end well and leave nothing on stderr or in /dev/shm, and return what it prints."""
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", EXAMPLES / name],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            printed, said = process.communicate(timeout=300)
-        finally:
-            process.kill()
-    assert (process.returncode, said) == (0, "")
-    assert not list(SHM.glob(f"blockpool.*-{process.pid}"))
-    return printed
+    pid, done = run_command([sys.executable, "-W", "error", EXAMPLES / name], timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(SHM.glob(f"blockpool.*-{pid}"))
+    return done.stdout
 
 
 def assert_prints(name, expected):

@@ -26,7 +26,7 @@ import traceback
 import soak_group
 from soak_board import FINISH, KILLS, NAMES, PROGRESS, Board, Spec, packet_pipe, receive
 
-PATIENCE = 60.0  # for a warden, which has a shorter one for its workers
+PATIENCE = 240.0  # for a warden, which has a shorter one for its workers
 WORKERS = 5
 
 
@@ -160,7 +160,7 @@ def watch(groups, options, began):
             if not group.ended:
                 trouble += group.watch(finishing=finishing)
         now = time.monotonic()
-        if not finishing and (totals(groups)["kills"] >= options.kills or now - began > options.seconds):
+        if not finishing and is_enough(totals(groups), options, now - began):
             finishing = True
             for group in groups:
                 group.board.words[FINISH] = 1
@@ -168,6 +168,13 @@ def watch(groups, options, began):
             told = now
             print(f"{now - began:5.0f} s  {line(totals(groups))}", flush=True)
     return trouble
+
+
+def is_enough(counts, options, seconds):
+    """Return whether a soak can end."""
+    if counts["kills"] < options.least_kills or counts["epochs"] < options.least_epochs:
+        return False
+    return counts["kills"] >= options.kills or seconds > options.seconds
 
 
 def remove_leftovers(kinds):
@@ -199,6 +206,8 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--kills", type=int, default=10_000, help="stop after so many (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=900, help="or after so long (default: %(default)s)")
+    parser.add_argument("--least-kills", type=int, default=0, help="but not before so many")
+    parser.add_argument("--least-epochs", type=int, default=0, help="nor before so many")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end, nothing else")
     parser.add_argument(
         "--kill-every",

@@ -48,7 +48,7 @@ from soak_board import (
 
 import blockpool as bp
 
-PATIENCE = 20.0  # a process that gets nowhere for so long hangs
+PATIENCE = 60.0  # a process that gets nowhere for so long hangs
 SPAWNED = 0.04  # this part of the workers begin as new programs
 LONGEST_STOP = 1.0
 

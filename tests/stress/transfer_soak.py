@@ -35,7 +35,7 @@ PAIRS = 4
 EPOCH_KILLS = 50
 EPOCH_SECONDS = 15
 CALM_SECONDS = 1.5
-PATIENCE = 30  # a process that does not end for so long hangs
+PATIENCE = 120  # a process that does not end for so long hangs
 SPAWNED = 0.03  # this part of the pairs are new programs
 BLOCKS = 160  # of 4 KiB: few enough to be full now and then
 

@@ -30,20 +30,25 @@ def interpreter(program, *arguments, options=()):
 
 
 def run_command(command, timeout=60):
-    """Run a command and return what came of it, with its output as text."""
-    return subprocess.run(
+    """Run a command; return its process id, and what came of it with its output as text."""
+    with subprocess.Popen(
         command,
         env=environment(),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
-        check=False,
-    )
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return process.pid, subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def run_quietly(command, timeout=60):
     """Run a command, which must end well and say nothing on stderr, and return its stdout."""
-    done = run_command(command, timeout)
+    _, done = run_command(command, timeout)
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout
 
@@ -56,7 +61,7 @@ def run_mounted(mounts, command):
     unshare = shutil.which("unshare")
     if unshare is None or os.geteuid() != 0:
         pytest.skip("mounting takes root and unshare(1)")
-    done = run_command([unshare, "-m", "sh", "-c", f'{{ {mounts}; }} || exit 77; exec "$@"', "sh", *command])
+    _, done = run_command([unshare, "-m", "sh", "-c", f'{{ {mounts}; }} || exit 77; exec "$@"', "sh", *command])
     if done.returncode == 77 or "unshare failed" in done.stderr:
         pytest.skip("mounting is not permitted here: " + done.stderr.strip())
     assert (done.returncode, done.stderr) == (0, ""), done
