@@ -1,12 +1,12 @@
-"""Handles, tickets and pickles with any number of wrong fields: a typed error or the very run, never a crash.
+"""Handles, tickets and pickles with any number of wrong fields: a documented error or the right run, never a crash.
 
     python tests/stress/hostile_messages.py [--messages 40000] [--seed 1]
 
-Each message begins as one that is good, of a block, an array, a buffer or a pool. Then fields of it are replaced, its
-text or its pickle is changed somewhere, or nothing is. Whatever is received is read from end to end. Again and again
-the pools are audited; in the end every byte of theirs must be what it was, and nothing allocated that was not.
+Each message is made as a good one, of a block, an array, a buffer or a pool. Then some of its fields are replaced, or
+its text or pickle is changed in some places, or nothing is. What is received is read from end to end. The pools are
+audited again and again; in the end all their bytes and all their allocations must be as before.
 
-Exit status 0: so it was. The seed repeats the messages.
+Exit status 0: they were. The seed repeats the messages.
 """
 
 import argparse
@@ -59,10 +59,10 @@ OURS = {
 
 
 class Careful(pickle.Unpickler):
-    """An unpickler that calls nothing but what our pickles call: a changed one could name anything."""
+    """An unpickler that calls only what our pickles call, as a changed one could name anything."""
 
     def find_class(self, module, name):
-        """Find one of ours."""
+        """Find a class or function that our pickles name; refuse all others."""
         if (module, name) not in OURS:
             raise pickle.UnpicklingError(f"{module}.{name}")
         return super().find_class(module, name)
@@ -85,7 +85,7 @@ class Hostile:
         self.allocated = [pool.stats().allocated for pool in self.pools]
 
     def number(self):
-        """Choose a number, or what is none."""
+        """Choose a number, or something that is not one."""
         edge = self.random.choice(EDGES)
         others = [
             edge,
@@ -106,7 +106,7 @@ class Hostile:
         return tuple(self.random.choice([*EDGES, -1, -8, 1, 1, 3]) for _ in range(length))
 
     def anything(self):
-        """Choose whatever may stand in a message."""
+        """Choose something that can be in a message."""
         r = self.random
         ids = [bytes.fromhex(block.handle.pool_id) for block in self.blocks]
         kinds = [
@@ -128,7 +128,7 @@ class Hostile:
         return parts
 
     def by_fields(self, block):
-        """Send parts with some of them replaced."""
+        """Receive the parts of a message, some of them replaced."""
         receive, names = self.random.choice(list(FIELDS.items()))
         if receive is _receive.block:
             good = _core._send_block(block)[1]
@@ -146,20 +146,20 @@ class Hostile:
         return receive(*parts)
 
     def by_text(self, block):
-        """Send text of a handle or ticket, changed."""
+        """Redeem the text of a handle or ticket, changed."""
         text = str(block.share() if self.random.random() < 0.5 else block.handle)
         text = "".join(self.changed(text, "0123456789abcdef:-._xZ\0é"))
         return bp.redeem(self.random.choice([text, text.encode()]))
 
     def by_hand(self, block):
-        """Redeem an object of the class that has other parts."""
+        """Redeem a Handle or Ticket made by hand from other parts."""
         parts = [getattr(block.handle, name) for name in REFERENCE]
         for _ in range(self.random.choice([1, 1, 2])):
             parts[self.random.randrange(5)] = self.anything()
         return bp.redeem(self.random.choice([bp.Handle, bp.Ticket])(*parts))
 
     def by_pickle(self, block):
-        """Send a pickle, changed."""
+        """Unpickle a message, changed."""
         message = self.random.choice(
             [
                 block,
@@ -188,7 +188,7 @@ class Hostile:
                 self.read(each)
 
     def audit(self):
-        """Drop what is in flight: then the pools must be as they were."""
+        """Drop what is in flight, and check that the pools are as before."""
         carrier.uninstall()
         gc.collect()
         for pool, allocated in zip(self.pools, self.allocated, strict=True):
@@ -199,7 +199,7 @@ class Hostile:
 
 
 def main():
-    """Send hostile messages, and say what became of them."""
+    """Make hostile messages, and print what came of them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--messages", type=int, default=40_000)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))

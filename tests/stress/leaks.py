@@ -2,9 +2,9 @@
 
     python tests/stress/leaks.py [--calls 10000] [--seconds 2] [KIND…]
 
-The operations are those of operations.py. Each runs so often (fewer times if that takes longer than so many seconds),
-after a first hundred that fill caches; then what the process has is compared, and the pool must be as it was. Exit
-status 0: nothing grew.
+The operations are those of operations.py. Each is called `--calls` times (fewer if that takes longer than `--seconds`),
+after a first hundred that fill caches. Then the resources of the process are compared, and the pool must be as before.
+Exit status 0: nothing grew.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from operations import OPERATIONS, make, state
 
-# What may come and go by itself: pages of the allocator's, the free lists of Python's types.
+# What may come and go by itself: pages of the allocator, the free lists of Python's types.
 KIB, OBJECTS, MAPPINGS, DESCRIPTORS = 512, 60, 3, 0
 
 
@@ -30,7 +30,7 @@ def resources():
 
 
 def growth(operation, pool, calls, seconds):
-    """Run an operation so many times, for so long at most; return how often it ran, and what grew."""
+    """Call an operation `calls` times, or for `seconds`; return how often it was called, and what grew by how much."""
     for _ in range(100):
         operation(pool)
     before = resources()
@@ -44,12 +44,12 @@ def growth(operation, pool, calls, seconds):
 
 
 def leaks(grown):
-    """Whether that is more than comes and goes by itself."""
+    """Return whether resources grew by more than what comes and goes by itself."""
     return any(more > most for more, most in zip(grown, (KIB, OBJECTS, MAPPINGS, DESCRIPTORS), strict=True))
 
 
 def main():
-    """Try every operation; a second time if it seems to leak, as what is cached has to be cached once."""
+    """Try every operation, a second time if it seems to leak: it may only have filled a cache."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=2.0)

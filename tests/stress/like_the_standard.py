@@ -1,12 +1,12 @@
-"""Random calls of the standard library's shared memory and of ours, side by side: the same answers and errors.
+"""Random calls of the standard library's shared memory and of ours, side by side, give the same answers and errors.
 
     python tests/stress/like_the_standard.py [--calls 3000] [--seed 1]
 
-Each call is made of `multiprocessing.shared_memory` and of `blockpool.shared_memory`, on objects of the same history.
-What they answer must be equal, and errors of one kind; but for what the head of blockpool/shared_memory.py lists.
-Calls that fail leave nothing of ours. The standard library's leave segments, which are removed in the end.
+Each call is made of `multiprocessing.shared_memory` and of `blockpool.shared_memory`, on objects with the same history.
+Their answers must be equal and their errors of one kind, except for what the head of blockpool/shared_memory.py lists.
+Our calls that fail leave no segment; those of the standard library do, and these are removed in the end.
 
-Exit status 0: so it was. The seed repeats the calls.
+Exit status 0: no difference was found. The seed repeats the calls.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SHM = Path("/dev/shm")  # noqa: S108 - where both keep their segments
 
 
 class Pair:
-    """The same object of both libraries, with the same history; and how it was named."""
+    """An object of either library, with the same history."""
 
     def __init__(self, objects, kind):
         self.objects, self.kind = objects, kind
@@ -52,7 +52,7 @@ class Sides:
         self.differ = []
 
     def both(self, what, call, *, same=True):
-        """Make a call of both; note where they differ. Return the two results, or None if it failed."""
+        """Make a call of both libraries and note a difference; return the two results, or None if a call failed."""
         results = []
         for side in (0, 1):
             try:
@@ -69,7 +69,7 @@ class Sides:
         return (first, second) if well and also else None
 
     def name(self):
-        """Give a name that is not in use."""
+        """Return a name that is not in use."""
         return f"standard-{os.getpid()}-{next(self.numbers)}"
 
     def make(self):
@@ -96,15 +96,15 @@ class Sides:
             self.pairs.append(Pair(made, kind))
 
     def on(self, name, side):
-        """Give the name as one side has it: they share /dev/shm."""
+        """Return the name for one side: both libraries share /dev/shm."""
         return None if name is None else f"{name}-{side}"
 
     def segment_of(self, pair, side):
-        """Give the segment of one side."""
+        """Return the segment of one side."""
         return pair.objects[side] if pair.kind == "segment" else pair.objects[side].shm
 
     def attach(self, pair):
-        """Attach what there is, or what is gone."""
+        """Attach a segment, which may be gone."""
         made = self.both(
             "attach",
             lambda side: LIBRARIES[side].SharedMemory(self.segment_of(pair, side).name),
@@ -140,7 +140,7 @@ class Sides:
         self.both("index", lambda side: pair.objects[side].index(item))
 
     def copy(self, pair):
-        """Send it through a pickle."""
+        """Pickle and unpickle an object."""
         if pair.closed or pair.unlinked:
             return
         made = self.both(
@@ -153,13 +153,13 @@ class Sides:
                 (made[side] if pair.kind == "segment" else made[side].shm).close()
 
     def close(self, pair):
-        """Close it, perhaps again."""
+        """Close an object, perhaps again."""
         pair.closed = True
         self.both("close", lambda side: self.segment_of(pair, side).close())
         self.both("buf after close", lambda side: self.segment_of(pair, side).buf)
 
     def unlink(self, pair):
-        """Unlink it, perhaps again."""
+        """Unlink an object, perhaps again."""
         pair.unlinked = True
         self.both("unlink", lambda side: self.segment_of(pair, side).unlink())
 
@@ -179,7 +179,7 @@ class Sides:
 
 @contextmanager
 def clean_up():
-    """Remove what the standard library's calls leave, without its tracker, which would tell of each."""
+    """Remove what the standard library's calls leave, and switch off its tracker, which would warn of each."""
     standard = multiprocessing.shared_memory
     make_name, made = standard._make_filename, []
     standard._make_filename = lambda: made.append(make_name()) or made[-1]
@@ -193,7 +193,7 @@ def clean_up():
 
 
 def main():
-    """Make random calls of both libraries, and say where they differ."""
+    """Make random calls of both libraries, and print where they differ."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))

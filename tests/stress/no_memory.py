@@ -1,9 +1,9 @@
-"""Operations, each of whose allocations fails in turn: they raise MemoryError or do without, and lose nothing.
+"""Operations whose allocations fail, one after the other: they raise MemoryError or do without, and lose nothing.
 
     python tests/stress/no_memory.py shared ["carried block"…]
 
-Each operation (operations.py) has a process of its own, as what goes wrong here is mostly a crash. After each attempt
-the pool is audited, and must have allocated what it had before. Exit status 0: so it was, for all.
+Each operation (operations.py) runs in its own process, as most faults found here are crashes. After each attempt the
+pool is audited, and must have the same blocks allocated as before. Exit status 0: it had, after every attempt.
 """
 
 import _testcapi
@@ -16,13 +16,13 @@ import traceback
 
 from operations import OPERATIONS, make, memory, state
 
-QUIET = 30  # so many attempts without a failure: the last allocation was passed
-# SystemError: Python 3.11 cannot call a function written in Python then, and forgets to say why.
+QUIET = 30  # after this many attempts without a failure the last allocation was passed
+# SystemError: without memory, Python 3.11 fails to call a Python function and sets no error.
 FAILURES = (MemoryError, SystemError, pickle.PicklingError)
 
 
 def sweep(kind, name):
-    """Run one operation until none of its allocations is left to fail; return how often it failed."""
+    """Fail each allocation of an operation in turn; return how often the operation failed."""
     turn = 10**9
     memory.restore = _testcapi.remove_mem_hooks
     memory.fail = lambda: _testcapi.set_nomemory(turn, turn + 1)
@@ -51,7 +51,7 @@ def sweep(kind, name):
 
 
 def ends_well(kind, name):
-    """Try one operation in a process of its own; say whether that ended well."""
+    """Try an operation in a child; return whether the child ended well."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -68,7 +68,7 @@ def ends_well(kind, name):
 
 
 def main(kind, *names):
-    """Try the operations of a kind of pool, all if none is named."""
+    """Try the named operations of a kind of pool, or all."""
     faulthandler.enable()
     return sum(not ends_well(kind, name) for name in names or OPERATIONS[kind]) > 0
 

@@ -1,8 +1,7 @@
-"""Every operation of pools, as a call of one: for programs that try each in turn.
+"""Every operation of a pool as a function of it, for programs that try each in turn.
 
-`OPERATIONS[kind][name](pool)`, with a pool that `make(kind)` gave, leaves the pool as it was. Where an operation
-needs something beforehand it makes that between `memory.restore()` and `memory.fail()`, which do nothing unless a
-program says otherwise.
+`OPERATIONS[kind][name](pool)` with a pool from `make(kind)` leaves the pool as it was. What an operation needs it makes
+between `memory.restore()` and `memory.fail()`, which do nothing unless a program replaces them.
 """
 
 import array
@@ -21,7 +20,7 @@ structured = np.dtype([("a", "i4"), ("b", "f8")])
 SINGLE, LONG = 300, 1500  # an index call of up to 1024 needs no memory of its own
 
 
-# What lets an allocation of Python's fail, and none: for a program to set, `restore` to what needs no memory itself.
+# `fail` makes Python's allocations fail, `restore` ends that; a program sets both, `restore` to what needs no memory.
 memory = SimpleNamespace(fail=lambda: None, restore=lambda: None)
 
 
@@ -32,13 +31,13 @@ def within(pool):
 
 
 def numbers(pool):
-    """Have NumPy take the memory of an array from the pool."""
+    """Make a NumPy array whose memory comes from the pool."""
     with pool.numpy_allocator():
         np.ones(100)
 
 
 def refused(error, call):
-    """Make a call that is refused."""
+    """Return a function that makes a call which is refused."""
 
     def attempt(pool):
         with suppress(error):
@@ -81,7 +80,7 @@ def shared(pool):
 
 
 def redeemed(kind):
-    """Redeem a handle or ticket in one of its forms; a ticket that was not redeemed is dropped."""
+    """Return a function that redeems a handle or ticket in one of its forms, and drops what is left."""
 
     def redeem(pool):
         memory.restore()
@@ -99,7 +98,7 @@ def redeemed(kind):
 
 
 def carried(make):
-    """Send a message through the pool and receive it; what is left in flight is dropped."""
+    """Return a function that sends and receives a message through the pool, and drops what is left in flight."""
 
     def carry(pool):
         memory.restore()
@@ -117,7 +116,7 @@ def carried(make):
 
 
 def taken(call):
-    """Allocate indices by a single call, all or nothing."""
+    """Return a function that allocates indices by a single call, and frees them."""
 
     def take(ids):
         indices = call(ids)
@@ -128,7 +127,7 @@ def taken(call):
 
 
 def freed(make):
-    """Free indices by a single call, all or nothing."""
+    """Return a function that frees indices by a single call, which must free all or none."""
 
     def free(ids):
         memory.restore()
@@ -147,7 +146,7 @@ def freed(make):
 
 
 def single(ids):
-    """Allocate an index; the list is the caller's."""
+    """Allocate an index, and return it in a list."""
     index = ids.allocate()
     memory.restore()
     return [index]
@@ -257,7 +256,7 @@ OPERATIONS = {
 
 
 def make(kind):
-    """Make a pool, of which something is allocated already."""
+    """Make a pool and allocate from it; return both."""
     if kind == "index":
         pool = bp.IndexPool(4000)
         # as many as there are small ints, for which there is memory already
@@ -270,7 +269,7 @@ def make(kind):
 
 
 def state(pool):
-    """Return what must be the same afterwards; audits the pool."""
+    """Audit a pool, and return what an operation must leave as it was."""
     if isinstance(pool, bp.IndexPool):
         return pool.check(), len(pool)
     stats = pool.stats()

@@ -1,12 +1,12 @@
-"""Random calls of everything that is public, from several threads: typed errors only, no crash, and nothing is lost.
+"""Random calls of everything public, from several threads: only documented errors, no crash, and no block is lost.
 
     python tests/stress/random_calls.py [--seconds 60] [--threads 4] [--seed 1]
 
 All threads choose among the same pools, blocks, views, arrays, tickets and messages, so that any call meets any other
 on the same object: a block is freed while it is pickled, a pool closed while it is allocated from. Every pool is
-audited again and again meanwhile. In the end all is dropped, and each pool must have everything back.
+audited again and again meanwhile. In the end everything is dropped, and every block must be free.
 
-Exit status 0: so it was. The seed repeats the choices, not their interleaving.
+Exit status 0: they were. The seed repeats the choices, not their interleaving.
 """
 
 import argparse
@@ -50,7 +50,7 @@ MOST = {
 
 
 class Evil:
-    """A number that does something when it is asked for its value."""
+    """A number that calls a function when it is asked for its value."""
 
     def __init__(self, value, does):
         self.value, self.does = value, does
@@ -65,7 +65,7 @@ class Evil:
 
 
 class Dying:
-    """Garbage that calls something when it is collected."""
+    """Garbage that calls a function when it is collected."""
 
     def __init__(self, does):
         self.does = does
@@ -77,7 +77,7 @@ class Dying:
 
 
 class Things:
-    """What all threads choose from. They change the lists as they like; a choice that is gone is none."""
+    """What all threads choose from; they change the lists at any time."""
 
     def __init__(self, seed):
         chosen = random.Random(seed)
@@ -89,21 +89,21 @@ class Things:
         self.ids = bp.IndexPool(300)
 
     def keep(self, kind, thing):
-        """Put a thing among the others; so many are kept at most."""
+        """Add a thing, and drop others if there are too many."""
         things = getattr(self, kind)
         things.append(thing)
         while len(things) > MOST[kind]:
             self.take(random, kind)
 
     def pick(self, r, kind):
-        """Choose one, or None."""
+        """Choose a thing, or None if there is none."""
         things = getattr(self, kind)
         with suppress(IndexError, ValueError):
             return things[r.randrange(len(things))]
         return None
 
     def take(self, r, kind):
-        """Choose one, or None, and take it out."""
+        """Choose a thing and remove it, or return None if there is none."""
         things = getattr(self, kind)
         with suppress(IndexError, ValueError):
             at = r.randrange(len(things))
@@ -131,13 +131,13 @@ CALLS = []
 
 
 def call(function):
-    """Note a function of things, random choices and a pool as one of the calls."""
+    """Add a function of things, random choices and a pool to the calls."""
     CALLS.append(function)
     return function
 
 
 def of_block(function):
-    """Note a function that has a block in place of the pool; it is not called without one."""
+    """Add a function that takes a block instead of the pool, and is not called without one."""
 
     def on_a_block(t, r, _):
         block = t.pick(r, "blocks")
@@ -150,7 +150,7 @@ def of_block(function):
 
 @call
 def allocate(t, r, pool):
-    """One block, or a run."""
+    """Allocate a block or a run."""
     t.keep("blocks", pool.allocate())
     count = r.choice([1, 2, 5, 70, True, np.int64(3), -1, 2**70, "2", Evil(2, lambda: gc.collect(0))])
     t.keep("blocks", pool.allocate(blocks=count))
@@ -158,28 +158,28 @@ def allocate(t, r, pool):
 
 @call
 def allocate_by_size(t, r, pool):
-    """So many bytes, with any timeout."""
+    """Allocate bytes, with any timeout."""
     nbytes = r.choice([1, 63, 64, 65, 1000, "1 KiB", 2**62, -1, 0])
     t.keep("blocks", pool.allocate(nbytes=nbytes, timeout=r.choice([0, 0.001, 0.0, 1e-9, -1])))
 
 
 @call
 def allocate_many(t, r, pool):
-    """Several at once."""
+    """Allocate several blocks at once."""
     for block in pool.allocate_many(r.choice([1, 3, 20, 100, 0]), timeout=r.choice([0, 0.001])):
         t.keep("blocks", block)
 
 
 @call
 def closing_index(_, r, pool):
-    """A count that closes the pool while it is asked for."""
+    """Allocate with a count that closes the pool when it is asked for its value."""
     if r.random() < 0.05:
         pool.allocate(blocks=Evil(1, pool.close))
 
 
 @call
 def free(t, r, _):
-    """Give a block back that others may be using."""
+    """Free a block that others may be using."""
     block = t.take(r, "blocks")
     if block is not None:
         block.free()
@@ -187,19 +187,19 @@ def free(t, r, _):
 
 @of_block
 def release(_, __, block):
-    """End a block that stays among the others."""
+    """Free or release a block that stays among the things."""
     block.release()
 
 
 @call
 def drop(t, r, _):
-    """Forget things."""
+    """Drop things."""
     t.take(r, r.choice(["blocks", "views", "arrays", "tickets", "messages"]))
 
 
 @of_block
 def view(t, r, block):
-    """Views of a block, and of views."""
+    """Make views of a block, and of views."""
     t.keep("views", block.buf)
     seen = t.pick(r, "views")
     t.keep("views", seen[r.randrange(10) :])
@@ -207,13 +207,13 @@ def view(t, r, block):
 
 @of_block
 def twin(t, _, block):
-    """A read-only block of the same memory."""
+    """Make a read-only block of the same memory."""
     t.keep("blocks", block.readonly())
 
 
 @of_block
 def array_of_block(t, r, block):
-    """An array over a block."""
+    """Make an array in a block."""
     t.keep("arrays", block.array(r.choice([1, 4, (2, 2), 0]), r.choice(["u1", "f4", ">i2", None])))
 
 
@@ -232,7 +232,7 @@ def write(t, r, _):
 
 @call
 def array_of_pool(t, r, pool):
-    """Arrays in a pool."""
+    """Make arrays in a pool."""
     shape = r.choice([3, (4, 5), (100,), (2, 0), (3, 2**61), -1])
     dtype = r.choice(["f8", "u1", "M8[s]", [("a", "i4"), ("b", "f8")], "?", object])
     t.keep("arrays", pool.zeros(shape, dtype, order=r.choice("CF")))
@@ -245,14 +245,14 @@ def array_of_pool(t, r, pool):
 
 @of_block
 def share(t, r, block):
-    """Tickets and handles."""
+    """Make tickets and handles."""
     t.keep("tickets", block.share(r.choice([1, 1, 2, 9000])))
     t.keep("tickets", block.handle)
 
 
 @call
 def redeem(t, r, _):
-    """Redeem one, in any form."""
+    """Redeem a ticket or handle, in any form."""
     ticket = t.pick(r, "tickets")
     if ticket is not None:
         t.keep("blocks", bp.redeem(r.choice([ticket, str(ticket), bytes(ticket)])))
@@ -260,7 +260,7 @@ def redeem(t, r, _):
 
 @call
 def send(t, r, _):
-    """Pickle what may have blocks and arrays in it, as multiprocessing does."""
+    """Pickle blocks, arrays and other things, as multiprocessing does."""
     block, numbers = t.pick(r, "blocks"), t.pick(r, "arrays")
     outside = {"a": np.ones((30, 30)), "b": pickle.PickleBuffer(bytes(5000))}
     message = r.choice([block, numbers, [block, numbers], np.ones(2000), outside, [block, print, send]])
@@ -292,7 +292,7 @@ def switch(_, r, pool):
 
 @call
 def pools_come_and_go(t, r, _):
-    """Close a pool, make another."""
+    """Close a pool, and make another."""
     if r.random() < 0.3:
         closed = t.take(r, "pools")
         if closed is not None and len(t.pools) > 2:
@@ -303,19 +303,19 @@ def pools_come_and_go(t, r, _):
 
 @call
 def pickled_pool(t, _, pool):
-    """A pool through a pickle."""
+    """Pickle and unpickle a pool."""
     t.keep("pools", pickle.loads(pickle.dumps(pool)))
 
 
 @call
 def opened_again(_, __, pool):
-    """An open pool cannot be opened again."""
+    """Try to open an open pool again."""
     pool.__init__(64, 4)
 
 
 @of_block
 def other_libraries(t, _, block):
-    """DLPack, the array interface, and copies."""
+    """Use DLPack, the array interface, and copies."""
     t.keep("arrays", np.from_dlpack(block))
     block.__dlpack__(copy=True)
     block.__dlpack__(max_version=(1, 0))
@@ -324,7 +324,7 @@ def other_libraries(t, _, block):
 
 @call
 def look(_, __, pool):
-    """Statistics, runs, text."""
+    """Ask a pool for statistics, runs and text."""
     repr(pool)
     pool.stats()
     pool.runs()
@@ -333,7 +333,7 @@ def look(_, __, pool):
 
 @of_block
 def look_at_a_block(_, __, block):
-    """All that a block tells."""
+    """Ask a block for all its attributes."""
     repr(block)
     assert block == block  # noqa: PLR0124 - of all comparisons the only one there is
     hash(block)
@@ -342,13 +342,13 @@ def look_at_a_block(_, __, block):
 
 @call
 def check(_, __, pool):
-    """An audit, beside everything else."""
+    """Audit a pool while others use it."""
     pool.check()
 
 
 @call
 def recover(_, r, pool):
-    """Bring back what the dead held, and tickets."""
+    """Recover a pool, perhaps with its tickets."""
     pool.recover(tickets_older_than=r.choice([None, None, 0, 1]))
 
 
@@ -360,28 +360,28 @@ def collect(_, r, __):
 
 @call
 def garbage(t, r, pool):
-    """Leave garbage that releases and allocates when it is collected."""
+    """Make garbage that releases and allocates when it is collected."""
     block = t.pick(r, "blocks")
     Dying(lambda: (block and block.release(), pool.allocate()))
 
 
 @call
 def numbers_of_numpy(t, r, pool):
-    """NumPy's own arrays in a pool."""
+    """Have NumPy allocate from a pool."""
     with pool.numpy_allocator():
         t.keep("arrays", np.ones(r.choice([10, 1000, 5000])) * 2)
 
 
 @call
 def within(_, __, pool):
-    """A block in a `with`."""
+    """Use a block in a `with`."""
     with pool.allocate() as block:
         block.buf[0] = 1
 
 
 @call
 def indices(t, r, _):
-    """All that an IndexPool does, right and wrong."""
+    """Call an IndexPool, rightly and wrongly."""
     t.ids.free_many(t.ids.allocate_many(r.choice([1, 50, 400]), packed=r.random() < 0.5))
     t.ids.free_many(t.ids.allocate_run(r.choice([1, 7])))
     buffer = array.array(r.choice("iqIQ"), [0] * r.choice([0, 5, 60]))
@@ -394,7 +394,7 @@ def indices(t, r, _):
 
 @call
 def wait(t, r, pool):
-    """Tasks that wait for room, some of them cancelled."""
+    """Wait for room in tasks, and cancel some of them."""
     if r.random() > 0.2:
         return
 
@@ -413,7 +413,7 @@ def wait(t, r, pool):
 
 @call
 def segments(t, r, _):
-    """SharedMemory and lists in it."""
+    """Use SharedMemory and ShareableList."""
     if r.random() < 0.3:
         t.keep("segments", SharedMemory(create=True, size=r.choice([1, 5000, 100_000])))
     other = t.pick(r, "segments")
@@ -432,7 +432,7 @@ def segments(t, r, _):
 
 @call
 def classic_calls(_, r, __):
-    """The three classic calls."""
+    """Make the three classic calls."""
     if r.random() < 0.1:
         classic.initialize_memory_allocator(1024, 32)
     run = classic.allocate_memory_blocks(r.choice([1, 2, 40]))
@@ -440,7 +440,7 @@ def classic_calls(_, r, __):
 
 
 class Caller(threading.Thread):
-    """A thread that makes random calls until the time is over or something went wrong."""
+    """A thread that makes random calls until the time is over or there is a problem."""
 
     def __init__(self, things, seed, end, problems):
         super().__init__()
@@ -449,7 +449,7 @@ class Caller(threading.Thread):
         self.calls, self.refused = collections.Counter(), collections.Counter()
 
     def run(self):
-        """Call."""
+        """Make random calls."""
         while time.monotonic() < self.end and not self.problems:
             chosen = self.random.choice(CALLS)
             pool = self.things.pick(self.random, "pools")
@@ -468,7 +468,7 @@ class Caller(threading.Thread):
 
 
 def settle(things, problems):
-    """Drop everything; every pool must have all of it back."""
+    """Drop everything, and check that every block of every pool is free."""
     pools = [pool for pool in things.pools if not pool.closed]
     for segment in things.segments:
         with suppress(bp.BlockPoolError):
@@ -486,7 +486,7 @@ def settle(things, problems):
 
 
 def main():
-    """Make random calls for a while, and say how many."""
+    """Make random calls for a while, and print how many."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--threads", type=int, default=4)

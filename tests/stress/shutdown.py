@@ -1,11 +1,11 @@
-"""Programs that end in every state: each must end well and say nothing, and its pool must have everything back.
+"""Programs that end in every state: each must end well and print nothing, and all its blocks must come back.
 
     python tests/stress/shutdown.py [--rounds 1] [--seed 1]
 
 A program (shutdown_program.py) is what it holds, where it holds it, and how it ends; all combinations run, in a random
 order. Each attaches a permanent pool of this process, in which it may leave nothing.
 
-Exit status 0: so it was.
+Exit status 0: all did.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def run(name, held, where, end):
 
 
 def main():
-    """Run every program, and say which ended badly."""
+    """Run every program, and print which ended badly."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--programs", type=int, default=10**6, help="so many of them at most")

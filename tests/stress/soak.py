@@ -3,15 +3,15 @@
     python tests/stress/soak.py --kills 10000
 
 For each of three pools (permanent, with a name; default, with a name; without a name) a *warden* starts workers, most
-by fork, some as new programs. They allocate singles, runs and bytes, write a pattern into each, verify it before they
-drop it, send each other tickets, redeem them, fork children that inherit, wait for room. In some a thread beside forks,
-sweeps and writes, and children of it end while a thread of theirs writes. The warden kills one after the other, some in
-their first microseconds, and stops one now and then. After an epoch of a second or so the survivors stand still, verify
-what they hold, and say what it is; what the pool says must be exactly that. Now and then this controller kills a whole
-group, warden and all, and starts another: it comes back to the permanent pool, where tickets in flight must still be
-good; the default pool has ended, and is made anew in the place of what is left of it.
+by fork, some as new programs. They allocate single blocks, runs and bytes, write a pattern into each and verify it
+before they drop it, send each other tickets and redeem them, fork children that inherit, and wait for room. In some
+workers a second thread forks, sweeps and writes, and its children end while a thread of theirs writes. The warden
+kills one worker after the other, some in their first microseconds, and stops one now and then. After an epoch of about
+a second the survivors stand still, verify what they hold, and report it; the pool must report exactly the same. Now
+and then this controller kills a whole group with its warden and starts another. The new group comes back to the
+permanent pool, where tickets in flight must still be valid; the default pool has ended and is created again.
 
-Exit status 0: nothing lost, nothing damaged, nobody hung. The seed repeats the choices, not the timing.
+Exit status 0: no block lost, no byte damaged, no process hung. The seed repeats the choices, not the timing.
 """
 
 import argparse
@@ -31,7 +31,7 @@ WORKERS = 5
 
 
 class Group:
-    """A pool with its warden and workers, through all incarnations."""
+    """A pool with its warden and workers, through all their incarnations."""
 
     def __init__(self, name, *, permanent, options, number):
         self.random = random.Random(f"{options.seed}/{number}")
@@ -70,7 +70,7 @@ class Group:
             os._exit(status)
 
     def kill(self):
-        """Kill warden and workers, and wait until all are gone."""
+        """Kill warden and workers, and wait until all have ended."""
         try:
             os.killpg(self.process, signal.SIGKILL)
         except ProcessLookupError:  # not yet a group of its own
@@ -83,14 +83,14 @@ class Group:
             self.board.warden[KILLS] += os.waitstatus_to_exitcode(status) == -signal.SIGKILL
 
     def complaints(self):
-        """Return what the group's processes complained about."""
+        """Return the complaints of the group's processes."""
         found = []
         while (packet := receive(self.spec.trouble)) is not None:
             found.append(packet.decode(errors="replace"))
         return found
 
     def watch(self, *, finishing):
-        """Return what is wrong; note if the warden has ended; kill the group if its time has come."""
+        """Return what is wrong; note whether the warden has ended; kill the group if its time has come."""
         found = self.complaints()
         now = time.monotonic()
         process, status = os.waitpid(self.process, os.WNOHANG)
@@ -114,12 +114,12 @@ class Group:
 
 
 def totals(groups):
-    """Add up what the groups counted."""
+    """Return the sums of what the groups counted."""
     return {name: sum(group.board.totals()[name] for group in groups) for name in NAMES}
 
 
 def soak(options):
-    """Run; return the summary."""
+    """Run a soak; return its summary."""
     soak_group.become_subreaper()
     began = time.monotonic()
     unique = f"soak-{os.getpid()}-{options.seed}"
@@ -150,7 +150,7 @@ def soak(options):
 
 
 def watch(groups, options, began):
-    """Look after the groups until there is trouble, or until all have ended; return the trouble."""
+    """Watch the groups until something is wrong or all have ended; return what is wrong."""
     told = began
     finishing = False
     trouble = []
@@ -178,7 +178,7 @@ def is_enough(counts, options, seconds):
 
 
 def remove_leftovers(kinds):
-    """After a failure: remove the permanent pool; the others ended with their processes."""
+    """Remove the permanent pool after a failure; the other pools ended with their processes."""
     import blockpool as bp
 
     for name, permanent in kinds:
@@ -191,7 +191,7 @@ def remove_leftovers(kinds):
 
 
 def line(counts):
-    """Put the figures into a line."""
+    """Return the figures in one line."""
     return (
         f"{counts['kills']} kills, {counts['forks']} forks, {counts['epochs']} epochs, "
         f"{counts['allocated']} allocations, {counts['verified']} blocks verified, "

@@ -1,7 +1,7 @@
-"""What the processes of a soak share besides the pool: a table of counters, and pipes with room for whole messages.
+"""What the processes of a soak share besides the pool: a table of counters, and pipes that carry whole messages.
 
-There is no lock in it, so nobody can die holding one. Every counter has one writer. Messages travel in pipes in packet
-mode: one write is one read, whole or not at all, and nobody waits at either end.
+There is no lock, so no process can die holding one. Every counter has one writer. Pipes are in packet mode: a message
+is written and read whole or not at all, and neither end waits.
 """
 
 import mmap
@@ -48,7 +48,7 @@ HELD = struct.Struct("<IIQ")  # index, blocks, generation
 
 
 class Board:
-    """Rows of counters in shared memory: two for each worker (its own, and its children's), and the warden's."""
+    """Rows of counters in shared memory: two for each worker (its own and its children's) and one for the warden."""
 
     def __init__(self, workers, file=None):
         size = (2 + (2 * workers + 1)) * WIDTH * 8
@@ -60,17 +60,17 @@ class Board:
         self.words = memoryview(mmap.mmap(file, size)).cast("Q")
 
     def row(self, number):
-        """Return a row, to be written by one process."""
+        """Return a row, which only one process may write."""
         start = (2 + number) * WIDTH
         return self.words[start : start + WIDTH]
 
     @property
     def warden(self):
-        """The last row."""
+        """The row of the warden."""
         return self.row(2 * self.workers)
 
     def totals(self):
-        """Add the rows up."""
+        """Return the sums of all rows, by the names of their columns."""
         rows = [self.row(number) for number in range(2 * self.workers + 1)]
         return {name: sum(row[column] for row in rows) for column, name in enumerate(NAMES)}
 
@@ -93,18 +93,18 @@ class Spec:
 
     @property
     def title(self):
-        """What reports call it."""
+        """The name of the pool in reports."""
         kind = "permanent" if self.permanent else "default"
         return f"{self.name} ({kind})" if self.name else "without a name"
 
 
 def packet_pipe():
-    """Make a pipe in which one write is one read, and nobody waits."""
+    """Make a pipe in which one write is one read, and neither waits."""
     return os.pipe2(os.O_DIRECT | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def receive(pipe):
-    """Take the next packet, or None."""
+    """Return the next packet, or None."""
     try:
         return os.read(pipe[0], PACKET) or None
     except BlockingIOError:
@@ -112,7 +112,7 @@ def receive(pipe):
 
 
 def send(pipe, packet):
-    """Send a packet; say whether there was room."""
+    """Send a packet; return whether there was room."""
     try:
         os.write(pipe[1], packet)
     except BlockingIOError:
@@ -126,13 +126,13 @@ def complain(spec, kind, text):
 
 
 def pattern(owner, sequence, nbytes):
-    """Return what whoever allocated the block writes into it."""
+    """Return what the owner of a block writes into it."""
     unit = struct.pack("<QQ", owner, sequence * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
     return (unit * (nbytes // 16 + 1))[:nbytes]
 
 
 def difference(spec, where, block, expected):
-    """Compare a block with its pattern; a difference is reported, and True."""
+    """Compare a block with its pattern; report a difference, and return whether there is one."""
     found = bytes(block.buf)
     if found == expected:
         return False

@@ -1,6 +1,6 @@
-"""The warden of one pool of a soak: starts and kills workers, and compares what survivors say with what the pool says.
+"""The warden of one pool of a soak: starts and kills workers, and compares what survivors report with the pool.
 
-It is the process that all workers are forked from, and holds no block while they are.
+All workers are forked from this process, which holds no block while it forks.
 """
 
 import faulthandler
@@ -48,17 +48,17 @@ from soak_board import (
 
 import blockpool as bp
 
-PATIENCE = 60.0  # a process that gets nowhere for so long hangs
-SPAWNED = 0.04  # this part of the workers begin as new programs
+PATIENCE = 60.0  # seconds without progress after which a process counts as hung
+SPAWNED = 0.04  # the share of workers that start as new programs
 LONGEST_STOP = 1.0
 
 
 class Hang(Exception):
-    """Somebody gets nowhere."""
+    """A process makes no progress."""
 
 
 class Member:
-    """A worker, as its warden sees it."""
+    """What the warden knows of a worker."""
 
     def __init__(self, process, slot, popen=None):
         self.process, self.slot, self.popen = process, slot, popen
@@ -67,7 +67,7 @@ class Member:
 
 
 class Warden:
-    """One pool, and its workers."""
+    """The process that looks after one pool and its workers."""
 
     def __init__(self, spec, incarnation):
         self.spec = spec
@@ -79,7 +79,7 @@ class Warden:
         self.incarnation = incarnation
 
     def run(self):
-        """Epoch after epoch, until told to finish."""
+        """Run one epoch after the other until told to finish."""
         self.open()
         while not self.board.words[FINISH]:
             self.epoch()
@@ -92,7 +92,7 @@ class Warden:
     # ---- the pool --------------------------------------------------------------------------------
 
     def open(self):
-        """Make the pool, or come back to it if it is permanent; nobody holds anything, but tickets may be waiting."""
+        """Create the pool, or attach the permanent one: no process holds a block, but tickets may be in flight."""
         spec = self.spec
         self.pool = bp.Pool.create(
             spec.block_size,
@@ -121,7 +121,7 @@ class Warden:
     # ---- workers ---------------------------------------------------------------------------------
 
     def start(self, slot):
-        """Start a worker; often it is killed at once, at a moment that nobody chose."""
+        """Start a worker; often kill it at once, at a random moment, and start another."""
         while True:
             self.started += 1
             seed = f"{self.spec.seed}/{self.incarnation}/{self.started}"
@@ -156,12 +156,12 @@ class Warden:
         return Member(popen.pid, slot, popen)
 
     def kill(self, member):
-        """Kill a worker, and wait until it is gone."""
+        """Kill a worker, and wait until it has ended."""
         os.kill(member.process, signal.SIGKILL)
         self.reaped(member, os.waitpid(member.process, 0)[1])
 
     def reaped(self, member, status):
-        """Count how a worker ended; anything but a kill of ours is wrong."""
+        """Count how a worker ended; any end but a kill by the warden, or a good one, is wrong."""
         status = os.waitstatus_to_exitcode(status)
         if member.popen is not None:
             member.popen.returncode = status
@@ -172,7 +172,7 @@ class Warden:
             complain(self.spec, "crash", f"worker {member.process} ended with status {status}")
 
     def epoch(self):
-        """For a second or so: kill, stop and replace."""
+        """Kill, stop and replace workers for about a second."""
         self.board.words[PHASE] = RUN
         until = time.monotonic() + self.random.uniform(0.4, 1.6)
         while time.monotonic() < until:
@@ -190,20 +190,20 @@ class Warden:
             self.go_on(member, at=float("inf"))
 
     def stop(self, member):
-        """Stop a worker for a while, or until it is killed."""
+        """Stop a worker by a signal, until its time is over or it is killed."""
         os.kill(member.process, signal.SIGSTOP)
         self.row[STOPS] += 1
         member.stopped_until = time.monotonic() + min(self.random.expovariate(1 / 0.05), LONGEST_STOP)
 
     def go_on(self, member, at):
-        """Let a worker go on whose stop is over."""
+        """Continue a stopped worker if its time is over."""
         if member.stopped_until and member.stopped_until <= at:
             os.kill(member.process, signal.SIGCONT)
             member.stopped_until = 0.0
             member.seen = time.monotonic()
 
     def watch(self):
-        """Look whether everybody gets on, and reap."""
+        """Reap what ended, and check that every worker makes progress."""
         now = time.monotonic()
         self.row[PROGRESS] += 1
         while True:
@@ -230,9 +230,10 @@ class Warden:
     # ---- the audit -------------------------------------------------------------------------------
 
     def recover_at_work(self):
-        """Kill one more and recover it while the others are at work, and nobody after that.
+        """Kill one more worker and recover it while the others are at work.
 
-        Every recovery mends what the one before may have left wrong, so an audit sees only what the last one did.
+        No worker is killed after that: each recovery mends what the one before may have left wrong, so the audit sees
+        only what the last one did.
         """
         self.board.words[PHASE] = CALM
         began = time.monotonic()
@@ -246,7 +247,7 @@ class Warden:
         self.row[RECOVERED] += self.pool.recover().processes
 
     def stand_still(self, *, die):
-        """Have everybody stand still; return what each says it holds. Some may `die` after that."""
+        """Have all workers stand still; return what each holds. With `die`, kill some of them after that."""
         self.board.words[PHASES] += 1  # a number of its own, also after the group before this one died answering
         phase = self.board.words[PHASE] = CALM + self.board.words[PHASES]
         answers = {}
@@ -274,11 +275,11 @@ class Warden:
         return answers
 
     def orphans(self):
-        """Return the processes that came to the warden when their parent was killed."""
+        """Return the processes that became the warden's children when their parent was killed."""
         return descendants(os.getpid()) - {member.process for member in self.members.values()}
 
     def mail(self):
-        """Take all that lies in the inboxes."""
+        """Return all packets in the inboxes."""
         found = []
         for inbox in self.spec.inboxes:
             while (packet := receive(inbox)) is not None:
@@ -286,12 +287,12 @@ class Warden:
         return found
 
     def wrong(self, kind, column, count, text):
-        """Count and tell what must not be."""
+        """Count a fault, and report it."""
         self.row[column] += count
         complain(self.spec, kind, text)
 
     def audit(self, answers):
-        """With everybody at rest: every ticket is good, nothing is lost, and the pool says what its users say."""
+        """Check, with all workers at rest, that tickets are valid, and that the pool and its users agree."""
         self.row[PROGRESS] += 1
         expected = {}
         for process, names in answers.items():
@@ -315,7 +316,7 @@ class Warden:
         self.row[EPOCHS] += 1
 
     def redeem(self, packet, expected, *, dropped):
-        """Redeem what nobody received; after its tickets were dropped only what somebody holds is still there."""
+        """Redeem an unread message; if its tickets were dropped, only a run that a worker holds must still be there."""
         kind, owner, sequence, nbytes = MESSAGE.unpack_from(packet)
         text = packet[MESSAGE.size :]
         try:
@@ -338,7 +339,7 @@ class Warden:
             self.row[DAMAGED] += 1
 
     def compare(self, expected, processes):
-        """Compare what the pool says with what its users say."""
+        """Compare what the pool reports with what its users report."""
         stats = self.pool.stats()
         held = sum(blocks for _, blocks, _ in expected)
         if stats.allocated != held:
@@ -360,7 +361,7 @@ class Warden:
                 self.wrong("lost", LOST, 1, f"{stats.free} blocks are free, and cannot be had: {error}")
 
     def leave(self):
-        """Have all workers end by themselves; then nothing may be left."""
+        """Have all workers end by themselves, and check that nothing is left."""
         self.board.words[PHASE] = LEAVE
         began = time.monotonic()
         for member in list(self.members.values()):
@@ -388,7 +389,7 @@ def descendants(process):
 
 
 def run(spec, incarnation):
-    """Be the warden; returns the exit status."""
+    """Be the warden; return the exit status."""
     os.setpgid(0, 0)
     become_subreaper()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
@@ -404,7 +405,7 @@ def run(spec, incarnation):
 
 
 def become_subreaper():
-    """Get the orphaned descendants of this process as children."""
+    """Make orphaned descendants of this process its children."""
     import ctypes
 
     assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0

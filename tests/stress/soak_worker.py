@@ -1,4 +1,4 @@
-"""A worker of a soak: takes, writes, verifies, passes on and gives back, in any order, until somebody kills it."""
+"""A worker of a soak: allocates, writes, verifies, shares and frees, in any order, until it is killed."""
 
 import atexit
 import contextlib
@@ -46,14 +46,14 @@ import blockpool as bp
 
 MOST_HELD = 40
 MOST_CHILDREN = 2
-BUSY = 0.4  # this part of the workers has a thread beside
+BUSY = 0.4  # the share of workers that have a second thread
 
 
 class Held:
-    """A block, and what must stand in it. `named` says how it may be passed on: by its handle, or by tickets.
+    """A block, and what it must contain. `named` says how it may be passed on: by its handle, or by tickets.
 
-    (Redeeming a handle takes a ticket of the run, if there is one in flight: if runs travelled both ways, a stale
-    ticket would prove nothing.)
+    Redeeming a handle uses up a ticket of the run if one is in flight, so if runs were passed on both ways, a stale
+    ticket would prove nothing.
     """
 
     __slots__ = ("block", "named", "nbytes", "owner", "sequence")
@@ -69,7 +69,7 @@ class Held:
 
 
 class Bystander(threading.Thread):
-    """Forks, sweeps, allocates and frees beside a worker, while that is at work; when it stands still, so does this."""
+    """A second thread, which forks, sweeps, allocates and frees while its worker is at work."""
 
     def __init__(self, worker):
         super().__init__(daemon=True)
@@ -78,7 +78,7 @@ class Bystander(threading.Thread):
         self.still = threading.Lock()  # held during an act
 
     def run(self):
-        """Do one after the other."""
+        """Do one random act after the other."""
         ways = [self.fork] * 4 + [bp.sweep] + [self.write] * 3
         while True:
             with self.still:
@@ -87,7 +87,7 @@ class Bystander(threading.Thread):
             time.sleep(self.random.expovariate(1 / 0.003))
 
     def write(self, times=10):
-        """Write into a block, and find what was written."""
+        """Write into a block, and check what was written."""
         with contextlib.suppress(bp.PoolExhausted):
             block = self.worker.pool.allocate(blocks=self.random.choice((1, 4)))
             memory = block.buf
@@ -98,7 +98,7 @@ class Bystander(threading.Thread):
                     self.worker.row[DAMAGED] += 1
 
     def fork(self):
-        """Have a child that ends at once, or after it did something, and that may be killed."""
+        """Fork a child that does something, ends or kills itself, and wait for it."""
         way = self.random.choice(("end", "sweep", "write", "exit", "kill"))
         child = os.fork()
         if child == 0:
@@ -106,7 +106,7 @@ class Bystander(threading.Thread):
         os.waitpid(child, 0)
 
     def be_child(self, way):
-        """Do what was chosen."""
+        """Do in the child what was chosen."""
         if way == "sweep":
             bp.sweep()
         elif way == "write":
@@ -119,7 +119,7 @@ class Bystander(threading.Thread):
 
 
 class Worker:
-    """A process that uses the pool; `slot` is its place in the group, where a successor goes on."""
+    """A process that uses the pool; `slot` is its place in the group, which a successor takes over."""
 
     def __init__(self, spec, pool, slot, seed, depth=0):
         self.spec, self.pool, self.slot, self.seed, self.depth = spec, pool, slot, seed, depth
@@ -167,7 +167,7 @@ class Worker:
                 time.sleep(0.001)
 
     def settle(self):
-        """Have all children end, those of the thread beside too, and look at everything that is held."""
+        """Wait for all children, also those of the second thread, and verify everything that is held."""
         with self.bystander.still:
             pass  # it is at no act of before, and begins none in this phase
         while self.children:
@@ -176,14 +176,14 @@ class Worker:
             self.verify("at rest", held)
 
     def answer(self, phase):
-        """Say what is held."""
+        """Report what is held."""
         names = {(held.block.index, held.block.blocks, held.block.handle.generation) for held in self.held}
         packet = ANSWER.pack(os.getpid(), phase) + b"".join(HELD.pack(*name) for name in sorted(names))
         while not send(self.spec.answers, packet):
             time.sleep(0.001)
 
     def verify(self, where, held):
-        """Look whether the pattern is what it was."""
+        """Check that a block contains its pattern."""
         if difference(self.spec, where, held.block, pattern(held.owner, held.sequence, held.nbytes)):
             self.row[DAMAGED] += 1
         self.row[VERIFIED] += held.block.blocks
@@ -191,7 +191,7 @@ class Worker:
     # ---- what it does ----------------------------------------------------------------------------
 
     def take(self, timeout=0):
-        """Allocate in one of the ways, and write the pattern."""
+        """Allocate in a random way, and write the pattern."""
         if len(self.held) >= MOST_HELD:
             self.give_back()
             return
@@ -224,7 +224,7 @@ class Worker:
         self.take(timeout=self.random.choice((0.001, 0.01, 0.05)))
 
     def give_back(self):
-        """Verify a block, and drop it in one of the ways."""
+        """Verify a block, and free, release or drop it."""
         if not self.held:
             return
         i = self.random.randrange(len(self.held))
@@ -241,20 +241,20 @@ class Worker:
             held.block.release()
 
     def hammer(self):
-        """Allocate and free as fast as can be, so that a kill finds the middle of it."""
+        """Allocate and free as fast as possible, so that a kill is likely to come in the middle of it."""
         blocks = self.random.choice((1, 1, 2, 7, 20, 60))
         with contextlib.suppress(bp.PoolExhausted):
             for _ in range(40):
                 self.pool.allocate(blocks=blocks)
 
     def look(self):
-        """Recover and count while others are at work."""
+        """Recover, or ask for statistics or runs, while others are at work."""
         self.random.choice((self.pool.recover, self.pool.stats, self.pool.runs))()
 
     # ---- passing on ------------------------------------------------------------------------------
 
     def share(self):
-        """Send a block to one worker or several, this one perhaps."""
+        """Send a block to one or several workers, perhaps to this one."""
         if not self.held:
             return
         held = self.random.choice(self.held)
@@ -268,7 +268,7 @@ class Worker:
                     bp.redeem(name)  # take the reference back
 
     def receive(self):
-        """Redeem what came, and look at it."""
+        """Redeem what arrived, and verify it."""
         for _ in range(self.random.randint(1, 6)):
             packet = receive(self.spec.inboxes[self.slot])
             if packet is None:
@@ -292,7 +292,7 @@ class Worker:
     # ---- children --------------------------------------------------------------------------------
 
     def fork(self):
-        """Fork a child that has all that this process has."""
+        """Fork a child that inherits all that this process holds."""
         if len(self.children) >= MOST_CHILDREN:
             self.end_child()
             return
@@ -308,7 +308,7 @@ class Worker:
         guarded(self.spec, self.inherited)
 
     def inherited(self):
-        """Be a child: verify what was inherited, go on for a while, end."""
+        """Be the child: verify what was inherited, work for a while, and end."""
         child = Worker(self.spec, self.pool, self.slot, f"{self.seed}/{self.forked}", self.depth + 1)
         child.held = self.held
         for held in child.held:
@@ -331,7 +331,7 @@ class Worker:
 
 
 def guarded(spec, work):
-    """Do the work of a forked process, and end it, in one way or the other; what it did not expect is reported."""
+    """Do the work of a forked process, report an unexpected error, and end the process, with or without atexit."""
     status = 0
     try:
         work()
@@ -344,7 +344,7 @@ def guarded(spec, work):
 
 
 def main():
-    """Begin as a new program, without anything inherited but descriptors: the arguments say the rest."""
+    """Start as a new program, which inherits only descriptors; the arguments say the rest."""
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     spec, pool, slot, seed = pickle.loads(bytes.fromhex(sys.argv[1]))
     guarded(spec, Worker(spec, pool, slot, seed).live)

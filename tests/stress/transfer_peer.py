@@ -1,10 +1,10 @@
 """The two processes of a pair in transfer_soak.py: one sends arrays, the other verifies them and sends some back.
 
-Either may be killed at any instruction. What an array must hold follows from who made it and its number, and nothing
-that is written here ends half: a counter is one word, a complaint one packet.
+Either may be killed at any instruction. The content of an array follows from its sender and its number, and no record
+is ever half written: a counter is one word, a complaint one packet.
 
-In many of them a thread beside forks children that end in one way or the other, sweeps, and writes into memory of its
-own until the process ends under it.
+In many of them a second thread forks children that end in several ways, sweeps, and writes into its own memory until
+the process ends.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ import blockpool.multiprocessing as carrier
 
 THRESHOLD = 4096
 KEPT = 5  # arrays that either side holds at a time
-BUSY = 0.5  # this part of the processes has a thread beside
+BUSY = 0.5  # the share of processes that have a second thread
 
 COLUMNS = (
     *("messages", "verified", "held", "echoed", "unsendable", "torn"),
@@ -43,7 +43,7 @@ ROWS = 1024
 
 
 class Board:
-    """Whether to end, and a row of counters for each process; in shared memory, with one writer a word."""
+    """Whether to end, and a row of counters for each process, in shared memory; each word has one writer."""
 
     def __init__(self, file=None):
         size = (1 + ROWS * len(COLUMNS)) * 8
@@ -55,7 +55,7 @@ class Board:
 
     @property
     def finishing(self):
-        """Whether processes are to end by themselves."""
+        """Whether processes have to end by themselves."""
         return self.words[0] != 0
 
     @finishing.setter
@@ -68,7 +68,7 @@ class Board:
         return self.words[start : start + len(COLUMNS)]
 
     def fold(self, totals):
-        """Add all rows to the totals, and clear them: nobody may be counting."""
+        """Add all rows to the totals and clear them; no process may be counting meanwhile."""
         for number in range(ROWS):
             row = self.row(number)
             for i, name in enumerate(COLUMNS):
@@ -77,11 +77,11 @@ class Board:
 
 
 class Damaged(Exception):
-    """An array does not hold what was written into it."""
+    """An array does not contain what was written into it."""
 
 
 class Parcel:
-    """Pickles itself with out-of-band buffers, as Arrow's tables and the columns of pandas do."""
+    """An object that is pickled with out-of-band buffers, like Arrow's tables and pandas' columns."""
 
     def __init__(self, *buffers):
         self.buffers = buffers
@@ -91,7 +91,7 @@ class Parcel:
 
 
 def content(owner, sequence, part, shape, dtype):
-    """Return what an array holds."""
+    """Return the content of an array."""
     count = int(np.prod(shape))
     start = (owner * 0x9E3779B97F4A7C15 + sequence * 0xC2B2AE3D27D4EB4F + part * 0x165667B19E3779F9) % 2**64
     words = np.arange(count, dtype="u8") * np.uint64(0xD1342543DE82EF95) + np.uint64(start)
@@ -99,7 +99,7 @@ def content(owner, sequence, part, shape, dtype):
 
 
 def verify(array, description):
-    """Raise unless the array is what its description says."""
+    """Raise unless an array is what its description says."""
     expected = content(*description)
     kind = array.dtype.newbyteorder("=")  # NumPy's own pickles arrive in the machine's byte order
     if array.shape != expected.shape or kind != expected.dtype.newbyteorder("="):
@@ -110,7 +110,7 @@ def verify(array, description):
 
 
 class Bystander(threading.Thread):
-    """Forks, sweeps and writes beside all that the process does, until the process ends."""
+    """A second thread, which forks, sweeps and writes until the process ends."""
 
     def __init__(self, part, row):
         super().__init__(daemon=True)
@@ -119,14 +119,14 @@ class Bystander(threading.Thread):
         self.without_children = threading.Lock()
 
     def run(self):
-        """Do one after the other."""
+        """Do one random act after the other."""
         ways = [self.fork] * 3 + [self.sweep, self.write, self.write]
         while True:
             self.random.choice(ways)()
             time.sleep(self.random.random() * 0.01)
 
     def fork(self):
-        """Have a child that ends at once, sweeps before, or drops what it inherited; the process may end meanwhile."""
+        """Fork a child that allocates, sweeps, ends or kills itself; this process may end meanwhile."""
         with self.without_children:
             way = self.random.choice(("end", "sweep", "take", "kill"))
             child = os.fork()
@@ -136,7 +136,7 @@ class Bystander(threading.Thread):
             os.waitpid(child, 0)
 
     def be_child(self, way):
-        """End, in the chosen way."""
+        """Do in the child what was chosen, and end."""
         try:
             if way == "sweep":
                 bp.sweep()
@@ -149,22 +149,22 @@ class Bystander(threading.Thread):
             os._exit(0)
 
     def sweep(self):
-        """Look for what is left of pools that nobody has."""
+        """Sweep remains of pools that have no process."""
         bp.sweep()
         self.row[COLUMNS.index("sweeps")] += 1
 
     def write(self):
-        """Write again and again, and find what was written; in the end the process goes on without waiting for it."""
+        """Write again and again, and check what was written; the process ends without waiting for this."""
         with contextlib.suppress(bp.PoolExhausted):
             array = self.pool.empty(20_000, np.uint64)
             for value in range(20):
                 array.fill(value)
                 if (array != value).any():
-                    raise Damaged(f"memory of a thread beside was written by another: {array}")
+                    raise Damaged(f"memory of the second thread was written by another: {array}")
 
 
 class Process:
-    """What sender and receiver have in common."""
+    """The common part of sender and receiver."""
 
     def __init__(self, part, row):
         self.row, self.number, self.pool, self.calm = row, part.number, part.pool, part.calm
@@ -180,13 +180,13 @@ class Process:
         self.row[COLUMNS.index(column)] += 1
 
     def count_transfers(self):
-        """Note what blockpool.multiprocessing counted."""
+        """Copy what blockpool.multiprocessing counted to the board."""
         done = carrier.stats()
         for i, name in enumerate(COLUMNS[COUNTED_BY_CARRIER:-1]):
             self.row[COUNTED_BY_CARRIER + i] = getattr(done, name)
 
     def keep(self, array, description):
-        """Hold an array for a while; it must not have changed in the end."""
+        """Hold an array for a while, and check in the end that it has not changed."""
         self.kept.append((array, description))
         if len(self.kept) > KEPT:
             verify(*self.kept.pop(self.random.randrange(len(self.kept))))
@@ -199,7 +199,7 @@ class Process:
 
 
 class Sender(Process):
-    """Sends until told to end, or until nobody receives any more."""
+    """Sends until told to end, or until the receiver has gone."""
 
     def __init__(self, part, row):
         super().__init__(part, row)
@@ -207,7 +207,7 @@ class Sender(Process):
         self.broken = None
 
     def array(self, part):
-        """Make an array with its description: in the pool or not, small or large, in some order."""
+        """Make an array, in the pool or not, small or large, in some memory order; return it with its description."""
         choose = self.random
         if self.inherited and choose.random() < 0.05:
             return choose.choice(self.inherited)
@@ -234,7 +234,7 @@ class Sender(Process):
         return values, description
 
     def message(self):
-        """Make the next message: its kind, descriptions, and what carries the arrays."""
+        """Make the next message; return its kind, the descriptions of its arrays, and what carries them."""
         self.sequence += 1
         pieces = [self.array(part) for part in range(self.random.choice((1, 1, 2, 3)))]
         if self.random.random() < 0.3:
@@ -256,11 +256,11 @@ class Sender(Process):
         return kind, descriptions, [*arrays, *([lambda: None] if kind == "unsendable" else [])]
 
     def run(self, put, echo, board):
-        """Send until it is to end."""
+        """Send until told to end."""
         while not board.finishing and not self.broken:
             kind, descriptions, carried = self.message()
             if kind == "unsendable":
-                # with some that others are about to receive: nobody else's reference may be taken back
+                # with some that others are about to receive: their references must not be taken back
                 self.expect_refusal([*(array for array, _ in self.kept), *carried])
                 continue
             if kind == "undelivered":
@@ -283,17 +283,17 @@ class Sender(Process):
             raise self.broken
 
     def take_back(self, echo):
-        """Verify what was sent back; the end of that pipe is the receiver's."""
+        """Verify what was sent back."""
         while echo.poll():
             verify(*echo.recv())
             self.count("echoed")
 
     def complain(self, error, _):
-        """Take note of an error in the thread that feeds the queue."""
+        """Remember an error of the thread that feeds the queue."""
         self.broken = error
 
     def expect_cut_off(self, carried):
-        """Send to a reader that goes; what stayed in flight, the audit at the end of the epoch would see."""
+        """Send to a reader that goes; the audit at the end of the epoch finds what stays in flight."""
         with self.bystander.without_children:  # a child would have the reader's end too
             there, here = Pipe(duplex=self.random.random() < 0.5)
             reader = None
@@ -308,13 +308,13 @@ class Sender(Process):
             except ConnectionError:
                 self.count("undelivered")
             else:
-                raise AssertionError("a message was sent to nobody")
+                raise AssertionError("a message was sent although its reader had gone")
             finally:
                 if reader is not None:
                     reader.join()
 
     def require_no_tickets(self, carried, descriptions):
-        """Raise if an array that only this message had, which nobody receives, has a reference in flight."""
+        """Raise if an array that was only in this undelivered message has a reference in flight."""
         arrays = carried if isinstance(carried, list) else [carried]
         fresh = [
             array
@@ -325,11 +325,11 @@ class Sender(Process):
         for array in fresh:
             index = (array.__array_interface__["data"][0] - self.pool.address) // self.pool.block_size
             if tickets.get(index):
-                raise AssertionError(f"{tickets[index]} references to what nobody can receive")
+                raise AssertionError(f"{tickets[index]} references to an array that no process can receive")
         self.count("cut_off")
 
     def expect_refusal(self, carried):
-        """Whatever cannot be pickled leaves nothing in flight; the audit at the end of the epoch would see it."""
+        """Pickle what cannot be pickled; the audit at the end of the epoch finds what stays in flight."""
         try:
             carrier.ForkingPickler.dumps(carried)
         except (pickle.PicklingError, AttributeError):
@@ -339,10 +339,10 @@ class Sender(Process):
 
 
 class Receiver(Process):
-    """Verifies what comes, until nobody sends any more."""
+    """Receives and verifies until the sender has gone."""
 
     def arrays(self, kind, descriptions, carried):
-        """Find the arrays in a message."""
+        """Return the arrays in a message."""
         if kind == "lone":
             return [carried]
         if kind == "list":
@@ -355,7 +355,7 @@ class Receiver(Process):
         ]
 
     def run(self, get, echo):
-        """Receive until the sender ends. One array may be on its way back at a time: more could fill that pipe."""
+        """Receive until the sender ends; send back one array at a time, as more could fill the pipe."""
         returned = 0
         while True:
             kind, descriptions, echoed = get()
@@ -375,7 +375,7 @@ class Receiver(Process):
 
 
 def serve(receiver, channel, echo, other_ends):
-    """Receive from a queue or pipe."""
+    """Be a receiver from a queue or pipe."""
     for end in other_ends:
         end.close()
     if isinstance(channel, Queue):
@@ -386,7 +386,7 @@ def serve(receiver, channel, echo, other_ends):
 
 
 def feed(sender, channel, echo, other_ends, board):
-    """Send to a queue or pipe."""
+    """Be a sender to a queue or pipe."""
     for end in other_ends:
         end.close()
     if not isinstance(channel, Queue):
@@ -414,7 +414,7 @@ def feed(sender, channel, echo, other_ends, board):
 
 
 class Descriptor:
-    """A file descriptor that a process started by multiprocessing has too, by fork or as a new program."""
+    """A file descriptor that multiprocessing hands to a process it starts, by fork or as a new program."""
 
     def __init__(self, number):
         self.number = number
@@ -424,13 +424,13 @@ class Descriptor:
 
     @staticmethod
     def arrived(duplicate):
-        """Take it from the message to the new program."""
+        """Take the descriptor that was sent to a new program."""
         return Descriptor(duplicate.detach())
 
 
 @dataclass
 class Part:
-    """What one of a pair is to do."""
+    """What one process of a pair has to do."""
 
     role: str
     number: int
@@ -444,7 +444,7 @@ class Part:
 
 
 def main(part):
-    """Be one of a pair."""
+    """Be one process of a pair."""
     faulthandler.register(signal.SIGUSR1)
     warnings.simplefilter("ignore", DeprecationWarning)  # threads and forks: that is what is tested
     board = Board(part.board.number)

@@ -2,16 +2,16 @@
 
     python tests/stress/transfer_soak.py --kills 1000
 
-This process keeps a shared pool, with some arrays in it, and starts pairs of a sender and a receiver, most by fork,
-some as new programs. Each pair has a queue, pipe or socket pair of its own, and a pipe back: one that is killed within
-a message leaves it broken, as multiprocessing has it. Senders send arrays that are in the pool, or are copied in, small
-ones that are not, several in a message, nested and as out-of-band buffers; the pool is full now and then. Receivers
-verify every element, hold some and send some back. Senders send messages to readers that are gone, too. In half of the
-processes a thread beside forks children, sweeps, and writes into memory that it never gives back. After an epoch, when
-all have ended, recovery and an audit: the pool holds this process's arrays, untouched, and nothing else. In the first
-epoch and in every tenth nobody is killed: then not even a reference may be in flight at the end.
+This process keeps a shared pool with some arrays, and starts pairs of a sender and a receiver, most by fork, some as
+new programs. Each pair has its own queue, pipe or socket pair, and a pipe back, as a process that is killed within a
+message leaves them broken. Senders send arrays that are in the pool or are copied into it, small ones that are not,
+several in a message, nested ones and out-of-band buffers; now and then the pool is full. Receivers verify every
+element, hold some arrays and send some back. Senders also send to readers that have gone. In half of the processes a
+second thread forks children, sweeps, and writes into memory that it never frees. After an epoch, when all processes
+have ended, the pool is recovered and audited: it must hold this process's arrays, unchanged, and nothing else. In the
+first epoch and in every tenth no process is killed, and no reference may be in flight at its end.
 
-Exit status 0: nothing lost, nothing damaged, nobody hung. The seed repeats the choices, not the timing.
+Exit status 0: no block lost, no byte damaged, no process hung. The seed repeats the choices, not the timing.
 """
 
 import argparse
@@ -35,13 +35,13 @@ PAIRS = 4
 EPOCH_KILLS = 50
 EPOCH_SECONDS = 15
 CALM_SECONDS = 1.5
-PATIENCE = 120  # a process that does not end for so long hangs
-SPAWNED = 0.03  # this part of the pairs are new programs
+PATIENCE = 120  # seconds after which a process that does not end counts as hung
+SPAWNED = 0.03  # the share of pairs that start as new programs
 BLOCKS = 160  # of 4 KiB: few enough to be full now and then
 
 
 class Pair:
-    """A sender and a receiver, with what is between them."""
+    """A sender and a receiver, with their queue or pipes."""
 
     def __init__(self, soak, number, *, calm):
         self.random, self.calm = soak.random, calm
@@ -56,7 +56,7 @@ class Pair:
         else:
             channel = context.Pipe(duplex=kind == "socket")
             here = [*channel, *echo]
-        # What a forked process has besides its own ends, it closes: or it would never see the other one's end.
+        # A forked process closes the ends that are not its own; otherwise it would never notice that the other ended.
         self.processes = []
         for i, (role, mine, back) in enumerate((("send", channel[1], echo[0]), ("receive", channel[0], echo[1]))):
             rest = [] if spawned else [echo[1 - i]] + ([] if kind == "queue" else [channel[i]])
@@ -78,14 +78,14 @@ class Pair:
             end.close()
 
     def death(self, *, spawned):
-        """Choose when to kill a process: in its first moments, soon or later. Until then the epoch may be over."""
+        """Choose when to kill a process: in its first moments, soon, or later, when the epoch may be over."""
         if self.calm:
             return math.inf
         longest = self.random.choices((0.003, 0.08, 0.8), (2, 8, 3))[0]
         return time.monotonic() + (spawned and longest > 0.003) + self.random.random() * longest
 
     def watch(self):
-        """Kill whose time has come, and forget who ended; return the exit codes."""
+        """Kill processes whose time has come, and forget those that ended; return their exit codes."""
         codes = []
         for entry in list(self.processes):
             process, death = entry
@@ -98,7 +98,7 @@ class Pair:
         return codes
 
     def signal(self, number):
-        """Send all that run a signal."""
+        """Send a signal to all running processes."""
         for process, _ in self.processes:
             os.kill(process.pid, number)
 
@@ -123,7 +123,7 @@ class Soak:
         carrier.install(self.pool, threshold=transfer_peer.THRESHOLD)
 
     def run(self):
-        """Run; return the summary."""
+        """Run epochs; return the summary."""
         began = told = time.monotonic()
         try:
             while (
@@ -147,7 +147,7 @@ class Soak:
         }
 
     def epoch(self, end):
-        """Have pairs at work until so many were killed; let the others end, and audit."""
+        """Have pairs at work until enough were killed; let the others end, and audit."""
         calm = self.counts["epochs"] % 10 == 0
         self.board.finishing = False
         enough = self.counts["kills"] + min(EPOCH_KILLS, self.options.kills - self.counts["kills"])
@@ -180,7 +180,7 @@ class Soak:
         self.counts["epochs"] += 1
 
     def watch(self):
-        """Look after the pairs once."""
+        """Watch the pairs, and collect complaints."""
         time.sleep(0.0005)
         for pair in self.pairs:
             for code in pair.watch():
@@ -193,11 +193,11 @@ class Soak:
             self.found.append(packet.decode(errors="replace"))
 
     def audit(self, *, calm):
-        """All have ended: what is in the pool besides this process's arrays was lost."""
+        """Check, when all have ended, that the pool holds this process's arrays and nothing else."""
         self.pool.recover()
         deadline = time.monotonic() + PATIENCE
         while self.pool.stats().processes > 1 and time.monotonic() < deadline:
-            time.sleep(0.001)  # a child that a thread beside forked may end after its parent
+            time.sleep(0.001)  # a child of a second thread may end after its parent
             self.pool.recover()
         recovered = self.pool.recover(tickets_older_than=None if calm else 0)
         self.counts["dropped"] += recovered.tickets
@@ -222,7 +222,7 @@ class Soak:
 
 
 def line(counts):
-    """Put the figures into a line."""
+    """Return the figures in one line."""
     return (
         f"{counts['kills']} kills of {counts['processes']} processes, {counts['epochs']} epochs; "
         f"{counts['messages']} messages, {counts['torn']} torn; {counts['verified']} arrays verified, "
