@@ -473,7 +473,7 @@ def test_a_terminal_sees_how_far_it_is(tree: Path) -> None:
     ) as process:
         os.close(theirs)
         try:
-            with suppress(OSError):  # the end, when nobody has the terminal open any more
+            with suppress(OSError):  # the end, when no process has the terminal open any more
                 while some := os.read(ours, 65536):
                     shown += some
         finally:

@@ -199,7 +199,7 @@ def test_the_report_says_what_the_figures_say() -> None:
     )
 
 
-def test_what_nobody_measured_is_not_shown() -> None:
+def test_unknown_figures_are_not_shown() -> None:
     """An unknown figure is shown as a dash, and a column in which all are unknown is left out."""
     unknown = contestant(POOL, 10, faults=None)
     words = report_of(contestants=(unknown, contestant(LOOP, 5)))

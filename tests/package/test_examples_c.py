@@ -196,7 +196,7 @@ def names_of(listing):
 
 
 def test_only_the_public_names_can_be_linked_to(reader):
-    """The static library defines the names of blockpool.h and no other: a program may have a pool_free of its own."""
+    """The static library defines only the names of blockpool.h, so a program can define pool_free itself."""
     need("nm")
     assert names_of(reader.types(["nm -g --defined-only .local/lib/libblockpool.a"], reader.home)) == NAMES
     header = (reader.home / ".local" / "include" / "blockpool.h").read_text()

@@ -416,14 +416,14 @@ def test_a_failed_init_leaves_a_closed_pool():
 
 
 class Counted(bp.Pool):
-    """A Pool with a default and a method of its own."""
+    """A Pool with a default block size, which counts allocations."""
 
     def __init__(self, blocks):
         super().__init__("64B", blocks)
         self.made = 0
 
     def allocate(self, **arguments):
-        """Count the calls."""
+        """Count the call, and allocate."""
         self.made += 1
         return super().allocate(**arguments)
 
@@ -458,7 +458,7 @@ class Named(bp.Pool):
         raise AssertionError("only a private pool is made by __init__")
 
     def __eq__(self, other):
-        raise AssertionError("nobody compares pools")
+        raise AssertionError("blockpool compares pools")
 
     __hash__ = None
 

@@ -20,7 +20,7 @@ requests = pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 
 
 class Caller:
-    """Makes each call in a thread of its own; one that never returns fails its test and does not hold up the rest."""
+    """Makes each call in a new thread; one that never returns fails its test and does not hold up the rest."""
 
     def submit(self, call, *arguments, **named):
         """Start a call in a thread, and return its future."""

@@ -1,4 +1,4 @@
-"""`with pool.allocate() as block`: release at the end, unless somebody else holds the block by then."""
+"""`with pool.allocate() as block`: release at its end, unless something else refers to the block by then."""
 
 import contextlib
 import gc

@@ -17,7 +17,7 @@ import blockpool as bp
 import blockpool.multiprocessing as carrier
 
 structured = np.dtype([("a", "i4"), ("b", "f8")])
-SINGLE, LONG = 300, 1500  # an index call of up to 1024 needs no memory of its own
+SINGLE, LONG = 300, 1500  # an index call of up to 1024 allocates no memory
 
 
 # `fail` makes Python's allocations fail, `restore` ends that; a program sets both, `restore` to what needs no memory.

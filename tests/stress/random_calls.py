@@ -494,7 +494,7 @@ def main():
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     faulthandler.enable()
-    faulthandler.dump_traceback_later(options.seconds + 120, exit=True)  # somebody waits for ever
+    faulthandler.dump_traceback_later(options.seconds + 600, exit=True)  # a thread waits for ever
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)  # debug mode tells what is allocated when a pool is closed
     sys.setswitchinterval(1e-5)

@@ -73,7 +73,7 @@ class Group:
         """Kill warden and workers, and wait until all have ended."""
         try:
             os.killpg(self.process, signal.SIGKILL)
-        except ProcessLookupError:  # not yet a group of its own
+        except ProcessLookupError:  # it has not made its group yet
             os.kill(self.process, signal.SIGKILL)
         while True:
             try:

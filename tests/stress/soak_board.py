@@ -86,7 +86,7 @@ class Spec:
     workers: int
     seed: str
     kill_every: float  # seconds, in the mean
-    inboxes: list[tuple[int, int]]  # for each worker, of whichever incarnation: its successor reads on
+    inboxes: list[tuple[int, int]]  # for each worker and its successors, which read on
     answers: tuple[int, int]
     trouble: tuple[int, int]
     board: int

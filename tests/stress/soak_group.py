@@ -248,7 +248,7 @@ class Warden:
 
     def stand_still(self, *, die):
         """Have all workers stand still; return what each holds. With `die`, kill some of them after that."""
-        self.board.words[PHASES] += 1  # a number of its own, also after the group before this one died answering
+        self.board.words[PHASES] += 1  # a new number, even if the group before this one died while answering
         phase = self.board.words[PHASE] = CALM + self.board.words[PHASES]
         answers = {}
         began = time.monotonic()

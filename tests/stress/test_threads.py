@@ -74,7 +74,7 @@ class Worker(threading.Thread):
         """Look at the stamp, and end a block in one of the ways."""
         block, filled = self.held.pop(self.random.randrange(len(self.held)))
         view = block.buf
-        assert bytes(view) == filled, f"somebody else wrote to block {block.index}"
+        assert bytes(view) == filled, f"another thread wrote to block {block.index}"
         way = self.random.randrange(6)
         if way == 0:
             with pytest.raises(bp.BlockInUse):

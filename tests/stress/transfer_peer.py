@@ -439,7 +439,7 @@ class Part:
     board: Descriptor
     trouble: Descriptor
     ends: tuple  # the queue or pipe, the pipe for what is sent back, and what is the other one's
-    calm: bool  # nobody is killed: nothing may be in flight at the end
+    calm: bool  # no process is killed: nothing may be in flight at the end
     inherited: list  # arrays that the process before the fork holds; none in a new program
 
 

@@ -1,19 +1,19 @@
-"""What programs that fork have in common; tests/programs imports it."""
+"""Helpers for programs that fork."""
 
 import os
 import traceback
 import warnings
 
-warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads is what some of these are about
+warnings.simplefilter("ignore", DeprecationWarning)  # some of these programs fork with threads on purpose
 
 
 def in_child(work):
-    """Fork, and end the child with what `work` comes to; return the child."""
+    """Fork a child that does the work and ends, with status 1 if that raises; return its process id."""
     child = os.fork()
     if child == 0:
         try:
             work()
-        except BaseException:  # noqa: BLE001 - whatever it is, the child ends with it
+        except BaseException:  # noqa: BLE001 - any error ends the child
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
@@ -21,11 +21,11 @@ def in_child(work):
 
 
 def await_child(child):
-    """Wait for a child, which must end well."""
+    """Wait for a child, whose exit status must be 0."""
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def steps():
-    """Return two functions: one that waits until the other is called, by any process."""
+    """Return two functions: the first waits until the second is called, in any process."""
     reading, writing = os.pipe()
     return (lambda: os.read(reading, 1)), (lambda: os.write(writing, b"x"))

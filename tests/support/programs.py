@@ -54,7 +54,7 @@ def run_quietly(command, timeout=60):
 
 
 def run_mounted(mounts, command):
-    """Run a command quietly in a mount namespace of its own, after the shell commands `mounts`.
+    """Run a command quietly in a new mount namespace, after the shell commands `mounts`.
 
     The test is skipped where mounting is not permitted.
     """
@@ -86,7 +86,7 @@ def run_program():
 
 @pytest.fixture
 def run_script(tmp_path):
-    """Run code as a file of its own, whose functions multiprocessing can import, and return what it prints."""
+    """Run code as a file, whose functions multiprocessing can import, and return what it prints."""
     numbers = itertools.count()
 
     def run(code, *arguments, timeout=60):

@@ -5,7 +5,7 @@ from functools import partial
 
 
 def outcomes(*functions):
-    """Call each function in a thread of its own, all at once; return what each returned or raised."""
+    """Call each function in a thread, all at once; return what each returned or raised."""
     found = [None] * len(functions)
     start = threading.Barrier(len(functions))
 

@@ -11,7 +11,7 @@ from blockpool.classic import (
 
 
 def right(block: Block) -> None:
-    """Use them as they should be."""
+    """Make the classic calls with right arguments."""
     assert_type(initialize_memory_allocator(), Pool)
     assert_type(initialize_memory_allocator(1024, "32B"), Pool)
     assert_type(initialize_memory_allocator(mem_pool_size="1KiB", block_size=32), Pool)
@@ -22,7 +22,7 @@ def right(block: Block) -> None:
 
 
 def wrong() -> None:
-    """Use them wrongly: an `ignore` that ignores nothing is an error."""
+    """Make the classic calls with wrong arguments: an `ignore` that ignores nothing is an error."""
     initialize_memory_allocator(1024.0)  # type: ignore[arg-type]
     initialize_memory_allocator(b"1KiB", None)  # type: ignore[arg-type]
     allocate_memory_blocks("3")  # type: ignore[arg-type]

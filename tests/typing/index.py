@@ -8,7 +8,7 @@ from blockpool import IndexPool, IndexStats
 
 
 class Index:
-    """Any object with an index will do for one."""
+    """An object with __index__, which will do for an index."""
 
     def __index__(self) -> int:
         return 3
@@ -85,7 +85,7 @@ def wrong_uses(ids: IndexPool, stats: IndexStats) -> None:
 
 
 class Derived(IndexPool):  # type: ignore[misc]
-    """IndexPool is final."""
+    """A subclass of IndexPool, which is final."""
 
 
 def unpicklable(ids: IndexPool) -> None:

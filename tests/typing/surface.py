@@ -26,7 +26,7 @@ from blockpool import (
 
 
 class Index:
-    """Any object with an index will do for a count."""
+    """An object with __index__, which will do for a count."""
 
     def __index__(self) -> int:
         return 3
@@ -84,7 +84,7 @@ async def awaited(pool: Pool) -> None:
 
 
 class MyPool(Pool):
-    """A Pool may be subclassed."""
+    """A subclass of Pool, which is allowed."""
 
 
 def subclasses(pool: MyPool) -> None:
@@ -93,7 +93,7 @@ def subclasses(pool: MyPool) -> None:
 
 
 def exits_swallow_nothing(pool: Pool, block: Block) -> int:
-    """No statement is missing a return: no `with` swallows exceptions."""
+    """Return inside each `with`: no return is missing, as no `with` swallows exceptions."""
     with pool, block, pool.numpy_allocator():
         return 1
 

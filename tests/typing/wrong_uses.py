@@ -64,7 +64,7 @@ def blocks_come_from_a_pool() -> None:
 
 
 class MyBlock(Block):  # type: ignore[misc]
-    """Block is final."""
+    """A subclass of Block, which is final."""
 
 
 def free_takes_nothing(block: Block) -> None:

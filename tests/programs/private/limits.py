@@ -60,7 +60,7 @@ def page_cache(path):
 
 
 def version_2():
-    """Pools are refused for the limit of a cgroup of version 2, 1 GiB, of which little is left."""
+    """Pools are refused for the limit of a cgroup of version 2: 1 GiB, nearly all used."""
     for make in MAKE.values():
         message = refused(lambda make=make: make("64MiB"))
         assert "in /sys/fs/cgroup/memory.max, leaves " in message, message
