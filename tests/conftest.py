@@ -9,7 +9,7 @@ import pytest
 
 pytest_plugins = ["programs", "pools", "arrays", "peers"]
 # Helpers without fixtures: their asserts, too, show the values.
-pytest.register_assert_rewrite("bookkeeping", "indices", "stress_programs", "threads")
+pytest.register_assert_rewrite("bookkeeping", "indices", "stress_programs", "threads", "waits")
 
 # In CI the examples are the same each time; elsewhere new ones are tried, and a failure prints how to repeat it.
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True, max_examples=60, stateful_step_count=40)

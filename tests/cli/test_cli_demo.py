@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from waits import await_true
+
 pytest.importorskip("click")
 pytest.importorskip("rich")
 
@@ -510,14 +512,6 @@ def segments(leader: int) -> set[Path]:
             maps = Path(f"/proc/{process}/maps").read_text()
             found |= {Path(name) for name in re.findall(r" (/dev/shm/\S+)$", maps, re.MULTILINE)}
     return found
-
-
-def await_true(condition: Callable[[], object]) -> None:
-    """Wait until the condition holds."""
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import blockpool as bp
+from waits import await_true
 
 
 def test_runs_are_listed_in_the_order_of_addresses(pool):
@@ -142,8 +143,7 @@ def test_a_process_that_is_stopped_in_the_midst_is_no_damage(shared, peer):
         time.sleep(stop % 7 / 5000)
         os.kill(peer.pid, signal.SIGSTOP)
         try:
-            while not _is_stopped(peer.pid):
-                time.sleep(0.0001)
+            await_true(lambda: _is_stopped(peer.pid))
             audit = shared.check()
             assert audit == dataclasses.replace(shared.check(), healed=audit.healed)
             in_transit.append(audit.in_transit)
@@ -182,8 +182,7 @@ def test_what_another_process_may_be_at_is_a_fault_when_there_is_none(shared, pe
     last = peers()
     last(f"pool = bp.Pool.attach({shared.name!r})")
     last.kill()
-    while shared.recover().processes == 0:
-        time.sleep(0.001)
+    await_true(lambda: shared.recover().processes)
     assert shared.check() == bp.Audit(blocks=16, allocated=0, runs=0)
 
 
