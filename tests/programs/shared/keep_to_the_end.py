@@ -1,0 +1,20 @@
+"""Keep blocks of a pool to the end of the interpreter.
+
+Arguments: the name of the pool, and what threads there are besides: alone, a thread that ended, a daemon thread.
+"""
+
+import sys
+import threading
+import time
+
+import blockpool as bp
+
+pool = bp.Pool.create(64, 2, name=sys.argv[1], exist_ok=True)
+blocks = pool.allocate_many(2)
+sys.kept = blocks, blocks[0].buf
+if sys.argv[2] == "a thread that ended":
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+elif sys.argv[2] == "a daemon thread":
+    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
