@@ -3,11 +3,9 @@
 The arguments are a case, one of the functions here, and the arguments of that.
 """
 
-import fcntl
 import importlib
 import os
 import signal
-import struct
 import sys
 import threading
 import time
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import blockpool as bp
 from forking import await_child, in_child, steps
+from gates import shut_gate
 
 SHM = Path("/dev/shm")  # noqa: S108 - where pools are
 
@@ -159,9 +158,7 @@ def fork_beside_a_stopped_process(name):
     block = pool.allocate()
     stopped = os.fork()
     if stopped == 0:
-        gate = os.open(SHM / f"blockpool.{pool.name}", os.O_RDWR)
-        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, (1 << 60) + 63, 1, 0)
-        fcntl.fcntl(gate, fcntl.F_OFD_SETLK, lock)
+        gate = shut_gate(SHM / f"blockpool.{pool.name}")
         os.kill(os.getpid(), signal.SIGSTOP)
     os.waitpid(stopped, os.WUNTRACED)
 
@@ -240,6 +237,31 @@ def fork_beside_debug_mode():
             time.sleep(0.001)
     done.set()
     thread.join()
+
+
+def fill_the_slots_beside_a_sweeper(name):
+    """Attach and fork up to the last slot of a pool while another process sweeps."""
+    pool = bp.Pool.create(64, 64, name=name)
+    waits, go = steps()
+    idle = [in_child(waits) for _ in range(45)]
+    sweeper = os.fork()
+    if sweeper == 0:
+        pool.close()
+        pool = None
+        while True:
+            bp.sweep()
+    deadline = time.monotonic() + 60
+    while pool.stats().processes > 46 and time.monotonic() < deadline:
+        pool.recover()
+    assert pool.stats().processes == 46
+    for _ in range(100):
+        await_child(in_child(lambda: pool.allocate().free()))
+    os.kill(sweeper, signal.SIGKILL)
+    os.waitpid(sweeper, 0)
+    for _ in idle:
+        go()
+    for child in idle:
+        await_child(child)
 
 
 if __name__ == "__main__":
