@@ -1,0 +1,72 @@
+"""Fill all slots of a pool with forked children, and try to get in by attach, by redeem and by fork.
+
+Argument: the name of the pool.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import blockpool as bp
+from forking import await_child
+from refusals import refused
+
+name = sys.argv[1]
+pool = bp.Pool.create(64, 64, name=name)
+block = pool.allocate()
+reading, writing = os.pipe()
+children = []
+
+
+def try_from_outside():
+    """Return what another program says that attaches by name and by a ticket."""
+    program = Path(__file__).with_name("attach_and_redeem.py")
+    command = [sys.executable, program, name, str(block.share())]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+for _ in range(46):
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        mine = pool.allocate()
+        os.read(reading, 1)
+        mine.free()
+        os._exit(0)
+    children.append(child)
+while pool.stats().allocated < 47:
+    pass
+assert pool.stats().processes == 47
+for line in try_from_outside().splitlines():
+    assert line == f"pool {name!r} has 47 processes attached, the most it can have; let one leave first", line
+
+# a child for which there is no slot
+before = pool.stats(), pool.check()
+view, handle = block.buf, block.handle
+child = os.fork()
+if child == 0:
+    error = refused(pool.allocate)
+    assert isinstance(error, bp.TooManyProcesses), repr(error)
+    assert "47 processes" in str(error), error
+    for call in (pool.stats, pool.check, pool.runs, pool.recover, lambda: bp.redeem(handle), lambda: block.buf):
+        assert isinstance(refused(call), bp.TooManyProcesses)
+    del block, view
+    os._exit(0)
+await_child(child)
+assert not any(view)
+del view
+assert (pool.stats(), pool.check()) == before
+
+# one leaves, and there is room
+os.kill(children[5], signal.SIGKILL)
+os.waitpid(children.pop(5), 0)
+assert try_from_outside().split() == ["in", "in"]
+os.close(writing)
+for child in children:
+    await_child(child)
+pool.recover()
+assert pool.stats().processes == 1
+pool.recover(tickets_older_than=0)
+assert pool.check().allocated == 1
