@@ -1,0 +1,12 @@
+"""Use a shared pool, and see that it takes neither multiprocessing nor a process that helps."""
+
+import os
+import sys
+from pathlib import Path
+
+import blockpool as bp
+
+pool = bp.Pool.create(64, 8)
+block = pool.allocate()
+assert not [name for name in sys.modules if "multiprocessing" in name]
+assert not Path(f"/proc/self/task/{os.getpid()}/children").read_text()
