@@ -18,7 +18,7 @@ from blockpool._handles import find_descriptor
 
 
 def test_a_handle_takes_nothing(shared, unchanged):
-    """It is a name: having it, sending it and dropping it changes nothing."""
+    """Making, copying, pickling and dropping a handle changes nothing in the pool."""
     block = shared.allocate(nbytes=5)
     with unchanged(shared):
         handle = block.handle
@@ -38,7 +38,7 @@ def test_a_handle_takes_nothing(shared, unchanged):
 
 
 def test_a_handle_is_redeemed_any_number_of_times(shared, peer):
-    """While somebody holds the run; each time it is one reference more."""
+    """While some process holds the run, a handle can be redeemed again and again, each time for one reference."""
     block = shared.allocate(nbytes=5000)
     block.buf[:2] = b"hi"
     text = str(block.handle)
@@ -53,7 +53,7 @@ def test_a_handle_is_redeemed_any_number_of_times(shared, peer):
 
 
 def test_a_handle_of_a_freed_run_is_stale(shared, peer):
-    """Whoever holds it, in whatever process; and the pool is unharmed."""
+    """Redeeming a handle or ticket of a freed run is StaleHandle in every process, and the pool is unharmed."""
     block = shared.allocate()
     handle, ticket = block.handle, block.share()
     bp.redeem(ticket).release()
@@ -71,7 +71,7 @@ def test_a_handle_of_a_freed_run_is_stale(shared, peer):
 
 
 def test_a_stale_handle_never_gives_other_data(shared, peer):
-    """Not when its block was handed out again, alone, inside a run, or as another head; not even for an instant."""
+    """A stale handle stays stale when its block is allocated again, alone, inside a run or as another head."""
     handles = []
     for round_ in range(50):
         blocks = [shared.allocate(blocks=1 + round_ % 3) for _ in range(4)]
@@ -98,10 +98,7 @@ def test_a_stale_handle_never_gives_other_data(shared, peer):
 
 
 def test_redeeming_while_the_run_goes(shared, peer):
-    """Another process redeems handles of runs that are freed and handed out again all the time.
-
-    Stale or right, never else.
-    """
+    """Handles of runs that are freed and reallocated all the time are stale or right, never another run's data."""
     peer(f"""
         pool = bp.Pool.attach({shared.name!r})
         def work(text, expected):
@@ -136,7 +133,7 @@ def test_redeeming_while_the_run_goes(shared, peer):
 
 
 def test_a_ticket_keeps_the_run(shared, peer):
-    """After its sender's last reference is gone, the run waits for its receiver; after that it is gone."""
+    """A ticket keeps its run after the sender's last reference is gone; redeemed and freed, the run is gone."""
     block = shared.allocate(blocks=2)
     block.buf[:2] = b"go"
     ticket = block.share()
@@ -151,7 +148,7 @@ def test_a_ticket_keeps_the_run(shared, peer):
 
 
 def test_a_ticket_redeemed_twice(shared):
-    """The second time it acts as a handle: while somebody holds the run a block, then StaleHandle."""
+    """A ticket redeemed a second time acts as a handle: a block while some process holds the run, then StaleHandle."""
     ticket = shared.allocate().share()
     first = bp.redeem(ticket)
     second = bp.redeem(ticket)
@@ -164,7 +161,7 @@ def test_a_ticket_redeemed_twice(shared):
 
 
 def test_tickets_of_one_run_are_not_told_apart(shared):
-    """Redeeming one twice uses up the other; the run is freed all the same when the last reference goes."""
+    """Redeeming one ticket twice uses up another of that run; the run is still freed with the last reference."""
     block = shared.allocate()
     one, other = block.share(), block.share()
     assert one == other
@@ -177,7 +174,7 @@ def test_tickets_of_one_run_are_not_told_apart(shared):
 
 
 def test_many_tickets_in_one(shared):
-    """`share(n)` puts n references in flight at once."""
+    """Calling `share(n)` gives one ticket that can be redeemed n times."""
     block = shared.allocate()
     ticket = block.share(3)
     block.release()
@@ -188,7 +185,10 @@ def test_many_tickets_in_one(shared):
 
 
 def test_too_many_tickets(shared, unchanged):
-    """The 8,192nd of a run in flight is refused, and nothing changes; other runs have their own count."""
+    """A run has at most 8,191 tickets in flight; one more is TooManyTickets and changes nothing.
+
+    Other runs have a count of their own.
+    """
     block, other = shared.allocate(), shared.allocate()
     block.share(8191)
     with unchanged(shared):
@@ -207,7 +207,7 @@ def test_too_many_tickets(shared, unchanged):
 
 @pytest.mark.parametrize("n", [0, -1, 1.0, "1", None])
 def test_share_of_no_count(shared, unchanged, n):
-    """N is a whole number of at least 1."""
+    """The count given to share must be a whole number of at least 1."""
     block = shared.allocate()
     with unchanged(shared), pytest.raises((ValueError, TypeError), match="n must be"):
         block.share(n)
@@ -225,33 +225,13 @@ def test_share_of_no_count(shared, unchanged, n):
         "_core.send_buffer(view, False, 1, [])",
     ],
 )
-def test_memory_that_runs_short_while_a_reference_is_taken(run_python, share):
-    """Wherever MemoryError strikes, no reference stays in flight of which nobody has the ticket."""
-    run_python(f"""
-        from _testcapi import remove_mem_hooks, set_nomemory
-        import blockpool as bp
-        from blockpool import _core
-        pool = bp.Pool.create("4KiB", 4)
-        block = pool.allocate()
-        readonly, view, array = block.readonly(), block.buf, block.array(10)
-        {share}
-        assert pool.recover(tickets_older_than=0).tickets == 1
-        failed, taken = 0, None
-        while taken is None:
-            try:
-                set_nomemory(failed, failed + 1)
-                taken = {share}
-            except MemoryError:
-                failed += 1
-            finally:
-                remove_mem_hooks()
-            assert taken is not None or pool.stats().tickets == 0, failed
-        assert failed > 1
-    """)
+def test_memory_that_runs_short_while_a_reference_is_taken(run_program, share):
+    """Wherever memory runs short in share or pickle, no reference stays in flight without its ticket."""
+    run_program("shared/run_short_of_memory.py", share)
 
 
 def test_a_receiver_that_dies_with_the_ticket(shared, peer):
-    """The pool tells of it: in the statistics, in the message of exhaustion; and gives it back when told to."""
+    """Tickets of a dead receiver show in stats and in the error for a full pool; recover gives them back if told to."""
     blocks = shared.allocate_many(16)
     peer(f"tickets = {[str(block.share()) for block in blocks[:5]]!r}")
     del blocks[:5]
@@ -274,7 +254,7 @@ def test_a_receiver_that_dies_with_the_ticket(shared, peer):
 
 @pytest.mark.parametrize("kind", ["private", "shared"])
 def test_wrong_ages_of_tickets(request, kind):
-    """An age of tickets is any number of seconds from 0 on; all else is refused with the argument's name."""
+    """An age of tickets is any number of seconds from 0 on; the error for anything else names the argument."""
     pool = request.getfixturevalue("pool" if kind == "private" else "shared")
     for wrong in ("old", b"1", [1]):
         with pytest.raises(TypeError, match="tickets_older_than must be a number of seconds, not"):
@@ -287,7 +267,7 @@ def test_wrong_ages_of_tickets(request, kind):
 
 
 def test_dropping_tickets_leaves_what_is_held(shared):
-    """Only the references in flight go; who holds the run keeps it, and the ticket acts as a handle."""
+    """Dropping a run's tickets leaves its holders alone, and afterwards each ticket acts as a handle."""
     block = shared.allocate()
     block.buf[0] = 7
     ticket = block.share(4)
@@ -300,7 +280,7 @@ def test_dropping_tickets_leaves_what_is_held(shared):
 
 
 def test_free_while_another_process_holds_it(shared, peer, unchanged):
-    """It names the process, and changes nothing; after that one's end it works."""
+    """Freeing a block that another process holds is BlockInUse with that process's number, until it lets go."""
     block = shared.allocate()
     peer(f"held = bp.redeem({str(block.handle)!r})")
     with (
@@ -318,7 +298,7 @@ def test_free_while_another_process_holds_it(shared, peer, unchanged):
 
 
 def test_free_while_several_use_it(shared, peers, unchanged):
-    """It names all of them, and the tickets."""
+    """The error for freeing a run in use names all processes that hold it, and says how many tickets are in flight."""
     one, other = peers(), peers()
     block = shared.allocate(blocks=2)
     for each in (one, other):
@@ -335,7 +315,7 @@ def test_free_while_several_use_it(shared, peers, unchanged):
 
 
 def test_free_with_a_ticket_in_flight(shared, unchanged):
-    """It says how many."""
+    """The error for freeing a block with tickets in flight says how many there are."""
     block = shared.allocate()
     block.share(2)
     with unchanged(shared), pytest.raises(bp.BlockInUse, match="2 tickets in flight"):
@@ -346,7 +326,7 @@ def test_free_with_a_ticket_in_flight(shared, unchanged):
 
 
 def test_free_with_another_block_here(shared, unchanged):
-    """A redeemed Block, a read-only twin and a view of this process count as users."""
+    """A redeemed block, a read-only twin and a view in the same process each keep a block from being freed."""
     block = shared.allocate()
     again = bp.redeem(block.handle)
     with (
@@ -368,7 +348,7 @@ def test_free_with_another_block_here(shared, unchanged):
 
 
 def test_a_double_free_has_one_owner_only(shared, peers):
-    """Of two processes that think a block theirs alone, neither can free it under the other."""
+    """Of two processes that hold a block, neither can free it while the other does; a second free is DoubleFree."""
     one, other = peers(), peers()
     block = shared.allocate()
     ticket = str(block.share(2))
@@ -389,7 +369,7 @@ def test_a_double_free_has_one_owner_only(shared, peers):
 
 
 def test_the_end_of_with(shared):
-    """A shared block is released at the end of `with`, also if a ticket is in flight; a second name keeps it."""
+    """A shared block is released at the end of `with`, even with a ticket in flight, unless it has a second name."""
     with shared.allocate() as block:
         ticket = block.share()
     with pytest.raises(bp.InvalidBlock):
@@ -408,7 +388,7 @@ def test_the_end_of_with(shared):
 
 
 def test_the_end_of_with_after_pickling(shared):
-    """Pickling leaves no reference behind: the block is released, and the pickle stands for it."""
+    """A block pickled inside `with` is released at its end, and the pickle still gives its data."""
     with shared.allocate(nbytes=3) as block:
         block.buf[:] = b"abc"
         data = pickle.dumps(block)
@@ -423,7 +403,7 @@ def test_the_end_of_with_after_pickling(shared):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_block_through_pickle(shared, protocol):
-    """It arrives with the same memory and the same nbytes; the pickle holds one ticket."""
+    """A pickled block arrives with the same memory and nbytes, and takes one ticket until then."""
     block = shared.allocate(nbytes=5000)
     block.buf[:] = bytes(range(250)) * 20
     data = pickle.dumps(block, protocol)
@@ -437,7 +417,7 @@ def test_a_block_through_pickle(shared, protocol):
 
 
 def test_readonly_through_pickle(shared, peer):
-    """A read-only block arrives read-only, and nothing of it stays behind."""
+    """A read-only block arrives read-only through pickle, and leaves nothing behind."""
     block = shared.allocate(nbytes=4)
     block.buf[:] = b"look"
     data = pickle.dumps(block.readonly())
@@ -459,7 +439,7 @@ def test_readonly_through_pickle(shared, peer):
 
 
 def test_many_forms_of_pickling(shared):
-    """A block inside a structure, twice in one, and a pickle loaded twice."""
+    """A block can be pickled inside a structure, twice in one pickle, and one pickle can be loaded twice."""
     block = shared.allocate()
     block.buf[:2] = b"ok"
     structure = pickle.loads(pickle.dumps({"a": [block, block], "b": (block.readonly(), block)}))
@@ -475,7 +455,7 @@ def test_many_forms_of_pickling(shared):
 
 
 def test_copies_are_refused(shared, unchanged):
-    """Copy and deepcopy say what to do instead, and leave no ticket."""
+    """Copying a block is a TypeError that names readonly instead, and leaves no ticket."""
     block = shared.allocate()
     with unchanged(shared):
         for call in (copy.copy, copy.deepcopy, lambda one: copy.deepcopy([{"k": one}])):
@@ -485,7 +465,7 @@ def test_copies_are_refused(shared, unchanged):
 
 
 def test_a_released_block_is_not_pickled(shared, unchanged):
-    """It is InvalidBlock, as any use of it."""
+    """Pickling a released block is InvalidBlock, like any use of it."""
     block = shared.allocate()
     block.release()
     with unchanged(shared), pytest.raises(bp.InvalidBlock):
@@ -493,7 +473,7 @@ def test_a_released_block_is_not_pickled(shared, unchanged):
 
 
 def test_private_blocks_do_not_travel(pool):
-    """handle, share and pickle of a private block are TypeErrors that say what to do; of a private pool too."""
+    """The handle, share and pickle of a private block, and the pickle of a private pool, are TypeErrors."""
     block = pool.allocate()
     for call in (
         block.share,
@@ -507,7 +487,7 @@ def test_private_blocks_do_not_travel(pool):
 
 
 def test_a_pool_through_pickle(shared, peer):
-    """It attaches there, or is another reference to the same mapping here; a closed one cannot travel."""
+    """A pickled pool attaches where it arrives, or shares the mapping that is there."""
     again = pickle.loads(pickle.dumps(shared))
     assert (again.address, again.name) == (shared.address, shared.name)
     assert copy.copy(shared).address == shared.address
@@ -526,7 +506,7 @@ def test_a_pool_through_pickle(shared, peer):
 
 
 def test_numpy_arrays_over_a_redeemed_block(shared, peer):
-    """Both processes see one array."""
+    """Arrays over one block in two processes share their data, and the block lives until the last of them is gone."""
     block = shared.allocate(nbytes=800)
     here = np.ndarray((100,), "i8", buffer=block.buf)
     peer("import numpy as np")
@@ -545,7 +525,7 @@ def test_numpy_arrays_over_a_redeemed_block(shared, peer):
 
 
 def test_the_sender_ends_first(pool_name, peers):
-    """With another process still there the ticket is good; when the last one left it is PoolNotFound."""
+    """After its sender ended, a ticket is good while another process has the pool, and PoolNotFound afterwards."""
     sender, other = peers(), peers()
     sender(f"pool = bp.Pool.create(64, 8, name={pool_name!r}); block = pool.allocate(); block.buf[:3] = b'abc'")
     tickets = [sender("str(block.share())") for _ in range(2)]
@@ -561,7 +541,7 @@ def test_the_sender_ends_first(pool_name, peers):
 
 
 def test_the_last_sender_of_a_permanent_pool(pool_name, peer):
-    """The ticket is good when nobody is there any more."""
+    """A ticket of a permanent pool is good even when no process has the pool."""
     peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r}, permanent=True); block = pool.allocate(); block.buf[0] = 5")
     ticket = peer("str(block.share())")
     peer.end()
@@ -571,10 +551,7 @@ def test_the_last_sender_of_a_permanent_pool(pool_name, peer):
 
 
 def test_a_pool_without_a_name_is_found(peers):
-    """By block, ticket, handle or pool.
-
-    Through the sender, and through any process that has it when the sender is gone.
-    """
+    """A pool without a name is found through the sender, or any process that has it, by block, ticket or handle."""
     sender, middle, last = peers(), peers(), peers()
     sender("pool = bp.Pool.create(64, 8); block = pool.allocate(nbytes=9); block.buf[:3] = b'abc'")
     data = sender("pickle.dumps(block)")
@@ -594,7 +571,7 @@ def test_a_pool_without_a_name_is_found(peers):
 
 
 def test_another_pool_has_the_name_now(pool_name):
-    """A ticket says which pool it means, not only its name."""
+    """A ticket of a pool that is gone does not reach a new pool of the same name: it is PoolNotFound."""
     pool = bp.Pool.create(64, 8, name=pool_name)
     ticket = pool.allocate().share()
     pool.unlink()
@@ -607,7 +584,7 @@ def test_another_pool_has_the_name_now(pool_name):
 
 
 def test_redeeming_attaches_and_leaves(pool_name, peer):
-    """A process that only redeems is attached while it has the block."""
+    """A process that only redeems a block is attached while it has that block."""
     peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r}); block = pool.allocate(blocks=2)")
     block = bp.redeem(peer("block.share()"))
     assert peer("pool.stats().processes") == 2
@@ -618,7 +595,7 @@ def test_redeeming_attaches_and_leaves(pool_name, peer):
 
 
 def test_the_pool_of_a_block_is_an_open_one(shared):
-    """Of several Pool objects one that is open, if there is one; after the last was closed, a closed one."""
+    """The pool of a block is an open Pool object while the process has one, and a closed one afterwards."""
     again = bp.Pool.attach(shared.name)
     block = shared.allocate()
     again.close()
@@ -631,7 +608,7 @@ def test_the_pool_of_a_block_is_an_open_one(shared):
 
 
 def test_a_process_that_only_redeemed_forks(shared, peer):
-    """The child has its share as any, and the parent goes on."""
+    """A child of a process that only redeemed a block shares it as any child does, and the parent goes on."""
     block = shared.allocate()
     block.buf[:3] = b"abc"
     peer(f"got = bp.redeem({str(block.handle)!r})")
@@ -650,28 +627,16 @@ def test_a_process_that_only_redeemed_forks(shared, peer):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_pool_of_another_user_is_not_found(run_python):
-    """Redeeming what a process of another user sent says whose process that is, and not only that the pool is gone."""
+def test_a_pool_of_another_user_is_not_found(run_program):
+    """The error for a pool without a name that another user's process sent says whose process that is."""
     block = bp.Pool.create(64, 1).allocate()
-    out = run_python(
-        """
-        import os, sys
-        import blockpool as bp
-        os.setgid(65534)
-        os.setuid(65534)
-        try:
-            bp.redeem(sys.argv[1])
-        except bp.PoolNotFound as error:
-            print(error)
-        """,
-        str(block.handle),
-    )
+    out = run_program("shared/redeem_as_another_user.py", str(block.handle))
     assert f"process {os.getpid()}, which sent it, is a process of user 0" in out
     assert "here 65534" in out
 
 
 def test_a_pool_whose_sender_cannot_be_seen():
-    """A sender that is not to be seen may have ended, or be in another PID namespace; the message says both."""
+    """The error for a sender that cannot be seen says that it may have ended or be in another PID namespace."""
     unseen = bp.Handle("0" * 32, 0, 1, 2**22 + 1, None)
     with pytest.raises(bp.PoolNotFound, match=r"its last process ended.*PID namespace") as caught:
         bp.redeem(unseen)
@@ -712,7 +677,7 @@ BAD_TEXTS = [
 
 @pytest.mark.parametrize("text", BAD_TEXTS)
 def test_text_that_is_no_handle(text):
-    """It is ValueError, as str and as bytes."""
+    """Redeeming text that is not a handle or ticket is a ValueError, as str, bytes and memoryview."""
     for form in (text, text.encode(), memoryview(text.encode())):
         with pytest.raises(ValueError, match="not a handle or ticket"):
             bp.redeem(form)
@@ -720,13 +685,13 @@ def test_text_that_is_no_handle(text):
 
 @pytest.mark.parametrize("thing", [None, 5, 1.5, [], {}, object(), ("blockpool-handle",), 2**70, bp.Pool(64, 1)])
 def test_things_that_are_no_handle(thing):
-    """They are TypeError."""
+    """Redeeming an object that is neither a handle nor text is a TypeError."""
     with pytest.raises(TypeError, match="must be one, or its str or bytes"):
         bp.redeem(thing)
 
 
 def test_handles_of_nothing(shared, unchanged):
-    """Well formed, but of blocks that are free, past the end, inside a run, or of another generation: StaleHandle."""
+    """A well-formed handle of a free block, one past the end, one inside a run or another generation is StaleHandle."""
     run = shared.allocate(blocks=3)
     prefix = str(run.handle).split(":")[1]
     with unchanged(shared):
@@ -741,7 +706,7 @@ def test_handles_of_nothing(shared, unchanged):
 
 
 def test_handles_of_no_pool(shared, unchanged):
-    """Another pool's id, a name that is none, a process that is none: PoolNotFound."""
+    """A well-formed handle of an unknown pool, name or process is PoolNotFound."""
     block = shared.allocate()
     with unchanged(shared):
         for text in (
@@ -758,7 +723,7 @@ def test_handles_of_no_pool(shared, unchanged):
 
 
 def test_handles_by_chance(shared, unchanged):
-    """Characters changed at random in good ones: a typed error or the block, and nothing changes."""
+    """A handle with characters changed at random gives a typed error or its block, and changes nothing."""
     seed = random.randrange(2**32)
     print("seed", seed)  # noqa: T201 - shown when the test fails
     chosen = random.Random(seed)
@@ -785,7 +750,7 @@ def test_handles_by_chance(shared, unchanged):
 
 
 def test_threads_share_and_redeem(shared):
-    """Tickets of one run, made and redeemed in many threads, come out even."""
+    """When many threads make and redeem tickets of one run, the count of references comes out even."""
     block = shared.allocate(blocks=2)
 
     def work():
@@ -807,7 +772,7 @@ def test_threads_share_and_redeem(shared):
 
 
 def test_the_memory_of_a_pool_without_a_name_is_found_among_files_that_come_and_go():
-    """A file that is closed while one looks at the files of a process does not hide those after it."""
+    """A pool without a name is found though another file of the process is closed during the search."""
     below = os.open(os.devnull, os.O_RDONLY)
     pool = bp.Pool.create(64, 1)
     os.close(below)  # its number is the one that looking takes
@@ -816,7 +781,7 @@ def test_the_memory_of_a_pool_without_a_name_is_found_among_files_that_come_and_
 
 
 def test_a_block_that_was_given_back_before_a_queue_sent_it(shared):
-    """The error says that queues pickle later; it has the class of any use of such a block."""
+    """The error for pickling a released block says that queues pickle later."""
     block = shared.allocate()
     block.release()
     with pytest.raises(bp.InvalidBlock, match="leave the block alone after put"):
@@ -824,19 +789,13 @@ def test_a_block_that_was_given_back_before_a_queue_sent_it(shared):
 
 
 def test_a_shared_pool_keeps_no_stacks(shared):
-    """What it has instead is said."""
+    """The error for outstanding of a shared pool points to runs instead."""
     with pytest.raises(ValueError, match=r"runs\(\) shows which process"):
         shared.outstanding()
 
 
 @pytest.mark.parametrize("name", ["classic", "multiprocessing", "shared_memory"])
-def test_modules_are_imported_by_name(run_python, name):
-    """Whoever takes a module for an attribute is told to import it."""
-    said = run_python(f"""
-        import blockpool
-        try:
-            blockpool.{name}
-        except AttributeError as error:
-            print(error)
-    """)
+def test_modules_are_imported_by_name(run_program, name):
+    """The error for a module of the package that was not imported says how to import it."""
+    said = run_program("shared/take_a_module_for_an_attribute.py", name)
     assert said == f"blockpool.{name} is a module; import blockpool.{name}\n"
