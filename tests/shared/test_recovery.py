@@ -12,7 +12,7 @@ import blockpool as bp
 
 
 def test_what_a_killed_process_held_comes_back(shared, peer, unchanged):
-    """Blocks, runs, views, twins and redeemed references; what others hold stays, and so do tickets."""
+    """Recover frees what a killed process held in any form; what others hold stays, and so do its tickets."""
     mine = shared.allocate(blocks=2)
     mine.buf[:4] = b"mine"
     other = shared.allocate()
@@ -48,7 +48,7 @@ def test_what_a_killed_process_held_comes_back(shared, peer, unchanged):
     ],
 )
 def test_exhaustion_looks_for_the_dead(shared, peer, ask):
-    """Nobody need call recover: an allocation that finds no room does."""
+    """An allocation that finds no room recovers dead processes by itself."""
     peer(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(16)")
     peer.kill()
     got = ask(shared)
@@ -57,7 +57,7 @@ def test_exhaustion_looks_for_the_dead(shared, peer, ask):
 
 
 def test_free_looks_for_the_dead(shared, peer):
-    """Nor before a block is freed that a dead process held as well."""
+    """Freeing a block that a killed process also held works without any call of recover."""
     block = shared.allocate()
     peer(f"held = bp.redeem({str(block.handle)!r})")
     peer.kill()
@@ -66,7 +66,7 @@ def test_free_looks_for_the_dead(shared, peer):
 
 
 def test_attaching_looks_for_the_dead(shared, peers):
-    """Who attaches finds what is left in order."""
+    """A process that attaches recovers what dead processes left."""
     first, second = peers(), peers()
     first(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(5)")
     first.kill()
@@ -74,10 +74,7 @@ def test_attaching_looks_for_the_dead(shared, peers):
 
 
 def test_kills_under_load(shared, peers):
-    """Processes are killed again and again at whatever they do.
-
-    The one that stays never loses a block, nor finds one wrong.
-    """
+    """Killing busy processes again and again never costs the surviving one a block or its data."""
     seed = random.randrange(2**32)
     print("seed", seed)  # noqa: T201 - shown when the test fails
     chosen = random.Random(seed)
@@ -121,7 +118,7 @@ def test_kills_under_load(shared, peers):
 
 
 def test_a_kill_of_all(pool_name, peers, file_of):
-    """What a killed group leaves is nobody's: attach finds nothing, and create makes a new pool, of any geometry."""
+    """After all its processes were killed, a pool is gone: create makes a new one, of any geometry."""
     several = [peers() for _ in range(3)]
     for each in several:
         each(f"pool = bp.Pool.create(64, 8, name={pool_name!r}, exist_ok=True); kept = pool.allocate(); kept.share()")
@@ -134,7 +131,7 @@ def test_a_kill_of_all(pool_name, peers, file_of):
 
 
 def test_attach_to_what_a_killed_group_left(pool_name, peer, file_of):
-    """It is PoolNotFound, and the file goes."""
+    """Redeeming and attaching a pool whose processes were all killed is PoolNotFound, and removes its file."""
     peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r})")
     ticket = peer("str(pool.allocate().share())")
     peer.kill()
@@ -146,7 +143,7 @@ def test_attach_to_what_a_killed_group_left(pool_name, peer, file_of):
 
 
 def test_sweep_after_a_kill_of_all(pool_names, peer, file_of):
-    """It removes the files of dead pools."""
+    """A sweep removes the files of pools whose processes were all killed."""
     names = [pool_names() for _ in range(3)]
     peer(f"pools = [bp.Pool.create('1MiB', 2, name=name) for name in {names!r}]")
     peer.kill()
@@ -155,7 +152,7 @@ def test_sweep_after_a_kill_of_all(pool_names, peer, file_of):
 
 
 def test_a_permanent_pool_after_a_kill_of_all(pool_name, peer):
-    """It stays with its tickets; what the dead held is back."""
+    """A permanent pool survives the kill of all its processes with its tickets, and what the dead held is free."""
     peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r}, permanent=True); kept = pool.allocate_many(4)")
     ticket = peer("kept[2].buf[:2] = b'ok'; str(kept[2].share())")
     peer.kill()
@@ -167,7 +164,7 @@ def test_a_permanent_pool_after_a_kill_of_all(pool_name, peer):
 
 
 def test_a_pool_without_a_name_after_a_kill_of_all(peer):
-    """Its memory goes with its last process; nothing is to be swept."""
+    """A pool without a name is gone once all its processes were killed."""
     peer("pool = bp.Pool.create(64, 8)")
     ticket = peer("str(pool.allocate().share())")
     peer.kill()
@@ -176,7 +173,7 @@ def test_a_pool_without_a_name_after_a_kill_of_all(peer):
 
 
 def test_a_stopped_process_is_not_dead(shared, peer):
-    """SIGSTOP changes nothing: what it holds stays; others allocate, recover and check."""
+    """A stopped process keeps what it holds, while others allocate, recover and check."""
     peer(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(4)")
     os.kill(peer.pid, signal.SIGSTOP)
     try:
@@ -191,7 +188,7 @@ def test_a_stopped_process_is_not_dead(shared, peer):
 
 
 def test_a_zombie_is_dead(shared, peer):
-    """A killed process that its parent has not waited for holds nothing."""
+    """A killed process holds nothing, even before its parent has waited for it."""
     peer(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(4)")
     peer.doomed = True
     os.kill(peer.pid, signal.SIGKILL)
@@ -200,35 +197,13 @@ def test_a_zombie_is_dead(shared, peer):
     assert shared.stats().allocated == 0
 
 
-def test_a_killed_process_whose_descriptors_live_on(run_python):
-    """A child that inherited every descriptor of a killed process, and is no member, does not keep it alive."""
-    run_python("""
-        import ctypes, os, signal
-        from pathlib import Path
-        import blockpool as bp
-        pool = bp.Pool.create(64, 8)
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            kept = pool.allocate_many(3)
-            if ctypes.CDLL(None)._Fork() == 0:
-                signal.pause()
-            os.write(writing, b"x")
-            signal.pause()
-        os.read(reading, 1)
-        stray = int(Path(f"/proc/{child}/task/{child}/children").read_text())
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        try:
-            assert pool.recover().processes == 1
-            assert pool.stats().allocated == 0
-        finally:
-            os.kill(stray, signal.SIGKILL)
-    """)
+def test_a_killed_process_whose_descriptors_live_on(run_program):
+    """A killed process is dead even if a child outside the pool still has all of its descriptors."""
+    run_program("shared/leave_descriptors_to_a_stray.py")
 
 
 def test_recovery_by_many_at_once(shared, peers):
-    """Everybody notices a death at the same time; no dead process is recovered twice, and all are."""
+    """When many threads and processes recover at once, each dead process is recovered at most once, and all are."""
     dead, living = [peers() for _ in range(3)], [peers() for _ in range(2)]
     for each in dead + living:
         each(f"pool = bp.Pool.attach({shared.name!r})")
