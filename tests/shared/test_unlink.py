@@ -10,7 +10,7 @@ import blockpool as bp
 
 
 def write(at, what):
-    """Overwrite a file in place."""
+    """Return a function that overwrites a file in place."""
 
     def change(file):
         with file.open("r+b") as opened:
@@ -20,7 +20,7 @@ def write(at, what):
 
 
 def bind_a_socket(file):
-    """Make a socket there."""
+    """Make a socket of that name."""
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(file))
 
@@ -47,7 +47,7 @@ BAD_POOLS = {
 
 @pytest.mark.parametrize("make", NO_POOLS.values(), ids=NO_POOLS)
 def test_a_file_that_is_no_pool(pool_name, file_of, make):
-    """It blocks the name; the message says how to remove it, and that works."""
+    """A file that is not a pool blocks its name; the error says how to remove it, and that works."""
     make(file_of(pool_name))
     remedy = re.escape(f"remove it with blockpool.unlink({pool_name!r})")
     kinds = (bp.PoolExists, bp.PoolForbidden)  # the latter for one that this user may not open
@@ -60,7 +60,7 @@ def test_a_file_that_is_no_pool(pool_name, file_of, make):
 
 @pytest.mark.parametrize("spoil", BAD_POOLS.values(), ids=BAD_POOLS)
 def test_a_pool_that_nobody_can_attach(pool_name, file_of, spoil):
-    """It is removed like any, and then the name is free."""
+    """The error for a pool that cannot be attached says how to unlink it, and that frees the name."""
     bp.Pool.create(64, 8, name=pool_name, permanent=True).close()
     spoil(file_of(pool_name))
     with pytest.raises(bp.BlockPoolError, match=re.escape(f"blockpool.unlink({pool_name!r})")):
@@ -71,7 +71,10 @@ def test_a_pool_that_nobody_can_attach(pool_name, file_of, spoil):
 
 @pytest.mark.parametrize("spoil", [None, *BAD_POOLS.values()], ids=["sound", *BAD_POOLS])
 def test_a_pool_in_use(shared, file_of, spoil):
-    """Who is attached goes on; and the new pool of that name is another one, which the old one's end leaves alone."""
+    """When a pool in use is unlinked, its processes go on, and a new pool of that name is left alone when they end.
+
+    So it is if the file of the old pool was damaged before.
+    """
     block = shared.allocate()
     if spoil and "truncate" not in spoil.__code__.co_names:  # what is cut under a mapping is SIGBUS
         spoil(file_of(shared.name))
@@ -86,7 +89,7 @@ def test_a_pool_in_use(shared, file_of, spoil):
 
 
 def test_nothing_of_that_name(pool_name):
-    """It is PoolNotFound, a FileNotFoundError; after a removal too."""
+    """Unlinking a name that no pool has, or that was unlinked before, is PoolNotFound, a FileNotFoundError."""
     with pytest.raises(bp.PoolNotFound, match=pool_name):
         bp.unlink(pool_name)
     bp.Pool.create(64, 8, name=pool_name, permanent=True)
@@ -96,7 +99,7 @@ def test_nothing_of_that_name(pool_name):
 
 
 def test_a_directory(pool_name, file_of):
-    """It is no file to be unlinked: the message names it, and it stays."""
+    """Unlinking a directory is PoolCorrupt with its path, and the directory stays."""
     file_of(pool_name).mkdir()
     try:
         with pytest.raises(bp.PoolCorrupt, match=f"directory.*{re.escape(str(file_of(pool_name)))}"):
@@ -107,7 +110,7 @@ def test_a_directory(pool_name, file_of):
 
 
 def test_another_users_file(pool_name, file_of):
-    """It is PoolForbidden, even for root, and stays."""
+    """Unlinking another user's pool is PoolForbidden, even for root, and the file stays."""
     if os.geteuid() != 0:
         pytest.skip("to give a file away takes root")
     bp.Pool.create(64, 8, name=pool_name, permanent=True).close()
@@ -119,14 +122,14 @@ def test_another_users_file(pool_name, file_of):
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", "a" * 181, "a\0b"])
 def test_names_that_no_pool_can_have(name):
-    """They are ValueError, and nothing outside the directory is touched."""
+    """Unlinking an impossible name is a ValueError that says what a name is."""
     with pytest.raises(ValueError, match="1 to 180 letters"):
         bp.unlink(name)
 
 
 @pytest.mark.parametrize("name", [None, 5, b"name"])
 def test_names_of_the_wrong_kind(name):
-    """They are TypeError."""
+    """Unlinking a name that is not a str is a TypeError."""
     with pytest.raises(TypeError, match="name must be a str"):
         bp.unlink(name)
 
@@ -137,7 +140,7 @@ def test_names_of_the_wrong_kind(name):
 @pytest.mark.parametrize("permanent", [False, True])
 @pytest.mark.parametrize("keep", [False, True], ids=["alone", "with a block"])
 def test_close_and_then_unlink(pool_name, file_of, permanent, keep):
-    """The order that SharedMemory asks for; the second time there is nothing to remove."""
+    """A pool can be closed first and unlinked then, as with SharedMemory; unlinking again is PoolNotFound."""
     pool = bp.Pool.create(64, 8, name=pool_name, permanent=permanent)
     block = pool.allocate() if keep else None
     pool.close()
@@ -151,7 +154,7 @@ def test_close_and_then_unlink(pool_name, file_of, permanent, keep):
 
 
 def test_close_and_unlink_while_others_are_attached(pool_name, file_of, peer):
-    """The name goes, and the others go on."""
+    """A closed pool can be unlinked while other processes have it, and they go on."""
     pool = bp.Pool.create(64, 8, name=pool_name)
     peer(f"pool = bp.Pool.attach({pool_name!r})")
     pool.close()
@@ -166,7 +169,7 @@ def test_close_and_unlink_while_others_are_attached(pool_name, file_of, peer):
 @pytest.mark.parametrize("permanent", [False, True])
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_new_pool_of_that_name_is_left_alone(pool_name, closed, permanent):
-    """Pool.unlink removes the name of its own pool, never that of one that took the name since."""
+    """Pool.unlink never removes the name of another pool that has it by now."""
     pool = bp.Pool.create(64, 8, name=pool_name, permanent=permanent)
     bp.unlink(pool_name)
     new = bp.Pool.create(64, 16, name=pool_name)
@@ -181,7 +184,7 @@ def test_a_new_pool_of_that_name_is_left_alone(pool_name, closed, permanent):
 
 
 def test_pools_without_a_name():
-    """There is nothing to remove, before close and after."""
+    """Unlinking a pool without a name is PoolNotFound, before close and after."""
     for pool, why in ((bp.Pool.create(64, 8), "without one"), (bp.Pool(64, 8), "private")):
         for _ in range(2):
             with pytest.raises(bp.PoolNotFound, match=why):
