@@ -20,7 +20,7 @@ FIELDS = {
 
 
 class Rogue:
-    """Neither equal to anything nor good as a key."""
+    """An object that cannot be compared and cannot be a key."""
 
     def __eq__(self, other):
         raise ZeroDivisionError
@@ -29,7 +29,7 @@ class Rogue:
 
 
 class Odd(bytes):
-    """Bytes with a hash of their own."""
+    """Bytes that cannot be compared or hashed."""
 
     __slots__ = ()
 
@@ -68,7 +68,10 @@ CASES = [
 
 @contextmanager
 def parts_of(kind, pool):
-    """Give the fields of a message in flight; afterwards the sender's block is as it was, and nobody else has it."""
+    """Give the fields of a message in flight; afterwards only its sender has the block, with its data.
+
+    Nothing is left in flight.
+    """
     block = pool.allocate()
     block.buf[:] = b"7" * 4096
     if kind == "block":
@@ -94,7 +97,7 @@ RECEIVE = {
 
 @pytest.mark.parametrize("kind", [None, 5, int, object, bp.Block, "Pool", bp.Pool.create])
 def test_a_pickled_pool_of_another_class(shared, kind):
-    """The pickle of a pool names a class of pools, or is refused."""
+    """The pickle of a pool is refused when the class in it is not a class of pools."""
     text, share, *_ = shared.__reduce_ex__(4)[1]
     assert type(_core._attach_pickled(text, share, bp.Pool)) is bp.Pool
     with pytest.raises(bp.InvalidBlock, match="its class is"):
@@ -102,7 +105,7 @@ def test_a_pickled_pool_of_another_class(shared, kind):
 
 
 def test_messages_as_they_are_sent(shared):
-    """Taken apart and put together again, each kind of message gives what was sent."""
+    """Each kind of message, taken apart and put together again, gives what was sent."""
     for kind, receive in RECEIVE.items():
         with parts_of(kind, shared) as parts:
             got = receive(*parts.values())
@@ -112,7 +115,7 @@ def test_messages_as_they_are_sent(shared):
 
 @pytest.mark.parametrize(("kind", "field", "number"), CASES)
 def test_a_garbled_field(shared, kind, field, number):
-    """Whatever stands in the place of a field: an error that says so, never another object, and nothing stays."""
+    """A wrong value in any field of a message is a typed error, never another object, and nothing stays in flight."""
     value = [*ANYWHERE, *ALSO[field]][number]
     with parts_of(kind, shared) as parts:
         with pytest.raises((bp.BlockPoolError, TypeError, ValueError)) as caught:
@@ -123,7 +126,7 @@ def test_a_garbled_field(shared, kind, field, number):
 
 @pytest.mark.parametrize("kind", RECEIVE)
 def test_a_message_of_another_length(shared, kind):
-    """A field too few or too many is TypeError, and takes nothing."""
+    """A message with a field too few or too many is a TypeError and takes nothing."""
     with parts_of(kind, shared) as parts:
         for wrong in ((), [*parts.values()][:-1], [*parts.values(), 1]):
             with pytest.raises(TypeError):
@@ -132,7 +135,7 @@ def test_a_message_of_another_length(shared, kind):
 
 @pytest.mark.parametrize("buffers", [None, [], (), {}, 5, "x", [None], [()], [(1, 2)], [5], {(): 1}])
 def test_buffers_that_are_none(buffers):
-    """A message of out-of-band buffers without any, or with something else in their place, is refused."""
+    """A message that comes without its out-of-band buffers, or with something else in their place, is refused."""
     with pytest.raises((bp.InvalidBlock, TypeError)):
         carrier.receive_parcel(pickle.dumps(1), buffers)
 
@@ -140,7 +143,7 @@ def test_buffers_that_are_none(buffers):
 @pytest.mark.parametrize("kind", [bp.Handle, bp.Ticket])
 @pytest.mark.parametrize("field", REFERENCE)
 def test_a_handle_with_a_part_that_is_none(shared, unchanged, kind, field):
-    """A handle that somebody made or changed by hand is taken for its text; what no text says is ValueError."""
+    """A handle with a part changed by hand is redeemed by the text it has then; an impossible text is a ValueError."""
     block = shared.allocate()
     with unchanged(shared):
         for value in [*ANYWHERE, *ALSO[field]]:
@@ -155,7 +158,7 @@ def test_a_handle_with_a_part_that_is_none(shared, unchanged, kind, field):
 
 
 def test_a_handle_without_parts():
-    """An object of the class that was never given any is ValueError, and the message names a part that it lacks."""
+    """A handle whose parts were never set is a ValueError that names a part that it lacks."""
     for kind in (bp.Handle, bp.Ticket):
         with pytest.raises(ValueError, match="lacks a part"):
             bp.redeem(kind.__new__(kind))
@@ -163,6 +166,6 @@ def test_a_handle_without_parts():
 
 @pytest.mark.parametrize("text", [None, 5, b"x", "blockpool-handle:", [], Rogue()])
 def test_a_pickled_pool_of_no_pool(text):
-    """The pickle of a pool whose name was garbled is refused."""
+    """The pickle of a pool is refused when the handle in it is garbled."""
     with pytest.raises((TypeError, ValueError), match="handle or ticket"):
         _core._attach_pickled(text, True)  # noqa: FBT003 - fork_shares
