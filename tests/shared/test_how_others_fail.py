@@ -1,9 +1,8 @@
-"""How shared memory fails elsewhere, each tried here. What is said of others was run, with the versions of the day."""
+"""Failures of other shared memory libraries, each tried here; theirs were seen in the versions of that time."""
 
 import gc
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,12 +10,13 @@ import numpy as np
 import pytest
 
 import blockpool as bp
+from programs import interpreter
 
 
 def test_an_attacher_that_exits(shared, run_python, file_of, unchanged):
-    """SharedMemory: an attacher that exits normally deletes the owner's segment.
+    """A process that attaches and exits leaves the pool and its data alone.
 
-    Here it stays, as does all that is in it.
+    With SharedMemory its exit deletes the owner's segment.
     """
     block = shared.allocate()
     block.buf[:4] = b"data"
@@ -31,7 +31,7 @@ def test_an_attacher_that_exits(shared, run_python, file_of, unchanged):
 
 
 def test_a_killed_group(pool_name, peers, file_of):
-    """SharedMemory: killing the whole group leaks the segment. Here the next create, or sweep, takes it away."""
+    """After all its processes were killed, create or sweep removes a pool; with SharedMemory the segment leaks."""
     several = [peers() for _ in range(2)]
     for _ in range(3):
         for each in several:
@@ -43,32 +43,14 @@ def test_a_killed_group(pool_name, peers, file_of):
     assert not file_of(pool_name).exists()
 
 
-def test_close_under_a_live_array(run_python, pool_name, file_of):
-    """SharedMemory: close() under a live ndarray succeeds, and the next access is SIGSEGV. Here the array stays."""
-    run_python(f"""
-        import gc, numpy as np
-        import blockpool as bp
-        pool = bp.Pool.create("1MiB", 4, name={pool_name!r})
-        block = pool.allocate()
-        array = np.ndarray((1024, 128), "f8", buffer=block.buf)
-        array[:] = 1.5
-        block.release()
-        pool.close()
-        del block, pool
-        gc.collect()
-        assert array.sum() == 1024 * 128 * 1.5
-        array[0, 0] = 7
-        row = array[3:5]
-        del array
-        gc.collect()
-        row += 1
-        assert row[0, 0] == 2.5
-    """)
+def test_close_under_a_live_array(run_program, pool_name, file_of):
+    """An array outlives the close of its pool; with SharedMemory the next access is SIGSEGV."""
+    run_program("shared/keep_an_array.py", pool_name)
     assert not file_of(pool_name).exists()
 
 
 def test_close_does_not_complain_of_exported_pointers(shared):
-    """SharedMemory, the opposite: BufferError "cannot close exported pointers exist". Here close is always possible."""
+    """A pool can be closed under a live view; SharedMemory raises "cannot close exported pointers exist"."""
     view = shared.allocate().buf
     shared.close()
     view[0] = 1
@@ -76,16 +58,13 @@ def test_close_does_not_complain_of_exported_pointers(shared):
 
 @pytest.mark.parametrize("named", [True, False])
 def test_too_little_shared_memory(pool_name, named):
-    """SharedMemory: a full /dev/shm is SIGBUS at the first write.
-
-    Here it is an error at create (see also test_bad_pools).
-    """
+    """A pool that does not fit is an error at create; with SharedMemory the first write is SIGBUS."""
     with pytest.raises(bp.PoolExhausted, match="available now"):
         bp.Pool.create("1GiB", 4096, name=pool_name if named else None)
 
 
 def test_a_killed_holder_of_a_lock(shared, peers):
-    """multiprocessing.Lock: a killed holder blocks everybody. Here whatever it was at, the others go on."""
+    """Killing a process at any work leaves the others going; a killed holder of a multiprocessing.Lock blocks all."""
     for action in (
         "while True: pool.check()",
         "while True: bp.Pool.attach(pool.name); pool.recover(tickets_older_than=1000)",
@@ -101,7 +80,7 @@ def test_a_killed_holder_of_a_lock(shared, peers):
         shared.recover()
         shared.check()
         assert len(shared.allocate_many(16)) == 16
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while shared.stats().processes > 1 and time.monotonic() < deadline:  # a child of the last one
         shared.recover()
     assert shared.stats().processes == 1
@@ -109,7 +88,7 @@ def test_a_killed_holder_of_a_lock(shared, peers):
 
 
 def test_an_array_that_outlives_its_block(shared, peer):
-    """iceoryx2: an array that outlives its sample silently changes. Here it keeps the memory from being handed out."""
+    """An array keeps its block from being allocated again; with iceoryx2 its data silently changes."""
     block = shared.allocate()
     array = np.ndarray(512, "i8", buffer=block.buf)
     array[:] = 42
@@ -126,9 +105,9 @@ def test_an_array_that_outlives_its_block(shared, peer):
 
 
 def test_writing_to_a_read_only_view(shared, peer):
-    """iceoryx2: the received view says it is writable, and writing is SIGSEGV.
+    """A read-only view says so and raises on a write.
 
-    Here it says it is not, and writing raises.
+    With iceoryx2 the received view says that it is writable, and a write is SIGSEGV.
     """
     block = shared.allocate()
     peer("import numpy as np")
@@ -146,7 +125,7 @@ def test_writing_to_a_read_only_view(shared, peer):
 
 
 def test_slots_of_killed_publishers(shared, peers):
-    """kickmsg: they can be recovered only when nobody uses the segment. Here while everybody works."""
+    """A killed process's blocks come back while others work; kickmsg recovers only when no process uses the segment."""
     worker = peers()
     worker(f"""
         pool = bp.Pool.attach({shared.name!r})
@@ -170,9 +149,9 @@ def test_slots_of_killed_publishers(shared, peers):
 
 
 def test_an_explicit_release_under_a_view(shared, unchanged):
-    """kickmsg: it is allowed, and the data changes.
+    """A block with an array over it cannot be freed, and release waits for the array.
 
-    Here free says what still uses the memory, and release waits for it.
+    With kickmsg it is released and the data changes.
     """
     block = shared.allocate()
     array = np.ndarray(4096, "u1", buffer=block.buf)
@@ -185,10 +164,7 @@ def test_an_explicit_release_under_a_view(shared, unchanged):
 
 
 def test_a_double_free(shared, peer):
-    """Free lists in Python: it is silent, and one block gets two owners.
-
-    Here it raises, and every block has one owner.
-    """
+    """A double free raises and every block has one owner; with free lists in Python one block gets two owners."""
     block = shared.allocate()
     block.free()
     with pytest.raises(bp.DoubleFree):
@@ -205,7 +181,7 @@ def test_a_double_free(shared, peer):
 
 
 def test_a_segment_recycled_under_a_reader(shared, peer):
-    """Segments recycled under live views (spdl#1636): a reader's bytes never change while it has them."""
+    """A reader's data never changes while it has a view; elsewhere segments were recycled under views (spdl#1636)."""
     peer(f"pool = bp.Pool.attach({shared.name!r})")
     peer("""
         def read(tickets):
@@ -226,15 +202,11 @@ def test_a_segment_recycled_under_a_reader(shared, peer):
 
 
 def test_restarts_leave_nothing(pool_name, file_of):
-    """852 leaked segments after restarts (sglang#40726): a program killed and started again has one pool at most."""
-    code = f"""
-import blockpool as bp, os, signal
-pool = bp.Pool.create("1MiB", 8, name={pool_name!r})
-kept = pool.allocate_many(5)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+    """A program killed and restarted has at most one pool; elsewhere 852 segments leaked so (sglang#40726)."""
     for _ in range(6):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+        done = subprocess.run(
+            interpreter("shared/create_and_be_killed.py", pool_name, "8"), capture_output=True, timeout=60, check=False
+        )
         assert (done.returncode, done.stderr) == (-signal.SIGKILL, b"")
         assert len([path for path in file_of("x").parent.iterdir() if pool_name in path.name]) <= 1
     bp.sweep()
@@ -242,7 +214,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_one_descriptor_for_many_blocks(shared):
-    """pytorch#973: a descriptor for each tensor. Here their number does not grow with blocks, tickets or views."""
+    """The number of descriptors does not grow with blocks, tickets or views, as it did elsewhere (pytorch#973)."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     kept = [
         pickled for block in shared.allocate_many(16) for pickled in (block.buf, block.share(), bp.redeem(block.handle))
