@@ -289,27 +289,7 @@ def test_garbage_behind_the_header(made_file, peers):
                 contents[at] = chosen.choice([0, 1, 0xFF, 0x60, 0x20, chosen.randrange(256)])
         with file.open("r+b") as opened:
             opened.write(contents)
-        peer(f"""
-            errors = []
-            def attempt(call):
-                try:
-                    return call()
-                except (bp.BlockPoolError, OSError) as error:
-                    errors.append(repr(error))
-            pool = attempt(lambda: bp.Pool.attach({name!r}))
-            if pool is not None:
-                for call in (
-                    pool.check, pool.stats, pool.runs, pool.recover, pool.allocate,
-                    lambda: pool.allocate(blocks=3), lambda: pool.allocate_many(2), lambda: pool.allocate(timeout=0.01),
-                    lambda: pool.recover(tickets_older_than=0), lambda: pickle.loads(pickle.dumps(pool.allocate())),
-                    lambda: pool.allocate().free(), lambda: pool.allocate(blocks=2).share().index,
-                    lambda: [bp.redeem(f"blockpool-handle:{{'0' * 32}}:{{i}}:1:1:{name}") for i in range(16)],
-                ):
-                    attempt(call)
-                pool.close()
-            gc.collect(), bp.sweep()
-            sys.unraisablehook = lambda told: None
-        """)
+        peer(f"from shared.peer_work import use_garbage; use_garbage({name!r})")
         if not file.exists():
             file.touch(0o600)
     assert peer("1") == 1

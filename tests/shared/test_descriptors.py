@@ -48,7 +48,7 @@ def test_a_mapping_that_does_not_fit(run_program):
 
 def test_files_of_other_threads_stay_open(run_program, pool_names):
     """Making, attaching, looking at and closing pools never closes a file that another thread opened."""
-    run_program(PROGRAM, "use_files_in_a_thread", pool_names(), pool_names())
+    run_program(PROGRAM, "use_files_in_a_thread", pool_names(), pool_names(), timeout=300)
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -28,7 +28,7 @@ def test_nobody_is_thought_to_wait_in_the_child(run_program):
 
 def test_forks_while_other_threads_allocate(run_program):
     """A child forked in the middle of other threads' calls can use its copy of the pool."""
-    run_program("shared/forks_of_a_private_pool.py", "fork_beside_threads")
+    run_program("shared/forks_of_a_private_pool.py", "fork_beside_threads", timeout=300)
 
 
 def test_multiprocessing_by_fork(run_program):

@@ -12,33 +12,33 @@ import blockpool as bp
 
 def test_a_child_inherits_no_lock_and_no_pool_that_comes_or_goes(run_program, pool_name):
     """A child forked beside threads that create and close pools has none of their locks or pools, and can attach."""
-    run_program("shared/forks_beside_others.py", "find_nothing_inherited", pool_name)
+    run_program("shared/forks_beside_others.py", "find_nothing_inherited", pool_name, timeout=300)
 
 
 def test_children_do_not_keep_the_memory_of_pools_that_come_and_go(run_program):
     """Children that are forked while another thread makes and drops large pools do not keep the memory of these."""
-    run_program("shared/forks_beside_others.py", "keep_no_memory")
+    run_program("shared/forks_beside_others.py", "keep_no_memory", timeout=300)
 
 
 def test_a_destructor_under_a_lock_that_fork_takes(run_program):
     """A thread may drop blocks while it holds a lock that a fork hook registered before blockpool's takes."""
-    run_program("shared/fork_hooks.py", "drop_under_a_lock")
+    run_program("shared/fork_hooks.py", "drop_under_a_lock", timeout=300)
 
 
 @pytest.mark.parametrize("first", ["async", "debug"])
 def test_forks_beside_the_locks_of_the_package(run_program, first):
     """No fork waits for threads that hold the package's locks one inside the other, and the child can use them all."""
-    run_program("shared/fork_hooks.py", "hold_the_locks_of_the_package", first)
+    run_program("shared/fork_hooks.py", "hold_the_locks_of_the_package", first, timeout=300)
 
 
 def test_ctrl_c_in_the_middle_of_forks(run_program):
     """An exception that a signal handler raises anywhere in a fork leaves nothing locked in parent or child."""
-    run_program("shared/forks_and_signals.py", "interrupt")
+    run_program("shared/forks_and_signals.py", "interrupt", timeout=300)
 
 
 def test_a_fork_from_a_signal_handler_within_a_fork(run_program):
     """A fork from a signal handler during another fork uses up no slots, and the pool stays usable."""
-    run_program("shared/forks_and_signals.py", "nest")
+    run_program("shared/forks_and_signals.py", "nest", timeout=300)
 
 
 def test_a_fork_without_a_free_descriptor(run_program):
@@ -48,7 +48,7 @@ def test_a_fork_without_a_free_descriptor(run_program):
 
 def test_threads_that_attach_one_pool_at_once_are_one_membership(run_program, shared):
     """Threads that attach one pool at the same time take one slot for their process and get the same mapping."""
-    run_program("shared/forks_beside_others.py", "attach_in_threads", shared.name)
+    run_program("shared/forks_beside_others.py", "attach_in_threads", shared.name, timeout=300)
 
 
 def test_sixty_forked_workers_and_places_for_forty_six(run_program):

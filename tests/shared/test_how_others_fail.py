@@ -127,24 +127,14 @@ def test_writing_to_a_read_only_view(shared, peer):
 def test_slots_of_killed_publishers(shared, peers):
     """A killed process's blocks come back while others work; kickmsg recovers only when no process uses the segment."""
     worker = peers()
-    worker(f"""
-        pool = bp.Pool.attach({shared.name!r})
-        count, stop = 0, False
-        def work():
-            global count
-            while not stop:
-                with pool.allocate(timeout=30) as block:
-                    block.buf[0] = 1
-                count += 1
-        thread = threading.Thread(target=work)
-        thread.start()
-    """)
+    worker("from shared.peer_work import AtWork, use_and_release")
+    worker(f"pool = bp.Pool.attach({shared.name!r}); at_work = AtWork(lambda: use_and_release(pool))")
     for _ in range(5):
         killed = peers()
         killed(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(10)")
         killed.kill()
         assert shared.recover().processes == 1
-    assert worker("stop = True; thread.join(); count") > 0
+    assert worker("at_work.stop()") > 0
     assert shared.check().allocated == 0
 
 

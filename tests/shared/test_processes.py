@@ -83,29 +83,7 @@ def test_threads_in_several_processes(shared, peers):
     """Threads of three processes that allocate, pass on and free blocks never see each other's bytes."""
     several = [peers() for _ in range(2)]
     for each in several:
-        each.start(f"""
-            import random
-            pool = bp.Pool.attach({shared.name!r})
-            wrong = []
-            def work(mark):
-                chosen = random.Random(mark)
-                for i in range(150):
-                    block = pool.allocate(blocks=chosen.randrange(1, 4), timeout=30)
-                    view = block.buf
-                    view[:] = bytes([mark]) * len(view)
-                    if i % 3 == 0:
-                        again = pickle.loads(pickle.dumps(block))
-                        block.release()
-                        block = again
-                    if bytes(view) != bytes([mark]) * len(view):
-                        wrong.append(i)
-                    del view
-                    block.free() if i % 2 else block.release()
-            threads = [threading.Thread(target=work, args=(os.getpid() % 100 + n,)) for n in range(3)]
-            for thread in threads: thread.start()
-            for thread in threads: thread.join()
-            wrong
-        """)
+        each.start(f"from shared.peer_work import find_foreign_bytes; find_foreign_bytes({shared.name!r})")
     for _ in range(150):
         with shared.allocate(blocks=2, timeout=30) as block:
             block.buf[:] = b"m" * 8192
@@ -127,17 +105,17 @@ def test_parent_and_child_have_a_share_each(run_program, first, end):
 
 def test_many_blocks_and_views_across_a_fork(run_program):
     """Parent and children drop blocks, runs, views, arrays, twins and second references each in its own order."""
-    run_program("shared/parent_and_child.py", "share_many_things")
+    run_program("shared/parent_and_child.py", "share_many_things", timeout=300)
 
 
 def test_a_fork_beside_threads_that_allocate_and_drop(run_program):
     """Forks in the middle of other threads' calls leave parent and child whole, even in a pool of a million blocks."""
-    run_program("shared/parent_and_child.py", "fork_beside_threads")
+    run_program("shared/parent_and_child.py", "fork_beside_threads", timeout=300)
 
 
 def test_a_fork_while_others_wait_attach_and_leave(run_program, pool_name):
     """A child forked while other threads wait, create and close pools inherits none of their waits and locks."""
-    run_program("shared/parent_and_child.py", "fork_beside_waiters", pool_name)
+    run_program("shared/parent_and_child.py", "fork_beside_waiters", pool_name, timeout=300)
 
 
 def test_forks_of_forks(run_program):

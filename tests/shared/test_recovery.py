@@ -85,24 +85,9 @@ def test_kills_under_load(shared, peers):
     for _ in range(8):
         several = [peers() for _ in range(2)]
         for each in several:
-            each.start(f"""
-                pool = bp.Pool.attach({shared.name!r})
-                def work():
-                    while True:
-                        try:
-                            block = pool.allocate(blocks=1 + os.getpid() % 3, timeout=0.01)
-                        except bp.PoolExhausted:
-                            continue
-                        block.buf[:8] = b"whatever"
-                        twice = pickle.loads(pickle.dumps(block))
-                        for text in {handles!r}:
-                            bp.redeem(text).release()
-                        block.release()
-                        twice.readonly()
-                        pool.check()
-                threading.Thread(target=work, daemon=True).start()
-                work()
-            """)
+            each.start(
+                f"from shared.peer_work import work_until_killed; work_until_killed({shared.name!r}, {handles!r})"
+            )
         time.sleep(0.25 + chosen.random() / 10)
         for each in several:
             each.kill()

@@ -138,14 +138,7 @@ def test_one_creator_wins(pool_name, peers):
     several = [peers() for _ in range(4)]
     at = time.time() + 0.3
     for each in several:
-        each.start(f"""
-            while time.time() < {at}: pass
-            try:
-                pool, made = bp.Pool.create(64, 8, name={pool_name!r}), True
-            except bp.PoolExists:
-                made = False
-            made
-        """)
+        each.start(f"from shared.peer_work import create_at; made, pool = create_at({at}, {pool_name!r}); made")
     assert sorted(each.answer() for each in several) == [False, False, False, True]
     for each in several:
         each(f"pool = bp.Pool.create(64, 8, name={pool_name!r}, exist_ok=True)")
@@ -411,19 +404,11 @@ def test_check(shared, peer):
     """An audit says what it looked at, and works while another process allocates and frees."""
     kept = shared.allocate_many(3), shared.allocate(blocks=2)
     assert shared.check() == bp.Audit(blocks=16, allocated=5, runs=4, healed=0)
-    peer(f"""
-        pool = bp.Pool.attach({shared.name!r})
-        stop = threading.Event()
-        def churn():
-            while not stop.is_set():
-                pool.allocate(blocks=3).free()
-                pool.allocate().release()
-        thread = threading.Thread(target=churn)
-        thread.start()
-    """)
+    peer("from shared.peer_work import AtWork, allocate_and_free")
+    peer(f"pool = bp.Pool.attach({shared.name!r}); at_work = AtWork(lambda: allocate_and_free(pool))")
     for _ in range(200):
         assert shared.check().blocks == 16
-    peer("stop.set(); thread.join()")
+    peer("at_work.stop()")
     del kept
     assert shared.check().allocated == 0
 
@@ -569,17 +554,8 @@ def test_a_wake_is_quick(shared, peer, await_waiting):
 def test_threads_of_two_processes_wait(shared, peer, await_waiting):
     """Many threads that wait in two processes all get their blocks in the end."""
     kept = shared.allocate_many(16)
-    work = """
-        def work():
-            for _ in range(20):
-                with pool.allocate(timeout=60) as block:
-                    block.buf[0] = 1
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads: thread.start()
-        for thread in threads: thread.join()
-    """
     peer(f"pool = bp.Pool.attach({shared.name!r})")
-    peer.start(work)
+    peer.start("from shared.peer_work import use_in_threads; use_in_threads(pool)")
     await_waiting(shared.name)
     got = []
 

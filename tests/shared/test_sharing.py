@@ -83,15 +83,8 @@ def test_a_stale_handle_never_gives_other_data(shared, peer):
     for text, _ in handles:
         with pytest.raises(bp.StaleHandle):
             bp.redeem(text)
-    assert peer(f"""
-        stale = 0
-        for text, _ in {handles!r}:
-            try:
-                bp.redeem(text)
-            except bp.StaleHandle:
-                stale += 1
-        stale
-    """) == len(handles)
+    texts = [text for text, _ in handles]
+    assert peer(f"from shared.peer_work import count_stale; count_stale({texts!r})") == len(texts)
     assert [run.holders for run in shared.runs()] == [(os.getpid(),)] * 8
     assert shared.check().allocated == 16
     del kept
@@ -99,31 +92,15 @@ def test_a_stale_handle_never_gives_other_data(shared, peer):
 
 def test_redeeming_while_the_run_goes(shared, peer):
     """Handles of runs that are freed and reallocated all the time are stale or right, never another run's data."""
-    peer(f"""
-        pool = bp.Pool.attach({shared.name!r})
-        def work(text, expected):
-            try:
-                block = bp.redeem(text)
-            except bp.StaleHandle:
-                return "stale"
-            return "right" if bytes(block.buf[:8]) == expected else "WRONG"
-        outcomes = {{"stale": 0, "right": 0, "WRONG": 0}}
-        seen = []
-        def loop():
-            while not stop:
-                for text, expected in list(seen[-20:]):
-                    outcomes[work(text, expected)] += 1
-        stop = False
-        thread = threading.Thread(target=loop)
-        thread.start()
-    """)
+    peer(f"pool = bp.Pool.attach({shared.name!r})")
+    peer("from shared.peer_work import Redeemer; redeemer = Redeemer()")
     for round_ in range(300):
         block = shared.allocate(blocks=1 + round_ % 2)
         block.buf[:8] = round_.to_bytes(8, "little")
-        peer(f"seen.append(({str(block.handle)!r}, {round_.to_bytes(8, 'little')!r}))")
+        peer(f"redeemer.seen.append(({str(block.handle)!r}, {round_.to_bytes(8, 'little')!r}))")
         block.release()
         del block
-    outcomes = peer("stop = True; thread.join(); outcomes")
+    outcomes = peer("redeemer.stop(); redeemer.outcomes")
     assert outcomes["WRONG"] == 0
     assert outcomes["stale"] > 0
     assert shared.check().allocated == 0

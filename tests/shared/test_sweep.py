@@ -33,27 +33,15 @@ def sweepers(peers):
     """Have two other processes sweep until the test ends; return a function that waits for one more round of each."""
     started = [peers(), peers()]
     for each in started:
-        each("""
-            stop, rounds = False, 0
-            def work():
-                global rounds
-                while not stop:
-                    bp.sweep()
-                    rounds += 1
-            thread = threading.Thread(target=work)
-            thread.start()
-        """)
+        each("from shared.peer_work import AtWork; at_work = AtWork(bp.sweep)")
 
     def one_more_round():
         for each in started:
-            each("""
-                before = rounds
-                while rounds < before + 2: time.sleep(0.001)
-            """)
+            each("at_work.await_rounds(2)")
 
     yield one_more_round
     for each in started:
-        each("stop = True; thread.join()")
+        each("at_work.stop()")
 
 
 def test_nobody_sees_a_sweeper(shared, sweepers):
@@ -77,7 +65,7 @@ def test_the_last_to_leave_removes_the_name_beside_sweepers(pool_names, file_of,
 
 def test_a_pool_with_all_its_processes_is_swept_past(run_program, pool_name):
     """A sweep takes no slot from a process that attaches or forks: the last slot of a pool can always be had."""
-    run_program("shared/forks_beside_others.py", "fill_the_slots_beside_a_sweeper", pool_name)
+    run_program("shared/forks_beside_others.py", "fill_the_slots_beside_a_sweeper", pool_name, timeout=300)
 
 
 def test_sweep_beside_threads_that_open_files(shared):
