@@ -1,6 +1,6 @@
-"""Shared pools that cannot be.
+"""Shared pools that cannot be created or attached.
 
-Names, files and sizes that are wrong, another user's, no room, no slot, a gate that stays shut.
+Wrong names, files and sizes, other users, no room, no slot, a gate that stays shut.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The end of a process that has shared pools: what it held comes back, not while a thread may still write there."""
+"""The end of a process that has shared pools: what it held comes back, but not while a thread may still write it."""
 
 import socket
 import subprocess
@@ -10,7 +10,7 @@ from programs import interpreter
 
 
 def test_a_daemon_thread_that_writes_to_the_end(pool_name):
-    """A block into which a daemon thread still receives is given to nobody else until its process is gone."""
+    """A block into which a daemon thread still receives is given to no other process until its own is gone."""
     pool = bp.Pool.create(64, 1, name=pool_name)
     ours, theirs = socket.socketpair()
     with ours, theirs:

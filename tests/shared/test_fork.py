@@ -1,4 +1,4 @@
-"""fork: a child has a copy of the pool and of all that is allocated in it; nothing it does reaches the parent."""
+"""Forks of private pools: a child has a copy of the pool and its blocks; nothing it does reaches the parent."""
 
 
 def test_a_child_has_a_copy(run_program):

@@ -1,4 +1,4 @@
-"""Forks that meet: threads that fork at the same time, and children of a moment in which another thread was at work."""
+"""Forks at the same time in several threads, and forks while another thread is at work in the pool."""
 
 import pytest
 

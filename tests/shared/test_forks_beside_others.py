@@ -93,7 +93,7 @@ def test_a_fork_without_a_part_within_a_wait(run_program):
 @pytest.mark.parametrize("on_fork", ["share", "detach"])
 @pytest.mark.parametrize("named", [True, False])
 def test_a_fork_in_the_midst_of_create(run_program, pool_name, on_fork, named):
-    """When a signal handler forks inside create, the child makes its own pool, if nobody has the name.
+    """When a signal handler forks inside create, the child makes its own pool, unless it has a name that is taken.
 
     The files that the child opens stay as they are, though they have the numbers of its parent's descriptors.
     """

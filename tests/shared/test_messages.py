@@ -1,4 +1,4 @@
-"""Messages that came garbled, or were made by hand: each field of each kind is looked at before it is used."""
+"""Garbled and hand-made messages: each field of each kind is checked before it is used."""
 
 import pickle
 from contextlib import contextmanager

@@ -1,7 +1,4 @@
-"""Shared pools in programs of several processes.
-
-Fork, spawn, forkserver, subprocess, queues, executors, threads, exits.
-"""
+"""Shared pools in programs of several processes: start methods, queues, executors, forks, threads and exits."""
 
 import os
 import subprocess

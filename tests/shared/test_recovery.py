@@ -1,4 +1,4 @@
-"""kill -9: of one process or all, at work or waiting; what it held comes back, what others hold stays."""
+"""Processes that are killed, one or all, at work or waiting: what they held comes back, what others hold stays."""
 
 import os
 import random

@@ -436,20 +436,19 @@ def test_recover_when_nobody_died(shared, unchanged):
     ("index", "word"),
     [(0, 0), (1, 0), (9, 1 << 61 | 4), (5, 7 << 61), (0, 3 << 61 | 1 << 40), (3, 3 << 61 | 2)],
 )
-def test_damage_is_found(pool_name, file_of, index, word):
+def test_damage_is_found(peer, pool_name, file_of, index, word):
     """A word of the ledger that something wrote over makes check raise PoolCorrupt with its place, never a signal."""
-    pool = bp.Pool.create(4096, 16, name=pool_name)
-    block = pool.allocate(blocks=3)
+    # A peer has no other threads: where there are some, check takes for their work what it finds in the midst of it.
+    peer(f"pool = bp.Pool.create(4096, 16, name={pool_name!r}); block = pool.allocate(blocks=3)")
     with file_of(pool_name).open("r+b") as file:
         at = 4096 + 47 * 256 + 8 * index
         right = os.pread(file.fileno(), 8, at)
         os.pwrite(file.fileno(), word.to_bytes(8, "little"), at)
         with pytest.raises(bp.PoolCorrupt, match=f"fault.*{index}"):
-            pool.check()
-        pool.stats()
-        pool.runs()
+            peer("pool.check()")
+        peer("pool.stats(), pool.runs()")
         os.pwrite(file.fileno(), right, at)
-    block.free()
+    peer("block.free()")
 
 
 # --- waiting ---
@@ -526,7 +525,7 @@ def test_a_waiter_that_is_killed(shared, peer, await_waiting):
     peer.kill()
     kept.clear()
     assert shared.recover().processes == 1
-    await_waiting(shared.name, 0, seconds=1)  # by that call, nobody else
+    await_waiting(shared.name, 0, seconds=1)  # by that call, and nothing else
     assert len(shared.allocate_many(16)) == 16
 
 

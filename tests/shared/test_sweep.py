@@ -1,4 +1,4 @@
-"""What killed programs leave behind: create and sweep remove it, and those who live cannot tell that anybody looked."""
+"""What killed programs leave behind: create and sweep remove it, and live processes do not notice."""
 
 import os
 import threading

@@ -6,7 +6,7 @@ import pytest
 
 from programs import interpreter, run_mounted
 
-# Each is mounted in a namespace of its own: it ends with the program, and nobody else sees it.
+# Each is mounted in a namespace of its own: it ends with the program, and no other sees it.
 PLACES = {
     "64 MB of it": "mount -t tmpfs -o size=64m tmpfs /dev/shm",
     "none": "mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/urandom c 1 9",

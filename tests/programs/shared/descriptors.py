@@ -1,4 +1,4 @@
-"""Lose file descriptors: have them closed by somebody else, or leave none free.
+"""Lose file descriptors: close those of a pool, or leave none free.
 
 The arguments are a case, one of the functions here, and the arguments of that. The name of a pool may be empty: none.
 """
@@ -50,24 +50,24 @@ def close_others(*keep):
 
 
 def are_usable(files):
-    """Whether all of these can be written."""
+    """Return whether all of these files can be written."""
     return all(os.write(file, b"log") == 3 for file in files)
 
 
 def leave_descriptors(count):
-    """Have so many files more that can be opened."""
+    """Lower the limit so that just `count` more files can be opened."""
     free = (number for number in itertools.count() if not Path(f"/proc/self/fd/{number}").exists())
     limit = [next(free) for _ in range(count + 1)][-1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, HARD))
 
 
 def restore_descriptors():
-    """Have as many files as before."""
+    """Restore the limit of open files."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (SOFT, HARD))
 
 
 def assert_needs_descriptors(call, left=0):
-    """Have a call refused while only so many descriptors are free, with an error that says why and what to do."""
+    """Assert that a call fails while only `left` descriptors are free, with an error that says why and what to do."""
     before = numbers_in_use()
     leave_descriptors(left)
     try:
@@ -82,7 +82,7 @@ def assert_needs_descriptors(call, left=0):
 
 
 class Holder:
-    """A pool, and a child that holds all of its blocks until it is killed; `daemon`: which closes all files."""
+    """A pool, and a child that holds all of its blocks until it is killed; as a `daemon`, the child closes all files."""
 
     def __init__(self, name, *, daemon=False):
         import blockpool.stats  # noqa: F401 - which the first answer would import
@@ -126,7 +126,7 @@ def recover_the_dead_only(name):
 
 
 def recover_where_nothing_is_known():
-    """Close all files in parent and child: nobody has the pool's file open then."""
+    """Close all files in parent and child: no process has the pool's file open then."""
     holder = Holder("", daemon=True)
     pool = holder.pool
     files = close_others(live)

@@ -21,7 +21,7 @@ children = []
 
 
 def try_from_outside():
-    """Return what another program says that attaches by name and by a ticket."""
+    """Attach by name and by a ticket in another program, and return what it prints."""
     program = Path(__file__).with_name("attach_and_redeem.py")
     command = [sys.executable, program, name, str(block.share())]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout

@@ -167,7 +167,7 @@ def fork_beside_a_stopped_process(name):
         assert os.getpid() in pool.runs()[0].holders
 
     took = []
-    while len(took) < 5 and not (took and min(took) < 4):  # who waits for the gate does so for five seconds
+    while len(took) < 5 and not (took and min(took) < 4):  # a wait for the gate takes five seconds
         began = time.monotonic()
         await_child(in_child(work))
         took.append(time.monotonic() - began)

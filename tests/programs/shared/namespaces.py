@@ -19,7 +19,7 @@ SHM = Path("/dev/shm")  # noqa: S108 - where pools are
 
 
 def start(case, name, *options):
-    """Start a case in namespaces of its own; one talks with it line by line."""
+    """Start a case in namespaces of its own, with pipes to and from it."""
     return subprocess.Popen(
         [*unshare(*options), sys.executable, "-W", "error", __file__, case, name],
         stdin=subprocess.PIPE,
@@ -87,7 +87,7 @@ def use_pools(name):
 
 
 def attach_beside_another_process_1(name):
-    """Attach a pool of a process 1 in a namespace within, to which this /proc does not belong."""
+    """Attach a pool of the process 1 of an inner namespace, in which /proc still belongs to this one."""
     with tempfile.TemporaryFile() as stranger:
         for number in range(10, 40):  # whichever number the pool's descriptor gets in there
             os.dup2(stranger.fileno(), number)

@@ -216,7 +216,7 @@ def fork_beside_waiters(name):
 
 
 def fork_generations():
-    """Fork six generations deep; each one holds what all before it hold."""
+    """Fork six generations deep; each holds the blocks of all before it."""
     pool = bp.Pool.create(64, 16)
     kept = []
 
@@ -275,7 +275,7 @@ def kill_the_parent():
 
 
 def exit_at_once():
-    """Fork more children than the pool has slots; each ends without a word."""
+    """Fork more children than the pool has slots; each exits at once."""
     pool = bp.Pool.create(64, 64)
     kept = pool.allocate_many(20)
     for _ in range(100):  # more than there are slots
@@ -292,7 +292,7 @@ def exit_at_once():
 
 
 def fail_to_fork():
-    """Fork where the user may have no more processes."""
+    """Fork at the limit of processes of the user."""
     bp.PoolStats, bp.Recovered, bp.Audit
     os.setgroups([])
     os.setgid(54321)

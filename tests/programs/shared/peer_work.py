@@ -158,7 +158,7 @@ class Redeemer(AtWork):
 
     @staticmethod
     def redeem(text, expected):
-        """Return what comes of one; the block is gone then."""
+        """Redeem one handle and let go of the block; return the outcome."""
         try:
             block = bp.redeem(text)
         except bp.StaleHandle:
@@ -167,7 +167,7 @@ class Redeemer(AtWork):
 
 
 def use_garbage(name):
-    """Do all that can be done with a pool whose bookkeeping is garbage; only typed errors are let pass."""
+    """Do all that can be done with a pool whose bookkeeping is garbage; only typed errors are ignored."""
 
     def attempt(call):
         try:

@@ -1,4 +1,4 @@
-"""Put a thousand blocks into a queue or pipe, each at once given up, and receive them in a child.
+"""Put a thousand blocks into a queue or pipe, letting go of each at once, and receive them in a child.
 
 Arguments: the start method, the channel (a class of queues, or Pipe), and the pool's name or nothing.
 """

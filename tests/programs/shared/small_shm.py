@@ -17,7 +17,7 @@ SHM = Path("/dev/shm")  # noqa: S108 - where pools are
 
 
 def leave(name, blocks, *permanent):
-    """Leave a pool of which no process is alive, with blocks of 1 MiB."""
+    """Leave a pool with blocks of 1 MiB that no live process has."""
     program = Path(__file__).with_name("create_and_be_killed.py")
     done = subprocess.run([sys.executable, program, name, str(blocks), *permanent], check=False)
     assert done.returncode == -signal.SIGKILL
@@ -30,7 +30,7 @@ def there():
 
 
 def start_again():
-    """Create a pool after three runs of a service were killed, each of which used a name of its own."""
+    """Create a pool after three runs of a service, each with a name of its own, were killed."""
     for run in range(3):
         leave(f"run-{run}", 6)
     pool = bp.Pool.create("1MiB", 6, name="run-3")
@@ -38,7 +38,7 @@ def start_again():
 
 
 def create_in_a_new_process():
-    """Create a first pool, with a name and without, in processes that did not look at what is there before."""
+    """Create the first pool of a process, with a name and without, beside a pool that a killed program left."""
     for name in ("another", None):
         leave("left", 1)
         child = os.fork()

@@ -1,4 +1,4 @@
-"""Use a shared pool, and see that it takes neither multiprocessing nor a process that helps."""
+"""Use a shared pool without importing multiprocessing and without a helper process."""
 
 import os
 import sys
