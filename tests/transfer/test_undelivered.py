@@ -1,22 +1,25 @@
-"""Messages that are not delivered: what went with them comes back, but never what somebody may have received."""
+"""Messages that are not delivered: their references are taken back, unless another process may have received them."""
 
 import errno
+import fcntl
 import gc
 import io
 import multiprocessing
 import os
-import pickle
 import signal
 import socket
 import sys
+import termios
 import threading
 import time
+from array import array
 from multiprocessing import context
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
+from transfers import Buffered, Unsendable
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
@@ -34,13 +37,6 @@ def pool(pool_name):
     made.check()
     assert made.stats().tickets == 0
     made.close()
-
-
-class Buffered(bytearray):
-    """Its bytes are out of band where the pickle allows it."""
-
-    def __reduce_ex__(self, protocol):
-        return bytearray, (pickle.PickleBuffer(self) if protocol >= 5 else bytes(self),)
 
 
 MESSAGES = {
@@ -63,13 +59,13 @@ def message(request, pool):
 
 
 def socket_pair():
-    """Connect two connections, the second of which can be closed with unread bytes in it."""
+    """Return two connections of a socket pair, of which the second can be closed with unread bytes in it."""
     here, there = socket.socketpair()
     return Connection(here.detach()), Connection(there.detach())
 
 
 def in_flight(pool):
-    """How many references are in flight, when no exception keeps anything any more."""
+    """Return how many references are in flight once no exception keeps anything."""
     gc.collect()
     return pool.stats().tickets
 
@@ -79,7 +75,7 @@ def in_flight(pool):
 
 @pytest.mark.parametrize("duplex", [False, True])
 def test_a_connection_without_a_reader(pool, message, duplex):
-    """The send raises as always, and nothing of the message is in flight, nor stays allocated but what is held."""
+    """A send to a closed pipe raises BrokenPipeError and leaves no reference in flight and no copy allocated."""
     there, here = multiprocessing.Pipe(duplex)
     there.close()
     held = pool.stats().allocated
@@ -91,7 +87,7 @@ def test_a_connection_without_a_reader(pool, message, duplex):
 
 
 def test_a_connection_that_its_reader_resets(pool, message):
-    """A socket that was closed with bytes unread says so by another error."""
+    """A send to a socket that was closed with unread bytes raises an error and leaves no reference in flight."""
     here, there = socket_pair()
     there.send(1)
     here.send(2)
@@ -103,7 +99,7 @@ def test_a_connection_that_its_reader_resets(pool, message):
 
 @pytest.mark.parametrize("duplex", [False, True])
 def test_a_reader_that_goes_within_a_message(pool, duplex):
-    """The part that was written can never be completed: what goes with the message comes back."""
+    """If the reader closes its end within a message, the references of that message are taken back."""
     there, here = multiprocessing.Pipe(duplex)
     reader = threading.Thread(target=lambda: (os.read(there.fileno(), 100_000), there.close()))
     message = [np.ones(LARGE), pool.allocate(), b"x" * 10_000_000]
@@ -115,7 +111,7 @@ def test_a_reader_that_goes_within_a_message(pool, duplex):
 
 
 def test_what_was_sent_before_is_not_taken_back(pool):
-    """Only the message that failed is: those that are in the pipe may be read yet."""
+    """Only the message that failed is taken back: messages that are already in the pipe can still be read."""
     there, here = multiprocessing.Pipe(duplex=False)
     array = pool.full(LARGE, 5)
     here.send(array)
@@ -133,7 +129,7 @@ def test_what_was_sent_before_is_not_taken_back(pool):
 
 
 def test_a_simple_queue(pool, message):
-    """Without a reader, and closed: whichever way `put` fails."""
+    """A put to a SimpleQueue without a reader, or closed, raises an error and leaves no reference in flight."""
     queue = multiprocessing.SimpleQueue()
     queue._reader.close()
     with pytest.raises(BrokenPipeError):
@@ -146,7 +142,7 @@ def test_a_simple_queue(pool, message):
 
 
 def test_a_queue(pool, message):
-    """Its thread reports the error, as always, and takes the references back."""
+    """A Queue without a reader reports BrokenPipeError in its thread and leaves no reference in flight."""
     queue = multiprocessing.get_context("fork").Queue()
     errors = []
     queue._on_queue_feeder_error = lambda error, _: errors.append(type(error))
@@ -160,7 +156,7 @@ def test_a_queue(pool, message):
 
 
 def test_a_server_whose_workers_die(pool):
-    """However often a send fails, the pool does not fill up."""
+    """However many sends fail, the pool does not fill up."""
     for _ in range(200):
         there, here = multiprocessing.Pipe()
         there.close()
@@ -170,7 +166,7 @@ def test_a_server_whose_workers_die(pool):
 
 
 def test_a_pool_that_its_sender_closes_meanwhile(pool_names):
-    """What this process no longer has is taken back all the same, through the pool as others have it."""
+    """References of a failed message are taken back even if the sender has closed the pool in the meantime."""
     lent = bp.Pool.create("16KiB", 8, name=pool_names(), permanent=True)
     carrier.install(lent)
     try:
@@ -195,7 +191,7 @@ def test_a_pool_that_its_sender_closes_meanwhile(pool_names):
 
 
 def test_a_pickle_that_nobody_reads(pool, message):
-    """It ends, and what went with it comes back; so does that of an array which `dumps` was interrupted after."""
+    """A pickle that is dropped unread takes its references back, and the memory that was copied for it."""
     held = pool.stats().allocated
     packed = ForkingPickler.dumps(message)
     assert pool.stats().tickets > 0
@@ -206,7 +202,7 @@ def test_a_pickle_that_nobody_reads(pool, message):
 
 @pytest.mark.parametrize("read", [bytes, memoryview, lambda packed: packed[3:], io.BytesIO])
 def test_a_pickle_that_somebody_read(pool, message, read):
-    """Whoever took its bytes may send them: they stay good when the pickle ends, and when a send of it fails."""
+    """References of a pickle whose bytes were read stay when the pickle is dropped or a send of it fails."""
     there, here = multiprocessing.Pipe()
     there.close()
     packed = ForkingPickler.dumps(message)
@@ -223,7 +219,7 @@ def test_a_pickle_that_somebody_read(pool, message, read):
 
 
 def test_a_pickle_that_is_sent_again_after_it_failed(pool, message):
-    """What went with it was taken back, so it cannot be sent: the sender is told, not the receiver."""
+    """Sending a pickle again after its send failed raises InvalidBlock at the sender, and sends nothing."""
     closed, here = multiprocessing.Pipe()
     closed.close()
     other, there = multiprocessing.Pipe()
@@ -238,7 +234,7 @@ def test_a_pickle_that_is_sent_again_after_it_failed(pool, message):
 
 
 def test_a_pickle_that_a_fork_copies(pool):
-    """The child's copy ends, and takes nothing from the parent's."""
+    """Dropping the copy of a pickle in a forked child does not take back the parent's references."""
     packed = ForkingPickler.dumps(pool.full(LARGE, 3))
     child = os.fork()
     if child == 0:
@@ -253,7 +249,7 @@ def test_a_pickle_that_a_fork_copies(pool):
 
 
 def test_an_error_that_comes_when_all_was_written(pool):
-    """A signal handler may raise anything, BrokenPipeError too: the message arrives, and its memory with it."""
+    """If a signal handler raises when all of a message was written, the message and its memory still arrive."""
     there, here = multiprocessing.Pipe()
 
     def handler(frame, event, _):
@@ -274,14 +270,16 @@ def test_an_error_that_comes_when_all_was_written(pool):
 
 
 def test_a_message_that_ctrl_c_interrupts(pool):
-    """What was written of it stays in the pipe, and others may write the rest: its references stay too."""
+    """The references of a message that Ctrl-C interrupts half-written stay, as others may write the rest."""
     there, here = multiprocessing.Pipe(duplex=False)
     main = threading.get_ident()
 
     def interrupt():
-        while os.read(there.fileno(), 1) == b"":
-            pass
-        time.sleep(0.2)  # the pipe is full by now
+        deadline = time.monotonic() + 60
+        half, unread = fcntl.fcntl(there.fileno(), fcntl.F_GETPIPE_SZ) // 2, array("i", [0])
+        while unread[0] < half and time.monotonic() < deadline:  # until the sender is within a write that has to wait
+            time.sleep(0.001)
+            fcntl.ioctl(there.fileno(), termios.FIONREAD, unread)
         signal.pthread_kill(main, signal.SIGINT)
 
     interrupter = threading.Thread(target=interrupt)
@@ -294,7 +292,7 @@ def test_a_message_that_ctrl_c_interrupts(pool):
 
 
 def test_a_write_that_would_wait(pool):
-    """A connection that does not block raises within a message; somebody may write the rest, so its references stay."""
+    """The references stay if a nonblocking connection raises within a message, as others may write the rest."""
     there, here = multiprocessing.Pipe(duplex=False)
     os.set_blocking(here.fileno(), False)
     with pytest.raises(BlockingIOError):
@@ -305,7 +303,7 @@ def test_a_write_that_would_wait(pool):
 
 
 def test_a_reader_that_lives(pool, message):
-    """A message that is written is received, whatever becomes of its sender's end."""
+    """A message that was written arrives even if its sender closes its end at once."""
     there, here = multiprocessing.Pipe()
     receiver = threading.Thread(target=lambda: received.append(there.recv()))
     received = []
@@ -320,16 +318,9 @@ def test_a_reader_that_lives(pool, message):
 # --- processes that do not start ---
 
 
-class Unsendable:
-    """Cannot be pickled."""
-
-    def __reduce__(self):
-        raise ZeroDivisionError
-
-
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_arguments_that_cannot_be_pickled(pool, message, method):
-    """The process is not started, and what was to go with it comes back."""
+    """A process whose arguments cannot be pickled is not started, and no reference stays in flight."""
     process = multiprocessing.get_context(method).Process(args=(message, Unsendable()))
     with pytest.raises(ZeroDivisionError):
         process.start()
@@ -345,7 +336,7 @@ STARTERS = {
 
 @pytest.mark.parametrize("method", STARTERS)
 def test_a_process_that_cannot_be_started(pool, message, monkeypatch, method):
-    """The machine has no room for it: what it was to be started with comes back."""
+    """If the operating system refuses to start a process, the references in its arguments are taken back."""
 
     def refuse(*_):
         raise BlockingIOError(errno.EAGAIN, "no more processes")
@@ -357,60 +348,13 @@ def test_a_process_that_cannot_be_started(pool, message, monkeypatch, method):
     assert in_flight(pool) == 0
 
 
-def test_a_process_that_is_started(run_script):
-    """Its arguments arrive, by either method."""
-    said = run_script("""
-import multiprocessing
-import numpy as np
-import blockpool as bp
-import blockpool.multiprocessing as carrier
-
-def show(array, block, answers):
-    answers.send((int(array.sum()), block.buf[0]))
-
-if __name__ == "__main__":
-    pool = bp.Pool.create("16KiB", 64)
-    carrier.install(pool)
-    for method in ("spawn", "forkserver"):
-        block = pool.allocate()
-        block.buf[0] = 7
-        here, there = multiprocessing.Pipe()
-        process = multiprocessing.get_context(method).Process(
-            target=show, args=(np.ones(100_000), block, there)
-        )
-        process.start()
-        there.close()
-        print(*here.recv(), end=" ")
-        process.join()
-    pool.recover()
-    print(pool.stats().tickets)
-""")
+def test_a_process_that_is_started(run_program):
+    """Arrays and blocks in the arguments of a process arrive, with spawn and with forkserver."""
+    said = run_program("transfer/start_with_arguments.py")
     assert said.split() == ["100000", "7", "100000", "7", "0"]
 
 
-def test_tasks_that_carry_handles(run_script):
-    """Workers that crash leave nothing behind when their tasks carry handles, and the parent has the blocks."""
-    said = run_script("""
-import multiprocessing, os, signal
-from concurrent.futures import ProcessPoolExecutor
-import blockpool as bp
-
-def work(handle, crash):
-    if crash:
-        os.kill(os.getpid(), signal.SIGKILL)
-    with bp.redeem(handle) as block:
-        return block.nbytes
-
-if __name__ == "__main__":
-    pool = bp.Pool.create("4KiB", 3)
-    for crash in (True, True, True, False):
-        executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-        blocks = [pool.allocate(timeout=30) for _ in range(3)]
-        futures = [executor.submit(work, block.handle, crash) for block in blocks]
-        print(*(future.exception() is None for future in futures))
-        executor.shutdown()
-        while blocks:
-            blocks.pop().free()
-        print(pool.stats().allocated, pool.stats().tickets)
-""")
+def test_tasks_that_carry_handles(run_program):
+    """Workers that crash leave nothing allocated or in flight if their tasks carry handles instead of tickets."""
+    said = run_program("transfer/crashing_workers.py")
     assert said.split("\n")[:-1] == ["False False False", "0 0"] * 3 + ["True True True", "0 0"]
