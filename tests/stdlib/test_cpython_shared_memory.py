@@ -8,21 +8,21 @@ standard library's, in the programs that the tests start as well. What else uses
 import ast
 import inspect
 import os
-import subprocess
+import re
 import sys
 import textwrap
 import unittest
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
 
 from blockpool import shared_memory
+from segments import SHM
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
-# Tests that cannot be run: since which version of Python there is such a test, and why it is left out.
+# Tests that cannot be run: the version of Python that added the test, and why it is left out.
 EXCLUDED = {
     "test_shared_memory_recreate": (
         (3, 11),
@@ -30,11 +30,11 @@ EXCLUDED = {
     ),
     "test_shared_memory_tracking": (
         (3, 13),
-        "that the resource tracker destroys a segment when a process that attached it exits",
+        "expects that the resource tracker destroys a segment when a process that attached it exits",
     ),
 }
 
-# Single statements left out of tests that are run: since when, how the statement begins, why it is left out.
+# Statements left out of tests that are run: the version that added it, how it begins, and why it is left out.
 CUT = {
     "test_shared_memory_name_with_embedded_null": (
         (3, 13),
@@ -49,11 +49,11 @@ CUT = {
     "test_shared_memory_cleaned_after_process_termination": (
         (3, 11),
         "if os.name == 'posix':",
-        "what the resource tracker says about it",
+        "expects what the resource tracker prints",
     ),
 }
 
-# Other names for our classes, also in programs that are started; these must see PYTHONPATH, so not with -E.
+# Other names for our classes, also in the programs that tests start; these need PYTHONPATH, so they run without -E.
 REPLACED = {
     "from multiprocessing import shared_memory": "from blockpool import shared_memory",
     "from multiprocessing.shared_memory import": "from blockpool.shared_memory import",
@@ -66,20 +66,20 @@ REPLACED = {
 
 
 class Cutter(ast.NodeTransformer):
-    """Replace the statements that begin so by `pass`."""
+    """Replaces the statements that begin with a given text by `pass`."""
 
     def __init__(self, beginning):
         self.beginning = beginning
 
     def visit(self, node):
-        """Return what stands in the place of the node."""
+        """Return what takes the place of the node."""
         if isinstance(node, ast.stmt) and ast.unparse(node).startswith(self.beginning):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
 
 
 def adapted(test_class):
-    """Return the source of the class, adapted to our classes and without what is cut."""
+    """Return the tree of the class, adapted to our classes and without what is cut."""
     lines, first = inspect.getsourcelines(test_class)
     source = "".join(lines)
     for theirs, ours in REPLACED.items():
@@ -92,7 +92,7 @@ def adapted(test_class):
 
 
 def load():
-    """Return the test module, the tree of the class, and the class; or why there is none."""
+    """Return the test module, the tree of the class, and the class; or None, None and the reason why there is none."""
     try:
         from test import _test_multiprocessing as module
     except (ImportError, unittest.SkipTest) as error:
@@ -112,29 +112,35 @@ NAMES = [name for name in dir(CASES) if name.startswith("test")]
 
 
 def run(name):
-    """Run one of them as unittest does; return the result."""
+    """Run one of the tests as unittest does; return the result."""
     result = unittest.TestResult()
-    # or programs would be started isolated, and not find a blockpool that is on PYTHONPATH
+    # Otherwise programs would be started isolated, and would not find a blockpool that is on PYTHONPATH.
     with patch.object(MODULE.script_helper, "interpreter_requires_environment", lambda: True):
         unittest.TestSuite([CASES(name)]).run(result)
     return result
 
 
+def segments_of_this_process():
+    """Return the names of the files in /dev/shm that have the id of this process in them."""
+    return {path.name for path in SHM.iterdir() if str(os.getpid()) in re.findall(r"\d+", path.name)}
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in EXCLUDED])
 def test_of_cpython(name):
-    """The test passes, and leaves nothing in /dev/shm."""
+    """A test of CPython's passes with our classes, and leaves nothing in /dev/shm."""
+    before = segments_of_this_process()
     result = run(name)
     said = [text for _, text in [*result.errors, *result.failures]]
     assert not said, "\n".join(said)
     assert result.testsRun == 1
-    assert not list(Path("/dev/shm").glob(f"*{os.getpid()}*"))  # noqa: S108 - where pools are
+    assert segments_of_this_process() <= before
     if result.skipped:
         pytest.skip(result.skipped[0][1])
 
 
 @pytest.mark.parametrize("name", [*EXCLUDED, *CUT])
 def test_what_is_left_out_exists(name):
-    """Each test that is left out exists since the version that is stated, and so does each statement."""
+    """Each test or statement that is left out exists in CPython since the stated version, and is left out."""
     since = (EXCLUDED | CUT)[name][0]
     if sys.version_info < since and name not in NAMES:
         pytest.skip(f"since Python {since[0]}.{since[1]}")
@@ -147,7 +153,7 @@ def test_what_is_left_out_exists(name):
 
 
 def test_the_tests_see_our_classes_only():
-    """The standard library's module is not mentioned in what is run; a fault of our class is seen."""
+    """CPython's tests, as run here, do not mention the standard library's module, and find a fault in our classes."""
     for node in TREE.body[0].body:
         if getattr(node, "name", None) not in EXCLUDED:
             assert "multiprocessing.shared_memory" not in ast.unparse(node)
@@ -158,23 +164,6 @@ def test_the_tests_see_our_classes_only():
         assert run("test_shared_memory_SharedMemoryManager_basics").errors
 
 
-def test_no_resource_tracker_is_started():
-    """Whatever these tests use of ours starts no resource tracker."""
-    code = """if 1:
-        from multiprocessing import resource_tracker
-        from blockpool.shared_memory import *
-        if __name__ == "__main__":
-            made = SharedMemory("tracked%d", create=True, size=10)
-            ShareableList(range(3)).shm.unlink()
-            with SharedMemoryManager() as manager:
-                manager.SharedMemory(10)
-            made.unlink()
-            print(resource_tracker._resource_tracker._pid)
-    """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code % os.getpid()],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.stdout, done.stderr) == ("None\n", "")
+def test_no_resource_tracker_is_started(run_program):
+    """Using each class of blockpool.shared_memory starts no resource tracker."""
+    assert run_program("stdlib/each_class.py", f"tracked{os.getpid()}") == "None\n"

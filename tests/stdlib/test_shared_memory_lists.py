@@ -4,40 +4,23 @@ import os
 import pickle
 import signal
 import struct
-import time
 from importlib import import_module
 from multiprocessing import get_context
 
 import pytest
 
 import blockpool as bp
-from blockpool._handles import find_descriptor
 from blockpool.shared_memory import ShareableList, SharedMemory, SharedMemoryManager
+from segments import IMPORT, ITEMS, LARGE, await_gone, is_anywhere
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
-LARGE = 5 << 20
-IMPORT = "from blockpool.shared_memory import *"
-ITEMS = [1, -(2**63), 2.5, True, False, None, "text", "", b"bytes", b"", "é" * 3, "x" * 16]
-
-
-@pytest.fixture
-def attacher(peer):
-    """Start another process that has our names."""
-    peer(IMPORT)
-    return peer
-
-
-def is_anywhere(name):
-    """Say whether a living process has the pool of the automatic name."""
-    return any(True for _ in find_descriptor(bp.Handle.parse(name).pool_id, os.getpid()))
 
 
 # --- lists ---
 
 
 def test_a_list_across_processes(attacher):
-    """By name and by pickle, both sides read and write one list."""
+    """Two processes read and write one list, which the other attaches by its name or by a pickle."""
     made = ShareableList(ITEMS)
     attacher(f"there = ShareableList(name={made.shm.name!r})")
     attacher(f"also = pickle.loads({pickle.dumps(made)!r})")
@@ -51,23 +34,14 @@ def test_a_list_across_processes(attacher):
         ShareableList(name=made.shm.name)
 
 
-def test_the_bytes_are_those_of_the_standard_library(run_python):
-    """A list that it stores whole has the same bytes here."""
-    run_python(f"""
-        from multiprocessing import shared_memory as standard
-        {IMPORT}
-        for items in ([], {ITEMS!r}, range(100), [b"x" * n for n in range(40)]):
-            ours, theirs = ShareableList(items), standard.ShareableList(items)
-            assert bytes(theirs.shm.buf[: ours.shm.size]) == bytes(ours.shm.buf), items
-            ours.shm.unlink()
-            theirs.shm.close()
-            theirs.shm.unlink()
-    """)
+def test_the_bytes_are_those_of_the_standard_library(run_program):
+    """A list has the same bytes as one of the standard library with the same items."""
+    run_program("stdlib/bytes_of_lists.py")
 
 
 @pytest.mark.parametrize("text", ["é" * 5, "é" * 9, "é" * 16, "𝄞" * 7, "日本語" * 100])
 def test_no_text_is_cut_off(text):
-    """A str of which the encoding is much longer than itself is stored whole; the standard library's cannot be read."""
+    """Text whose encoding is much longer than itself is stored whole, unlike in the standard library."""
     made = ShareableList([text, "after"])
     assert list(made) == [text, "after"]
     made.shm.unlink()
@@ -75,7 +49,7 @@ def test_no_text_is_cut_off(text):
 
 @pytest.mark.parametrize("module", ["blockpool.shared_memory", "multiprocessing.shared_memory"])
 def test_zeros_at_the_end_are_lost(module):
-    """As in the standard library, whose bytes these are: it fills items up with zeros, and strips them."""
+    """Zeros at the end of text and bytes are lost, as in the standard library, whose format this is."""
     made = import_module(module).ShareableList([b"a\0", b"\0", "a\0", b"\0a", 7])
     assert list(made) == [b"a", b"", "a", b"\0a", 7]
     made.shm.close()
@@ -84,7 +58,7 @@ def test_zeros_at_the_end_are_lost(module):
 
 @pytest.mark.parametrize(("item", "error"), [([], KeyError), (2**63, struct.error), ("\ud800", UnicodeEncodeError)])
 def test_what_cannot_be_stored(pool_name, item, error):
-    """It is refused before anything is made: the name is free."""
+    """An item that cannot be stored raises an error before a segment is made, and the name stays free."""
     with pytest.raises(error):
         ShareableList([1, item], name=pool_name)
     with pytest.raises(FileNotFoundError):
@@ -94,7 +68,7 @@ def test_what_cannot_be_stored(pool_name, item, error):
 @pytest.mark.parametrize("content", [b"", b"\xff" * 8, struct.pack("q", 99), struct.pack("q", 2**62)])
 @pytest.mark.parametrize("size", [3, 8, 100])
 def test_a_segment_that_is_no_list(content, size):
-    """Attaching it as a list is a ValueError that says so, whatever is in it."""
+    """Attaching a segment that holds no list as a ShareableList raises ValueError, whatever its content."""
     made = SharedMemory(create=True, size=size)
     made.buf[: len(content[:size])] = content[:size]
     if size == 100 and not content:
@@ -106,7 +80,7 @@ def test_a_segment_that_is_no_list(content, size):
 
 
 def test_a_list_is_the_standard_librarys():
-    """It is an instance of it, and can be subscripted as a type."""
+    """A ShareableList is an instance of the standard library's class, and can be subscripted as a type."""
     from multiprocessing import shared_memory as standard
 
     made = ShareableList(iter([1, 2]))
@@ -122,7 +96,7 @@ def test_a_list_is_the_standard_librarys():
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_segments_end_with_the_manager(method, attacher):
-    """At the end of the `with` the names are gone, and memory that somebody has open stays for them."""
+    """At the end of a manager's `with` its names are gone, while memory that is still attached stays."""
     with SharedMemoryManager(ctx=get_context(method)) as manager:
         made = [manager.SharedMemory(size) for size in (10, LARGE)]
         items = manager.ShareableList(range(5))
@@ -136,11 +110,12 @@ def test_segments_end_with_the_manager(method, attacher):
             SharedMemory(name)
     assert (made[0].buf[0], items[4]) == (5, 4)
     del made, items
-    assert not any(map(is_anywhere, names))
+    for name in names:
+        await_gone(name)  # the manager's process may end a moment later than the `with`
 
 
 def test_a_killed_manager_leaves_nothing_behind():
-    """What nobody has open is gone with it; what a user has open, when the user closes it."""
+    """Of a killed manager's segments only those stay that a user has open, until the user closes them."""
     manager = SharedMemoryManager()
     manager.start()
     held, dropped, large = (manager.SharedMemory(size) for size in (10, LARGE, LARGE))
@@ -157,7 +132,7 @@ def test_a_killed_manager_leaves_nothing_behind():
 
 
 def test_a_manager_has_pools_of_its_own():
-    """A forked manager's segments do not lie in the pool of the process that started it, which lives longer."""
+    """The segments of a forked manager are not in the small pool of the process that started it."""
     made = SharedMemory(create=True, size=10)
     with SharedMemoryManager() as manager:
         other = manager.SharedMemory(10)
@@ -166,7 +141,7 @@ def test_a_manager_has_pools_of_its_own():
 
 
 def test_a_user_unlinks_a_managers_segment():
-    """It is gone then; the others end with the manager as ever."""
+    """A manager's segment can be unlinked by a user; the others stay until the manager ends."""
     with SharedMemoryManager() as manager:
         made = [manager.SharedMemory(10) for _ in range(3)]
         made[1].unlink()
@@ -178,7 +153,7 @@ def test_a_user_unlinks_a_managers_segment():
 
 
 def test_a_manager_says_what_is_wrong():
-    """Errors reach the user as they would without a manager, and the manager goes on."""
+    """Errors in a manager reach its user with their usual type, and the manager goes on."""
     manager = SharedMemoryManager()
     with pytest.raises(ValueError):
         manager.SharedMemory(10)  # not started
@@ -198,11 +173,12 @@ def test_a_manager_says_what_is_wrong():
 
 
 def _note(path, text):
+    """Write a text into a file."""
     path.write_text(text)
 
 
 def test_a_managers_initializer(tmp_path):
-    """It is called in the manager's process; what cannot be called is a TypeError."""
+    """A manager's initializer is called in its process; one that cannot be called raises TypeError."""
     note = tmp_path / "note"
     manager = SharedMemoryManager()
     with pytest.raises(TypeError):
@@ -214,7 +190,7 @@ def test_a_managers_initializer(tmp_path):
 
 
 def test_another_process_uses_the_manager(peers):
-    """It connects by the address; what it makes stays when it ends, until the manager does."""
+    """A segment that another process made through the manager stays when that process ends, until the manager does."""
     with SharedMemoryManager(authkey=b"key") as manager:
         attacher = peers()  # after the fork, or the manager would keep its standard input open
         attacher(IMPORT)
@@ -222,8 +198,6 @@ def test_another_process_uses_the_manager(peers):
         name = attacher("made = other.SharedMemory(10); made.buf[0] = 7; made.name")
         attacher.end()
         assert SharedMemory(name).buf[0] == 7
-    deadline = time.monotonic() + 10
-    while is_anywhere(name):
-        assert time.monotonic() < deadline
+    await_gone(name)
     with pytest.raises(FileNotFoundError):
         SharedMemory(name)

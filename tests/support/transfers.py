@@ -12,7 +12,7 @@ def packed(message):
 
 
 def carry(message):
-    """Send a message to this very process, as every queue and pipe would; return what arrives."""
+    """Send a message to this process itself as a queue or pipe would; return what arrives."""
     return ForkingPickler.loads(ForkingPickler.dumps(message))
 
 

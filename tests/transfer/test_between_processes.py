@@ -5,9 +5,9 @@ import multiprocessing
 
 import numpy as np
 import pytest
-from transfers import carry
 
 import blockpool.multiprocessing as carrier
+from transfers import carry
 
 PROGRAM = "transfer/between_processes.py"
 

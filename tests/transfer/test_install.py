@@ -10,11 +10,11 @@ from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
-from placement import address_of
-from transfers import carry
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
+from placement import address_of
+from transfers import carry
 
 LARGE = 100_000  # elements
 

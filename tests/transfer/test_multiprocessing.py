@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from placement import address_of
-from transfers import carry
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
+from placement import address_of
+from transfers import carry
 
 LARGE = 100_000  # elements
 

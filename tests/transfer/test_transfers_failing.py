@@ -5,11 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from transfers import Unsendable, carry, is_right, packed
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
 from blockpool import _core
+from transfers import Unsendable, carry, is_right, packed
 
 LARGE = 10_000  # elements: two to five blocks
 

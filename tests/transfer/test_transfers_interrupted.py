@@ -13,10 +13,10 @@ from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
-from transfers import Buffered, carry, is_right, packed
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
+from transfers import Buffered, carry, is_right, packed
 
 LARGE = 10_000  # elements: two to five blocks
 

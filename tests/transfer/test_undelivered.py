@@ -19,10 +19,10 @@ from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
-from transfers import Buffered, Unsendable
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
+from transfers import Buffered, Unsendable
 
 LARGE = 10_000  # elements: two to five blocks
 

@@ -3,10 +3,10 @@
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
-from forking import await_child, in_child
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
+from forking import await_child, in_child
 
 pool = bp.Pool.create("16KiB", 64, on_fork="detach")
 carrier.install(pool)
