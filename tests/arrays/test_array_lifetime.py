@@ -1,4 +1,4 @@
-"""Arrays and the memory of a pool: who keeps it, and when it comes back."""
+"""Arrays and the memory of a pool: what keeps it, and when it comes back."""
 
 import contextlib
 import gc
@@ -32,7 +32,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 def test_a_view_keeps_the_memory(each, make_array, view):
-    """Whatever shows the array's memory keeps it when the array has gone; the last gives it back."""
+    """Anything that shows an array's memory keeps it after the array is gone; the last view gives it back."""
     kept = view(make_array(each))
     assert each.stats().allocated == 2
     del kept
@@ -52,14 +52,14 @@ COPIES = {
 
 @pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
 def test_a_copy_does_not(each, copy):
-    """What has memory of its own lets the array's go."""
+    """A copy of an array does not keep the array's memory."""
     kept = copy(each.zeros((16, 64)))
     assert each.stats().allocated == 0
     del kept
 
 
 def test_an_array_outlives_pool_and_block(make_array):
-    """After close and the end of the Pool object, the memory is still there."""
+    """An array can be read and written after its pool is closed and the Pool object is gone."""
     pool = bp.Pool("4KiB", 4)
     array = make_array(pool)
     array[:] = 5
@@ -72,7 +72,7 @@ def test_an_array_outlives_pool_and_block(make_array):
 
 
 def test_a_shared_pool_ends_with_its_last_array(pool_name, file_of):
-    """The process stays in the pool as long as it has an array there."""
+    """A shared pool stays as long as a process has an array in it, and ends with the last one."""
     array = bp.Pool.create("4KiB", 4, name=pool_name).zeros(3)
     gc.collect()
     assert file_of(pool_name).exists()
@@ -82,7 +82,7 @@ def test_a_shared_pool_ends_with_its_last_array(pool_name, file_of):
 
 
 def test_debug_mode_watches_arrays(each):
-    """An array's run has a stack, as a block's has, until it comes back."""
+    """In debug mode `outstanding` has the stack of each array, until its memory comes back."""
     if not each.debug:
         with pytest.raises(ValueError, match="keeps no stacks"):
             each.outstanding()
@@ -95,60 +95,20 @@ def test_debug_mode_watches_arrays(each):
     assert each.outstanding() == []
 
 
-@pytest.mark.parametrize(
-    "make",
-    ["bp.Pool('4KiB', 4)", "bp.Pool('4KiB', 4, debug=True)", "bp.Pool.create('4KiB', 4)"],
-)
-def test_a_forked_child(run_python, make):
-    """It has its parent's arrays and makes its own; what it drops is still there for the parent."""
-    run_python(f"""
-        import os, warnings
-        import numpy as np
-        import blockpool as bp
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pool = {make}
-        array = pool.full(512, 7)
-        child = os.fork()
-        if child == 0:
-            assert (array == 7).all()
-            mine = pool.zeros(512)
-            assert pool.stats().allocated == 2
-            array, mine = mine, None
-            assert not array.any()
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert (array == 7).all()
-        del array
-        assert pool.stats().allocated == 0 if pool.recover() else True
-        pool.check()
-    """)
+@pytest.mark.parametrize("kind", ["private", "debug", "shared"])
+def test_a_forked_child(run_program, kind):
+    """A forked child has its parent's arrays and makes its own; what it drops stays for the parent."""
+    run_program("arrays/child_with_arrays.py", kind)
 
 
-def test_a_forked_child_without_a_part_in_the_pool(run_python):
-    """With on_fork="detach", PoolClosed; the parent goes on."""
-    run_python("""
-        import os
-        import blockpool as bp
-        pool = bp.Pool.create("4KiB", 4, on_fork="detach")
-        array, block = pool.zeros(512), pool.allocate()
-        child = os.fork()
-        if child == 0:
-            for call in (pool.empty, pool.zeros, pool.asarray, block.array):
-                try:
-                    call(3)
-                except bp.PoolClosed:
-                    continue
-                os._exit(1)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert not array.any()
-        pool.empty(3)
-    """)
+def test_a_forked_child_without_a_part_in_the_pool(run_program):
+    """With on_fork='detach' every way to make an array raises PoolClosed in the child; the parent goes on."""
+    run_program("arrays/detached_child.py")
 
 
 @pytest.mark.stress
 def test_arrays_in_many_threads(each):
-    """No two arrays share memory, whoever makes and drops them; in the end all of it is back."""
+    """Arrays that threads make and drop at once never share memory, and in the end all of it is back."""
     seed = random.randrange(2**32)
     problems = []
 

@@ -1,4 +1,4 @@
-"""Arrays in a pool are NumPy's own, save that their memory is the pool's and comes back with the last view."""
+"""Arrays in a pool are NumPy's own, except that their memory is the pool's and comes back with the last view."""
 
 import threading
 import time
@@ -10,21 +10,17 @@ import pytest
 from hypothesis import strategies as st
 
 import blockpool as bp
-
-
-def _lies_in(array, pool):
-    start = array.__array_interface__["data"][0] - pool.address
-    return start >= 0 and start + array.nbytes <= pool.nbytes
+from placement import address_of, lies_in
 
 
 def test_the_memory_is_the_pools(each, make_array):
-    """A plain, writable ndarray of memory of the pool, which comes back with it."""
+    """An array is a plain, writeable ndarray whose memory is the pool's, and comes back when the array is gone."""
     array = make_array(each)
     assert type(array) is np.ndarray
     assert (array.shape, array.dtype, array.strides) == ((16, 64), np.float64, (512, 8))
     assert array.flags.carray
     assert not array.flags.owndata
-    assert _lies_in(array, each)
+    assert lies_in(array, each)
     assert each.stats().allocated == 2
     array[:] = 3.25
     assert (array == 3.25).all()
@@ -33,7 +29,7 @@ def test_the_memory_is_the_pools(each, make_array):
 
 
 def test_what_they_are_filled_with(each):
-    """Zeros are zero also where others wrote before, a full array is full."""
+    """`zeros` is zero even where the memory was used before, and `full` has the value everywhere."""
     each.empty(16 * 512)[:] = 7
     zeros = each.zeros((8, 512))
     assert not zeros.any()
@@ -44,14 +40,14 @@ def test_what_they_are_filled_with(each):
 
 
 def test_large_zeros():
-    """The same when the filling leaves the GIL."""
+    """`zeros` of several MiB, which are cleared without the GIL, are zero where the memory was used before."""
     pool = bp.Pool("1MiB", 4)
     pool.empty(1 << 22, np.uint8)[:] = 255
     assert not pool.zeros(1 << 22, np.uint8).any()
 
 
 def test_writes_reach_every_view(each):
-    """A view, a memoryview and the pool itself show what one of them wrote."""
+    """What is written through a view of an array is seen through the array and its memoryview."""
     array = each.zeros((4, 4), np.uint16)
     view, raw = array.T, memoryview(array)
     view[1, 2] = 500
@@ -60,11 +56,11 @@ def test_writes_reach_every_view(each):
 
 @pytest.mark.parametrize("size", [8, 24, 64, 192, 320, 4096, 12288])
 def test_alignment(size):
-    """The address is a multiple of the pool's alignment, 64 if the block size is; NumPy knows if it is too little."""
+    """The address is a multiple of the pool's alignment, and of 64 if the block size is; flags.aligned is right."""
     pool = bp.Pool(size, 64)
     arrays = [pool.empty(1, np.longdouble) for _ in range(8)]
     for array in arrays:
-        address = array.__array_interface__["data"][0]
+        address = address_of(array)
         assert address % pool.alignment == 0
         assert address % 64 == 0 or size % 64
         assert array.flags.aligned == (address % np.dtype(np.longdouble).alignment == 0)
@@ -73,7 +69,7 @@ def test_alignment(size):
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(), 5, (5,), [2, 3], (3, 4, 5), (1, 5, 1), np.int64(4)])
 def test_shape_and_order(each, shape, order):
-    """As numpy.empty has them."""
+    """Shape, strides and contiguity are those of numpy.empty with the same shape, dtype and order."""
     for made in (
         each.empty(shape, np.int32, order=order),
         each.zeros(shape, np.int32, order=order),
@@ -89,11 +85,11 @@ def test_shape_and_order(each, shape, order):
 
 
 def test_sixty_four_dimensions(each, unchanged):
-    """As many dimensions as NumPy has; one more is a ValueError."""
+    """An array can have as many dimensions as NumPy allows; one more raises ValueError."""
     most = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
     array = each.empty((1,) * (most - 1) + (5,))
     assert array.shape == (1,) * (most - 1) + (5,)
-    assert _lies_in(array, each)
+    assert lies_in(array, each)
     block = each.allocate()
     assert block.array((1,) * most).ndim == most
     with unchanged(each):
@@ -130,13 +126,13 @@ DTYPES = [
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_dtypes(each, dtype):
-    """Whatever NumPy takes for a dtype, in any byte order; where it chooses the length of strings, as it chooses."""
+    """Every dtype that NumPy accepts, of any byte order, gives an array like numpy.zeros, string lengths included."""
     like = np.zeros((3, 2), dtype)
     block = each.allocate()
     full = each.full((3, 2), np.zeros((), dtype), dtype)
     for made in (each.empty((3, 2), dtype), block.array((3, 2), dtype), full):
         assert (made.dtype, made.shape, made.strides) == (like.dtype, like.shape, like.strides)
-        assert _lies_in(made, each)
+        assert lies_in(made, each)
         made[...] = like
         assert repr(made) == repr(like)
     assert each.zeros((3, 2), dtype).tobytes() == like.tobytes()
@@ -147,7 +143,7 @@ def test_dtypes(each, dtype):
     [(0, None), ((3, 0), "i4"), ((2, 0, 5), "u1"), (3, "V0"), (2, [("a", "S0")])],
 )
 def test_no_bytes(each, unchanged, shape, dtype):
-    """An array of no bytes takes nothing from the pool; an open pool and a sensible timeout it takes."""
+    """An array without bytes takes no block, but its pool must be open and its timeout valid."""
     like = np.empty(shape, dtype, "F")
     with unchanged(each):
         for call in (each.empty, each.zeros):
@@ -163,7 +159,7 @@ def test_no_bytes(each, unchanged, shape, dtype):
 
 
 def test_an_array_of_no_bytes_of_a_block(each):
-    """It keeps the block's memory as any array of it."""
+    """An array without bytes that was made from a block keeps the block in use."""
     block = each.allocate()
     array = block.array((0, 3))
     with pytest.raises(bp.BlockInUse):
@@ -202,7 +198,7 @@ if not np.__version__.startswith("1."):
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_wrong_arguments(each, unchanged, wrong):
-    """A typed error with the value, or the reason; nothing was taken, and nothing leaks."""
+    """Wrong arguments raise an error with the value or the reason, and take nothing from the pool."""
     arguments, options, error, why = wrong
     shape, *dtype = arguments
     block = each.allocate()
@@ -217,7 +213,7 @@ def test_wrong_arguments(each, unchanged, wrong):
 
 @pytest.mark.parametrize(("timeout", "error"), [(-1, ValueError), ("1", TypeError), (float("nan"), ValueError)])
 def test_wrong_timeouts(each, unchanged, timeout, error):
-    """As for allocate."""
+    """A timeout that is negative, not a number or of a wrong type raises the error that allocate raises for it."""
     with unchanged(each):
         for call in (each.empty, each.zeros, each.asarray):
             with pytest.raises(error, match="timeout"):
@@ -226,7 +222,7 @@ def test_wrong_timeouts(each, unchanged, timeout, error):
 
 @pytest.mark.parametrize("shape", [16 * 512 + 1, (2**30, 2**20)])
 def test_too_large(each, unchanged, shape):
-    """More than the pool has is PoolExhausted, which says how much it has."""
+    """An array of more bytes than the pool has raises PoolExhausted, which says how many blocks the pool has."""
     with unchanged(each, failures=3):
         for call in (each.empty, each.zeros):
             with pytest.raises(bp.PoolExhausted, match="only 16"):
@@ -236,7 +232,7 @@ def test_too_large(each, unchanged, shape):
 
 
 def test_no_room(each, unchanged):
-    """A full pool is PoolExhausted; a lost array in a cycle is collected first."""
+    """An array that finds no room raises PoolExhausted, after arrays in unreachable cycles have been collected."""
     kept = each.empty(15 * 512)
     cycle = [each.empty(512)]
     cycle.append(cycle)
@@ -248,7 +244,7 @@ def test_no_room(each, unchanged):
 
 
 def test_a_request_waits(each):
-    """With a timeout, for another thread to drop an array."""
+    """With a timeout, making an array waits for room, and raises PoolExhausted when the time is over."""
     kept = [each.empty(16 * 512)]
     timer = threading.Timer(0.05, kept.clear)
     timer.start()
@@ -263,7 +259,7 @@ def test_a_request_waits(each):
 
 
 def test_a_closed_pool(each):
-    """PoolClosed, whatever is asked for; the block still gives arrays."""
+    """Every way to make an array in a closed pool raises PoolClosed; a block of it still gives arrays."""
     block = each.allocate()
     inside = each.zeros(3)
     each.close()
@@ -277,7 +273,7 @@ def test_a_closed_pool(each):
 
 
 def test_nbytes_is_remembered(each):
-    """The statistics know how many bytes were asked for; so do the runs, where they are kept."""
+    """Statistics count the bytes that were asked for, and `runs` lists them where the pool keeps them."""
     array = each.empty(1000, np.uint8)
     assert each.stats().requested_bytes == 1000
     larger = each.zeros(5000, np.uint8)
@@ -296,12 +292,12 @@ def test_nbytes_is_remembered(each):
 
 
 def test_an_array_of_a_block_is_in_use(each, unchanged):
-    """It shows the block's bytes from the first on; free says that it is in use, and works once it has gone."""
+    """An array of a block shows its bytes from the first on, and free raises BlockInUse while it exists."""
     block = each.allocate()
     block.buf[:8] = bytes(range(8))
     array = block.array((2, 2), ">u2")
     assert array.tolist() == [[0x0001, 0x0203], [0x0405, 0x0607]]
-    assert array.__array_interface__["data"][0] == block.address
+    assert address_of(array) == block.address
     with unchanged(each), pytest.raises(bp.BlockInUse):
         block.free()
     array[0, 0] = 0x4142
@@ -311,7 +307,7 @@ def test_an_array_of_a_block_is_in_use(each, unchanged):
 
 
 def test_an_array_fits_the_block(each, unchanged):
-    """Up to nbytes, not to the end of its last block; more is a ValueError that says how much there is."""
+    """An array of more bytes than the block's nbytes raises ValueError, which says how many there are."""
     block = each.allocate(nbytes=5000)
     assert block.array(5000, np.uint8).nbytes == 5000
     with unchanged(each):
@@ -322,7 +318,7 @@ def test_an_array_fits_the_block(each, unchanged):
 
 
 def test_an_array_of_a_finished_block(each):
-    """InvalidBlock, after release and after free."""
+    """`array` of a block that was released or freed raises InvalidBlock."""
     released, freed = each.allocate(), each.allocate()
     released.release()
     freed.free()
@@ -332,7 +328,7 @@ def test_an_array_of_a_finished_block(each):
 
 
 def test_an_array_of_a_readonly_block(each):
-    """Read-only, and nothing makes it writable; the other block's array shows the same memory and can be written to."""
+    """An array of a read-only block cannot be made writeable, and shows what is written through the other block."""
     block = each.allocate()
     writable, array = block.array(4, np.uint8), block.readonly().array(4, np.uint8)
     writable[0] = 9
@@ -352,7 +348,7 @@ def test_an_array_of_a_readonly_block(each):
 
 
 def test_a_writable_array_may_be_made_readonly_and_writable_again(each):
-    """As any array of NumPy's that may be."""
+    """An array can be made read-only and writeable again, as NumPy's own can."""
     array = each.zeros(3)
     array.flags.writeable = False
     array.flags.writeable = True
@@ -369,7 +365,7 @@ LIKE = {"private": bp.Pool("4KiB", 64), "shared": bp.Pool.create("4KiB", 64)}
     order=st.sampled_from("CF"),
 )
 def test_as_numpy_makes_them(pool, shape, dtype, order):
-    """Shape, strides, dtype and flags are those of numpy.empty, whatever the arguments; only the memory is not."""
+    """Shape, dtype, strides and flags are those of numpy.empty for all arguments; only the memory is the pool's."""
     hypothesis.assume(not dtype.hasobject)
     like = np.empty(shape, dtype, order)
     if like.nbytes > pool.nbytes:
@@ -380,6 +376,6 @@ def test_as_numpy_makes_them(pool, shape, dtype, order):
         assert made.strides == like.strides or made.nbytes == 0
         for flag in ("C_CONTIGUOUS", "F_CONTIGUOUS", "WRITEABLE", "ALIGNED"):
             assert made.flags[flag] == like.flags[flag]
-        assert made.nbytes == 0 or _lies_in(made, pool)
+        assert made.nbytes == 0 or lies_in(made, pool)
     del made, block
     assert pool.stats().allocated == 0

@@ -1,4 +1,4 @@
-"""pool.asarray copies into the pool what is not there already; pool.full fills with what NumPy can cast."""
+"""pool.asarray copies into the pool what is not there already; pool.full casts and broadcasts as NumPy does."""
 
 import contextlib
 import warnings
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import blockpool as bp
+from placement import lies_in
 
 GRID = np.arange(120).reshape(4, 5, 6)
 SOURCES = {
@@ -32,14 +33,10 @@ SOURCES = {
 sources = pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 
 
-def _in(array, pool):
-    return pool.address <= array.__array_interface__["data"][0] < pool.address + pool.nbytes
-
-
 @sources
 @pytest.mark.parametrize("order", ["K", "C", "F"])
 def test_a_copy_in_the_pool(each, source, order):
-    """Elements, dtype and order of axes are those that numpy.copy gives; it may be written to, and stands alone."""
+    """`asarray` copies any array with the elements, dtype and axis order of numpy.copy; the copy is writeable."""
     like = np.array(source, order=order, copy=True)
     made = each.asarray(source, order=order)
     assert type(made) is np.ndarray
@@ -48,14 +45,14 @@ def test_a_copy_in_the_pool(each, source, order):
     assert made.flags.carray == like.flags.carray
     assert made.flags.farray == like.flags.farray
     assert made.tobytes() == like.tobytes()
-    assert made.size == 0 or _in(made, each)
+    assert made.size == 0 or lies_in(made, each)
     assert made.flags.writeable
     assert not np.may_share_memory(made, source)
 
 
 @sources
 def test_what_is_in_the_pool_is_not_copied(each, unchanged, source):
-    """An array of that pool, of whatever order, is returned itself; so is a view of one."""
+    """`asarray` of an array in the pool, or of a view of one, returns that array itself."""
     first = each.asarray(source)
     if first.size == 0:
         return
@@ -68,7 +65,7 @@ def test_what_is_in_the_pool_is_not_copied(each, unchanged, source):
 
 
 def test_an_array_of_a_block_is_not_copied(each):
-    """Nor is one of a block, of a memoryview of it, or a read-only one."""
+    """`asarray` returns an array over a block's memory itself, however it was made and also if it is read-only."""
     block = each.allocate()
     arrays = [
         block.array(4),
@@ -83,7 +80,7 @@ def test_an_array_of_a_block_is_not_copied(each):
 
 
 def test_another_order_is_copied(each):
-    """An array in the pool that is not in the order asked for is copied."""
+    """`asarray` copies an array in the pool whose order is not the one asked for."""
     first = each.asarray(GRID)
     second = each.asarray(first, order="F")
     assert second is not first
@@ -93,7 +90,7 @@ def test_another_order_is_copied(each):
 
 
 def test_another_dtype_is_copied(each):
-    """An array in the pool of another dtype, if only in its byte order, is copied and cast."""
+    """`asarray` copies and casts an array in the pool of another dtype, even if only the byte order differs."""
     first = each.asarray(GRID, np.float32)
     assert first.dtype == np.float32
     assert (first == GRID).all()
@@ -105,19 +102,19 @@ def test_another_dtype_is_copied(each):
 
 
 def test_an_array_of_another_pool_is_copied(each):
-    """What is in another pool, or in a pool within the pool, is not in this one."""
+    """`asarray` copies an array of another pool, even of one whose memory is a block of this pool."""
     other = bp.Pool("4KiB", 4)
     inner = bp.Pool(64, buffer=each.allocate().buf)
     for pool in (other, inner):
         array = pool.zeros(4)
         made = each.asarray(array)
         assert made is not array
-        assert _in(made, each)
+        assert lies_in(made, each)
         assert not np.may_share_memory(made, array)
 
 
 def test_another_object_of_the_same_pool(pool_name):
-    """Two Pool objects of one shared pool are one pool."""
+    """`asarray` does not copy an array that was made through another Pool object of the same shared pool."""
     first = bp.Pool.create("4KiB", 4, name=pool_name)
     second = bp.Pool.attach(pool_name)
     array = first.zeros(4)
@@ -143,17 +140,17 @@ LIKES = {
 
 @pytest.mark.parametrize("source", LIKES.values(), ids=LIKES)
 def test_whatever_numpy_makes_an_array_of(each, source):
-    """Lists, scalars, buffers: as numpy.asarray makes them."""
+    """`asarray` of lists, scalars and buffers has the shape, dtype and values of numpy.asarray."""
     like = np.asarray(source)
     made = each.asarray(source)
     assert type(made) is np.ndarray
     assert (made.shape, made.dtype, made.tolist()) == (like.shape, like.dtype, like.tolist())
-    assert like.size == 0 or _in(made, each)
+    assert like.size == 0 or lies_in(made, each)
 
 
 @pytest.mark.parametrize("dtype", ["U", "S", np.str_, bytes, "U9", "S1"])
 def test_the_length_of_strings(each, dtype):
-    """Where the dtype leaves it open, it is that of the longest, as for numpy.asarray."""
+    """Where the dtype leaves the length of strings open, it is that of the longest, as in numpy.asarray."""
     for source in (["a", "longer", ""], np.array([12345, 6]), [1.5, 2]):
         like = np.array(source, dtype)
         made = each.asarray(source, dtype)
@@ -161,14 +158,14 @@ def test_the_length_of_strings(each, dtype):
 
 
 def test_a_list_of_records(each):
-    """Tuples are records where the dtype has fields; whole numbers keep all their digits."""
+    """`asarray` makes records of tuples if the dtype has fields, and keeps all digits of large integers."""
     assert each.asarray([(1, 2.5), (3, 4)], "u1,f8").tolist() == [(1, 2.5), (3, 4.0)]
     assert each.asarray([2**63 + 1, 0.0], "u8").tolist() == [2**63 + 1, 0]
 
 
 @pytest.mark.skipif(np.__version__.startswith("1."), reason="an older NumPy")
 def test_a_class_of_dtypes(each):
-    """numpy.dtypes.Int8DType does for numpy.int8."""
+    """A dtype class such as numpy.dtypes.Int8DType is accepted as a dtype."""
     assert each.asarray([1, 2], np.dtypes.Int8DType).dtype == np.int8
     assert each.full(2, 3, np.dtypes.Int8DType).tolist() == [3, 3]
 
@@ -186,7 +183,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("arguments", "options", "error"), WRONG.values(), ids=WRONG)
 def test_wrong_sources(each, arguments, options, error):
-    """A typed error, and nothing stays allocated."""
+    """A source that cannot be an array in a pool raises a typed error, and nothing stays allocated."""
     with pytest.raises(error):
         each.asarray(*arguments, **options)
     assert each.stats().allocated == 0
@@ -194,7 +191,7 @@ def test_wrong_sources(each, arguments, options, error):
 
 
 def test_too_large_a_source(each, unchanged):
-    """PoolExhausted, and nothing is taken."""
+    """`asarray` of more than the pool has raises PoolExhausted, and takes nothing."""
     with unchanged(each, failures=1), pytest.raises(bp.PoolExhausted):
         each.asarray(np.zeros(16 * 512 + 1))
 
@@ -219,15 +216,15 @@ def test_too_large_a_source(each, unchanged):
     ],
 )
 def test_full_is_numpys(each, value, dtype):
-    """Type, casting and broadcasting are those of numpy.full."""
+    """`full` has the dtype, casting and broadcasting of numpy.full."""
     like = np.full((2, 3), value, dtype)
     made = each.full((2, 3), value, dtype)
     assert (made.dtype, made.tolist()) == (like.dtype, like.tolist())
-    assert _in(made, each)
+    assert lies_in(made, each)
 
 
 def test_full_with_a_value_that_does_not_fit(each):
-    """A ValueError of NumPy's, and nothing stays allocated."""
+    """`full` with a value that cannot be cast or broadcast raises NumPy's ValueError, and leaves nothing allocated."""
     for shape, value, dtype in ((2, [1, 2, 3], None), (2, "x", int)):
         with pytest.raises(ValueError, match=r"broadcast|invalid literal"):
             each.full(shape, value, dtype)
@@ -237,58 +234,24 @@ def test_full_with_a_value_that_does_not_fit(each):
 # --- without NumPy ---
 
 
-ABSENT = {
-    "not installed": """
-        import sys
-        class Absent:
-            def find_spec(name, path, target=None):
-                if name == "numpy":
-                    raise ModuleNotFoundError("No module named 'numpy'", name=name)
-        sys.meta_path.insert(0, Absent)
-    """,
-    "blocked": """
-        import sys
-        sys.modules["numpy"] = None
-    """,
-}
-
-
-@pytest.mark.parametrize("absent", ABSENT.values(), ids=ABSENT)
-def test_without_numpy(run_python, absent):
-    """All else works without NumPy; what makes arrays says what to install, each time, and changes nothing."""
-    out = run_python(f"""{absent}
-        import blockpool as bp
-        for pool in (bp.Pool(64, 4), bp.Pool.create(64, 4)):
-            block = pool.allocate()
-            block.buf[:2] = b"ok"
-            calls = [pool.empty, pool.zeros, pool.asarray, block.array, lambda n: pool.full(n, 1)]
-            for call in 2 * calls:
-                try:
-                    call(3)
-                except ImportError as error:
-                    print(error)
-            assert block.__dlpack_device__() == (1, 0)
-            del block.__array_interface__["data"]
-            block.__dlpack__()
-            block.free()
-            assert pool.stats().allocations == 1
-            pool.check()
-    """)
-    lines = out.splitlines()
+@pytest.mark.parametrize("absent", ["not installed", "blocked"])
+def test_without_numpy(run_program, absent):
+    """Without NumPy, what makes arrays raises ImportError that says what to install, and all else works."""
+    lines = run_program("arrays/without_numpy.py", absent, "arrays").splitlines()
     assert len(lines) == 20
     assert set(lines) == {"arrays need NumPy, which cannot be imported; install it with: pip install 'numpy>=1.26'"}
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5), (5, 4, 3, 1), (60,)])
 def test_a_source_that_changes_its_shape_meanwhile(shape):
-    """Whatever runs while asarray looks at its arguments, or waits: an error or a right copy, and nothing stays."""
+    """If a source changes its shape while asarray runs, the copy is right or an error is raised; nothing stays."""
     pool = bp.Pool("4KiB", 4)
     source = np.arange(60.0).reshape(1, 5, 3, 4).transpose(0, 2, 3, 1)
 
     class Timeout:
         def __float__(self):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # setting a shape goes out of use
+                warnings.simplefilter("ignore")  # setting a shape is deprecated
                 with contextlib.suppress(AttributeError, ValueError):
                     source.shape = shape
             return 0.5

@@ -1,4 +1,4 @@
-"""Arrow and pickle's out-of-band buffers in blocks: no copies, in one process or between two; all of it pins."""
+"""Arrow tables and pickle's out-of-band buffers in blocks: read without copies, in one process or in two."""
 
 import gc
 import pickle
@@ -12,6 +12,7 @@ pa = pytest.importorskip("pyarrow")
 
 
 def _table(rows=1000):
+    """Make a table with a column of integers, one of floats with nulls, and one of text."""
     return pa.table(
         {
             "number": pa.array(range(rows)),
@@ -19,10 +20,6 @@ def _table(rows=1000):
             "text": pa.array([f"row {i}" for i in range(rows)]),
         }
     )
-
-
-def _lies_in(buffer, pool):
-    return pool.address <= buffer.address <= pool.address + pool.nbytes - buffer.size
 
 
 def _write(pool, table):
@@ -38,7 +35,7 @@ def _write(pool, table):
 
 
 def test_an_arrow_buffer_is_the_block(each, unchanged):
-    """py_buffer shows the memory both ways, knows whether it may be written to, and pins."""
+    """pyarrow.py_buffer shows the block's memory, knows if it is read-only, and keeps the block in use."""
     block = each.allocate(nbytes=5000)
     buffer = pa.py_buffer(block.buf)
     assert (buffer.address, buffer.size, buffer.is_mutable) == (block.address, 5000, True)
@@ -56,7 +53,7 @@ def test_an_arrow_buffer_is_the_block(each, unchanged):
 
 
 def test_an_arrow_table_in_a_block(each):
-    """What is read from a stream in a block lies in it, column by column, and outlives the block object."""
+    """A table read from a stream in a block has all its buffers in the block, and outlives the Block object."""
     table = _table()
     block = _write(each, table)
     read = pa.ipc.open_stream(pa.py_buffer(block.readonly().buf)).read_all()
@@ -66,14 +63,14 @@ def test_an_arrow_table_in_a_block(each):
         buffer for column in read.columns for chunk in column.chunks for buffer in chunk.buffers() if buffer is not None
     ]
     assert len(buffers) == 5
-    assert all(_lies_in(buffer, each) for buffer in buffers)
+    assert all(each.address <= buffer.address <= each.address + each.nbytes - buffer.size for buffer in buffers)
     del read, buffers
     gc.collect()
     assert each.runs() == []
 
 
 def test_an_arrow_table_for_another_process(shared, peer):
-    """It is redeemed and read there without a copy, and stays while its reader has a column of it."""
+    """Another process reads a table from a redeemed block without a copy, and keeps it with a single column."""
     table = _table()
     block = _write(shared, table)
     peer(f"""
@@ -111,7 +108,7 @@ def test_an_arrow_table_for_another_process(shared, peer):
 
 
 def _dump(value, pool):
-    """Pickle with the buffers in blocks of the pool."""
+    """Pickle a value with its buffers in blocks of the pool; return the pickle and the blocks."""
     blocks = []
 
     def into_a_block(buffer):
@@ -127,6 +124,7 @@ def _dump(value, pool):
 
 
 def _value():
+    """Make a value with arrays of several kinds, a buffer, and other objects."""
     return {
         "array": np.arange(3000.0).reshape(30, 100),
         "F": np.asfortranarray(np.arange(600, dtype=">i4").reshape(20, 30)),
@@ -137,6 +135,7 @@ def _value():
 
 
 def _same(value):
+    """Check that a value equals that of `_value`."""
     assert (value["array"] == np.arange(3000.0).reshape(30, 100)).all()
     assert (value["F"] == np.arange(600).reshape(20, 30)).all()
     assert bytes(value["bytes"]) == b"raw" * 100
@@ -145,7 +144,7 @@ def _same(value):
 
 
 def test_buffers_of_a_pickle_in_blocks(each):
-    """What is loaded shows the blocks' memory, may be written to, and keeps it when the blocks have gone."""
+    """Arrays loaded from buffers in blocks show the blocks' memory, writeable, and keep it after their release."""
     data, blocks = _dump(_value(), each)
     assert len(data) < 1000
     assert len(blocks) == 3
@@ -165,7 +164,7 @@ def test_buffers_of_a_pickle_in_blocks(each):
 
 
 def test_buffers_of_a_pickle_in_readonly_blocks(each):
-    """What is loaded from them cannot be written to."""
+    """Arrays loaded from buffers in read-only blocks cannot be made writeable."""
     data, blocks = _dump(_value(), each)
     value = pickle.loads(data, buffers=[block.readonly().buf for block in blocks])
     _same(value)
@@ -177,7 +176,7 @@ def test_buffers_of_a_pickle_in_readonly_blocks(each):
 
 @pytest.mark.parametrize("readonly", ["", ".readonly()"], ids=["writable", "read-only"])
 def test_a_pickle_for_another_process(shared, peer, readonly):
-    """The pickle and the tickets travel; the arrays there show the memory, and pin it when the sender has let go."""
+    """Another process loads a pickle with redeemed blocks, and its arrays keep the memory after the sender's end."""
     data, blocks = _dump(_value(), shared)
     tickets = [str(block.share()) for block in blocks]
     peer(f"""

@@ -1,4 +1,4 @@
-"""The handler behind numpy_allocator, called as NumPy's C code might call it: with what no array leads it to."""
+"""The handler behind numpy_allocator, called as NumPy's C code might call it, in ways to which no array leads."""
 
 import ctypes
 import threading
@@ -45,7 +45,7 @@ def pointer_in(capsule, name):
 
 @pytest.fixture
 def pool():
-    """Make a pool of 8 blocks of 256 bytes; audit it."""
+    """Make a pool of 8 blocks of 256 bytes, and audit it after the test."""
     made = bp.Pool(256, 8, debug=False)
     yield made
     assert made.check().allocated == 0
@@ -62,18 +62,18 @@ def current(pool):
 
 @pytest.fixture
 def handler(pool):
-    """Give the handler of that pool."""
+    """Give the handler of the fixture's pool."""
     with current(pool) as found:
         yield found
 
 
 def test_name_and_version(handler):
-    """The handler is called blockpool, and is of the only version there is."""
+    """The handler's name is blockpool, and its version is 1."""
     assert (handler.name, handler.version) == (b"blockpool", 1)
 
 
 def test_no_bytes_have_an_address(pool, handler):
-    """Requests of no bytes get a pointer that can be freed, but no block."""
+    """Requests for no bytes get a pointer that can be freed, and take no block."""
     for memory in (
         handler.malloc(handler.ctx, 0),
         handler.calloc(handler.ctx, 0, 8),
@@ -87,13 +87,13 @@ def test_no_bytes_have_an_address(pool, handler):
 
 @pytest.mark.parametrize("product", [(2, SIZE_MAX), (2**32, 2**32), (2**60, 17)])
 def test_products_that_overflow_get_nothing(pool, handler, product):
-    """A count and a size whose product is more than there are addresses get no memory, rather than the remainder."""
+    """`calloc` whose count times size overflows returns NULL, instead of as many bytes as the remainder."""
     assert handler.calloc(handler.ctx, *product) is None
     assert pool.stats().allocations == 0
 
 
 def test_sizes_that_nobody_has_get_nothing(handler):
-    """The largest size there is gets no memory, and what was to be resized so stays."""
+    """`malloc` and realloc of the largest size return NULL, and the memory to be resized stays."""
     assert handler.malloc(handler.ctx, SIZE_MAX) is None
     memory = handler.malloc(handler.ctx, 256)
     assert handler.realloc(handler.ctx, memory, SIZE_MAX) is None
@@ -101,20 +101,20 @@ def test_sizes_that_nobody_has_get_nothing(handler):
 
 
 def test_realloc_of_nothing_allocates(pool, handler):
-    """Resizing NULL allocates."""
+    """`realloc` of NULL allocates."""
     memory = handler.realloc(handler.ctx, None, 256)
     assert memory == pool.address
     handler.free(handler.ctx, memory, 256)
 
 
 def test_free_of_nothing_does_nothing(pool, handler):
-    """Freeing NULL does nothing: NumPy does that after sorting."""
+    """`free` of NULL does nothing; NumPy calls it so after sorting."""
     handler.free(handler.ctx, None, 256)
     assert pool.stats().frees == 0
 
 
 def test_free_believes_no_size(pool, handler):
-    """A run is freed whole, whatever size it is freed with: NumPy's sizes are not reliable."""
+    """`free` gives back the whole run whatever size it is told, as NumPy's sizes are not reliable."""
     for size in (0, 1, 256, SIZE_MAX):
         memory = handler.malloc(handler.ctx, 700)
         assert [run.blocks for run in pool.runs()] == [3]
@@ -124,7 +124,7 @@ def test_free_believes_no_size(pool, handler):
 
 
 def test_wrong_frees_are_ignored(pool, handler):
-    """A second free, and one inside a block or a run, change nothing: whatever has the memory by now keeps it."""
+    """A second free, or one inside a block or run, changes nothing, even if others have the memory by then."""
     memory = handler.malloc(handler.ctx, 700)
     keep = np.ones(256, "u1")
     before = pool.stats()
@@ -139,7 +139,7 @@ def test_wrong_frees_are_ignored(pool, handler):
 
 
 def test_called_without_the_gil():
-    """Threads that call without the GIL, as fromstring does, are each given their own, and all is counted."""
+    """Threads that call malloc without the GIL, as fromstring does, get memory of their own, and all is counted."""
     pool = bp.Pool(16, 4_000_000, debug=False)
     # lfind calls the function for each element with a key and the element's address. The handler takes the address for
     # a size, and stays the same with elements of no width: a loop in C that asks for 16 bytes without the GIL.
@@ -151,21 +151,21 @@ def test_called_without_the_gil():
         start = threading.Barrier(4)
 
         def work():
-            start.wait(30)
+            start.wait(60)
             lfind(context, 16, ctypes.byref(times), 0, malloc)
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join()
     stats = pool.stats()
     assert (stats.allocated, stats.allocations, stats.failures) == (4_000_000, 4_000_000, 0)
     assert (stats.peak, stats.requested_bytes) == (4_000_000, 64_000_000)
 
 
 def test_text_is_read_into_the_pool():
-    """An array that grows while NumPy reads text, without the GIL, grows in the pool."""
+    """An array that grows without the GIL while NumPy reads text grows in the pool."""
     pool = bp.Pool("4KiB", 64, debug=False)
     with pool.numpy_allocator():
         numbers = np.fromstring(" ".join(map(str, range(10_000))), sep=" ")

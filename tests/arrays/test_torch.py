@@ -1,4 +1,4 @@
-"""PyTorch tensors of blocks and of arrays in a pool: no copies, and they pin. `make torch-test` runs this."""
+"""PyTorch tensors of blocks and of arrays in a pool: no copies, and they keep it in use. `make torch-test` runs this."""
 
 import gc
 
@@ -20,7 +20,7 @@ TENSORS = {
 
 @pytest.mark.parametrize("make", TENSORS.values(), ids=TENSORS)
 def test_a_tensor_is_the_block(each, unchanged, make):
-    """It shows the memory, pins it, also by what is made from it, and outlives block and pool."""
+    """A tensor of a block shows its memory and keeps it in use, also by its views and after release."""
     block = each.allocate()
     tensor = make(block)
     assert (tensor.dtype, tuple(tensor.shape)) == (torch.uint8, (4096,))
@@ -41,7 +41,7 @@ def test_a_tensor_is_the_block(each, unchanged, make):
 
 
 def test_a_tensor_outlives_the_pool():
-    """Its memory is unmapped when it has gone."""
+    """A tensor can be read after its pool is closed and gone."""
     pool = bp.Pool("4KiB", 1)
     tensor = torch.from_dlpack(pool.allocate())
     tensor[:] = 3
@@ -52,7 +52,7 @@ def test_a_tensor_outlives_the_pool():
 
 
 def test_a_tensor_of_an_array(each):
-    """An array of the pool goes to PyTorch and back without a copy."""
+    """An array of the pool goes to PyTorch and back without a copy, and its memory stays in use meanwhile."""
     array = each.zeros((4, 5), np.float32)
     tensor = torch.from_numpy(array)
     back = tensor.T.numpy()
@@ -66,7 +66,7 @@ def test_a_tensor_of_an_array(each):
 
 
 def test_pytorch_knows_no_read_only_memory(each):
-    """It writes through whatever it is given, as the guide says; only a copy is safe from it."""
+    """PyTorch writes to read-only blocks, as the guide says; with copy=True it writes to a copy."""
     block = each.allocate()
     tensor = torch.from_dlpack(block.readonly())
     tensor[0] = 9
@@ -76,14 +76,14 @@ def test_pytorch_knows_no_read_only_memory(each):
 
 
 def test_a_tensor_is_copied_into_the_pool(each):
-    """pool.asarray takes a tensor as NumPy does."""
+    """pool.asarray copies a tensor into the pool, as numpy.asarray reads it."""
     array = each.asarray(torch.arange(6).reshape(2, 3))
     assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
     assert each.stats().allocated == 1
 
 
 def test_a_copied_tensor(each):
-    """from_dlpack(copy=True) pins nothing."""
+    """torch.from_dlpack with copy=True does not keep the block in use."""
     block = each.allocate()
     block.buf[0] = 1
     tensor = torch.from_dlpack(block, copy=True)
