@@ -176,7 +176,7 @@ def test_buffers_of_a_pickle_in_readonly_blocks(each):
 
 @pytest.mark.parametrize("readonly", ["", ".readonly()"], ids=["writable", "read-only"])
 def test_a_pickle_for_another_process(shared, peer, readonly):
-    """Another process loads a pickle with redeemed blocks, and its arrays keep the memory after the sender's end."""
+    """Another process loads a pickle with redeemed blocks; its arrays keep the memory after the sender's release."""
     data, blocks = _dump(_value(), shared)
     tickets = [str(block.share()) for block in blocks]
     peer(f"""

@@ -1,4 +1,4 @@
-"""PyTorch tensors of blocks and of arrays in a pool: no copies, and they keep it in use. `make torch-test` runs this."""
+"""PyTorch tensors of blocks and of arrays in a pool, without copies. `make torch-test` runs this."""
 
 import gc
 
