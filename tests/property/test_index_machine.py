@@ -1,4 +1,4 @@
-"""IndexPool against a plain set: whatever calls are made, the two agree after each."""
+"""IndexPool against a plain set: the two agree after each call of any sequence."""
 
 import struct
 from array import array
@@ -33,7 +33,7 @@ def runs_of(indices):
 
 
 def fewest_runs(lengths, n):
-    """Return in how many of the runs n indices fit, the longest taken first."""
+    """Return how many of the runs, taken longest first, it takes to hold n indices."""
     taken = 0
     while n > 0:
         n -= lengths[taken]
@@ -42,11 +42,11 @@ def fewest_runs(lengths, n):
 
 
 class IndexMachine(RuleBasedStateMachine):
-    """Every rule makes one call, and does the same to a set."""
+    """Each rule makes one call of an IndexPool and does the same to a set."""
 
     @initialize(capacity=st.sampled_from(CAPACITIES), full=st.booleans())
     def make(self, capacity, full):
-        """Begin with an empty pool or a full one."""
+        """Make a pool that is empty or full."""
         self.ids = bp.IndexPool(capacity)
         self.bitmap = self.ids.bitmap
         self.taken = set()
@@ -59,7 +59,7 @@ class IndexMachine(RuleBasedStateMachine):
         return runs_of(set(range(self.ids.capacity)) - self.taken)
 
     def enter(self, indices):
-        """Note an allocation, which must be of free indices, each once."""
+        """Add allocated indices to the set; they must be free before, and each occur once."""
         fresh = set(indices)
         assert len(fresh) == len(indices)
         assert not fresh & self.taken
@@ -69,12 +69,12 @@ class IndexMachine(RuleBasedStateMachine):
         self.peak = max(self.peak, len(self.taken))
 
     def strike(self, indices):
-        """Note a free."""
+        """Remove freed indices from the set."""
         self.taken -= set(indices)
         self.frees += len(indices)
 
     def some(self, data):
-        """Draw some of the allocated indices, in some order."""
+        """Draw some of the allocated indices, sorted or shuffled."""
         held = sorted(self.taken)
         chosen = data.draw(
             st.one_of(
@@ -89,7 +89,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule()
     def allocate(self):
-        """Allocate one, if there is one."""
+        """Allocate one index, which raises PoolExhausted if none is free."""
         if len(self.taken) < self.ids.capacity:
             self.enter([self.ids.allocate()])
         else:
@@ -99,7 +99,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule(n=counts, packed=st.booleans(), kind=st.sampled_from(["", "i", "q"]))
     def allocate_many(self, n, packed, kind):
-        """Allocate as many as asked or none; packed, in the fewest runs there are."""
+        """Allocate n indices or none; packed, they are in as few runs as possible."""
         before = self.free_runs()
         buffer = array(kind, [-9] * n) if kind else None
         try:
@@ -120,7 +120,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule(n=counts)
     def allocate_run(self, n):
-        """Allocate a run, if one is long enough."""
+        """Allocate a run, which raises PoolExhausted if no free run is long enough."""
         longest = max(self.free_runs(), default=0)
         if n <= longest:
             run = self.ids.allocate_run(n)
@@ -134,7 +134,7 @@ class IndexMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.taken)
     @rule(data=st.data())
     def free(self, data):
-        """Free one of those allocated."""
+        """Free one allocated index."""
         index = data.draw(st.sampled_from(sorted(self.taken)))
         self.ids.free(index)
         self.strike([index])
@@ -142,7 +142,7 @@ class IndexMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.taken)
     @rule(data=st.data(), kind=kinds)
     def free_many(self, data, kind):
-        """Free some of those allocated, in any order."""
+        """Free some allocated indices in any order, given as any kind of sequence."""
         chosen = self.some(data)
         if chosen:
             self.ids.free_many(KINDS[kind](chosen))
@@ -150,7 +150,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule(start=st.integers(-3, 2700), stop=st.integers(-3, 2700), step=st.integers(-70, 70))
     def free_range(self, start, stop, step):
-        """Free a range, if all of it is allocated."""
+        """Free a range, which raises an error unless all of it is allocated."""
         indices = range(start, stop, step or 1)
         inside = set(range(self.ids.capacity)).issuperset(indices)
         if self.taken.issuperset(indices):
@@ -164,7 +164,7 @@ class IndexMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.taken)
     @rule(data=st.data(), kind=kinds, fault=st.sampled_from(["free", "twice", "outside"]))
     def free_wrongly(self, data, kind, fault):
-        """Offer some of those allocated, and among them one that is wrong: none is freed."""
+        """Free allocated indices with a wrong one among them: an error is raised and none is freed."""
         chosen = self.some(data)
         free = sorted(set(range(self.ids.capacity)) - self.taken)
         if fault == "outside":
@@ -182,7 +182,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def free_one_wrongly(self, data):
-        """Offer one that is not allocated."""
+        """Free an index that is not allocated, which raises InvalidBlock."""
         index = data.draw(st.integers(-2, self.ids.capacity + 2))
         if index not in self.taken:
             with pytest.raises(bp.InvalidBlock):
@@ -190,7 +190,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @invariant()
     def agree(self):
-        """Audit, length, membership, bitmap and statistics are those of the set."""
+        """Compare audit, length, membership, bitmap and statistics with the set."""
         assert self.ids.check() == len(self.ids) == len(self.taken)
         capacity = self.ids.capacity
         assert {i for i in range(-2, capacity + 70) if i in self.ids} == self.taken

@@ -1,4 +1,4 @@
-"""Arrays, in and out of `numpy_allocator()`, against plain lists."""
+"""Arrays made in and out of `numpy_allocator()` against plain lists: equal after each step, and in the right memory."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import blockpool as bp
 
 BLOCK, BLOCKS = 64, 70
-# To some more than the whole pool; half a block, a block and the pool are likely.
+# Up to somewhat more than the whole pool; half a block, a block and the whole pool are likely.
 sizes = st.integers(0, (BLOCKS + 10) * BLOCK) | st.sampled_from(
     [BLOCK // 2 - 1, BLOCK // 2, BLOCK, BLOCK + 1, BLOCKS * BLOCK, BLOCKS * BLOCK + 1]
 )
@@ -17,7 +17,7 @@ values = st.integers(1, 255)
 
 
 class Arrays(RuleBasedStateMachine):
-    """Arrays are made, copied, resized and dropped, while the pool is entered and left, and one day closed."""
+    """Arrays are made, copied, resized and dropped while the context is entered and left, until the pool is closed."""
 
     def __init__(self):
         super().__init__()
@@ -28,23 +28,23 @@ class Arrays(RuleBasedStateMachine):
         self.arrays, self.expected = {}, {}
 
     def keep(self, array, expected):
-        """Keep an array, and what is to be in it."""
+        """Keep an array, and the values that it should have."""
         number = next(self.numbers)
         self.arrays[number], self.expected[number] = array, expected
 
     def is_in(self, array):
-        """Whether the array's bytes are the pool's."""
+        """Say whether an array begins in the pool's memory, also after the pool is closed."""
         return 0 <= array.ctypes.data - self.start < BLOCKS * BLOCK
 
     def check_place(self, array, size):
-        """Where an array is that was just made."""
+        """Check that a new array is not in the pool if it must not be."""
         if not self.entered or size < BLOCK // 2 or size > BLOCKS * BLOCK or self.pool.closed:
             assert not self.is_in(array)
 
     @precondition(lambda self: not self.pool.closed)
     @rule()
     def enter(self):
-        """Enter the allocator once more."""
+        """Enter the context once more."""
         allocator = self.pool.numpy_allocator()
         allocator.__enter__()
         self.entered.append(allocator)
@@ -52,12 +52,12 @@ class Arrays(RuleBasedStateMachine):
     @precondition(lambda self: self.entered)
     @rule()
     def leave(self):
-        """Leave the innermost."""
+        """Leave the innermost context."""
         self.entered.pop().__exit__(None, None, None)
 
     @rule(size=sizes, value=values)
     def full(self, size, value):
-        """Make an array; it must be in the pool if that has room."""
+        """Make an array of one value, which must be in the pool if there is room for it."""
         room = self.entered and not self.pool.closed and self.pool.stats().largest_free_run
         array = np.empty(size, "u1")
         if room and BLOCK // 2 <= size <= room * BLOCK:
@@ -76,14 +76,14 @@ class Arrays(RuleBasedStateMachine):
     @precondition(lambda self: self.arrays)
     @rule(data=st.data())
     def copy(self, data):
-        """Copy an array."""
+        """Copy one of the arrays."""
         number = data.draw(st.sampled_from(sorted(self.arrays)))
         self.keep(self.arrays[number].copy(), list(self.expected[number]))
 
     @precondition(lambda self: self.arrays)
     @rule(data=st.data(), size=sizes)
     def resize(self, data, size):
-        """Make an array shorter, or longer with zeros."""
+        """Resize one of the arrays: it is cut off, or filled up with zeros."""
         number = data.draw(st.sampled_from(sorted(self.arrays)))
         old = self.expected[number]
         self.arrays[number].resize(size, refcheck=False)
@@ -92,25 +92,25 @@ class Arrays(RuleBasedStateMachine):
     @precondition(lambda self: self.arrays)
     @rule(data=st.data())
     def drop(self, data):
-        """Drop an array."""
+        """Drop one of the arrays."""
         number = data.draw(st.sampled_from(sorted(self.arrays)))
         del self.arrays[number], self.expected[number]
 
     @precondition(lambda self: len(self.arrays) > 5)
     @rule()
     def close(self):
-        """Close the pool; arrays stay."""
+        """Close the pool while there are arrays."""
         self.pool.close()
 
     @invariant()
     def arrays_are_as_they_should(self):
-        """Every array has the values that were put there."""
+        """Compare each array with the values that it should have."""
         for number, array in self.arrays.items():
             assert array.tolist() == self.expected[number]
 
     @invariant()
     def the_books_are_right(self):
-        """Compare the pool's runs with the arrays, none of which is less than half as long, and the numbers."""
+        """Compare the pool's runs and statistics with the arrays; each array fills at least half of its run."""
         if self.pool.closed:
             return
         stats, audit = self.pool.stats(), self.pool.check()
@@ -123,7 +123,7 @@ class Arrays(RuleBasedStateMachine):
         assert stats.requested_bytes == stats.allocated_bytes == sum(runs.values()) * BLOCK
 
     def teardown(self):
-        """Leave, drop all, and find the pool empty."""
+        """Leave all contexts, drop all arrays, and check that the pool is empty."""
         while self.entered:
             self.leave()
         self.arrays.clear()

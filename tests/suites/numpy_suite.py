@@ -1,7 +1,7 @@
 """Run NumPy's own tests with their array data in a pool: numpy_suite.py [--without-pool] [pytest's arguments].
 
-Not among them: the module that tests which handler is set. It expects NumPy's own at its start, or builds an extension
-that sets and resets handlers, and says nothing of what a handler does.
+Left out is the module that tests which handler is set: it expects NumPy's own at its start, or builds an extension that
+sets and resets handlers, and does not test what a handler does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLOCK, BLOCKS = 64, 4 << 20
 
 
 def run(*arguments: str) -> int:
-    """Run pytest, outside the project and its settings; return the exit code."""
+    """Run pytest outside the project and without its settings; return the exit code."""
     package = Path(np.__file__).parent
     (excluded,) = package.glob("*core/tests/test_mem_policy.py")
     options = ["-c", os.devnull, "-p", "no:cacheprovider", "-q", "-m", "not slow"]
@@ -33,7 +33,7 @@ def run(*arguments: str) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the tests; say what the pool did, and fail if that is nothing."""
+    """Run the tests and print what the pool did; return 1 if that was nothing."""
     if "--without-pool" in arguments:
         arguments.remove("--without-pool")
         return run(*arguments)
