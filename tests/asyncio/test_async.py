@@ -6,11 +6,12 @@ import gc
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import blockpool as bp
-from async_waits import assert_at_rest, run, waiters, waiting
+from async_waits import assert_at_rest, run, take_and_give, waiters, waiting
 from blockpool import _async, _core
 
 IMPOSSIBLE = {
@@ -380,31 +381,13 @@ def test_importing_blockpool_does_not_import_asyncio(run_python):
     """)
 
 
-def take_and_give(pool, seed, end):
-    """Allocate and free without asyncio until the time `end`."""
-    chance = random.Random(seed)
-    while time.monotonic() < end:
-        with pool.allocate(blocks=chance.randint(1, 8), timeout=60):
-            time.sleep(chance.random() / 1000)
-
-
 @pytest.mark.stress
-def test_stress(shared, peer):
+def test_stress(shared, run_program):
     """Tasks, threads and another process allocate and free, tasks are cancelled, and all blocks come back."""
     seed = random.randrange(2**32)
     print("seed", seed)  # noqa: T201 - shown when the test fails
     chance = random.Random(seed)
     end = time.monotonic() + 2
-    peer.start(f"""
-        import random
-        chance = random.Random({seed})
-        pool = bp.Pool.attach({shared.name!r})
-        end = time.monotonic() + 2
-        while time.monotonic() < end:
-            with pool.allocate(blocks=chance.randint(1, 8), timeout=60):
-                time.sleep(chance.random() / 1000)
-        pool.close()
-    """)
 
     async def use(number):
         block = await shared.allocate_async(blocks=chance.randint(1, 16), timeout=chance.choice((None, 0.01, 60)))
@@ -422,7 +405,7 @@ def test_stress(shared, peer):
         nonlocal loop
         loop = asyncio.get_running_loop()
         served = number = 0
-        while time.monotonic() < end or served <= 20:
+        while time.monotonic() < end or served <= 20 or not other.done():
             tasks = [asyncio.create_task(use(number + i)) for i in range(50)]
             number += 50
             for task in chance.sample(tasks, 20):
@@ -434,11 +417,12 @@ def test_stress(shared, peer):
             served += results.count(None)
 
     loop = None
+    other = ThreadPoolExecutor(1).submit(run_program, "asyncio/take_and_give.py", shared.name, str(seed), "2")
     threads = [threading.Thread(target=take_and_give, args=(shared, seed + number, end)) for number in range(2)]
     for each in threads:
         each.start()
     run(main())
     for each in threads:
         each.join()
-    peer.answer()
+    other.result()
     assert_at_rest(shared)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import random
 import threading
 import time
 
@@ -31,3 +32,11 @@ async def waiting(pool, *requests):
     tasks = [asyncio.create_task(pool.allocate_async(**request)) for request in requests]
     await asyncio.sleep(0)  # each runs up to its wait
     return tasks
+
+
+def take_and_give(pool, seed, end):
+    """Allocate and free without asyncio until the time `end`."""
+    chance = random.Random(seed)
+    while time.monotonic() < end:
+        with pool.allocate(blocks=chance.randint(1, 8), timeout=60):
+            time.sleep(chance.random() / 1000)

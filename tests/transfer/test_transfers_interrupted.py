@@ -238,28 +238,12 @@ def test_threads_pass_on_what_others_drop(pool):
     pickle.loads(message.pop())
 
 
-def test_threads_that_receive_first_at_once(peers, pool):
+def test_threads_that_receive_first_at_once(run_program, pool):
     """A process whose threads receive their first arrays at the same moment installs the pool once."""
-    worker = peers()
-    messages = [packed(np.full(LARGE, n)) for n in range(6)]
-    answers, switched, copied = worker(f"""
-        import blockpool.multiprocessing as carrier
-        from multiprocessing.reduction import ForkingPickler
-        messages = {messages!r}
-        barrier = threading.Barrier(6)
-        answers = []
-        def receive(message):
-            barrier.wait()
-            array = pickle.loads(message)
-            answers.append(bytes(ForkingPickler.dumps(array + 1)))
-        threads = [threading.Thread(target=receive, args=(message,)) for message in messages]
-        for thread in threads: thread.start()
-        for thread in threads: thread.join()
-        answers, len(carrier._undo), carrier.stats().copied
-    """)
-    assert (switched, copied) == (6, 6)
-    assert sorted(int(pickle.loads(answer)[5]) for answer in answers) == list(range(1, 7))
-    worker.end()
+    messages = [packed(np.full(LARGE, n)).hex() for n in range(6)]
+    *answers, counts = run_program("transfer/receive_first.py", *messages).splitlines()
+    assert counts == "6 6"
+    assert sorted(int(pickle.loads(bytes.fromhex(answer))[5]) for answer in answers) == list(range(1, 7))
     pool.recover()
 
 
