@@ -6,7 +6,9 @@ include(GNUInstallDirs)
 
 option(BUILD_SHARED_LIBS "Install libblockpool.so instead of libblockpool.a" OFF)
 
-add_library(blockpool_objects OBJECT src/os/os.c src/os/limits.c src/bitmap/bitmap.c src/private/private_pool.c src/private/classic.c)
+add_library(blockpool_objects OBJECT
+  src/os/limits.c src/os/memory.c src/os/thread.c src/os/wait.c src/bitmap/bitmap.c src/private/classic.c
+  src/private/private_pool.c)
 target_include_directories(blockpool_objects PRIVATE src include)
 set_target_properties(blockpool_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 

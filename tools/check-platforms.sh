@@ -11,7 +11,7 @@ for part in linux asm asm-generic; do
         [ ! -d "$at/$part" ] || ln -sfn "$at/$part" "$headers/$part"
     done
 done
-for source in src/*/*.c; do
+for source in $(find src -name "*.c"); do
     musl-gcc -std=c11 -Wall -Wextra -Werror -idirafter "$headers" -Isrc -Iinclude -fsyntax-only "$source"
 done
 

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/thread.h"
+#include "os/wait.h"
 #include "private/private_pool.h"
 
 #define MOST_PAIRS 101u

@@ -6,6 +6,10 @@
 
 #include "os/fault.h"
 #include "os/limits.h"
+#include "os/lock.h"
+#include "os/memory.h"
+#include "os/process.h"
+#include "os/thread.h"
 #include "shared/layout.h"
 #include "steps.h"
 
@@ -326,7 +330,7 @@ int os_reserve(int number, uint64_t bytes, const struct os_pause *pause) {
 int os_seal(int number) { return nobody_does("os_seal") + 0 * number; }
 int os_random(void *bytes, size_t count) { return nobody_does("os_random") + (bytes ? 0 : (int)count); }
 uint64_t os_shm_available(void) { return (uint64_t)nobody_does("os_shm_available"); }
-void os_memory(struct os_memory *memory) { memset(memory, nobody_does("os_memory"), sizeof *memory); }
+void os_limits(struct os_limits *limits) { memset(limits, nobody_does("os_limits"), sizeof *limits); }
 int os_forbid(void *memory, uint64_t bytes) { return nobody_does("os_forbid") + 0 * (memory == NULL) + 0 * (int)bytes; }
 void os_on_fault(void (*explain)(const void *address)) { (void)explain; }
 void os_say(const char *text, size_t length) { (void)nobody_does(length ? text : ""); }

@@ -10,7 +10,7 @@
 #define BLOCKPOOL_EXPLORE_KERNEL_H
 
 #include "os/file.h"
-#include "os/os.h"
+#include "os/wait.h"
 #include "scheduler.h"
 
 #define RESIDENT EXPLORE_THREADS

@@ -16,6 +16,8 @@
 #include <string.h>
 
 #include "bitmap/batch.h"
+#include "os/thread.h"
+#include "os/wait.h"
 #include "private/private_pool.h"
 
 #define MOST_BLOCKS 1024u

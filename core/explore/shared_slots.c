@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "os/lock.h"
 #include "shared/slots.h"
 #include "steps.h"
 

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "os/lock.h"
+#include "os/memory.h"
 #include "shared/attachment_parts.h"
 
 #define MOST_ENTRIES 64u

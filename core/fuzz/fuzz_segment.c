@@ -21,7 +21,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "os/os.h"
+#include "os/memory.h"
 #include "shared/attachment.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

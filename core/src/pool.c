@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "os/limits.h"
+#include "os/memory.h"
+#include "os/thread.h"
 #include "pool.h"
 
 #define FAULTS_MOST 64
@@ -32,12 +34,12 @@ static uint64_t bytes_needed(uint64_t block_size, uint64_t blocks) {
 }
 
 static bool fits(const struct pool_request *request, struct pool_failure *failure) {
-    struct os_memory machine;
+    struct os_limits machine;
     failure->asked = bytes_needed(request->block_size, request->blocks);
     if (!request->prefault && failure->asked <= OS_MEMORY_SURE) {
         return true;
     }
-    os_memory(&machine);
+    os_limits(&machine);
     const struct os_limit *limit = request->prefault ? &machine.available : &machine.total;
     failure->available = limit->bytes;
     memcpy(failure->limit, limit->by, sizeof failure->limit);

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include "os/thread.h"
 #include "shared/attachment.h"
 
 #define BLOCK 64u

@@ -21,7 +21,7 @@
 
 #include "check.h"
 #include "os/file.h"
-#include "os/os.h"
+#include "os/wait.h"
 
 #define PROCESS_PATIENCE 60.0 /* seconds: with sanitizers, on a busy machine */
 

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include "os/thread.h"
 #include "shared/attachment.h"
 
 #define BLOCK 64u

@@ -82,31 +82,11 @@ static void a_stop_comes_through_though_every_piece_is_interrupted(void) {
     os_close(file);
 }
 
-static void pages_are_made_present_in_pieces(void) {
-    void *memory;
-    CHECK(os_map_private(2 * OS_PIECE + 4096, false, &memory), ==, 0);
-    begin(0, 1000);
-    int error = os_prefault(memory, 2 * OS_PIECE + 4096, &pause_of_test);
-    if (error == -EINVAL) {
-        printf("skip: no MADV_POPULATE_WRITE here\n");
-        return;
-    }
-    CHECK(error, ==, 0);
-    CHECK(asked, ==, 2);
-    struct os_residency residency;
-    CHECK(os_residency(memory, 2 * OS_PIECE + 4096, &residency), ==, 0);
-    CHECK(residency.resident_bytes, ==, 2 * OS_PIECE + 4096);
-    begin(0, 0);
-    CHECK(os_prefault(memory, 2 * OS_PIECE + 4096, &pause_of_test), ==, -ECANCELED);
-    os_unmap(memory, 2 * OS_PIECE + 4096);
-}
-
 int main(void) {
     alarm(60); /* what retries for ever fails too */
     RUN(memory_is_reserved_in_pieces);
     RUN(it_stops_between_two_pieces);
     RUN(what_signals_interrupt_is_done_in_smaller_pieces);
     RUN(a_stop_comes_through_though_every_piece_is_interrupted);
-    RUN(pages_are_made_present_in_pieces);
     return check_end();
 }

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "os/thread.h"
 #include "shared/attachment.h"
 #include "shared/attachment_parts.h"
 

@@ -14,7 +14,7 @@
 #define GIB (UINT64_C(1) << 30)
 
 static char root[] = "/tmp/blockpool-test-XXXXXX";
-static struct os_memory memory;
+static struct os_limits limits;
 
 /* Writes a file of the copy, and the directories above it. */
 static void put(const char *path, const char *text) {
@@ -50,7 +50,7 @@ static void begin(const char *groups, const char *mounts) {
     }
 }
 
-static void ask(void) { os_memory_below(root, &memory); }
+static void ask(void) { os_limits_below(root, &limits); }
 
 #define V2_MOUNT "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 #define V1_MOUNT                                                                                                       \
@@ -67,16 +67,16 @@ static void ask(void) { os_memory_below(root, &memory); }
 static void without_limits_the_machine_counts(void) {
     begin("0::/\n", V2_MOUNT);
     ask();
-    CHECK_LIMIT(memory.total, 18 * GIB, "");
-    CHECK_LIMIT(memory.available, 12 * GIB, "");
+    CHECK_LIMIT(limits.total, 18 * GIB, "");
+    CHECK_LIMIT(limits.available, 12 * GIB, "");
     begin("0::/a\n4:memory:/b\n", V2_MOUNT V1_MOUNT);
     put("/sys/fs/cgroup/a/memory.max", "max\n");
     put("/sys/fs/cgroup/a/memory.high", "max\n");
     put("/sys/fs/cgroup/memory/b/memory.limit_in_bytes", "9223372036854771712\n");
     put("/sys/fs/cgroup/memory/b/memory.memsw.limit_in_bytes", "9223372036854771712\n");
     ask();
-    CHECK_LIMIT(memory.total, 18 * GIB, "");
-    CHECK_LIMIT(memory.available, 12 * GIB, "");
+    CHECK_LIMIT(limits.total, 18 * GIB, "");
+    CHECK_LIMIT(limits.available, 12 * GIB, "");
 }
 
 static void a_limit_of_version_2_counts(void) {
@@ -85,15 +85,15 @@ static void a_limit_of_version_2_counts(void) {
     put("/sys/fs/cgroup/system/service/memory.current", "268435456\n");
     put("/sys/fs/cgroup/system/service/memory.swap.max", "0\n");
     ask();
-    CHECK_LIMIT(memory.total, GIB, "/sys/fs/cgroup/system/service/memory.max");
-    CHECK_LIMIT(memory.available, GIB / 4 * 3, "/sys/fs/cgroup/system/service/memory.max");
+    CHECK_LIMIT(limits.total, GIB, "/sys/fs/cgroup/system/service/memory.max");
+    CHECK_LIMIT(limits.available, GIB / 4 * 3, "/sys/fs/cgroup/system/service/memory.max");
     put("/sys/fs/cgroup/system/service/memory.swap.max", "max\n"); /* all swap of the machine */
     ask();
-    CHECK(memory.total.bytes, ==, 3 * GIB);
-    CHECK(memory.available.bytes, ==, GIB / 4 * 3);
+    CHECK(limits.total.bytes, ==, 3 * GIB);
+    CHECK(limits.available.bytes, ==, GIB / 4 * 3);
     put("/sys/fs/cgroup/system/service/memory.current", "2000000000\n"); /* the limit was lowered */
     ask();
-    CHECK(memory.available.bytes, ==, 0);
+    CHECK(limits.available.bytes, ==, 0);
 }
 
 static void what_can_be_freed_is_not_used(void) {
@@ -105,7 +105,7 @@ static void what_can_be_freed_is_not_used(void) {
         "inactive_file 800000000\nactive_file 200000000\nunevictable 0\nslab_reclaimable 50000000\nslab_unreclaimable "
         "7\n");
     ask();
-    CHECK(memory.available.bytes, ==, GIB - (1073733632 - 1050000000));
+    CHECK(limits.available.bytes, ==, GIB - (1073733632 - 1050000000));
     begin("5:cpu:/\n4:memory:/c\n", V1_MOUNT);
     put("/sys/fs/cgroup/memory/c/memory.limit_in_bytes", "1073741824\n");
     put("/sys/fs/cgroup/memory/c/memory.usage_in_bytes", "1073733632\n");
@@ -113,10 +113,10 @@ static void what_can_be_freed_is_not_used(void) {
         "cache 1\nrss 2\ninactive_file 3\nactive_file 4\nhierarchical_memory_limit 1073741824\n"
         "total_cache 1050000000\ntotal_inactive_file 800000000\ntotal_active_file 200000000\n");
     ask();
-    CHECK(memory.available.bytes, ==, GIB - (1073733632 - 1000000000));
+    CHECK(limits.available.bytes, ==, GIB - (1073733632 - 1000000000));
     put("/sys/fs/cgroup/memory/c/memory.usage_in_bytes", "1000\n"); /* read at another moment than the rest */
     ask();
-    CHECK(memory.available.bytes, ==, GIB);
+    CHECK(limits.available.bytes, ==, GIB);
 }
 
 static void a_limit_of_version_1_counts(void) {
@@ -125,13 +125,13 @@ static void a_limit_of_version_1_counts(void) {
     put("/sys/fs/cgroup/memory/user/x/memory.limit_in_bytes", "209715200\n");
     put("/sys/fs/cgroup/memory/user/x/memory.usage_in_bytes", "104857600\n");
     ask();
-    CHECK_LIMIT(memory.total, 209715200 + 2 * GIB, "/sys/fs/cgroup/memory/user/x/memory.limit_in_bytes");
-    CHECK_LIMIT(memory.available, 104857600, "/sys/fs/cgroup/memory/user/x/memory.limit_in_bytes");
+    CHECK_LIMIT(limits.total, 209715200 + 2 * GIB, "/sys/fs/cgroup/memory/user/x/memory.limit_in_bytes");
+    CHECK_LIMIT(limits.available, 104857600, "/sys/fs/cgroup/memory/user/x/memory.limit_in_bytes");
     put("/sys/fs/cgroup/memory/user/x/memory.memsw.limit_in_bytes", "209715200\n");
     put("/sys/fs/cgroup/memory/user/x/memory.memsw.usage_in_bytes", "200000000\n");
     ask();
-    CHECK_LIMIT(memory.total, 209715200, "/sys/fs/cgroup/memory/user/x/memory.memsw.limit_in_bytes");
-    CHECK_LIMIT(memory.available, 9715200, "/sys/fs/cgroup/memory/user/x/memory.memsw.limit_in_bytes");
+    CHECK_LIMIT(limits.total, 209715200, "/sys/fs/cgroup/memory/user/x/memory.memsw.limit_in_bytes");
+    CHECK_LIMIT(limits.available, 9715200, "/sys/fs/cgroup/memory/user/x/memory.memsw.limit_in_bytes");
 }
 
 static void every_level_counts(void) {
@@ -148,7 +148,7 @@ static void every_level_counts(void) {
             ask();
             snprintf(path, sizeof path, "/sys/fs/cgroup%s%s/memory.%s", version == 1 ? "/memory" : "", levels[tight],
                      version == 1 ? "limit_in_bytes" : "max");
-            CHECK_LIMIT(memory.available, 1000000, path);
+            CHECK_LIMIT(limits.available, 1000000, path);
         }
     }
 }
@@ -158,33 +158,33 @@ static void throttling_counts_for_now_and_not_for_ever(void) {
     put("/sys/fs/cgroup/a/memory.high", "500000000\n");
     put("/sys/fs/cgroup/a/memory.current", "400000000\n");
     ask();
-    CHECK_LIMIT(memory.total, 18 * GIB, "");
-    CHECK_LIMIT(memory.available, 100000000, "/sys/fs/cgroup/a/memory.high");
+    CHECK_LIMIT(limits.total, 18 * GIB, "");
+    CHECK_LIMIT(limits.available, 100000000, "/sys/fs/cgroup/a/memory.high");
 }
 
 static void cgroups_are_found_where_they_are_mounted(void) {
     begin("0::/a b/c\n", "40 1 0:38 / /run/my\\040groups rw - cgroup2 none rw\n");
     put("/run/my groups/a b/c/memory.max", "1000\n");
     ask();
-    CHECK_LIMIT(memory.available, 1000, "/run/my groups/a b/c/memory.max");
+    CHECK_LIMIT(limits.available, 1000, "/run/my groups/a b/c/memory.max");
     /* a container that sees its host's paths: what is mounted is its own cgroup */
     begin("4:memory:/docker/0123\n", "40 1 0:38 /docker/0123 /sys/fs/cgroup/memory ro - cgroup cgroup ro,memory\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9000\n");
     put("/sys/fs/cgroup/memory/memory.stat",
         "hierarchical_memory_limit 7000\n"); /* the limit of one that is not seen */
     ask();
-    CHECK_LIMIT(memory.available, 7000, "/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    CHECK_LIMIT(limits.available, 7000, "/sys/fs/cgroup/memory/memory.limit_in_bytes");
     /* a process outside what is mounted */
     begin("0::/../other\n", "40 1 0:38 / /sys/fs/cgroup rw - cgroup2 none rw\n");
     put("/sys/fs/cgroup/memory.max", "5000\n");
     ask();
-    CHECK_LIMIT(memory.available, 5000, "/sys/fs/cgroup/memory.max");
+    CHECK_LIMIT(limits.available, 5000, "/sys/fs/cgroup/memory.max");
     /* no mountinfo: where they always are */
     begin("0::/x\n3:memory:/y\n", NULL);
     put("/sys/fs/cgroup/x/memory.max", "6000\n");
     put("/sys/fs/cgroup/memory/y/memory.limit_in_bytes", "4000\n");
     ask();
-    CHECK_LIMIT(memory.available, 4000, "/sys/fs/cgroup/memory/y/memory.limit_in_bytes");
+    CHECK_LIMIT(limits.available, 4000, "/sys/fs/cgroup/memory/y/memory.limit_in_bytes");
 }
 
 static void nonsense_is_no_limit(void) {
@@ -202,14 +202,14 @@ static void nonsense_is_no_limit(void) {
             put("/sys/fs/cgroup/memory.max", "what\n");
             put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "\n");
             ask();
-            CHECK(memory.available.bytes, ==, 12 * GIB);
+            CHECK(limits.available.bytes, ==, 12 * GIB);
         }
     }
     (void)nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     ask(); /* nothing to be read at all */
-    CHECK(memory.available.bytes, >=, UINT64_C(1) << 50);
-    CHECK(memory.total.bytes, >=, memory.available.bytes);
-    CHECK(memory.total.by[0] + memory.available.by[0], ==, 0);
+    CHECK(limits.available.bytes, >=, UINT64_C(1) << 50);
+    CHECK(limits.total.bytes, >=, limits.available.bytes);
+    CHECK(limits.total.by[0] + limits.available.by[0], ==, 0);
 }
 
 static void long_paths_are_cut_and_not_overrun(void) {
@@ -222,16 +222,16 @@ static void long_paths_are_cut_and_not_overrun(void) {
         begin(text, V2_MOUNT V1_MOUNT);
         put("/sys/fs/cgroup/memory.max", "1000\n");
         ask();
-        CHECK(memory.available.bytes, ==, 1000);
+        CHECK(limits.available.bytes, ==, 1000);
     }
 }
 
 static void this_machine_is_plausible(void) {
-    os_memory(&memory);
-    CHECK(memory.total.bytes, >, 1 << 20);
-    CHECK(memory.available.bytes, >, 0);
-    CHECK(memory.available.bytes, <=, memory.total.bytes);
-    CHECK(memory.total.bytes, <, UINT64_C(1) << 50);
+    os_limits(&limits);
+    CHECK(limits.total.bytes, >, 1 << 20);
+    CHECK(limits.available.bytes, >, 0);
+    CHECK(limits.available.bytes, <=, limits.total.bytes);
+    CHECK(limits.total.bytes, <, UINT64_C(1) << 50);
 }
 
 int main(void) {

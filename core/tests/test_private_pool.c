@@ -7,6 +7,8 @@
 #include <pthread.h>
 
 #include "check.h"
+#include "os/thread.h"
+#include "os/wait.h"
 
 #define BLOCK 16u
 

@@ -4,6 +4,9 @@
 #include <stdarg.h>
 #include <sys/syscall.h>
 
+#include "os/lock.h"
+#include "os/memory.h"
+#include "os/process.h"
 #include "shared/slots.h"
 
 static struct os_descriptor file;

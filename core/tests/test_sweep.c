@@ -6,6 +6,8 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
+#include "os/lock.h"
+#include "os/process.h"
 #include "shared/attachment.h"
 
 #define BLOCK 4096u

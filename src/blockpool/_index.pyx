@@ -20,7 +20,7 @@ from blockpool._binding.c.bitmap cimport (
     bitmap_bytes, bitmap_claim, bitmap_claim_many, bitmap_claim_packed, bitmap_claim_run, bitmap_count, bitmap_init,
     bitmap_longest_free, bitmap_release, bitmap_summary_fault, bitmap_test,
 )
-from blockpool._binding.c.os cimport OS_MEMORY_SURE, os_map_private, os_memory, os_memory_t, os_unmap
+from blockpool._binding.c.os cimport OS_MEMORY_SURE, os_limits, os_limits_t, os_map_private, os_unmap
 from blockpool._binding.guards cimport seal
 
 # As in _core.pyx.
@@ -124,7 +124,7 @@ cdef class IndexPool:
     def __cinit__(self, capacity):
         cdef void *memory = NULL
         cdef size_t head = (sizeof(bitmap) + 63) // 64 * 64
-        cdef os_memory_t machine
+        cdef os_limits_t machine
         try:
             count = PyNumber_Index(capacity)
         except TypeError:
@@ -133,7 +133,7 @@ cdef class IndexPool:
             raise ValueError(f"capacity must be at least 1, not {readable(count)}")
         machine.total.bytes = OS_MEMORY_SURE
         if count > BITMAP_MOST or bitmap_bytes(count) > OS_MEMORY_SURE:
-            os_memory(&machine)
+            os_limits(&machine)
         if count > BITMAP_MOST or bitmap_bytes(count) > machine.total.bytes:
             limit = (<bytes>machine.total.by).decode("utf-8", "replace")
             there, remedy = shortage(limit, machine.total.bytes, ever=True)

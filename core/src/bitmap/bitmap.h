@@ -49,7 +49,7 @@
 #include <stdint.h>
 
 #include "os/atomic.h"
-#include "os/os.h"
+#include "os/thread.h"
 
 #define BITMAP_CHUNK_WORDS 8u
 #define BITMAP_CHUNK_BITS 512u

@@ -2,9 +2,10 @@
  *
  * Nothing else in core/ touches <stdatomic.h>. That gives one place to read which orders are in use, and one place
  * where the exploration harness (core/explore) can stand: built with BLOCKPOOL_EXPLORE, each access first
- * calls explore_access(), where the harness may let another logical thread run, or stop this one for ever.
+ * calls explore_access(), where the harness may let another logical thread run, or stop this one forever.
  *
- * `seq` is sequentially consistent, `release` publishes what was written before, `relaxed` promises atomicity alone. A read-modify-write returns the old value.
+ * `seq` is sequentially consistent, `release` publishes what was written before, `relaxed` promises atomicity alone.
+ * A read-modify-write returns the old value.
  */
 #ifndef BLOCKPOOL_ATOMIC_H
 #define BLOCKPOOL_ATOMIC_H
@@ -59,7 +60,7 @@ static inline uint64_t fetch_and_seq(atomic_word *word, uint64_t bits) {
     return atomic_fetch_and_explicit(word, bits, memory_order_seq_cst);
 }
 
-/* Sets bit `bit` of the word; true when this call changed it from 0 to 1. One instruction where the machine has it. */
+/* Sets bit `bit` of the word; true if this call changed it from 0 to 1. One instruction where the machine has it. */
 static inline bool set_bit_seq(atomic_word *word, unsigned bit) {
     explore_access(word);
     uint64_t mask = UINT64_C(1) << bit;
@@ -67,14 +68,14 @@ static inline bool set_bit_seq(atomic_word *word, unsigned bit) {
     return !was_set;
 }
 
-/* Clears bit `bit` of the word; true when this call changed it from 1 to 0. */
+/* Clears bit `bit` of the word; true if this call changed it from 1 to 0. */
 static inline bool clear_bit_seq(atomic_word *word, unsigned bit) {
     explore_access(word);
     uint64_t mask = UINT64_C(1) << bit;
     return (atomic_fetch_and_explicit(word, ~mask, memory_order_seq_cst) >> bit) & 1;
 }
 
-/* Replaces *expected by `desired`; on failure *expected becomes what the word holds. */
+/* Replaces *expected by `desired`; on failure, *expected becomes the value found. */
 static inline bool compare_exchange_seq(atomic_word *word, uint64_t *expected, uint64_t desired) {
     explore_access(word);
     return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_seq_cst, memory_order_seq_cst);

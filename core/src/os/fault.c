@@ -19,11 +19,11 @@ int os_forbid(void *memory, uint64_t bytes) {
 }
 
 static void (*explain_fault)(const void *address);
-static struct sigaction first_before; /* what handled faults when on_fault was first installed */
-static struct sigaction last_before;  /* the same of the last time; it may call on_fault in its turn */
+static struct sigaction first_before; /* the handler before on_fault was first installed */
+static struct sigaction last_before;  /* the handler before the last time; it may call on_fault in turn */
 static bool is_installed;
-static _Thread_local bool has_explained
-    __attribute__((tls_model("initial-exec"))); /* each thread's faults go their own way */
+/* Faults of different threads are independent. */
+static _Thread_local bool has_explained __attribute__((tls_model("initial-exec")));
 
 static void on_fault(int number, siginfo_t *info, void *context) {
     int error = errno;
@@ -31,12 +31,12 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     if (info->si_code > 0 && !has_explained) {
         explain_fault(info->si_addr);
     }
-    /* The access is tried again, and faults again. Whoever comes back here was installed in between, and hands on what it handled: then
-     * not to it again, or the two would go round for ever. */
+    /* On return the access is retried and faults again. If that comes back here, a handler installed in between passed
+     * it on; do not give it to that handler again, or the two would loop forever. */
     sigaction(number, has_explained ? &first_before : &last_before, NULL);
     has_explained = true;
     if (info->si_code <= 0) {
-        raise(number); /* somebody sent it */
+        raise(number); /* sent by a process, not a fault */
     }
     errno = error;
 }
@@ -58,7 +58,7 @@ void os_on_fault(void (*explain)(const void *address)) {
 
 void os_say(const char *text, size_t length) {
     ssize_t written = write(STDERR_FILENO, text, length);
-    (void)written; /* nobody is there to be told */
+    (void)written; /* nothing to do about a failure */
 }
 
 void os_end(void) { _exit(127); }

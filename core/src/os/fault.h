@@ -1,6 +1,6 @@
-/* fault.h: memory that nobody may touch, and a last word when somebody does.
+/* fault.h: inaccessible memory, and an explanation when something touches it.
  *
- * For a forked child before it goes on: nothing here allocates, locks or uses stdio.
+ * Safe in a forked child of a program with threads: nothing here allocates, locks or uses stdio.
  */
 #ifndef BLOCKPOOL_FAULT_H
 #define BLOCKPOOL_FAULT_H
@@ -8,15 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Makes a mapping of a file inaccessible, and lets go of the file if it can; the addresses stay taken. 0 or a negative errno. */
+/* Makes a mapping of a file inaccessible, and detaches it from the file if possible; its addresses stay taken. 0 or a
+ * negative errno. */
 int os_forbid(void *memory, uint64_t bytes);
 
-/* Has `explain` called, in a signal handler, with the address of a fault. Then the fault takes the course that it would have taken:
- * what was installed before handles it, or the process ends by SIGSEGV. So it does when others were installed since the first call of
- * this that hand on to what was there before them. */
+/* Has `explain` called, in a signal handler, with the address of a fault. Then the fault takes its usual course: the
+ * handler installed before this one gets it, or the process dies of SIGSEGV. That holds too if other handlers, which
+ * pass faults on to their predecessor, were installed since the first call. */
 void os_on_fault(void (*explain)(const void *address));
 
-/* Writes the text to the process's stderr. */
+/* Writes the text to stderr. */
 void os_say(const char *text, size_t length);
 
 /* Ends the process at once. */

@@ -7,27 +7,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
-#define OWN_DESCRIPTORS "/proc/self/fd/" /* never by number of the process: /proc may be of another PID namespace */
-#define FIRST_LOCK ((off_t)1 << 60)      /* byte 0 of the locks: behind any file */
+/* Never by the pid: /proc may belong to another PID namespace. */
+#define OWN_DESCRIPTORS "/proc/self/fd/"
 
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18
-#endif
-
-/* What was just opened, or errno. Never one of the three standard numbers, though the program has closed them: whoever writes to
- * stderr there would write over a pool's header. */
+/* What was just opened, or the negative errno. Never 0, 1 or 2, even if the program has closed those: a later write to
+ * stderr would land in a pool's header. */
 static int descriptor_or_error(int result) {
     if (result > STDERR_FILENO) {
         return result;
@@ -41,7 +33,7 @@ static int descriptor_or_error(int result) {
 
 static int error_of(int result) { return result < 0 ? -errno : 0; }
 
-/* The error, of the failed use of an open descriptor's path under OWN_DESCRIPTORS. */
+/* The error to report when a path under OWN_DESCRIPTORS failed: -ENOSYS if the path is not there at all. */
 static int error_of_own(const char *path, int error) {
     char target[1];
     return readlink(path, target, sizeof target) < 0 ? -ENOSYS : error;
@@ -53,7 +45,7 @@ static struct os_identity identity_of(const struct stat *status) {
     return (struct os_identity){.device = status->st_dev, .inode = status->st_ino};
 }
 
-static bool is_of(const struct stat *status, const struct os_identity *identity) {
+static bool belongs_to(const struct stat *status, const struct os_identity *identity) {
     return status->st_dev == identity->device && status->st_ino == identity->inode;
 }
 
@@ -68,7 +60,7 @@ int os_keep(int number, struct os_descriptor *file) {
 
 int os_verify(const struct os_descriptor *file) {
     struct stat status;
-    return fstat(file->number, &status) != 0 ? -errno : is_of(&status, &file->identity) ? 0 : -ESTALE;
+    return fstat(file->number, &status) != 0 ? -errno : belongs_to(&status, &file->identity) ? 0 : -ESTALE;
 }
 
 void os_close(int file) { close(file); }
@@ -80,7 +72,7 @@ void os_close_kept(struct os_descriptor *file) {
     file->number = -1;
 }
 
-/* What was opened by a path, if it is the file. */
+/* What was opened through a path, if it is the file; otherwise closes it and returns the error. */
 static int opened(int number, const struct os_identity *identity) {
     struct os_descriptor file = {number, *identity};
     int error = os_verify(&file);
@@ -92,7 +84,8 @@ static int opened(int number, const struct os_identity *identity) {
 
 int os_reopen(const struct os_descriptor *file) {
     char path[64];
-    int error = os_verify(file); /* first, as opening a stranger's file may do something to it */
+    /* First, because opening some other file may have effects. */
+    int error = os_verify(file);
     if (error) {
         return error;
     }
@@ -121,13 +114,14 @@ static int find_open_in(const char *process, const struct os_identity *identity)
         snprintf(path, sizeof path, "/proc/%.20s/fd/%.20s", process, number);
         ssize_t length = readlink(path, target, sizeof target - 1);
         target[length > 0 ? length : 0] = 0;
-        /* other files may be of a file system that does not answer */
+        /* Only these: a file elsewhere may be on a file system that does not answer. */
         bool memory =
             strncmp(target, "/memfd:", 7) == 0 || strncmp(target, OS_SHM_DIRECTORY "/", sizeof OS_SHM_DIRECTORY) == 0;
-        if (memory && stat(path, &status) == 0 && is_of(&status, identity)) {
+        if (memory && stat(path, &status) == 0 && belongs_to(&status, identity)) {
             int again = descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
             again = again < 0 ? again : opened(again, identity);
-            found = again >= 0 || again == -EMFILE || again == -ENFILE ? again : -ENOENT; /* else: closed meanwhile */
+            /* Any other error: it was closed in the meantime. */
+            found = again >= 0 || again == -EMFILE || again == -ENFILE ? again : -ENOENT;
         }
     }
     if (descriptors) {
@@ -149,9 +143,19 @@ int os_find_open(const struct os_identity *identity) {
     return found;
 }
 
-/* --- files --- */
+int os_open_of(pid_t process, int number) {
+    char path[64];
+    if (process) {
+        snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)process, number);
+    } else {
+        snprintf(path, sizeof path, OWN_DESCRIPTORS "%d", number);
+    }
+    return descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
+}
 
-/* The path of a name; false when it is too long, or would leave the directory. */
+/* --- names in the directory of shared memory --- */
+
+/* The path of a name; false if the name is too long or would leave the directory. */
 static bool path_of(const char *name, char path[static PATH_MAX]) {
     if (name[0] == 0 || strlen(name) > OS_SHM_NAME_MOST || strchr(name, '/') || name[0] == '.') {
         return false;
@@ -159,8 +163,6 @@ static bool path_of(const char *name, char path[static PATH_MAX]) {
     snprintf(path, PATH_MAX, OS_SHM_DIRECTORY "/%s", name);
     return true;
 }
-
-int os_memfd(const char *label) { return descriptor_or_error(memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING)); }
 
 int os_shm_unnamed(void) {
     return descriptor_or_error(open(OS_SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR));
@@ -180,7 +182,7 @@ int os_shm_open(const char *name) {
     if (!path_of(name, path)) {
         return -EINVAL;
     }
-    /* O_NONBLOCK: a FIFO of that name must not make us wait */
+    /* O_NONBLOCK: do not wait if the name is a FIFO. */
     return descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
 }
 
@@ -202,15 +204,20 @@ int os_shm_list(const char *prefix, bool (*each)(const char *name, void *context
     return 0;
 }
 
-int os_open_of(pid_t process, int number) {
-    char path[64];
-    if (process) {
-        snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)process, number);
-    } else {
-        snprintf(path, sizeof path, OWN_DESCRIPTORS "%d", number);
-    }
-    return descriptor_or_error(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
+bool os_shm_names(const char *name, const struct os_identity *identity) {
+    struct os_file found;
+    return os_shm_look(name, &found) == 0 && found.identity.inode == identity->inode &&
+           found.identity.device == identity->device;
 }
+
+uint64_t os_shm_available(void) {
+    struct statvfs room;
+    return statvfs(OS_SHM_DIRECTORY, &room) == 0 ? (uint64_t)room.f_bavail * room.f_frsize : 0;
+}
+
+/* --- contents --- */
+
+int os_memfd(const char *label) { return descriptor_or_error(memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING)); }
 
 int os_reserve(int file, uint64_t bytes, const struct os_pause *pause) {
     if (bytes > INT64_MAX / 2) {
@@ -219,8 +226,8 @@ int os_reserve(int file, uint64_t bytes, const struct os_pause *pause) {
     if (ftruncate(file, (off_t)bytes) != 0) {
         return -errno;
     }
-    /* In pieces: Linux before the mend of 2024 undoes what a signal interrupts, so that a program with a timer might
-     * never finish the whole; the pieces become smaller until one fits between two signals. */
+    /* In pieces: Linux before 2024 undoes an interrupted call, so a program with a timer might never finish the whole.
+     * The pieces get smaller until one fits between two signals. */
     uint64_t piece = OS_PIECE;
     for (uint64_t at = 0; at < bytes;) {
         uint64_t length = bytes - at < piece ? bytes - at : piece;
@@ -285,123 +292,4 @@ int os_read(int file, uint64_t at, void *bytes, size_t count) {
 int os_write(int file, uint64_t at, const void *bytes, size_t count) {
     ssize_t got = pwrite(file, bytes, count, (off_t)at);
     return got < 0 ? -errno : (size_t)got == count ? 0 : -EIO;
-}
-
-bool os_shm_names(const char *name, const struct os_identity *identity) {
-    struct os_file found;
-    return os_shm_look(name, &found) == 0 && found.identity.inode == identity->inode &&
-           found.identity.device == identity->device;
-}
-
-uint64_t os_shm_available(void) {
-    struct statvfs room;
-    return statvfs(OS_SHM_DIRECTORY, &room) == 0 ? (uint64_t)room.f_bavail * room.f_frsize : 0;
-}
-
-/* --- mappings --- */
-
-int os_map_file(int file, uint64_t bytes, void **memory) {
-    *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    return *memory == MAP_FAILED ? -errno : 0;
-}
-
-void os_unmap_file(void *memory, uint64_t bytes) { munmap(memory, bytes); }
-
-static size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
-
-static int map_advised(void **page, int protection, int flags, int file, int advice) {
-    *page = mmap(NULL, page_size(), protection, flags, file, 0);
-    if (*page == MAP_FAILED) {
-        return -errno;
-    }
-    if (madvise(*page, page_size(), advice) != 0) {
-        int error = -errno;
-        munmap(*page, page_size());
-        return error;
-    }
-    return 0;
-}
-
-int os_pin_lock(int file, void **page) { return map_advised(page, PROT_READ, MAP_SHARED, file, MADV_DONTFORK); }
-
-void os_unpin_lock(void *page) { munmap(page, page_size()); }
-
-int os_wiped_on_fork(void **page) {
-    return map_advised(page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, MADV_WIPEONFORK);
-}
-
-void os_release_wiped(void *page) { munmap(page, page_size()); }
-
-/* --- locks --- */
-
-static int lock_control(int file, int command, short type, uint64_t byte, short *found) {
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = FIRST_LOCK + (off_t)byte, .l_len = 1};
-    while (fcntl(file, command, &lock) != 0) {
-        if (errno != EINTR) {
-            return errno == EACCES ? -EAGAIN : -errno;
-        }
-    }
-    if (found) {
-        *found = lock.l_type;
-    }
-    return 0;
-}
-
-int os_lock(int file, uint64_t byte) { return lock_control(file, F_OFD_SETLK, F_WRLCK, byte, NULL); }
-
-int os_unlock(int file, uint64_t byte) { return lock_control(file, F_OFD_SETLK, F_UNLCK, byte, NULL); }
-
-int os_is_locked(int file, uint64_t byte) {
-    short found = F_UNLCK;
-    int error = lock_control(file, F_OFD_GETLK, F_WRLCK, byte, &found);
-    return error ? error : found != F_UNLCK;
-}
-
-/* --- processes --- */
-
-pid_t os_process(void) { return getpid(); }
-
-/* Reads the start of a file of /proc; how much it was. No stdio: its locks may be taken for ever in a forked child. */
-static size_t read_start(const char *path, char *text, size_t size) {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = file < 0 ? 0 : read(file, text, size - 1);
-    if (file >= 0) {
-        close(file);
-    }
-    text[got > 0 ? got : 0] = 0;
-    return got > 0 ? (size_t)got : 0;
-}
-
-uint64_t os_process_start(void) {
-    char line[1024];
-    (void)read_start("/proc/self/stat", line, sizeof line);
-    char *at = strrchr(line, ')'); /* the name may hold anything, parentheses too */
-    for (int field = 2; at && field < 22; field++) {
-        at = strchr(at + 1, ' ');
-    }
-    return at ? strtoull(at, NULL, 10) : 0;
-}
-
-void os_process_command(char *command, size_t size) {
-    size_t got = read_start("/proc/self/cmdline", command, size);
-    for (size_t i = 0; i + 1 < got; i++) {
-        if (command[i] == 0) {
-            command[i] = ' ';
-        }
-    }
-}
-
-uid_t os_user(void) { return geteuid(); }
-
-int os_random(void *bytes, size_t count) { return getrandom(bytes, count, 0) == (ssize_t)count ? 0 : -EIO; }
-
-uint32_t os_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return (uint32_t)now.tv_sec;
-}
-
-void os_sleep(double seconds) {
-    struct timespec time = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    nanosleep(&time, NULL);
 }

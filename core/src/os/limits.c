@@ -21,8 +21,8 @@ static FILE *open_below(const char *root, const char *path) {
     return fopen(whole, "re");
 }
 
-/* Reads the number behind each of the keys that start lines, UNKNOWN without one, in one reading: the kernel makes the text up
- * for each. "max" is no number. */
+/* Finds the lines that start with each of the keys, and the number behind each: UNKNOWN without such a line, or if it
+ * says "max". Reads the file once for all keys, because the kernel composes it at each reading. */
 static void read_numbers(const char *root, const char *path, unsigned count, const char *const keys[],
                          uint64_t numbers[]) {
     FILE *file = open_below(root, path);
@@ -53,9 +53,9 @@ static uint64_t known_or(uint64_t number, uint64_t otherwise) { return number ==
 struct cgroup {
     const char *root, *directory;
     bool first_version;
-    bool hides_others; /* there are cgroups above it that cannot be seen */
-    uint64_t swap;     /* of the machine */
-    struct os_memory *memory;
+    bool hides_others; /* there are cgroups above it that this process cannot see */
+    uint64_t swap;     /* the machine's */
+    struct os_limits *limits;
 };
 
 static uint64_t number_of(const struct cgroup *group, const char *file) {
@@ -67,7 +67,7 @@ static uint64_t number_of(const struct cgroup *group, const char *file) {
     return number;
 }
 
-/* Version 1 writes no limit as a number near 2^63. */
+/* In version 1, "no limit" is a number near 2^63. */
 static uint64_t as_limit(uint64_t number) { return number < UINT64_C(1) << 62 ? number : UNKNOWN; }
 
 static void lower(const struct cgroup *group, struct os_limit *limit, uint64_t bytes, const char *file) {
@@ -89,10 +89,10 @@ static void read_stats(const struct cgroup *group, uint64_t stats[STATS]) {
     read_numbers(group->root, path, STATS, group->first_version ? first : second, stats);
 }
 
-/* Lowers what there is to what this cgroup leaves. It reads memory.stat only if it has to, as that takes the kernel long. */
+/* Lowers the limits to those of this cgroup. Reads memory.stat only if it has to: the kernel is slow to compose it. */
 static void heed(const struct cgroup *group) {
     const char *limit_file = group->first_version ? "memory.limit_in_bytes" : "memory.max";
-    struct os_memory *memory = group->memory;
+    struct os_limits *limits = group->limits;
     uint64_t stats[STATS], limit = as_limit(number_of(group, limit_file)), high = UNKNOWN, both = UNKNOWN;
     if (group->first_version) {
         both = as_limit(number_of(group, "memory.memsw.limit_in_bytes"));
@@ -112,29 +112,30 @@ static void heed(const struct cgroup *group) {
     used = less(used, freeable);
     if (limit != UNKNOWN) {
         uint64_t swap = group->first_version ? UNKNOWN : number_of(group, "memory.swap.max");
-        lower(group, &memory->total, plus(limit, swap < group->swap ? swap : group->swap), limit_file);
-        lower(group, &memory->available, less(limit, used), limit_file);
+        lower(group, &limits->total, plus(limit, swap < group->swap ? swap : group->swap), limit_file);
+        lower(group, &limits->available, less(limit, used), limit_file);
     }
-    if (high != UNKNOWN) { /* above it a process is held up until memory is taken back, and a pool's is not */
-        lower(group, &memory->available, less(high, used), "memory.high");
+    /* Above memory.high, a process is stalled until memory is reclaimed, and a pool's memory is not. */
+    if (high != UNKNOWN) {
+        lower(group, &limits->available, less(high, used), "memory.high");
     }
     if (both != UNKNOWN) {
         uint64_t all = less(known_or(number_of(group, "memory.memsw.usage_in_bytes"), 0), freeable);
-        lower(group, &memory->total, both, "memory.memsw.limit_in_bytes");
-        lower(group, &memory->available, less(both, all), "memory.memsw.limit_in_bytes");
+        lower(group, &limits->total, both, "memory.memsw.limit_in_bytes");
+        lower(group, &limits->available, less(both, all), "memory.memsw.limit_in_bytes");
     }
 }
 
-/* --- where they are --- */
+/* --- finding the cgroups --- */
 
-/* A version of cgroups, as this process has it. */
+/* A version of cgroups, and this process's place in it. */
 struct version {
-    const char *kind, *usual; /* of file system; where it is mounted as a rule */
-    char group[PATH_MAX];     /* this process's, or empty */
+    const char *kind, *usual; /* type of file system, and where it is usually mounted */
+    char group[PATH_MAX];     /* this process's cgroup, or empty */
     bool usual_heeded;
 };
 
-/* Heeds the cgroup and each above it, as far as they can be seen. */
+/* Heeds the cgroup and each one above it that can be seen. */
 static void climb(struct cgroup each, const char *mount, const char *group, bool all_seen) {
     char directory[2 * PATH_MAX];
     each.directory = directory;
@@ -151,7 +152,7 @@ static void climb(struct cgroup each, const char *mount, const char *group, bool
     }
 }
 
-/* Undoes mountinfo's \040 and its like. */
+/* Undoes mountinfo's escapes, such as \040. */
 static void unescape(char *text) {
     char *to = text;
     for (const char *from = text; *from;) {
@@ -198,7 +199,7 @@ static void find_groups(const char *root, struct version versions[2]) {
     }
 }
 
-/* Of a line of mountinfo: which version's hierarchy with memory it mounts, NULL for none; where, and which cgroup is at the top. */
+/* Parses a line of mountinfo: which version's memory hierarchy it mounts (NULL: none), where, and the cgroup at its top. */
 static struct version *mounted(char *line, struct version versions[2], char **top, char **mount) {
     line[strcspn(line, "\n")] = 0;
     char *rest = strstr(line, " - "), *kept = NULL;
@@ -227,24 +228,24 @@ static struct version *mounted(char *line, struct version versions[2], char **to
     return &versions[first ? 0 : 1];
 }
 
-/* The part of the cgroup's path below the one at the top of a mount: a container often sees the paths of its host. */
+/* The part of the cgroup's path below the top of the mount: a container often sees paths of its host. */
 static const char *below_top(const char *group, const char *top) {
     size_t length = strcmp(top, "/") == 0 ? 0 : strlen(top);
     bool below = strncmp(group, top, length) == 0 && (group[length] == '/' || group[length] == 0);
     return below && !strstr(group, "/..") ? group + length : "";
 }
 
-void os_memory_below(const char *root, struct os_memory *memory) {
+void os_limits_below(const char *root, struct os_limits *limits) {
     static const char *const keys[] = {"MemTotal:", "MemAvailable:", "SwapTotal:"};
     uint64_t kib[3];
     read_numbers(root, "/proc/meminfo", 3, keys, kib);
     kib[0] = known_or(kib[0], UINT64_MAX >> 12);
     kib[2] = known_or(kib[2], 0);
-    *memory = (struct os_memory){{.bytes = (kib[0] + kib[2]) * 1024}, {.bytes = known_or(kib[1], kib[0]) * 1024}};
+    *limits = (struct os_limits){{.bytes = (kib[0] + kib[2]) * 1024}, {.bytes = known_or(kib[1], kib[0]) * 1024}};
 
     struct version versions[2] = {{"cgroup", "/sys/fs/cgroup/memory", "", false},
                                   {"cgroup2", "/sys/fs/cgroup", "", false}};
-    struct cgroup each = {.root = root, .swap = kib[2] * 1024, .memory = memory};
+    struct cgroup each = {.root = root, .swap = kib[2] * 1024, .limits = limits};
     find_groups(root, versions);
     FILE *file = open_below(root, "/proc/self/mountinfo");
     char *line = NULL, *top, *mount;
@@ -261,7 +262,7 @@ void os_memory_below(const char *root, struct os_memory *memory) {
     if (file) {
         fclose(file);
     }
-    for (unsigned i = 0; i < 2; i++) { /* mountinfo may not be there, or be another namespace's */
+    for (unsigned i = 0; i < 2; i++) { /* mountinfo may be missing, or describe another namespace */
         if (versions[i].group[0] && !versions[i].usual_heeded) {
             each.first_version = i == 0;
             climb(each, versions[i].usual, below_top(versions[i].group, "/"), true);
@@ -269,4 +270,4 @@ void os_memory_below(const char *root, struct os_memory *memory) {
     }
 }
 
-void os_memory(struct os_memory *memory) { os_memory_below("", memory); }
+void os_limits(struct os_limits *limits) { os_limits_below("", limits); }

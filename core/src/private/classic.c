@@ -20,6 +20,9 @@
 #include "blockpool.h"
 
 #include "os/limits.h"
+#include "os/memory.h"
+#include "os/thread.h"
+#include "os/wait.h"
 #include "private/private_pool.h"
 
 #define REPLACING UINT64_C(1)
@@ -51,9 +54,9 @@ static int finish(int status) {
 
 static int make(struct allocator **made, size_t pool_size, size_t block_size) {
     uint64_t blocks = pool_size / block_size;
-    struct os_memory machine = {{.bytes = OS_MEMORY_SURE}, {.bytes = 0}};
+    struct os_limits machine = {{.bytes = OS_MEMORY_SURE}, {.bytes = 0}};
     if (pool_size > OS_MEMORY_SURE) {
-        os_memory(&machine);
+        os_limits(&machine);
     }
     if (pool_size > machine.total.bytes || blocks > BITMAP_MOST) {
         return BLOCKPOOL_NO_MEMORY;

@@ -1,6 +1,9 @@
 /* private_pool.c: see private_pool.h. */
 #include "private/private_pool.h"
 
+#include "os/thread.h"
+#include "os/wait.h"
+
 #define ALL UINT64_MAX
 #define CHECK_LOOKS 8
 #define SUMMARY_LOOKS 3

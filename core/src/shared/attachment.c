@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "os/os.h"
+#include "os/lock.h"
+#include "os/memory.h"
+#include "os/process.h"
 
 #define STARTS_OVER 100 /* a name that changes more often than this while we open it is somebody's malice */
 
@@ -223,10 +225,10 @@ enum pool_status attachment_attach(struct attachment *attachment, const char *na
 
 /* How much memory a new segment can have, and what leaves no more. */
 static void find_room(bool named, struct pool_failure *failure) {
-    struct os_memory memory;
-    os_memory(&memory);
-    failure->available = memory.available.bytes;
-    memcpy(failure->limit, memory.available.by, sizeof failure->limit);
+    struct os_limits limits;
+    os_limits(&limits);
+    failure->available = limits.available.bytes;
+    memcpy(failure->limit, limits.available.by, sizeof failure->limit);
     uint64_t room = named ? os_shm_available() : UINT64_MAX;
     if (room < failure->available) {
         failure->available = room;

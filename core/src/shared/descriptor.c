@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "os/os.h"
+#include "os/wait.h"
 
 #define SEEK_AGAIN 1.0 /* seconds after a vain search, which looks at every process */
 

@@ -1,7 +1,8 @@
 /* exit.c: leaving all pools when the process ends; see attachment.h. */
-#include "os/file.h"
-#include "os/os.h"
 #include "shared/attachment_parts.h"
+
+#include "os/thread.h"
+#include "os/wait.h"
 
 #define LOOKS 10 /* a thread that was joined may still be there for a moment */
 #define LOOK_SECONDS 0.0002

@@ -11,7 +11,8 @@
 #include <string.h>
 
 #include "os/fault.h"
-#include "os/os.h"
+#include "os/lock.h"
+#include "os/thread.h"
 
 /* Seconds for a gate that most likely is free in a moment; a fork must not wait for a stopped process. */
 #define FORK_PATIENCE 0.02

@@ -18,7 +18,9 @@
 #include <pthread.h>
 #include <time.h>
 
-#include "os/os.h"
+#include "os/lock.h"
+#include "os/process.h"
+#include "os/wait.h"
 
 #define GATE_POLL 0.001  /* seconds between two tries */
 #define GATE_NEXT 0.0001 /* the same for the oldest waiter, as nobody else goes in meanwhile */

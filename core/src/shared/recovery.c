@@ -1,6 +1,9 @@
 /* recovery.c: bringing back what dead attachments held, and the audit; both under the gate. See attachment.h. */
-#include "os/os.h"
 #include "shared/attachment_parts.h"
+
+#include "os/process.h"
+#include "os/thread.h"
+#include "os/wait.h"
 
 #define CHECK_LOOKS 3
 #define REST_SECONDS 0.3 /* how long to wait for one look that the other threads of this process sleep */

@@ -1,6 +1,7 @@
 /* references.c: the references that this process has to runs of a shared pool; see attachment.h. */
-#include "os/os.h"
 #include "shared/attachment_parts.h"
+
+#include "os/wait.h"
 
 #ifndef ATTACHMENT_LOCK_TRIES
 #define ATTACHMENT_LOCK_TRIES 100

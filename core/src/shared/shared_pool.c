@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "os/wait.h"
+
 #define CHECK_LOOKS 4
 
 _Static_assert(offsetof(struct shared_pool, bitmap) == 0, "undone() knows the pool by its bitmap");

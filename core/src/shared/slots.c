@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "os/os.h"
+#include "os/lock.h"
+#include "os/process.h"
 
 /* Locks the byte through a number that was just opened. -EAGAIN also when the number was lost. */
 static int lock_through(const struct os_descriptor *opened, uint64_t byte) {

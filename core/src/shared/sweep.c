@@ -15,7 +15,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "os/os.h"
+#include "os/lock.h"
+#include "os/process.h"
+#include "os/wait.h"
 #include "shared/attachment_parts.h"
 
 #define GATE_POLL 0.001 /* seconds between two tries */

@@ -7,7 +7,7 @@ cdef extern from "<stdbool.h>":
     ctypedef bint c_bool "bool"
 
 
-cdef extern from "os/os.h" nogil:
+cdef extern from "os/memory.h" nogil:
     struct os_residency_t "os_residency":
         uint64_t resident_bytes
         uint64_t huge_bytes
@@ -20,7 +20,13 @@ cdef extern from "os/os.h" nogil:
     void os_unmap(void *memory, size_t size)
     int os_prefault(void *memory, size_t size, const os_pause *pause)
     int os_residency(const void *memory, size_t size, os_residency_t *residency)
+
+
+cdef extern from "os/wait.h" nogil:
     double os_now()
+
+
+cdef extern from "os/thread.h" nogil:
     void os_yield()
 
 
@@ -29,9 +35,9 @@ cdef extern from "os/limits.h" nogil:
         uint64_t bytes
         char *by
 
-    struct os_memory_t "os_memory":
+    struct os_limits_t "os_limits":
         os_limit total
         os_limit available
 
     const uint64_t OS_MEMORY_SURE
-    void os_memory(os_memory_t *memory)
+    void os_limits(os_limits_t *limits)

@@ -1,11 +1,10 @@
-/* Tests of os.c. */
+/* Tests of memory.c. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "os/os.h"
+#include "os/memory.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -109,68 +108,34 @@ static void prefaulting_makes_memory_resident_and_keeps_it(void) {
     os_unmap(memory, bytes);
 }
 
-static void a_wait_ends_when_the_word_differs_or_time_is_up(void) {
-    atomic_half word = 5;
-    double before = os_now();
-    os_wait(&word, 4, 1000);
-    os_wait(&word, 5, 0.001);
-    os_wait(&word, 5, 0);
-    CHECK(os_now() - before < 100, ==, true);
+/* How often a pause was asked, and how often it says yes. */
+struct counter {
+    unsigned asked, allowed;
+};
+
+static bool may_go_on(void *context) {
+    struct counter *counter = context;
+    return counter->asked++ < counter->allowed;
 }
 
-static atomic_half bell;
-
-static void *ring(void *argument) {
-    (void)argument;
-    half_store_seq(&bell, 1);
-    os_wake_all(&bell);
-    return NULL;
-}
-
-static void a_sleeper_is_woken(void) {
-    pthread_t thread;
-    double before = os_now();
-    pthread_create(&thread, NULL, ring, NULL);
-    while (half_load_seq(&bell) == 0) {
-        os_wait(&bell, 0, 1000);
+static void pages_are_made_present_in_pieces(void) {
+    void *memory;
+    CHECK(os_map_private(2 * OS_PIECE + 4096, false, &memory), ==, 0);
+    struct counter counter = {0, 1000};
+    const struct os_pause pause = {may_go_on, &counter};
+    int error = os_prefault(memory, 2 * OS_PIECE + 4096, &pause);
+    if (error == -EINVAL) {
+        printf("skip: no MADV_POPULATE_WRITE here\n");
+        return;
     }
-    pthread_join(thread, NULL);
-    CHECK(os_now() - before < 500, ==, true);
-}
-
-static void the_clock_goes_forward(void) {
-    double before = os_now();
-    atomic_half word = 0;
-    os_wait(&word, 0, 0.005);
-    CHECK(os_now() - before >= 0, ==, true);
-}
-
-static void *number(void *argument) {
-    uint32_t *numbers = argument;
-    numbers[0] = os_thread_number();
-    os_yield();
-    numbers[1] = os_thread_number();
-    return NULL;
-}
-
-static void every_thread_keeps_a_number_of_its_own(void) {
-    uint32_t mine = os_thread_number(), numbers[8][2];
-    pthread_t threads[8];
-    CHECK(mine, >, 0);
-    for (unsigned t = 0; t < 8; t++) {
-        pthread_create(&threads[t], NULL, number, numbers[t]);
-    }
-    for (unsigned t = 0; t < 8; t++) {
-        pthread_join(threads[t], NULL);
-    }
-    for (unsigned t = 0; t < 8; t++) {
-        CHECK(numbers[t][0], ==, numbers[t][1]);
-        CHECK(numbers[t][0], !=, mine);
-        for (unsigned other = 0; other < t; other++) {
-            CHECK(numbers[t][0], !=, numbers[other][0]);
-        }
-    }
-    CHECK(os_thread_number(), ==, mine);
+    CHECK(error, ==, 0);
+    CHECK(counter.asked, ==, 2);
+    struct os_residency residency;
+    CHECK(os_residency(memory, 2 * OS_PIECE + 4096, &residency), ==, 0);
+    CHECK(residency.resident_bytes, ==, 2 * OS_PIECE + 4096);
+    counter = (struct counter){0, 0};
+    CHECK(os_prefault(memory, 2 * OS_PIECE + 4096, &pause), ==, -ECANCELED);
+    os_unmap(memory, 2 * OS_PIECE + 4096);
 }
 
 int main(void) {
@@ -179,9 +144,6 @@ int main(void) {
     RUN(guard_pages_stand_on_both_sides);
     RUN(no_bytes_and_too_many_are_refused);
     RUN(prefaulting_makes_memory_resident_and_keeps_it);
-    RUN(a_wait_ends_when_the_word_differs_or_time_is_up);
-    RUN(a_sleeper_is_woken);
-    RUN(the_clock_goes_forward);
-    RUN(every_thread_keeps_a_number_of_its_own);
+    RUN(pages_are_made_present_in_pieces);
     return check_end();
 }

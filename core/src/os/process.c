@@ -1,0 +1,48 @@
+/* process.c: see process.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+pid_t os_process(void) { return getpid(); }
+
+/* Reads the start of a file of /proc and returns its length. No stdio: in a forked child, its locks may be held forever. */
+static size_t read_start(const char *path, char *text, size_t size) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? 0 : read(file, text, size - 1);
+    if (file >= 0) {
+        close(file);
+    }
+    text[got > 0 ? got : 0] = 0;
+    return got > 0 ? (size_t)got : 0;
+}
+
+uint64_t os_process_start(void) {
+    char line[1024];
+    (void)read_start("/proc/self/stat", line, sizeof line);
+    char *at = strrchr(line, ')'); /* the name may contain anything, even parentheses */
+    for (int field = 2; at && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+void os_process_command(char *command, size_t size) {
+    size_t got = read_start("/proc/self/cmdline", command, size);
+    for (size_t i = 0; i + 1 < got; i++) {
+        if (command[i] == 0) {
+            command[i] = ' ';
+        }
+    }
+}
+
+uid_t os_user(void) { return geteuid(); }
+
+int os_random(void *bytes, size_t count) { return getrandom(bytes, count, 0) == (ssize_t)count ? 0 : -EIO; }

@@ -1,0 +1,51 @@
+/* wait.c: see wait.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os/wait.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Seconds; fits any time_t. */
+#define LONGEST_WAIT 1e6
+
+static void futex_wait(atomic_half *word, int operation, uint32_t expected, double seconds) {
+    struct timespec limit;
+    seconds = seconds > 0 ? seconds < LONGEST_WAIT ? seconds : LONGEST_WAIT : 0; /* NaN counts as 0 */
+    limit.tv_sec = (time_t)seconds;
+    limit.tv_nsec = (long)((seconds - (double)limit.tv_sec) * 1e9);
+    syscall(SYS_futex, word, operation, expected, &limit, NULL, 0);
+}
+
+void os_wait(atomic_half *word, uint32_t expected, double seconds) {
+    futex_wait(word, FUTEX_WAIT_PRIVATE, expected, seconds);
+}
+
+void os_wait_shared(atomic_half *word, uint32_t expected, double seconds) {
+    futex_wait(word, FUTEX_WAIT, expected, seconds);
+}
+
+void os_wake_all(atomic_half *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
+
+void os_wake_all_shared(atomic_half *word) { syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); }
+
+void os_sleep(double seconds) {
+    struct timespec time = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&time, NULL);
+}
+
+double os_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+uint32_t os_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint32_t)now.tv_sec;
+}

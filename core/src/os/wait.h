@@ -1,0 +1,31 @@
+/* wait.h: sleeping until a word changes or time has passed, and the clocks.
+ *
+ * Any thread may call any of these.
+ */
+#ifndef BLOCKPOOL_OS_WAIT_H
+#define BLOCKPOOL_OS_WAIT_H
+
+#include <stdint.h>
+
+#include "os/atomic.h"
+
+/* Sleeps until *word is woken, for at most `seconds`; not at all if it no longer holds `expected`. May return early. */
+void os_wait(atomic_half *word, uint32_t expected, double seconds);
+
+/* Wakes every thread of this process that sleeps on *word. */
+void os_wake_all(atomic_half *word);
+
+/* The same two for a word that several processes map. */
+void os_wait_shared(atomic_half *word, uint32_t expected, double seconds);
+void os_wake_all_shared(atomic_half *word);
+
+/* Sleeps for `seconds`, or less. */
+void os_sleep(double seconds);
+
+/* Seconds on the monotonic clock. */
+double os_now(void);
+
+/* Whole seconds since the machine started, the same in every process: for the age of tickets. */
+uint32_t os_seconds(void);
+
+#endif
