@@ -1,16 +1,154 @@
-/* Tests of file.c: reserving memory on kernels that let signals interrupt it. */
+/* Tests of file.c: descriptors, names, and reserving memory on kernels that let signals interrupt it. */
 #include "process.h"
 
 #include <sys/syscall.h>
 
 #define PIECE ((off_t)OS_PIECE)
 
+/* --- descriptors --- */
+
+static int stranger_at(int number) {
+    int stranger = os_memfd("stranger");
+    if (stranger != number) {
+        CHECK(dup2(stranger, number), ==, number);
+        os_close(stranger);
+    }
+    return number;
+}
+
+static void a_kept_descriptor_knows_whether_it_still_belongs_to_its_file(void) {
+    struct os_descriptor file;
+    CHECK(os_keep(-1, &file), ==, -EBADF);
+    CHECK(os_keep(os_memfd("blockpool-test"), &file), ==, 0);
+    int number = file.number;
+    CHECK(os_verify(&file), ==, 0);
+    os_close(number);
+    CHECK(os_verify(&file), ==, -EBADF);
+    CHECK(os_reopen(&file), ==, -EBADF);
+    (void)stranger_at(number);
+    CHECK(os_verify(&file), ==, -ESTALE);
+    CHECK(os_reopen(&file), ==, -ESTALE);
+    os_close_kept(&file);
+    CHECK(file.number, ==, -1);
+    CHECK(fcntl(number, F_GETFD), ==, FD_CLOEXEC); /* the stranger's is still open */
+    os_close(number);
+}
+
+static void a_file_is_opened_again_through_any_descriptor_of_it(void) {
+    struct os_descriptor file;
+    struct os_file found;
+    CHECK(os_keep(os_memfd("blockpool-test"), &file), ==, 0);
+    CHECK(os_write(file.number, 0, "text", 4), ==, 0);
+    int again[] = {os_reopen(&file), os_open_of(0, file.number), os_open_of(getpid(), file.number),
+                   os_find_open(&file.identity)};
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(again[i], >, STDERR_FILENO);
+        CHECK(fcntl(again[i], F_GETFD), ==, FD_CLOEXEC);
+        CHECK(os_stat(again[i], &found), ==, 0);
+        CHECK(found.identity.inode, ==, file.identity.inode);
+        CHECK(found.bytes, ==, 4);
+        os_close(again[i]);
+    }
+    os_close_kept(&file);
+    CHECK(os_find_open(&file.identity), ==, -ENOENT);
+    CHECK(os_open_of(0, 1000000), ==, -ENOENT);
+}
+
+/* --- names --- */
+
+static bool count_name(const char *name, void *context) {
+    (void)name;
+    ++*(unsigned *)context;
+    return false;
+}
+
+static void a_file_gets_a_name_and_loses_it(void) {
+    char name[96], other[96];
+    snprintf(name, sizeof name, "%s", process_name());
+    snprintf(other, sizeof other, "%s", process_name());
+    int file = os_shm_unnamed();
+    struct os_file found;
+    unsigned names = 0;
+    CHECK(os_stat(file, &found), ==, 0);
+    CHECK(found.links, ==, 0);
+    CHECK(found.owner, ==, geteuid());
+    CHECK(found.regular, ==, true);
+    CHECK(os_shm_look(name, &found), ==, -ENOENT);
+    CHECK(os_shm_link(file, name), ==, 0);
+    CHECK(os_shm_link(file, name), ==, -EEXIST);
+    CHECK(os_shm_link(file, other), ==, 0);
+    CHECK(os_shm_look(name, &found), ==, 0);
+    CHECK(found.links, ==, 2);
+    CHECK(os_shm_names(name, &found.identity), ==, true);
+    CHECK(os_shm_list(process_prefix, count_name, &names), ==, 0);
+    CHECK(names, ==, 1); /* it was told to stop after the first */
+    int again = os_shm_open(name);
+    CHECK(again, >=, 0);
+    os_close(again);
+    CHECK(os_shm_unlink(name), ==, 0);
+    CHECK(os_shm_unlink(name), ==, -ENOENT);
+    CHECK(os_shm_open(name), ==, -ENOENT);
+    CHECK(os_shm_names(name, &found.identity), ==, false);
+    int stranger = os_shm_unnamed();
+    CHECK(os_shm_link(stranger, name), ==, 0);
+    CHECK(os_shm_names(name, &found.identity), ==, false); /* now another file's */
+    CHECK(os_shm_unlink(name), ==, 0);
+    CHECK(os_shm_unlink(other), ==, 0);
+    os_close(stranger);
+    os_close(file);
+    CHECK(os_shm_available(), >, 0);
+}
+
+static void names_that_would_leave_the_directory_are_refused(void) {
+    char longest[OS_SHM_NAME_MOST + 2];
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 1] = 0;
+    const char *bad[] = {"", ".hidden", "..", "a/b", longest};
+    struct os_file found;
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(os_shm_open(bad[i]), ==, -EINVAL);
+        CHECK(os_shm_unlink(bad[i]), ==, -EINVAL);
+        CHECK(os_shm_look(bad[i], &found), ==, -EINVAL);
+        CHECK(os_shm_link(0, bad[i]), ==, -EINVAL);
+    }
+}
+
+/* --- contents --- */
+
+static void a_sealed_file_keeps_its_size(void) {
+    int file = os_memfd("blockpool-test");
+    CHECK(ftruncate(file, 4096), ==, 0);
+    CHECK(os_is_sealed(file), ==, false);
+    CHECK(os_seal(file), ==, 0);
+    CHECK(os_is_sealed(file), ==, true);
+    CHECK(ftruncate(file, 0), ==, -1);
+    CHECK(ftruncate(file, 8192), ==, -1);
+    os_close(file);
+    file = os_shm_unnamed();
+    CHECK(os_is_sealed(file), ==, false);
+    os_close(file);
+}
+
+static void a_read_past_the_end_is_an_error(void) {
+    char text[8];
+    int file = os_memfd("blockpool-test");
+    CHECK(os_write(file, 2, "abc", 3), ==, 0);
+    CHECK(os_read(file, 2, text, 3), ==, 0);
+    CHECK(memcmp(text, "abc", 3), ==, 0);
+    CHECK(os_read(file, 2, text, 4), ==, -EIO);
+    CHECK(os_read(-1, 0, text, 1), ==, -EBADF);
+    CHECK(os_write(-1, 0, text, 1), ==, -EBADF);
+    os_close(file);
+}
+
+/* --- reserving --- */
+
 static struct {
-    off_t longest;          /* what is asked for beyond it is interrupted, as by a timer that ends sooner */
+    off_t longest;          /* longer pieces are interrupted, as if by a timer */
     unsigned done, refused; /* pieces */
 } kernel;
 
-/* Stands in for the C library's. */
+/* Replaces the C library's. */
 int fallocate(int file, int mode, off_t offset, off_t length) {
     if (length > kernel.longest) {
         kernel.refused++;
@@ -83,10 +221,18 @@ static void a_stop_comes_through_though_every_piece_is_interrupted(void) {
 }
 
 int main(void) {
-    alarm(60); /* what retries for ever fails too */
+    process_begin();
+    alarm(60); /* an endless retry fails too */
+    RUN(a_kept_descriptor_knows_whether_it_still_belongs_to_its_file);
+    RUN(a_file_is_opened_again_through_any_descriptor_of_it);
+    RUN(a_file_gets_a_name_and_loses_it);
+    RUN(names_that_would_leave_the_directory_are_refused);
+    RUN(a_sealed_file_keeps_its_size);
+    RUN(a_read_past_the_end_is_an_error);
     RUN(memory_is_reserved_in_pieces);
     RUN(it_stops_between_two_pieces);
     RUN(what_signals_interrupt_is_done_in_smaller_pieces);
     RUN(a_stop_comes_through_though_every_piece_is_interrupted);
+    CHECK(process_end(), ==, 0);
     return check_end();
 }

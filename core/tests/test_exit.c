@@ -1,0 +1,134 @@
+/* Tests of exit.c: leaving every pool when the process ends, alone or beside other threads. */
+#include "one_pool.h"
+
+#include <pthread.h>
+
+static uint64_t used_slots(void) { return slots_used(attachment.memory, &attachment.geometry); }
+
+static void hold_and_exit(void) {
+    CHECK(attach(&other), ==, POOL_OK);
+    struct pool_run kept = allocate_in(&other, 3), sent = allocate_in(&other, 2);
+    CHECK(kept.blocks, ==, 3);
+    CHECK(attachment_share(&other, &sent, 1), ==, POOL_OK);
+    attachment_exit(PATIENCE);
+}
+
+static void a_process_with_one_thread_gives_everything_back_but_tickets(void) {
+    make();
+    CHECK(ended(start(hold_and_exit)), ==, 0);
+    CHECK(used_slots(), ==, ledger_slot_bit(attachment.slot)); /* nobody had to recover it */
+    CHECK(count(), ==, 2);
+    CHECK(recover(), ==, 0);
+    CHECK(drop_tickets(0), ==, 1);
+    unmake();
+}
+
+static void *sleep_on(void *context) {
+    (void)context;
+    stay();
+    return NULL;
+}
+
+static void hold_and_exit_beside_a_thread(void) {
+    pthread_t thread;
+    CHECK(attach(&other), ==, POOL_OK);
+    (void)allocate_in(&other, 3);
+    CHECK(pthread_create(&thread, NULL, sleep_on, NULL), ==, 0);
+    attachment_exit(PATIENCE);
+    reach(1);
+    await(2);
+}
+
+static void beside_other_threads_memory_stays_the_processs_until_it_ends(void) {
+    make();
+    pid_t child = start(hold_and_exit_beside_a_thread);
+    await(1);
+    CHECK(count(), ==, 3);
+    CHECK(recover(), ==, 0); /* it still lives, and its other thread may use the run */
+    CHECK(count(), ==, 3);
+    reach(2);
+    CHECK(ended(child), ==, 0);
+    CHECK(recover(), ==, 1);
+    CHECK(count(), ==, 0);
+    unmake();
+}
+
+static void create_and_exit(void) {
+    struct attachment_request request = {
+        .name = name, .block_size = BLOCK, .blocks = BLOCKS, .permanent = told(0) != 0, .gate_seconds = PATIENCE};
+    pthread_t thread;
+    CHECK(attachment_create(&other, &request, &failure), ==, POOL_OK);
+    if (told(1)) {
+        CHECK(pthread_create(&thread, NULL, sleep_on, NULL), ==, 0);
+    }
+    attachment_exit(PATIENCE);
+}
+
+static void the_last_process_removes_the_name_unless_it_is_permanent(void) {
+    for (unsigned threads = 0; threads < 2; threads++) {
+        for (unsigned permanent = 0; permanent < 2; permanent++) {
+            snprintf(name, sizeof name, "%s", process_name());
+            tell(0, permanent);
+            tell(1, threads);
+            CHECK(ended(start(create_and_exit)), ==, 0);
+            CHECK(exists(name), ==, permanent);
+            if (permanent) {
+                CHECK(pools_unlink(name, NULL, PATIENCE, &failure), ==, POOL_OK);
+            }
+        }
+    }
+}
+
+static void exit_of_a_detached_child(void) {
+    CHECK(attachment_is_stray(&attachment), ==, true);
+    attachment_exit(PATIENCE);
+}
+
+static void a_process_without_a_part_leaves_nothing(void) {
+    make();
+    held = allocate(3);
+    CHECK(ended(fork_with(ON_FORK_DETACH, exit_of_a_detached_child)), ==, 0);
+    CHECK(exists(name), ==, true);
+    CHECK(word_of(&held), ==, ledger_live(attachment.slot));
+    CHECK(drop(&held), ==, true);
+    unmake();
+}
+
+static struct attachment three[3];
+
+static void gates_and_stay(void) {
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(slots_gate_try(&three[i].file, three[i].memory), >=, 0);
+    }
+    reach(1);
+    stay();
+}
+
+static void busy_gates_share_the_time_that_an_exit_may_take(void) {
+    struct attachment_request request = {.block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(attachment_create(&three[i], &request, &failure), ==, POOL_OK);
+    }
+    pid_t child = start(gates_and_stay);
+    await(1);
+    double before = os_now();
+    attachment_exit(1);
+    double took = os_now() - before;
+    CHECK(took >= 1, ==, true);
+    CHECK(took < 2.5, ==, true); /* three times one second would be 3 */
+    kill_and_wait(child);
+    for (unsigned i = 0; i < 3; i++) {
+        attachment_unmap(&three[i]);
+    }
+}
+
+int main(void) {
+    process_begin();
+    RUN(a_process_with_one_thread_gives_everything_back_but_tickets);
+    RUN(beside_other_threads_memory_stays_the_processs_until_it_ends);
+    RUN(the_last_process_removes_the_name_unless_it_is_permanent);
+    RUN(a_process_without_a_part_leaves_nothing);
+    RUN(busy_gates_share_the_time_that_an_exit_may_take);
+    CHECK(process_end(), ==, 0);
+    return check_end();
+}
