@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from blockpool.stats import Audit, IndexStats, Outstanding, PoolStats, Recovered, Residency, Run
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "TRACEMALLOC_DOMAIN",
@@ -86,13 +86,17 @@ def __getattr__(name: str) -> Any:
         from blockpool import stats
 
         return getattr(stats, name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("blockpool")
     if name in {"classic", "multiprocessing", "shared_memory"}:
         raise AttributeError(f"blockpool.{name} is a module; import blockpool.{name}")
     raise AttributeError(f"module 'blockpool' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 del annotations, TYPE_CHECKING

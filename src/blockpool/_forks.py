@@ -1,11 +1,12 @@
-"""What of the package a forked child begins again: locks that nobody holds, and tables without its parent's entries.
+"""Locks and tables that are renewed in a forked child: the locks are free there, and the tables empty.
 
-Nothing is done before a fork, and no lock is taken for it: the thread that has one may wait for a thread that forks. So
-a child may find what a lock guards in the middle of a change, by a thread that it does not have: each change is made in
-steps after any of which the others can go on. The tables have only what the parent keeps or waits for.
+Nothing happens before a fork, and no lock is taken for it: its holder may be waiting for the very thread that forks. So
+a child may find a lock's data in the middle of a change, made by a thread that the child does not have. Every change is
+therefore made in steps that leave the data usable after each one. The tables hold only what the parent keeps or waits
+for.
 
-Shared pools need none of this: see core/src/shared/fork.c. What else begins again is in _binding/fork.pxi, which also
-does all this, in this order.
+Shared pools need none of this, see core/src/shared/fork.c. The fork hook of the binding renews these locks and tables
+in a stated order, along with its own.
 """
 
 from __future__ import annotations

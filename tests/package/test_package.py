@@ -1,5 +1,6 @@
 """What the package says of itself, in several places, agrees."""
 
+import importlib.metadata
 import re
 import subprocess
 import tomllib
@@ -7,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import blockpool as bp
+
 ROOT = Path(__file__).parents[2]
+VERSION_H = ROOT / "core" / "src" / "version.h"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -45,3 +49,18 @@ def test_what_builds_the_package_agrees():
     (cython,) = [line for line in requires if line.startswith("cython")]
     assert "!=3.3.0" in cython
     assert "!=3.3.1" in cython
+
+
+def test_there_is_one_version():
+    """The package and its metadata have the version of core/src/version.h, which the C library is built with."""
+    (version,) = re.findall(r'^#define BLOCKPOOL_VERSION "(.+)"$', VERSION_H.read_text(), re.MULTILINE)
+    assert bp.__version__ == importlib.metadata.version("blockpool") == version
+    assert "version" not in PROJECT["project"]
+
+
+def test_the_hooks_use_the_tools_of_make_check():
+    """Every hook of pre-commit is a check of tools/check.sh, so that tools and their versions are stated once."""
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    checks = set(re.findall(r"^check_(\w+)\(\)", (ROOT / "tools" / "check.sh").read_text(), re.MULTILINE))
+    assert set(re.findall(r"entry: (.*)", hooks)) <= {f"tools/check.sh {check}" for check in checks}
+    assert "rev:" not in hooks

@@ -15,10 +15,11 @@
 #define BLOCKPOOL_LAYOUT_H
 
 #include "shared/shared_pool.h"
+#include "version.h"
 
 #define LAYOUT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
 #define LAYOUT_VERSION 2u                         /* of the layout */
-#define LAYOUT_LIBRARY "0.1.0" /* the release that makes such segments; a test compares it with the package's */
+#define LAYOUT_LIBRARY BLOCKPOOL_VERSION          /* the release that makes such segments */
 #define LAYOUT_PAGE UINT64_C(4096)
 #define LAYOUT_SLOTS 47u /* for processes */
 #define LAYOUT_ID_BYTES 16u
