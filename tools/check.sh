@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Formats, linters, types and C warnings: all of them, or those that are named.
+# Formats, linters, types, prose and C warnings: all of them, or those that are named.
 #
-#   tools/check.sh [python|types|cython|c|warnings]...
+#   tools/check.sh [python|types|cython|c|prose|warnings]...
 #
 # Uses the tools on PATH; where they are not (a git hook), those of the first virtual environment that has them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v clang-format >/dev/null; then
+if ! command -v codespell >/dev/null; then
     stamp=$(find .venv -mindepth 2 -maxdepth 2 -name .lint | sort | head -n 1)
     if [ -z "$stamp" ]; then
         echo "the linters are not installed yet; run make check once" >&2
@@ -18,6 +18,8 @@ fi
 
 c_files() { find core src -path core/build -prune -o -name '*.[ch]' -print; }
 cython_files() { find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi'; }
+prose_files() { find README.md CONTRIBUTING.md CHANGELOG.md docs examples benchmarks tools src core tests \
+    -path core/build -prune -o -name __pycache__ -prune -o -name plain-\*.txt -prune -o -type f -print; }
 
 check_python() {
     ruff format --check
@@ -26,9 +28,21 @@ check_python() {
 check_types() { mypy src tests/typing/*.py; }
 check_cython() { cython_files | xargs cython-lint; }
 check_c() { c_files | xargs clang-format --dry-run -Werror; }
+# Misspelt words and words that nobody says; then phrases and characters, which codespell cannot see.
+check_prose() {
+    local words=ok phrases
+    prose_files | xargs codespell || words=bad
+    phrases=$(prose_files | xargs grep -nEif tools/plain-phrases.txt || true)
+    if [ -n "$phrases" ]; then
+        echo "$phrases"
+        echo "say it more plainly: these match tools/plain-phrases.txt" >&2
+        return 1
+    fi
+    [ "$words" = ok ]
+}
 check_warnings() { (cd core && cmake --preset release && cmake --build --preset release --target all bench); }
 
-for name in "${@:-python types cython c warnings}"; do
+for name in "${@:-python types cython c prose warnings}"; do
     for check in $name; do
         echo "== $check"
         "check_$check"
