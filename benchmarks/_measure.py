@@ -1,4 +1,4 @@
-"""How the benchmarks compare: two statements in turn, A B A B …, and the ratio pair by pair.
+"""How the benchmarks compare: two statements take turns, A B A B …, and each pair gives a ratio.
 
 A machine's speed drifts by more than the differences of interest, so a time alone says little; the median of the
 ratios, with their spread, holds. For each pair the two take several turns, and the quickest of each counts: what

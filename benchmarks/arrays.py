@@ -1,4 +1,4 @@
-"""What does a NumPy array in a pool cost, made and dropped, beside one in memory of NumPy's own?"""
+"""What does a NumPy array in a pool cost, created and dropped, compared with one in NumPy's own memory?"""
 
 from __future__ import annotations
 

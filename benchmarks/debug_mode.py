@@ -1,6 +1,6 @@
 """What does debug mode cost when it is on?
 
-Off, it is not on the way of the hot calls at all: a pool in debug mode is one that has no fast way.
+When it is off, it costs the hot calls nothing: a pool in debug mode is one that has no fast path.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What does blockpool cost that is not a call: the import, and metadata a block?"""
+"""What does blockpool cost besides its calls: importing it, and metadata per block?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does an index cost, allocated and freed, from an IndexPool and from what people use in its place?
+"""What does an index cost, allocated and freed, from an IndexPool and from what people use instead?
 
 - allocate_into: IndexPool fills an int32 array, free_many takes it back; it refuses double frees.
 - deque: popleft n times into a list, extend.
@@ -6,7 +6,7 @@
 - NumPy stack: an int32 array and how many of it are free; copies of its top.
 - int: a Python int with a bit per free index; lowest bits taken one by one into a list, or'ed back.
 
-None but IndexPool checks anything. After churn, half of the indices are taken, at random places.
+Only IndexPool checks anything. After churn, half of the indices are allocated, at random places.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Work:
 
 
 def zeros() -> _measure.Comparison:
-    """Compare zeros of which hardly any are looked at: fresh pages are zero, and never touched cost nothing."""
+    """Compare zeros that are hardly used: fresh pages are zero, and a page that is never touched costs nothing."""
     pool = blockpool.Pool("64MiB", 1, prefault=True, huge_pages=True, debug=False)
     make = "np.zeros(1 << 23)[0] = 1"
     names = {"np": np, "allocator": pool.numpy_allocator()}

@@ -1,4 +1,4 @@
-"""What do the hot calls of a private pool cost, beside the cheapest call that Python has?"""
+"""What do the hot calls of a private pool cost, compared with the cheapest call in Python?"""
 
 from __future__ import annotations
 

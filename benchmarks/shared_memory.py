@@ -1,8 +1,8 @@
 """Is 1 MiB of shared memory, allocated, written and given back, cheaper from a shared pool than from elsewhere?
 
 It is written in two ways, the same for all: one byte of every page (``memory[::4096] = marks``), which is what makes
-the pages be there; and every byte (``memory[:] = source``), where copying takes most of the time whoever
-does it. Warm memory is a block of a shared pool that is kept.
+the pages be there; and every byte (``memory[:] = source``), where copying takes most of the time in
+any case. Warm memory is a block of a shared pool that is kept.
 """
 
 from __future__ import annotations

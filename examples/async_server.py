@@ -26,7 +26,7 @@ BLOCK_BYTES = 64 * 1024
 BLOCKS = 4
 WORKERS = 2
 CONNECTIONS = 8
-MESSAGES = 25  # a connection
+MESSAGES = 25  # per connection
 LENGTH = struct.Struct("!I")
 ANSWER = struct.Struct("!Id")
 LINE = re.compile(rb"[^;\n]*;(-?\d+\.\d)\n")
@@ -37,7 +37,7 @@ PLACES = ("Oslo", "Quito", "Perth", "Nuuk")
 
 
 def begin(pool: blockpool.Pool) -> None:
-    """Keep the pool attached, or the worker would leave it after each message and come back for the next."""
+    """Keep the pool attached; otherwise the worker would detach after each message and attach for the next."""
     globals()["kept"] = pool
 
 
@@ -59,7 +59,7 @@ def summary(message: bytes | memoryview) -> tuple[int, float]:
 
 
 async def receive_into(sock: socket.socket, memory: memoryview) -> bool:
-    """Fill the memory from the socket; say whether the client sent so much."""
+    """Fill the memory from the socket; return whether the client sent that much."""
     while memory:
         count = await asyncio.get_running_loop().sock_recv_into(sock, memory)
         if count == 0:
@@ -76,7 +76,7 @@ async def converse(sock: socket.socket, pool: blockpool.Pool, workers: Executor)
         while await receive_into(sock, memoryview(head)):
             (length,) = LENGTH.unpack(head)
             if not 0 < length <= BLOCK_BYTES:
-                return  # no such client can be helped
+                return  # a client that sends this cannot be served
             block = await pool.allocate_async(nbytes=length)
             try:
                 if not await receive_into(sock, block.buf):
@@ -107,7 +107,7 @@ def message(chance: random.Random) -> bytes:
 
 
 async def ask(port: int, seed: int) -> tuple[int, int]:
-    """Send messages over a connection; return how many bytes they had, and how many answers were right."""
+    """Send messages over a connection; return their size in bytes, and how many answers were right."""
     chance = random.Random(seed)
     total = right = 0
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -123,7 +123,7 @@ async def ask(port: int, seed: int) -> tuple[int, int]:
 
 
 async def run(pool: blockpool.Pool, workers: Executor) -> bool:
-    """Start the server, let the clients have their answers, stop it; return whether all was well."""
+    """Start the server, run the clients, stop the server; return whether everything went well."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         server = asyncio.create_task(serve(listener, pool, workers))

@@ -29,7 +29,7 @@ FRAMES = 120
 SHAPE = HEIGHT, WIDTH, _ = 480, 640, 3
 FRAME_BYTES = math.prod(SHAPE)
 AT_ONCE = 8
-BITS, BIT = 16, 8  # the number: so many squares, of so many pixels each way
+BITS, BIT = 16, 8  # the number: how many squares, and how many pixels wide each is
 SIDE = 48  # of the bright square
 WHITE = 255
 
@@ -37,7 +37,7 @@ Frame = NDArray[np.uint8]
 
 
 def corner(number: int) -> tuple[int, int]:
-    """Return where the square stands in the frame of that number."""
+    """Return the position of the square in the frame with that number."""
     return BIT + 3 * number % (HEIGHT - SIDE - BIT), 7 * number % (WIDTH - SIDE)
 
 
@@ -50,7 +50,7 @@ def draw(frame: Frame, number: int) -> None:
 
 
 def look(frame: Frame) -> tuple[int, tuple[int, int, int, int]]:
-    """Return the number that is in the pixels, and the box around all that is white below it."""
+    """Return the number in the pixels, and the bounding box of everything white below it."""
     red, green, blue = np.moveaxis(frame == WHITE, 2, 0)
     white = red & green & blue
     number = sum(1 << bit for bit in range(BITS) if white[:BIT, bit * BIT : (bit + 1) * BIT].all())
@@ -61,7 +61,7 @@ def look(frame: Frame) -> tuple[int, tuple[int, int, int, int]]:
 
 def camera(pool: blockpool.Pool, sink: Connection, reports: Connection) -> None:
     """Make frames: grey noise, as from a sensor, with the square and the number in it."""
-    install(pool)  # who sends before it receives says so; the filter learns it from its first frame
+    install(pool)  # needed because this process sends before it receives; the filter gets it from its first frame
     noise = np.random.default_rng(1).integers(0, 100, SHAPE, dtype=np.uint8)
     waited = 0.0
     for number in range(FRAMES):
@@ -75,7 +75,7 @@ def camera(pool: blockpool.Pool, sink: Connection, reports: Connection) -> None:
 
 
 def threshold(source: Connection, sink: Connection, reports: Connection) -> None:
-    """Make what is bright white and the rest black, in place; pass the frame on."""
+    """Turn bright pixels white and the rest black, in place; pass the frame on."""
     for frame in received(source):
         np.greater(frame, 127, out=frame.view(np.bool_))
         np.multiply(frame, WHITE, out=frame)
@@ -93,7 +93,7 @@ def received(source: Connection) -> Iterator[Frame]:
 
 
 def main() -> None:
-    """Start the camera and the filter, and look at what comes."""
+    """Start the camera and the filter, and look at every frame."""
     processes = multiprocessing.get_context("spawn")  # they inherit nothing from this one
     from_camera, to_filter = processes.Pipe(duplex=False)
     from_filter, to_viewer = processes.Pipe(duplex=False)
@@ -117,7 +117,7 @@ def main() -> None:
                 raise SystemExit(f"frame {count}: saw {seen}, not {wanted}")
             count += 1
             most = max(most, pool.stats().allocated)
-            del frame  # the loop would keep it until the next has come
+            del frame  # otherwise the loop keeps it until the next one has come
         seconds = time.perf_counter() - first
         (by_camera, waited), (by_filter, _) = reports.recv(), reports.recv()
         for process in started:

@@ -1,4 +1,4 @@
-"""A data loader whose workers fill batches in place, in shared memory, and one of which is killed while it does.
+"""A data loader whose workers fill batches in place, in shared memory, and one of them is killed while it does.
 
     python examples/data_loader.py        (needs NumPy)
 
@@ -30,15 +30,15 @@ SAMPLES, BATCH = 320, 16
 SHAPE = (3, 160, 160)
 BATCH_BYTES = BATCH * math.prod(SHAPE) * 4
 WORKERS = 2
-EACH = 2  # batches that a worker has to do; so it goes on while the main process trains
+EACH = 2  # batches per worker that are requested ahead, so that workers go on while the main process trains
 AHEAD = WORKERS * EACH
-ACCIDENT = 7  # who has this batch half done is killed
+ACCIDENT = 7  # the worker with this batch is killed when it is half done
 
 Batch = NDArray[np.float32]
 
 
 def decode(sample: int, out: Batch) -> None:
-    """Write a sample to its place: an image made of its number, with mean 0 and deviation 1."""
+    """Write a sample in place: an image made from its number, with mean 0 and standard deviation 1."""
     np.random.default_rng(sample).random(dtype=np.float32, out=out)
     out -= out.mean()
     out /= out.std()
@@ -50,7 +50,7 @@ def samples_of(batch: int) -> range:
 
 
 def work(pool: blockpool.Pool, loader: Connection) -> None:
-    """Fill batches until there are no more; then tell what was sent, and how."""
+    """Fill batches until there are no more; then report what was sent, and how."""
     install(pool)  # from now on, arrays of the pool are sent as tickets
     while task := loader.recv():
         samples, accident = task
@@ -74,7 +74,7 @@ class Loader:
         self._pool = pool
         self._accidents = accidents
         self._workers = {}
-        self._dealt: dict[Connection, list[int]] = {}  # to each worker, and not there yet
+        self._dealt: dict[Connection, list[int]] = {}  # requested from each worker, and not received yet
         processes = multiprocessing.get_context("spawn")
         for _ in range(WORKERS):
             ours, theirs = processes.Pipe()
@@ -106,7 +106,7 @@ class Loader:
             batch = min(todo)
             todo.remove(batch)
             self._dealt[worker].append(batch)
-            with contextlib.suppress(BrokenPipeError):  # it died; so says its end of the pipe soon
+            with contextlib.suppress(BrokenPipeError):  # it died; its end of the pipe will say so soon
                 worker.send((samples_of(batch), batch in self._accidents))
             self._accidents.discard(batch)
 
@@ -122,7 +122,7 @@ class Loader:
         return undone
 
     def close(self) -> int:
-        """Let the workers go; return how many batches they copied on the way here."""
+        """Dismiss the workers; return how many batches were copied on the way here."""
         copied = 0
         for worker, process in self._workers.items():
             worker.send(None)
@@ -136,12 +136,12 @@ def main() -> None:
     """Load everything, and look at every batch."""
     expected = np.empty((BATCH, *SHAPE), np.float32)
     right, start = 0, time.perf_counter()
-    # One block a batch: those ahead, the one in use, and one that goes down with the worker.
+    # One block per batch: those ahead, the one in use, and one that is lost with the worker.
     with blockpool.Pool.create(BATCH_BYTES, AHEAD + 2) as pool:
         loader = Loader(pool, accidents={ACCIDENT})
         for number, batch in enumerate(loader):
             if number == 0:
-                start = time.perf_counter()  # the workers are there
+                start = time.perf_counter()  # the workers have started
             samples = samples_of(number)
             for place, sample in enumerate(samples):
                 decode(sample, expected[place])

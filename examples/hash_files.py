@@ -1,4 +1,4 @@
-"""Hash many files with threads, through a small private pool: memory in use is bounded, however much there is to read.
+"""Hash many files with threads, through a small private pool: memory is bounded, however much there is to read.
 
     python examples/hash_files.py [PATH]...        (default: the files of this Python's standard library)
 
@@ -33,7 +33,7 @@ MOST_FILES = 2000
 
 
 class File:
-    """A file on its way: its filled blocks, in order, until they are hashed."""
+    """A file being hashed: its filled blocks, in order."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,10 +41,10 @@ class File:
         self.nbytes = 0
         self._blocks: deque[tuple[blockpool.Block, int]] = deque()
         self._lock = threading.Lock()
-        self._scheduled = False  # a hasher has it, or will
+        self._scheduled = False  # a hasher is at work on it, or will be
 
     def read(self, pool: blockpool.Pool) -> Iterator[bool]:
-        """Fill a block after the other; yield each time whether a hasher has to be told of the file."""
+        """Fill one block after the other; yield each time whether a hasher has to be started for the file."""
         with self.path.open("rb", buffering=0) as source:
             while True:
                 block = pool.allocate(timeout=60)  # waits here while all blocks are in use
@@ -59,7 +59,7 @@ class File:
                 yield idle
 
     def hash(self) -> None:
-        """Hash and free the blocks that are there."""
+        """Hash and free the blocks that are filled."""
         while True:
             with self._lock:
                 if not self._blocks:
@@ -82,7 +82,7 @@ def hash_files(pool: blockpool.Pool, paths: list[Path]) -> dict[Path, str]:
 
     with ThreadPoolExecutor(HASHERS) as hashing:
         with ThreadPoolExecutor(READERS) as reading:
-            list(reading.map(read, files))  # raises what a reader raised
+            list(reading.map(read, files))  # re-raises a reader's exception
         for each in hashed:
             each.result()
     return {file.path: file.digest.hexdigest() for file in files}
@@ -94,7 +94,7 @@ def plainly(paths: list[Path]) -> dict[Path, str]:
 
 
 def chosen(arguments: list[str]) -> list[Path]:
-    """Return the regular files among and below the arguments that can be read, not more than so many."""
+    """Return the readable regular files among and below the arguments, up to a limit."""
     found = []
     for root in map(Path, arguments or [sysconfig.get_path("stdlib")]):
         found += [root] if root.is_file() else sorted(root.rglob("*"))
@@ -105,7 +105,7 @@ def chosen(arguments: list[str]) -> list[Path]:
 def main() -> None:
     """Hash both ways, and compare."""
     paths = chosen(sys.argv[1:])
-    expected = plainly(paths)  # also brings the files into memory, for both
+    expected = plainly(paths)  # this also brings the files into memory, for both
     rates = {}
     with blockpool.Pool(BLOCK_SIZE, BLOCKS) as pool:
         for name, call in (

@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 
 class FreeList(Protocol):
-    """Where page numbers come from: both free lists below can stand in for it."""
+    """The interface of a free list of page numbers; both classes below have it."""
 
     def take(self, count: int) -> list[int]:
-        """Return so many page numbers."""
+        """Return that many page numbers."""
 
     def give_back(self, pages: list[int]) -> None:
         """Take page numbers back."""
 
 
 class DequeFreeList:
-    """The usual one: it believes whatever it is told."""
+    """The usual free list: it checks nothing."""
 
     name = "deque"
 
@@ -41,7 +41,7 @@ class DequeFreeList:
         self._free = deque(range(pages))
 
     def take(self, count: int) -> list[int]:
-        """Return the numbers that came back longest ago."""
+        """Return the numbers that were given back longest ago."""
         return [self._free.popleft() for _ in range(count)]
 
     def give_back(self, pages: list[int]) -> None:
@@ -50,7 +50,7 @@ class DequeFreeList:
 
 
 class IndexPoolFreeList:
-    """The same two calls on an IndexPool: it knows which numbers are out."""
+    """The same two calls on an IndexPool, which knows what numbers are allocated."""
 
     name = "IndexPool"
 
@@ -58,7 +58,7 @@ class IndexPoolFreeList:
         self._ids = blockpool.IndexPool(pages)
 
     def take(self, count: int) -> list[int]:
-        """Return the lowest numbers nearby."""
+        """Return free numbers."""
         return [self._ids.allocate()] if count == 1 else self._ids.allocate_many(count)
 
     def give_back(self, pages: list[int]) -> None:
@@ -75,7 +75,7 @@ class Cache:
         self._tokens: dict[str, int] = {}
 
     def start(self, name: str, tokens: int) -> None:
-        """Begin a sequence with a prompt of so many tokens."""
+        """Start a sequence with a prompt of that many tokens."""
         self.tables[name] = self._free_list.take(-(-tokens // TOKENS_A_PAGE))
         self._tokens[name] = tokens
 
@@ -92,7 +92,7 @@ class Cache:
         return table
 
     def shared_pages(self) -> dict[int, list[str]]:
-        """Return the pages that stand in more than one table, which is to say whose contents are ruined."""
+        """Return the pages that are in more than one table, and whose contents are therefore corrupted."""
         count = Counter(page for table in self.tables.values() for page in table)
         return {
             page: [name for name, table in self.tables.items() if page in table]
@@ -102,7 +102,7 @@ class Cache:
 
 
 def serve(cache: Cache, sequences: int = 300, steps: int = 64) -> int:
-    """Start, grow and finish sequences; return how many pages they had in all."""
+    """Start, grow and finish sequences; return how many pages they had in total."""
     chance = random.Random(1)
     pages = 0
     running: deque[str] = deque()
@@ -119,7 +119,7 @@ def serve(cache: Cache, sequences: int = 300, steps: int = 64) -> int:
 
 
 def page_churn(free_list: FreeList, rounds: int = 2000) -> int:
-    """Make the free list's calls alone: a prompt's 32 pages, 8 single ones, all back; return how many pages."""
+    """Make the free list's calls alone: 32 pages for a prompt, 8 single ones, all back; return how many pages."""
     for _ in range(rounds):
         table = free_list.take(32)
         for _ in range(8):
@@ -129,14 +129,14 @@ def page_churn(free_list: FreeList, rounds: int = 2000) -> int:
 
 
 def nanoseconds(work: Callable[[T], int], on: T) -> float:
-    """Return what a page cost."""
+    """Return the cost of a page."""
     start = time.perf_counter()
     pages = work(on)
     return (time.perf_counter() - start) / pages * 1e9
 
 
 def costs() -> None:
-    """Print what a page costs with each free list; in turn, and the best of each."""
+    """Print the cost of a page with each free list, measured in turn; the best of each."""
     print(f"{'free list':<12}{'calls alone':>16}{'in the cache':>16}")
     kinds = (DequeFreeList, IndexPoolFreeList)
     alone = {kind: float("inf") for kind in kinds}
@@ -150,14 +150,14 @@ def costs() -> None:
 
 
 def freed_twice(cache: Cache) -> None:
-    """Finish a sequence in two places, as when a time-out and a normal end meet."""
+    """Finish a sequence in two places, as when a timeout and a normal end coincide."""
     cache.start("a", 40)
     cache.tables["a"] = cache.finish("a")  # the other place still has the table in hand
     cache.finish("a")
 
 
 def page_in_two_tables(cache: Cache) -> None:
-    """Let a sequence begin with a page of another, as for a common prompt, and finish both."""
+    """Start a sequence with a page of another one, as for a common prompt, and finish both."""
     cache.start("a", 40)
     cache.start("b", 40)
     cache.tables["b"][0] = cache.tables["a"][0]
@@ -166,7 +166,7 @@ def page_in_two_tables(cache: Cache) -> None:
 
 
 def accidents() -> None:
-    """Print what becomes of each accident."""
+    """Print what each accident leads to."""
     for title, accident in (
         ("A sequence is freed twice:", freed_twice),
         ("A page stands in two tables, and both sequences are freed:", page_in_two_tables),

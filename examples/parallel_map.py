@@ -1,4 +1,4 @@
-"""A parallel map over one big array: pickled as ever, and through a pool of shared memory.
+"""A parallel map over one big array: pickled as usual, and through a pool of shared memory.
 
     python examples/parallel_map.py        (needs NumPy)
 
@@ -31,14 +31,14 @@ Array = NDArray[np.float64]
 
 
 def length(part: Array) -> Array:
-    """Compute something of every number, as a new array."""
+    """Compute a function of every number, as a new array."""
     squares = part * part
     squares += 1.0
     return np.sqrt(squares)
 
 
 def length_into(part: Array, out: Array) -> float:
-    """Compute the same where the result belongs; return the greatest."""
+    """Compute the same straight into the result; return the maximum."""
     np.multiply(part, part, out=out)
     out += 1.0
     return float(np.sqrt(out, out=out).max())
@@ -55,17 +55,17 @@ def best_of(call: Callable[[], object]) -> float:
 
 
 def pickled(workers: ProcessPoolExecutor, data: Array) -> Array:
-    """Map as everybody does: slices go out, results come back, and are put together."""
+    """Map in the usual way: slices are sent, results come back and are concatenated."""
     return np.concatenate(list(workers.map(length, np.split(data, PARTS))))
 
 
 def in_place(workers: ProcessPoolExecutor, data: Array, results: Array) -> list[float]:
-    """Map over slices of two arrays that are in the pool. They are views: each goes as a ticket."""
+    """Map over slices of two arrays in the pool. They are views, and each is sent as a ticket."""
     return list(workers.map(length_into, np.split(data, PARTS), np.split(results, PARTS)))
 
 
 def compare(workers: ProcessPoolExecutor, pool: blockpool.Pool) -> bool:
-    """Print what both ways take; return whether both were right."""
+    """Print how long both ways take; return whether both were right."""
     data = np.random.default_rng(1).random(NUMBERS)
     expected = length(data)
     right = np.array_equal(pickled(workers, data), expected)
@@ -89,7 +89,7 @@ def compare(workers: ProcessPoolExecutor, pool: blockpool.Pool) -> bool:
 
 
 def main() -> None:
-    """Compare, and see that nothing is left."""
+    """Compare, and check that no block is left."""
     spawn = multiprocessing.get_context("spawn")
     with blockpool.Pool.create("1MiB", 2 * NUMBERS * 8 >> 20) as pool:
         with ProcessPoolExecutor(WORKERS, mp_context=spawn) as workers:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Formats, linters, types, prose and C warnings: all of them, or those that are named.
+# Formats, linters, types, prose, docstrings and C warnings: all of them, or those that are named.
 #
-#   tools/check.sh [python|types|cython|c|prose|warnings]...
+#   tools/check.sh [python|types|cython|c|prose|docstrings|warnings]...
 #
 # Uses the tools on PATH; where they are not (a git hook), those of the first virtual environment that has them.
 set -euo pipefail
@@ -40,9 +40,10 @@ check_prose() {
     fi
     [ "$words" = ok ]
 }
+check_docstrings() { python tools/check_docstrings.py; }
 check_warnings() { (cd core && cmake --preset release && cmake --build --preset release --target all bench); }
 
-for name in "${@:-python types cython c prose warnings}"; do
+for name in "${@:-python types cython c prose docstrings warnings}"; do
     for check in $name; do
         echo "== $check"
         "check_$check"

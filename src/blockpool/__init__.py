@@ -1,4 +1,4 @@
-"""blockpool: a memory allocator. A pool is reserved once and cut into blocks; a bitmap says which are taken.
+"""A memory allocator: a pool is reserved once and cut into blocks; a bitmap says which of them are allocated.
 
 >>> import blockpool
 >>> pool = blockpool.Pool("4KiB", 1024)
@@ -35,7 +35,7 @@ from blockpool.errors import (
     WriteAfterFree,
 )
 
-TYPE_CHECKING = False  # the one of typing costs more to import than all of blockpool
+TYPE_CHECKING = False  # importing typing for it would take longer than importing all of blockpool
 if TYPE_CHECKING:
     from typing import Any
 
@@ -81,7 +81,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # dataclasses take longer to import than all the rest
+    # importing dataclasses takes longer than everything else
     if name in {"Audit", "IndexStats", "Outstanding", "PoolStats", "Recovered", "Residency", "Run"}:
         from blockpool import stats
 

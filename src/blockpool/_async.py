@@ -1,28 +1,29 @@
 """Waiting for room in a pool without blocking: what `Pool.allocate_async` awaits.
 
-A request that finds no room goes to the end of its pool's queue, and a thread sleeps on the pool in the place of all
-of them: only a thread can, as whoever frees a block, perhaps in another process, wakes a futex and no event loop.
+A request that finds no room goes to the end of its pool's queue. One thread per pool sleeps on behalf of all its
+requests. It has to be a thread: freeing a block, perhaps in another process, wakes a futex but no event loop.
 
-What holds:
+Invariants:
 
-- A request is in its queue until it is answered, with a block or an error, or withdrawn by its coroutine. Each of
-  these takes it out, under the lock; so it is answered once at most.
-- A block that was claimed for a request is the request's until its coroutine takes it. So whatever ends the coroutine
-  (it is cancelled before the answer or after it, its loop is closed) needs no more than to drop the request. No
-  frame that outlives the answer has a reference to the block: `with` counts them.
+- A request stays in its queue until it is answered, with a block or an error, or withdrawn by its coroutine. Each of
+  these removes it, under the lock, so it is answered at most once.
+- A block that was claimed for a request belongs to the request until its coroutine takes it. So whatever ends the
+  coroutine (it is cancelled before or after the answer, or its loop is closed) only has to drop the request. No frame
+  that outlives the answer refers to the block, because `with` counts references.
 - A pool is in `_waiters` as long as its queue has requests and its thread runs. The thread reads the pool's sequence,
-  then looks for room, then sleeps unless the sequence has changed. So a free that comes after the request looked, and
-  before it was in the queue, is not missed. Nor is one when the first request is withdrawn: whoever does that looks in
-  the name of the next.
-- Strictly first come, first served. To serve whom the room is enough for would let single blocks starve a run; and with
-  a thousand requests in the queue, each free is one look and not a thousand.
-- One lock for all pools. It is held for a look and never while something sleeps. It can be taken again by its holder,
-  as a finalizer or a signal handler may come in at any allocation and end a coroutine, or fork. A forked child begins
-  without waiters, see blockpool/_forks.py.
-- This module is imported with the package, and asyncio only where a loop runs, so has been imported. A child that is
-  forked while another thread imports a module for the first time would wait for that thread for ever.
+  looks for room, and sleeps unless the sequence has changed. So a free that comes after a request looked, but before
+  it was queued, is not missed. Nor is one missed when the first request is withdrawn: the withdrawal looks for room on
+  behalf of the next one.
+- Requests are served strictly in order. Serving any request that fits would let single blocks starve a run. It also
+  means that each free costs one look, even with a thousand requests in the queue.
+- There is one lock for all pools. It is held for a look, never during a sleep. It is reentrant: a finalizer or a signal
+  handler may run at any allocation, and end a coroutine or fork. A forked child starts without waiters, see
+  blockpool/_forks.py.
+- This module is imported with the package. asyncio is imported only where a loop runs, where it has been imported
+  already. A child that is forked while another thread imports a module for the first time would wait forever for that
+  thread.
 
-Rejected: a thread a call; calls of `allocate(timeout=)` in slices, each of which collects garbage before it gives up.
+Rejected: a thread per call; calling `allocate(timeout=)` in slices, each of which collects garbage before it gives up.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     from blockpool._core import Block, Pool, _Mapping
 
-# How often the thread looks for requests whose pool or loop was closed.
+# How often the thread looks for requests whose pool or loop has been closed.
 _ROUND_SECONDS = 0.25
 
 
@@ -66,27 +67,27 @@ class _Request:
         import asyncio
 
         self.loop = asyncio.get_running_loop()
-        # Done when it is time to look here.
+        # Done when the coroutine should look at this request.
         self.future: asyncio.Future[None] = self.loop.create_future()
         self.began = time.monotonic()
         self.block: Block | None = None
         self.error: Exception | None = None
 
     def look(self) -> bool:
-        """Look for room; say whether there is an answer now."""
+        """Look for room; return whether there is an answer now."""
         try:
             self.block = claim(self.pool, self.blocks, self.nbytes)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who asked
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
             self.error = error.with_traceback(None)
         return self.block is not None or self.error is not None
 
     def wake(self) -> None:
-        """Let the coroutine go on; called in its loop."""
+        """Let the coroutine continue; called in its loop."""
         if not self.future.done():
             self.future.set_result(None)
 
     def take(self) -> Block | None:
-        """Return the block if there is one, or raise the error; keep no reference to either."""
+        """Return the block, if there is one, or raise the error; keep no reference to either."""
         block, self.block = self.block, None
         if self.error is None:
             return block
@@ -105,7 +106,7 @@ class _Waiter:
         self.wait = 0  # what begin_wait returned
 
     def start(self) -> None:
-        """Begin; under the lock, so that the first request is in the queue before the thread looks."""
+        """Start the thread; under the lock, so that the first request is queued before the thread looks."""
         self.wait = begin_wait(self.mapping)
         _waiters[self.mapping] = self
         try:
@@ -118,9 +119,9 @@ class _Waiter:
             raise
 
     def run(self) -> None:
-        """Wait for room, and give it out, until nobody asks for more."""
+        """Wait for room and hand it out, until the queue is empty."""
         try:
-            began = math.inf  # of the first request's wait
+            began = math.inf  # when the first request's wait began
             freed = False
             rounds = time.monotonic() + _ROUND_SECONDS
             while True:
@@ -140,12 +141,12 @@ class _Waiter:
             end_wait(self.mapping, self.wait)
 
     def serve(self) -> None:
-        """Give room to the first, the next, and so on until there is none."""
+        """Serve requests in order until there is no room."""
         while self.queue and (first := next(iter(self.queue))).look():
             self.answer(first)
 
     def look_after(self) -> None:
-        """Answer those whose pool was closed, and forget those whose loop was."""
+        """Answer requests whose pool was closed, and drop those whose loop was."""
         for request in list(self.queue):
             if request.loop.is_closed():
                 self.queue.pop(request, None)
@@ -153,7 +154,7 @@ class _Waiter:
                 self.answer(request)
 
     def answer(self, request: _Request) -> None:
-        """Tell the coroutine that there is an answer."""
+        """Tell the coroutine that its request has an answer."""
         self.queue.pop(request, None)
         try:
             request.loop.call_soon_threadsafe(request.wake)
@@ -161,7 +162,7 @@ class _Waiter:
             request.block = None
 
     def withdraw(self, request: _Request) -> None:
-        """Take the request out of the queue, if it is still there; it may have held up the others."""
+        """Remove the request from the queue, if it is still there; it may have held up the others."""
         with async_lock:
             if request in self.queue:
                 first = next(iter(self.queue)) is request
@@ -170,7 +171,7 @@ class _Waiter:
                     self.serve()
 
     def recover_for_all(self, began: float, *, freed: bool) -> None:
-        """Bring back what nobody uses, in the thread; an error goes to the first request."""
+        """Bring back what is no longer used, in the thread; an error goes to the first request."""
         try:
             if not collect_if_due(self.mapping, began, False) and not freed:  # noqa: FBT003 - as below
                 recover_unused(self.mapping)
@@ -182,12 +183,12 @@ class _Waiter:
                     self.answer(first)
 
 
-# A forked child has none of the threads, and its tasks are the parent's.
+# A forked child has none of these threads, and its tasks are the parent's.
 _waiters: dict[_Mapping, _Waiter] = waiters
 
 
 async def allocate_async(pool: Pool, blocks: int, nbytes: int, seconds: float) -> Block:
-    """Do what `Pool.allocate_async` says, with arguments that were checked: so many bytes in so many blocks."""
+    """Do what `Pool.allocate_async` promises; the arguments have been checked."""
     if not seconds:
         return pool.allocate(nbytes=nbytes)
     mapping = mapping_of_pool(pool)
@@ -215,7 +216,7 @@ async def allocate_async(pool: Pool, blocks: int, nbytes: int, seconds: float) -
 
 
 def _last_look(request: _Request, waiter: _Waiter) -> Block:
-    """Allocate after all, or raise: the time is over."""
+    """Allocate after all, or raise: time is up."""
     block = claim(request.pool, request.blocks, request.nbytes)
     if block is None:
         if not collect_if_due(waiter.mapping, request.began, True):  # noqa: FBT003 - C takes no keywords

@@ -1,19 +1,19 @@
-"""The debug mode of a pool: patterns in its memory, stacks of its callers, and a rest before reuse.
+"""Debug mode of a pool: patterns in its memory, the stacks of its callers, and a rest before reuse.
 
-A `Guard` watches one pool. What it finds becomes `BlockOverrun` (somebody wrote past the `nbytes` he asked for) or
-`WriteAfterFree`, each with the stack of the allocation and of the free.
+A `Guard` watches one pool. What it finds becomes `BlockOverrun` (a write past the requested `nbytes`) or
+`WriteAfterFree`, with the stacks of the allocation and of the free.
 
-What a byte of the pool holds, in the manner of CPython's own debug allocator:
+The bytes of the pool are filled as by CPython's own debug allocator:
 
 * ``0xCD`` allocated, not written yet
 * ``0xFD`` canary: the slack between `nbytes` and the end of the run's last block
 * ``0xDD`` freed
 
-Freed runs rest in a quarantine (which the core keeps), oldest out first, so that a write through an old address meets
-``0xDD``, and not the next owner's data. When the pool would be exhausted, the quarantine is emptied.
+Freed runs rest in a quarantine, which the binding keeps; the oldest leaves first. So a write through an old address
+hits ``0xDD`` rather than the next owner's data. When the pool would be exhausted, the quarantine is emptied.
 
-A signal handler may raise between any two steps here, so no step loses a run: what is to be had again, and when, is the
-core's.
+A signal handler may raise between any two steps here. No step can lose a run, because the binding decides what is free
+and when.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 CLEAN, CANARY, DEAD = b"\xcd", b"\xfd", b"\xdd"
 
-_FRAMES = 16  # of a stack are kept
+_FRAMES = 16  # how many frames of a stack are kept
 
 _log = logging.getLogger("blockpool")
 _log.addHandler(logging.NullHandler())
 
 
 class _Run:
-    """A run that is allocated, or was: who asked for it, and who freed it."""
+    """A run that is or was allocated, with the stacks of its allocation and its free."""
 
     __slots__ = ("allocated_at", "blocks", "freed_at", "index", "nbytes")
 
@@ -56,25 +56,25 @@ class _Run:
         return f"the run of {self.blocks} blocks at {self.index}"
 
     def story(self) -> str:
-        """Return both stacks, as far as they are known."""
+        """Return the stacks, as far as they are known."""
         freed = "" if self.freed_at is None else f"freed at\n{_text(self.freed_at)}"
         return f"allocated at\n{_text(self.allocated_at)}{freed}"
 
 
 class Guard:
-    """Watches the runs of one pool. All methods may be called from any thread, and from destructors.
+    """Watch the runs of one pool. All methods may be called from any thread, and from destructors.
 
     Parameters
     ----------
     block_size : int
-        Bytes of a block.
+        Size of a block in bytes.
     """
 
     def __init__(self, block_size: int) -> None:
         self._block_size = block_size
         self._lock = debug_lock  # of all guards
         self.live: dict[int, _Run] = {}  # what is allocated, by first block
-        self._freed: dict[int, _Run] = {}  # by each block: the run it was part of when it was last freed
+        self._freed: dict[int, _Run] = {}  # by block: the run that it was part of when it was last freed
 
     def issue(self, memory: memoryview, index: int, blocks: int, nbytes: int) -> None:
         """Prepare a run for its new owner.
@@ -82,7 +82,7 @@ class Guard:
         Raises
         ------
         WriteAfterFree
-            If somebody wrote to it after it was last freed. It is then as if just freed.
+            If something wrote to it after it was last freed. It is then filled as if it had just been freed.
         """
         with self._lock:
             for block in range(index, index + blocks):
@@ -97,9 +97,9 @@ class Guard:
             self.live[index] = _Run(index, blocks, nbytes, _stack())
 
     def take_back(self, memory: memoryview, index: int) -> BlockOverrun | None:
-        """Look at a run that its owner gives back, and fill it; return what is wrong with its canary, if anything is.
+        """Check the canary of a run that its owner gives back, and fill the run; return what is wrong, if anything is.
 
-        The caller then takes it out of `live`, however this ended.
+        The caller then removes the run from `live`, even if this raised.
         """
         with self._lock:
             run = self.live[index]
@@ -109,8 +109,8 @@ class Guard:
             error = None
             if wrong is not None:
                 error = BlockOverrun(
-                    f"{run}: somebody wrote past the {run.nbytes} bytes that were asked for, at byte "
-                    f"{wrong - start} (there is {memory[wrong]:#04x}, and was {CANARY[0]:#04x}); {run.story()}"
+                    f"{run}: something wrote past the {run.nbytes} bytes that were asked for, at byte "
+                    f"{wrong - start} (it is {memory[wrong]:#04x}, and was {CANARY[0]:#04x}); {run.story()}"
                 )
             self._fill(memory, start, end, DEAD)
             for block in range(index, index + run.blocks):
@@ -118,18 +118,18 @@ class Guard:
             return error
 
     def outstanding(self) -> list[Outstanding]:
-        """Return what is allocated, in the order of addresses."""
+        """Return the runs that are allocated, in the order of addresses."""
         with self._lock:
             runs = sorted(self.live.values(), key=lambda run: run.index)
         return [Outstanding(run.index, run.blocks, run.nbytes, _text(run.allocated_at)) for run in runs]
 
     def close(self, memory: memoryview) -> None:
-        """Report what is still allocated, to the log, and look for late writes.
+        """Log what is still allocated, and look for late writes.
 
         Raises
         ------
         WriteAfterFree
-            If somebody wrote to a freed block.
+            If something wrote to a freed block.
         """
         for leak in self.outstanding():
             _log.warning(
@@ -140,7 +140,7 @@ class Guard:
                 leak.stack,
             )
         with self._lock:
-            # a list: a destructor or signal handler may free meanwhile, and so add to it
+            # a list, because a destructor or signal handler may free a run meanwhile, and so add to the dict
             for block in list(self._freed):
                 run = self._freed.get(block)
                 if run is not None:
@@ -153,24 +153,24 @@ class Guard:
             found = memory[wrong]
             self._fill(memory, start, start + self._block_size, DEAD)
             raise WriteAfterFree(
-                f"{run}: somebody wrote to it after it was freed, at byte {wrong - run.index * self._block_size} "
-                f"(there was {found:#04x}, and should be {DEAD[0]:#04x}); {run.story()}"
+                f"{run}: something wrote to it after it was freed, at byte {wrong - run.index * self._block_size} "
+                f"(it was {found:#04x}, and should be {DEAD[0]:#04x}); {run.story()}"
             )
 
     def _fill(self, memory: memoryview, start: int, end: int, pattern: bytes) -> None:
         memory[start:end] = pattern * (end - start)
 
     def _first_other(self, memory: memoryview, start: int, end: int, pattern: bytes) -> int | None:
-        """Return where the first byte is that is not of the pattern."""
+        """Return the position of the first byte that differs from the pattern; None if there is none."""
         found = bytes(memory[start:end])
         same = len(found) - len(found.lstrip(pattern))
         return None if same == len(found) else start + same
 
 
 def _stack() -> traceback.StackSummary:
-    """Return the stack of whoever called into the pool."""
+    """Return the stack of the call into the pool."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - there is no public way
-    for _ in range(2):  # the two of this module are no news; at the end of the interpreter there are no others
+    for _ in range(2):  # skip this module's two frames; at shutdown there may be no others
         frame = frame and frame.f_back
     stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=_FRAMES, lookup_lines=False)
     stack.reverse()

@@ -20,7 +20,7 @@ _TEXT = re.compile(
 _KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
 
-# What an attempt to find or open a pool may lack, and what to do.
+# What the search for a pool may find missing, and the remedy.
 NO_DESCRIPTOR = (
     "no file descriptor is free; close files, or raise the limit of this process (ulimit -n) or of the system "
     "(fs.file-max)"
@@ -29,23 +29,23 @@ NO_PROC = "there is no /proc that shows this process, and the library needs it; 
 
 
 class Handle:
-    """The name of a run in a shared pool: it takes nothing, and can be redeemed while somebody holds the run.
+    """The name of a run in a shared pool, from `Block.handle`. It can be redeemed while some process holds the run.
 
-    From `Block.handle`. Can be pickled, and turned into `str` or `bytes` and back by `parse`; equal handles name the
-    same run.
+    A handle does not keep the run allocated. It can be pickled, and turned into `str` or `bytes` and back (`parse`).
+    Equal handles name the same run.
 
     Attributes
     ----------
     pool_id : str
-        Which pool, in hexadecimal.
+        The pool's random id: 32 hexadecimal digits.
     index : int
         The block at which the run begins.
     generation : int
-        How many runs had begun at that block, this one included.
+        How many runs have begun at that block so far, including this one.
     process : int
-        Process id of who made the handle; a pool without a name is looked for there first.
+        Id of the process that made the handle; a pool without a name is looked for there first.
     name : str or None
-        Name of the pool.
+        Name of the pool, if it has one.
     """
 
     __slots__ = ("generation", "index", "name", "pool_id", "process")
@@ -60,16 +60,25 @@ class Handle:
 
     @staticmethod
     def parse(text: str | bytes | Handle) -> Handle:
-        """Return the handle or ticket that the text stands for.
+        """Return the handle or ticket that a text stands for.
 
-        A Handle is taken for its text: what somebody made or changed by hand is checked here as well.
+        Parameters
+        ----------
+        text : str, bytes or Handle
+            What `str` or `bytes` made of a handle or ticket. Of a Handle its text is parsed, so one that was made or
+            changed by hand is checked too.
+
+        Returns
+        -------
+        Handle or Ticket
+            One equal to the handle or ticket that the text came from.
 
         Raises
         ------
         ValueError
-            If it stands for none.
+            If the text does not stand for a handle or ticket.
         TypeError
-            If it is no text.
+            If it is something else.
         """
         if isinstance(text, Handle):
             try:
@@ -118,10 +127,15 @@ class Handle:
 
 
 class Ticket(Handle):
-    """The name of a run with references in flight, taken when it was made; see `Block.share`.
+    """The name of a run with references in flight, which were taken when the ticket was made; see `Block.share`.
 
-    Tickets of one run are not told apart: redeeming once too often uses up another's, and with none
-    left a ticket acts as a handle.
+    The tickets of one run are not distinguished: redeeming one too often uses up the references of another. When there
+    are none left, a ticket behaves like a handle.
+
+    Attributes
+    ----------
+    pool_id, index, generation, process, name
+        As in `Handle`.
     """
 
     __slots__ = ()
@@ -129,12 +143,12 @@ class Ticket(Handle):
 
 
 def file_name(name: object) -> str:
-    """Return the file name of the pool of that name.
+    """Return the file name of the pool that has a name.
 
     Raises
     ------
     TypeError, ValueError
-        If it is none that a pool can have.
+        If it is not a name that a pool can have.
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, not {type(name).__name__}")
@@ -144,7 +158,7 @@ def file_name(name: object) -> str:
 
 
 def foreign(name: str | None) -> str:
-    """Say what the file is that has the name of a pool and is none, and what to do about it."""
+    """Describe a file that has a pool's name but is not a pool, and what to do about it."""
     if name is None:
         return "the file holds something else"
     path = f"/dev/shm/{file_name(name)}"  # noqa: S108 - where pools are
@@ -162,7 +176,7 @@ def foreign(name: str | None) -> str:
 
 
 def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:
-    """Yield (process, descriptor) where the memory of a pool without a name is open, the given process first."""
+    """Yield (process, descriptor) wherever the memory of a pool without a name is open, the given process first."""
     target = f"/memfd:blockpool-{pool_id} (deleted)"
     own = os.geteuid()
     if not os.path.isdir("/proc/self/fd"):
@@ -184,13 +198,16 @@ def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise OSError(error.errno, f"the pool: {error.strerror}: {NO_DESCRIPTOR}") from None
-            # else it is gone, or not ours to look at
+            # otherwise the process is gone, or we may not look at it
 
 
 def why_not_found(process: int) -> str:
-    """Return why the pool without a name of something that the process sent is not found, as far as can be told."""
+    """Return why a pool without a name, of something that the process sent, is not found, as far as can be told."""
     gone = "its last process ended, or dropped its Pool, before this was received"
-    remedy = "keep the Pool open, in the parent say, until all is received, or make it with a name and permanent=True"
+    remedy = (
+        "keep the Pool open, for example in the parent, until all is received, or create it with a name and "
+        "permanent=True"
+    )
     try:
         owner, own = os.stat(f"/proc/{process}").st_uid, os.geteuid()
         if owner == own:
@@ -208,7 +225,7 @@ def why_not_found(process: int) -> str:
 
 
 def _read_link(path: str) -> str | None:
-    """Return what the link points to; None if it is gone: a process opens and closes files while one looks at them."""
+    """Return what the link points to; None if it is gone, as the process may close the file at any time."""
     try:
         return os.readlink(path)
     except OSError:

@@ -48,11 +48,11 @@ cdef extern from *:
 
 include "_binding/reports.pxi"
 
-# Up to this many indices, a call needs no memory but its stack.
+# Up to this many indices, a call needs no memory besides its stack.
 cdef enum: FEW = 1024
 # A batch numbers its words in 31 bits.
 cdef uint64_t MOST_AT_ONCE = (1 << 31) - 1
-# Beyond this many, a call leaves the GIL.
+# Beyond this many, a call releases the GIL.
 cdef uint64_t MANY = 4096
 
 
@@ -83,27 +83,30 @@ cdef class IndexPool:
     """IndexPool(capacity)
 --
 
-    Hands out the integers 0 to capacity - 1, singly, many at once, or as ranges, and takes them back.
+    Hand out the integers 0 to capacity - 1, singly, many at once or as ranges, and take them back.
 
-    It is the bitmap of a `Pool` without memory behind it, for page tables, cache slots, ids. A second free of an index
-    that is not allocated is an error, and so is one twice in a batch; one that was handed out again meanwhile cannot be
-    told from its new owner's. Memory: some 1.13 bits an index.
+    It is the bitmap of a `Pool` without memory behind it: for page tables, cache slots, ids. It takes about 1.13 bits
+    per index. Freeing an index that is not allocated is an error, and so is giving an index twice in one call. If the
+    index was handed out again in the meantime, a second free cannot be told from that of its new owner.
 
     Parameters
     ----------
     capacity : int
-        How many indices, at least 1.
+        Number of indices, at least 1.
 
     Raises
     ------
     TypeError, ValueError
-        If the capacity is no whole number, or less than 1.
+        If `capacity` is not an int, or less than 1.
     PoolExhausted
-        If this machine has not enough memory for the bitmap.
+        If this machine does not have enough memory for the bitmap.
 
     Notes
     -----
-    All methods may be called from any thread. Every method that changes several indices is all or nothing.
+    Thread safety: all methods may be called from any thread. Each method that changes several indices is all or
+    nothing.
+
+    Process safety: an IndexPool belongs to one process. A forked child has a copy of its own; it cannot be pickled.
 
     Examples
     --------
@@ -151,16 +154,14 @@ cdef class IndexPool:
 
     @property
     def capacity(self):
-        """How many indices there are, allocated or not."""
+        """Number of indices, allocated or not."""
         return self.bits.bits
 
     @property
     def bitmap(self):
         """A read-only memoryview of the bitmap: unsigned 64-bit words, index i in bit i % 64 of word i // 64.
 
-        A bit of 1 means allocated.
-
-        It shows changes as they happen. Bits past the capacity are 1.
+        A bit is 1 if its index is allocated, and past the capacity. The view shows changes as they happen.
         """
         return memoryview(self.words).cast("Q")
 
@@ -170,6 +171,7 @@ cdef class IndexPool:
         Returns
         -------
         int
+            The index. Which of the free ones it is, is not specified.
 
         Raises
         ------
@@ -189,6 +191,11 @@ cdef class IndexPool:
 
     def free(self, index, /):
         """Free one index.
+
+        Parameters
+        ----------
+        index : int
+            An allocated index.
 
         Raises
         ------
@@ -210,21 +217,24 @@ cdef class IndexPool:
         Parameters
         ----------
         count : int
-            How many, at least 1.
+            Number of indices, at least 1.
         packed : bool
-            Take as few runs of adjacent indices as the free ones allow, the longest first. Takes longer, when they are
+            Take as few runs of adjacent indices as possible, the longest first. This takes longer if free indices are
             scattered.
 
         Returns
         -------
         list of int
+            The indices. They need not be adjacent.
 
         Raises
         ------
         PoolExhausted
             If fewer are free; none was allocated.
         TypeError, ValueError
-            If `count` is no whole number, or less than 1.
+            If `count` is not an int, or less than 1.
+        MemoryError
+            If there is no memory for the list; none was allocated.
         """
         cdef uint64_t n = self.as_count(count, False), i
         cdef uint64_t few[FEW]
@@ -247,18 +257,21 @@ cdef class IndexPool:
 
         Parameters
         ----------
-        buffer
-            A writable, contiguous buffer of 32-bit or 64-bit integers: array.array("i"), numpy.empty(n, "int32"), …
-            As many indices are allocated as it has items.
+        buffer : writable, contiguous buffer of 32-bit or 64-bit integers
+            For example ``array.array("i", ...)`` or ``numpy.empty(n, "int32")``. It gets as many indices as it has items.
         packed : bool
             As for `allocate_many`.
 
         Raises
         ------
         PoolExhausted
-            If fewer are free; none was allocated, and the buffer is as it was.
-        TypeError, ValueError
-            If the buffer is none, or of another type; read-only, strided or empty; or 32 bits are not enough.
+            If fewer are free; none was allocated, and the buffer is unchanged.
+        TypeError
+            If `buffer` is not a buffer, or has items of another type.
+        ValueError
+            If it is read-only, strided, misaligned or empty, or if the capacity needs more than its 32 bits.
+        MemoryError
+            If there is no memory to gather the indices; none was allocated.
         """
         cdef Py_buffer view
         cdef uint64_t few[FEW]
@@ -292,16 +305,22 @@ cdef class IndexPool:
     def allocate_run(self, count, /):
         """Allocate `count` adjacent indices.
 
+        Parameters
+        ----------
+        count : int
+            Number of indices, at least 1.
+
         Returns
         -------
         range
+            The indices, in ascending order.
 
         Raises
         ------
         PoolExhausted
-            If there is no such run.
+            If there is no such run of free indices.
         TypeError, ValueError
-            If `count` is no whole number, or less than 1.
+            If `count` is not an int, or less than 1.
         """
         cdef uint64_t n = self.as_count(count, True)
         cdef uint64_t first, left
@@ -322,18 +341,22 @@ cdef class IndexPool:
 
         Parameters
         ----------
-        indices : list or range of int, or a contiguous buffer of 32-bit or 64-bit integers
-            In any order. A list or range may be empty.
+        indices : list, tuple or range of int, or contiguous buffer of 32-bit or 64-bit integers
+            Allocated indices, in any order. A list, tuple or range may be empty.
 
         Raises
         ------
         DoubleFree
-            If one is not allocated, or is there twice. None was freed. (Unless another thread freed some of them after
-            this call had found them allocated; the error then names those, and the others are freed.)
+            If an index is not allocated, or given twice; none was freed. The exception: if another thread freed some
+            of them after this call had found them allocated, the error names one of those, and all others are freed.
         InvalidBlock
-            If one is not from 0 to capacity - 1. None was freed.
-        TypeError, ValueError
-            If they are something else, not integers, a strided or empty buffer. None was freed.
+            If an index is not from 0 to capacity - 1; none was freed.
+        TypeError
+            If `indices` is something else, or its items are not ints; none was freed.
+        ValueError
+            If a buffer is strided, misaligned or empty, or there are 2**31 indices or more; none was freed.
+        MemoryError
+            If there is no memory to gather the indices; none was freed.
         """
         cdef Py_buffer view
         cdef size_t width
@@ -360,6 +383,7 @@ cdef class IndexPool:
         Returns
         -------
         IndexStats
+            Numbers of indices and calls. While other threads are at work, they are of no single moment.
         """
         cdef uint64_t allocated, longest
         with nogil:
@@ -384,7 +408,7 @@ cdef class IndexPool:
         Returns
         -------
         int
-            How many indices are allocated.
+            The number of allocated indices.
 
         Raises
         ------
@@ -399,11 +423,11 @@ cdef class IndexPool:
         if self.bits.bits % 64 and ~last >> self.bits.bits % 64:
             raise PoolCorrupt(
                 f"a bit past the last index, {self.bits.bits - 1}, was cleared: something wrote over the bitmap; "
-                "make a new pool"
+                "create a new pool"
             )
         if summary != BITMAP_NONE:
             raise PoolCorrupt(
-                f"summary {summary} promises less room than there is: something wrote over it; make a new pool"
+                f"summary {summary} promises less room than there is: something wrote over it; create a new pool"
             )
         return allocated
 
@@ -486,7 +510,7 @@ cdef class IndexPool:
             return 0
         bit = self.as_index(indices[0])
         self.as_index(indices[-1])
-        n = len(indices)  # not before: a longer one has no len
+        n = len(indices)  # not earlier: a range that is longer than the pool may have no len()
         step = <uint64_t><int64_t>indices.step if n > 1 else 1
         if step == 1:
             return self.free_adjacent(bit, n)
@@ -496,7 +520,7 @@ cdef class IndexPool:
         cdef batch gathered
         cdef void *memory = begin(&gathered, few, n, self.bits.bits)
         try:
-            for _i in range(n):  # inside, and no two alike, as the ends are inside
+            for _i in range(n):  # all are in range and no two alike, as both ends are in range
                 batch_add(&gathered, bit)
                 bit += step
             return self.free_gathered(&gathered)
@@ -540,7 +564,7 @@ cdef class IndexPool:
         cdef void *memory = begin(&gathered, few, n, self.bits.bits)
         try:
             if signed or width == 8 or self.bits.bits <= <uint64_t>1 << 31:
-                # unsigned ones that are negative to it are outside as well
+                # an unsigned number that is taken for a negative one is out of range either way
                 status = batch_add_integers(&gathered, view.buf, width, n, &bit)
                 if status != BATCH_OK and not signed and width == 4:
                     bit = <uint32_t>bit
@@ -566,7 +590,7 @@ cdef class IndexPool:
 
 
 cdef int freed_by_another(uint64_t index) except -1:
-    """Raise if there is an index that this call had found allocated, and did not free."""
+    """Raise if there is an index that this call found allocated but did not free."""
     if index != BITMAP_NONE:
         raise DoubleFree(
             f"index {index} was freed by another thread during this call, which freed all the others "
@@ -580,7 +604,7 @@ cdef inline bint claim(bitmap *bits, uint64_t n, bint packed, uint64_t *out) noe
 
 
 cdef inline uint64_t *scratch(uint64_t *few, uint64_t n) except NULL:
-    """Room for n numbers: the caller's own if that is enough."""
+    """Room for n numbers: the caller's own if it suffices."""
     cdef uint64_t *room = few if n <= FEW else <uint64_t *>malloc(n * sizeof(uint64_t))
     if room == NULL:
         raise MemoryError(f"no memory for a list of {n} indices")
@@ -588,7 +612,7 @@ cdef inline uint64_t *scratch(uint64_t *few, uint64_t n) except NULL:
 
 
 cdef inline void give_up(uint64_t *few, void *room) noexcept:
-    """End the use of what `scratch` or `begin` gave."""
+    """Free what `scratch` or `begin` returned, unless it is the caller's own."""
     if room != few:
         c_free(room)
 

@@ -1,4 +1,4 @@
-"""What pickles call: plain functions, which pickle names quicker than those of an extension module."""
+"""What pickles call: plain functions, because pickle is faster to name them than those of an extension module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def block(*parts: Any) -> Block:
-    """Take the block whose reference went with the pickle."""
+    """Take the block whose reference came with the pickle."""
     return _receive_block(*parts)
 
 

@@ -1,20 +1,19 @@
-"""How messages say that memory is short: which limit was met, what it leaves, and what to do about it."""
+"""How messages describe a lack of memory: which limit was met, how much it leaves, and what to do about it."""
 
 from __future__ import annotations
 
 
 def shortage(limit: str, room: int, *, ever: bool = False) -> tuple[str, str]:
-    """Return what there is, and a remedy besides asking for less.
+    """Return how much memory there is, and a remedy besides asking for less.
 
     Parameters
     ----------
-    limit
-        Whose limit was met: a directory of shared memory, the file of a cgroup that holds the limit, or ``""`` for the
-        machine.
-    room
-        Bytes that it leaves.
-    ever
-        Whether `room` is what there could ever be, and not what there is now.
+    limit : str
+        Whose limit was met: a directory of shared memory, the file with a cgroup's limit, or ``""`` for the machine.
+    room : int
+        How many bytes it leaves.
+    ever : bool
+        Whether `room` is what there could ever be, rather than what there is now.
     """
     if limit == "/dev/shm":  # noqa: S108 - where pools are
         return (

@@ -1,14 +1,15 @@
-"""Blocks that have a name until it is removed: what `blockpool.shared_memory` gives as segments.
+"""Blocks that live until their name is removed: the segments of `blockpool.shared_memory`.
 
-A name is one reference in flight, taken when the segment is made and withdrawn when its name is removed. So a segment
-stays though nobody holds it, a name ends once however many processes remove it at the same time, and nothing runs
-beside the program to clean up: the reference is in the pool, and ends with it.
+A name is one reference in flight, taken when the segment is created and withdrawn when the name is removed. So a
+segment stays even if no process holds it, and if several processes remove a name at the same time only one succeeds.
+No helper process has to clean up: the reference is in the pool, and ends with it.
 
-- Automatic names are handles into a pool without a name, which lives in the memory of the processes that have it.
-  Small segments share a pool that each process makes when it first needs it; a large one has a pool of its own, which
-  its maker keeps until the name is removed.
-- A given name is a permanent pool of one block. Its maker links the pool under its name before the block is in it, so
-  who attaches waits for a living maker, and removes what a dead one left half made.
+- An automatic name is a handle into a pool without a name, which lives as long as some process has it open. Small
+  segments share a pool that each process creates when it first needs one. A large segment has a pool of its own, which
+  its creator keeps until the name is removed.
+- A given name is that of a permanent pool with one block. Its creator links the pool under the name before it
+  allocates the block. So a process that attaches waits for a living creator, and removes what a dead one left half
+  done.
 """
 
 from __future__ import annotations
@@ -32,25 +33,25 @@ from blockpool.errors import (
 )
 
 _AUTOMATIC = "blockpool-handle:"
-_GIVEN = "shm."  # so that no other pool of the user is taken for a segment
+_GIVEN = "shm."  # a prefix, so that no other pool of the user is taken for a segment
 _NAME = re.compile(r"/?([A-Za-z0-9_.-]{1,176})")
 
-_PAGE = 4096  # a block: segments begin at a page, as those of the standard library do
+_PAGE = 4096  # size of a block: segments start at a page, as those of the standard library do
 _MOST = 1 << 62
-_PAGES = 1024  # 4 MiB: the kernel makes them present when the pool is made, in 1 ms
+_PAGES = 1024  # 4 MiB; the kernel makes them present when the pool is created, in 1 ms
 _ZEROS = bytes(1 << 16)
 
-_PATIENCE = 1.0  # seconds that the maker of a segment may take for a few microseconds' work
+_PATIENCE = 1.0  # seconds that the creator of a segment may take for a few microseconds' work
 
 _small: dict[str, Pool] = {}  # at most one: the pool of small segments
-# The pools of large segments made here whose names were not removed. A child forgets them: the parent keeps them, and
-# would otherwise not be rid of them before the child ends.
+# The pools of large segments created here whose names have not been removed. A child forgets them: the parent keeps
+# them, and they could otherwise not end before the child does.
 _large: dict[Handle, Pool] = large_segments
-_making: list[str] = segments_in_making  # pools that threads of this process make at the moment
+_making: list[str] = segments_in_making  # pools that threads of this process are creating
 
 
 def make(name: str | None, size: int) -> tuple[str, Block]:
-    """Make a segment of zeros; return its name and its block."""
+    """Create a segment of zeros; return its name and its block."""
     if size > _MOST:
         most = size.bit_length() - 1
         raise PoolExhausted(f"asked for more than 2**{most} bytes, which no machine has; ask for less")
@@ -61,7 +62,7 @@ def make(name: str | None, size: int) -> tuple[str, Block]:
         block = _allocate_large(size)
     try:
         handle = block.handle
-        # always of one length, as a program may have reserved room for a name
+        # always of the same length, as a program may have reserved room for a name
         numbers = f"{handle.index:08}:{handle.generation:013}:{handle.process:010}"
         made = f"{_AUTOMATIC}{handle.pool_id}:{numbers}:", block
     except BaseException:
@@ -71,7 +72,7 @@ def make(name: str | None, size: int) -> tuple[str, Block]:
 
 
 def discard(block: Block) -> None:
-    """Remove a segment that was just made, and of which nobody knows the name."""
+    """Remove a segment that was just created and whose name nobody knows."""
     pool = block.pool
     if pool.name is None:
         withdraw(block)
@@ -81,7 +82,7 @@ def discard(block: Block) -> None:
 
 
 def take(name: object) -> Block:
-    """Return the block of the segment that has the name."""
+    """Return the block of the segment with that name."""
     if not isinstance(name, str) or not name.startswith(_AUTOMATIC):
         return _take_given(_pool_name(name))
     block = _hold(Handle.parse(name))
@@ -104,7 +105,7 @@ def remove(handle: Handle, block: Block | None) -> None:
 
 
 def tidy() -> None:
-    """Let go of the pools of large segments whose names other processes removed."""
+    """Drop the pools of large segments whose names other processes removed."""
     for handle in list(_large):
         try:
             if in_flight(redeem(handle)):
@@ -114,8 +115,8 @@ def tidy() -> None:
         _large.pop(handle, None)
 
 
-def begin_anew() -> None:
-    """Have a child's later segments made in a pool that it does not share with its parent."""
+def start_afresh() -> None:
+    """Create the later segments of this child in a pool that it does not share with its parent."""
     _small.clear()
 
 
@@ -127,21 +128,21 @@ def _hold(handle: Handle) -> Block:
 
 
 def _removed() -> PoolNotFound:
-    return PoolNotFound("there is no such segment: it was unlinked; make a new one")
+    return PoolNotFound("there is no such segment: it was unlinked; create a new one")
 
 
 def _allocate_small(size: int) -> Block | None:
-    """Take a segment from the pool of small ones; None if that has no room for it."""
+    """Take a segment from the pool of small ones; None if it has no room."""
     if size > _PAGE * _PAGES:
         return None
     try:
         pool = _small.get("")
-        if pool is None:  # of two threads here at the same time, the first one's stays
+        if pool is None:  # if two threads are here at the same time, the first one's pool stays
             pool = _small.setdefault("", Pool.create(_PAGE, _PAGES))
         block = pool.allocate(nbytes=size)
     except PoolExhausted:
         return None
-    except (TooManyProcesses, PoolBusy, PoolClosed):  # forked into a pool that had no place left
+    except (TooManyProcesses, PoolBusy, PoolClosed):  # forked when the pool had no place left
         _small.clear()
         return None
     view = block.buf
@@ -191,7 +192,7 @@ def _make_given(pool_name: str, size: int) -> Block:
 
 
 def _is_settled(pool_name: str) -> bool:
-    """Whether what has the name keeps it: not being made by another, and not half made and now removed."""
+    """Return whether the name stays taken: not just being created, and not half done and now removed."""
     try:
         return _find(pool_name) is not None
     except PoolNotFound:
@@ -223,28 +224,31 @@ def _take_given(pool_name: str) -> Block:
             return block
         if time.monotonic() > deadline:
             raise PoolNotFound(
-                f"segment {pool_name.removeprefix(_GIVEN)!r} is not there yet: its maker was stopped while "
-                "making it; continue or end that process"
+                f"segment {pool_name.removeprefix(_GIVEN)!r} is not there yet: its creator was stopped while "
+                "creating it; continue or end that process"
             )
         time.sleep(0.001)
 
 
 def _find(pool_name: str) -> Block | None:
-    """Return the segment in the pool; None while its maker is at it. Without a maker it is removed: PoolNotFound."""
+    """Return the segment in the pool; None while its creator is at work.
+
+    Without a creator, a segment that is half done is removed: PoolNotFound.
+    """
     try:
         pool = Pool.attach(pool_name)
     except PoolNotFound:
         name = pool_name.removeprefix(_GIVEN)
-        raise PoolNotFound(f"there is no segment {name!r}: it was never made, or it was unlinked") from None
+        raise PoolNotFound(f"there is no segment {name!r}: it was never created, or it was unlinked") from None
     if pool.blocks != 1:
-        raise PoolCorrupt(f"pool {pool_name!r} is no segment; use Pool.attach() for it")
+        raise PoolCorrupt(f"pool {pool_name!r} is not a segment; use Pool.attach() for it")
     block = _complete(pool)
     if block is None and pool_name not in _making:
         pool.recover()
         if pool.stats().processes == 1:
-            block = _complete(pool)  # its maker may have made it and left meanwhile
+            block = _complete(pool)  # its creator may have finished and left meanwhile
             if block is None and first_run(pool) is not None:
-                raise PoolCorrupt(f"pool {pool_name!r} is no segment; use Pool.attach() for it")
+                raise PoolCorrupt(f"pool {pool_name!r} is not a segment; use Pool.attach() for it")
             if block is None:
                 pool.unlink()
                 raise PoolNotFound(

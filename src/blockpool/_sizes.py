@@ -14,7 +14,7 @@ for _power, _letter in enumerate("KMGT", start=1):
     _UNITS[_letter + "IB"] = 1024**_power
 
 _LARGEST = 2**62
-_DIGITS = 20  # more make a number larger than that anyway
+_DIGITS = 20  # a number with more digits is larger than that anyway
 
 
 def parse_size(size: str | SupportsIndex, what: str) -> int:
@@ -22,16 +22,21 @@ def parse_size(size: str | SupportsIndex, what: str) -> int:
 
     Parameters
     ----------
-    size
-        A whole number of bytes, or a string: a whole decimal number and one of the units B, kB, KiB, MB, MiB,
-        GB, GiB, TB, TiB in any case, with or without spaces between. ``kB`` is 1000 bytes, ``KiB`` 1024.
-    what
-        How messages call it.
+    size : int or str
+        A whole number of bytes, or a string: a whole decimal number and one of the units B, kB, KiB, MB, MiB, GB, GiB,
+        TB, TiB in any case, with or without spaces between them. ``kB`` is 1000 bytes, ``KiB`` 1024.
+    what : str
+        What messages call it.
+
+    Returns
+    -------
+    int
+        The size in bytes.
 
     Raises
     ------
     TypeError
-        If it is neither, a float for instance.
+        If `size` is neither, for example a float.
     ValueError
         If it is zero, negative, larger than 2**62, or a string that is not a size.
     """
@@ -59,7 +64,7 @@ def parse_size(size: str | SupportsIndex, what: str) -> int:
 
 
 def readable(number: int) -> str:
-    """Return the number for a message; one that is too long to be read, or for Python to write, by its magnitude."""
+    """Return the number for a message; only the magnitude of one that is too long to read, or for Python to print."""
     if abs(number) < 2**128:
         return str(number)
     return f"{'-' if number < 0 else ''}2**{abs(number).bit_length() - 1} or more"

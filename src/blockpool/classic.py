@@ -1,4 +1,4 @@
-"""The three classic calls: one pool for the whole process, for those who come from the assembly program.
+"""The three classic calls: one pool for the whole process, for users of the original assembly program.
 
 >>> from blockpool.classic import *
 >>> pool = initialize_memory_allocator(1024, 32)    # 1 KiB in 32 blocks; these are the defaults
@@ -14,7 +14,7 @@ Traceback (most recent call last):
 blockpool.DoubleFree: the run of 3 blocks at 0 was freed before; drop this object, and allocate a new one
 
 A block stays allocated until it is deallocated, even if the program forgets it. A call that raises changes nothing.
-All may be called from any thread.
+All three may be called from any thread. A forked child has its own copy of the pool.
 """
 
 from __future__ import annotations
@@ -40,34 +40,44 @@ __all__ = [
 def initialize_memory_allocator(
     mem_pool_size: str | SupportsIndex = 1024, block_size: str | SupportsIndex = 32
 ) -> Pool:
-    """Make the pool, in place of an earlier one, which is closed.
+    """Create the pool. It replaces an earlier one, which is closed.
 
     Parameters
     ----------
-    mem_pool_size
-        Bytes of the pool, a multiple of the block size: an int, or a string such as ``"1KiB"``.
-    block_size
-        Bytes of a block, a multiple of 8: an int or a string.
+    mem_pool_size : int or str
+        Size of the pool in bytes, a multiple of the block size: an int, or a string such as ``"1KiB"``.
+    block_size : int or str
+        Size of a block in bytes, a multiple of 8.
 
     Returns
     -------
     Pool
-        For its statistics and whatever else a Pool can do.
+        The new pool, for its statistics and anything else that a Pool can do.
 
     Raises
     ------
     BlockInUse
         If blocks of the earlier pool are allocated.
     TypeError, ValueError
-        If a size is of the wrong kind or out of range, or one is no multiple of the other.
+        If a size has the wrong type or is out of range, or one is not a multiple of the other.
     PoolExhausted
-        If the machine has not so much memory.
+        If the machine does not have that much memory.
     """
     return _allocator.initialize(mem_pool_size, block_size)
 
 
 def allocate_memory_blocks(n: SupportsIndex = 1) -> Block:
     """Allocate a run of n adjacent blocks.
+
+    Parameters
+    ----------
+    n : int
+        Length of the run in blocks, at least 1.
+
+    Returns
+    -------
+    Block
+        It stays allocated until it is deallocated, even if the program drops it.
 
     Raises
     ------
@@ -76,35 +86,44 @@ def allocate_memory_blocks(n: SupportsIndex = 1) -> Block:
     PoolExhausted
         If there is no such run.
     TypeError, ValueError
-        If n is not a whole number of at least 1.
+        If `n` is not an int, or less than 1.
+    WriteAfterFree
+        In debug mode, if something wrote to the memory after it was freed.
     """
     return _allocator.allocate(n)
 
 
 def deallocate_memory_blocks(block_or_address: Block | SupportsIndex) -> None:
-    """Give back a whole run: the Block that `allocate_memory_blocks` returned, or its address.
+    """Give back a whole run.
+
+    Parameters
+    ----------
+    block_or_address : Block or int
+        The Block that `allocate_memory_blocks` returned, or its address.
 
     Raises
     ------
     DoubleFree
         If it was deallocated before.
     BlockInUse
-        If a view of its memory exists.
+        If there is a view of its memory.
     InvalidBlock
-        If it is not of this pool, or lies inside a block or a run, or was never allocated.
+        If it is not in this pool, lies inside a block or a run, or was never allocated.
     PoolClosed
         If there is no pool yet.
     TypeError
         If it is neither a Block nor an int.
+    BlockOverrun
+        In debug mode, if something wrote past the end. The memory was given back all the same.
     """
     _allocator.deallocate(block_or_address)
 
 
 class _Allocator:
-    """The pool in use, and every Block that it gave, by address."""
+    """The current pool, and every Block that was allocated from it, by address."""
 
     def __init__(self) -> None:
-        # Reentrant: allocation may run the garbage collector, and that a destructor which deallocates.
+        # Reentrant: allocation may run the garbage collector, and with it a destructor that deallocates.
         self.lock = classic_lock
         self.pool: Pool | None = None
         self.blocks: dict[int, Block] = {}
@@ -136,7 +155,7 @@ class _Allocator:
             return pool
 
     def in_use(self) -> int:
-        """How many blocks are allocated, by whomever."""
+        """Return how many blocks are allocated, by these calls or otherwise."""
         if self.pool is None:
             return 0
         if not self.pool.closed:
@@ -174,7 +193,7 @@ class _Allocator:
         return self.pool
 
     def why_not(self, pool: Pool, address: int) -> InvalidBlock:
-        """Return the error of an address that is not one of our blocks."""
+        """Return the error for an address that is not one of our blocks."""
         shown = hex(address)[:40]
         if pool.closed:
             return InvalidBlock(f"address {shown} is not of an allocated block, and the pool is closed")
@@ -198,7 +217,7 @@ class _Allocator:
         return self.why_not_first(index, address, allocated=inside_of is not None)
 
     def why_not_first(self, index: int, address: int, *, allocated: bool) -> InvalidBlock:
-        """Return the error of a block that is free, or the first of a run that we did not allocate."""
+        """Return the error for a block that is free, or that starts a run which we did not allocate."""
         if allocated:
             return InvalidBlock(
                 f"block {index} was not allocated by allocate_memory_blocks(); call the free() of its Block"
@@ -220,7 +239,7 @@ def as_address(value: SupportsIndex) -> int:
 
 
 def address_of(block: Block) -> int:
-    """Return the address of a Block; if it is no longer valid, raise what says why."""
+    """Return the address of a Block; if it is no longer valid, raise the error that says why."""
     try:
         return block.address
     except InvalidBlock:

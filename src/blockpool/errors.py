@@ -1,6 +1,6 @@
-"""The exceptions of blockpool: one family, each also of the built-in kind that fits it.
+"""The exceptions of blockpool: all derive from `BlockPoolError`, and each also from the built-in class that fits it.
 
-All can be pickled, and each message gives the values it is about and what to do.
+They can be pickled. Each message gives the values that it is about, and says what to do.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ __all__ = [
 
 
 class BlockPoolError(Exception):
-    """The base of every error that is particular to blockpool."""
+    """Base class of all exceptions of blockpool."""
 
 
 class PoolExhausted(BlockPoolError, MemoryError):
-    """There is no room: in the pool for a block or run, or in the machine for a pool."""
+    """There is no room: for a block or run in the pool, or for a pool in the machine."""
 
 
 class InvalidBlock(BlockPoolError, ValueError):
-    """The block is not one that can be used: released, freed, or never allocated."""
+    """The block cannot be used: it was released, freed, or never allocated."""
 
 
 class DoubleFree(InvalidBlock):
@@ -45,43 +45,43 @@ class DoubleFree(InvalidBlock):
 
 
 class StaleHandle(InvalidBlock):
-    """The run that the handle or ticket names is no more; its blocks are free, or somebody else's."""
+    """The run that a handle or ticket names was freed; its blocks are free, or belong to another run."""
 
 
 class BlockInUse(BlockPoolError, BufferError):
-    """The block cannot be freed now: a view, another Block, or somebody else still uses it. Nothing was changed."""
+    """The block cannot be freed now: a view, another Block or another process still uses it. Nothing was changed."""
 
 
 class PoolClosed(BlockPoolError, ValueError):
-    """The pool was closed; blocks and views that it gave stay valid, but it gives no more."""
+    """The pool was closed, or this process has no part in it. A closed pool's blocks and views stay valid."""
 
 
 class PoolExists(BlockPoolError, FileExistsError):
-    """A pool of that name exists already, or one of another geometry."""
+    """The name is taken already, by a pool or something else, or by a pool with another geometry."""
 
     errno = errno.EEXIST
 
 
 class PoolNotFound(BlockPoolError, FileNotFoundError):
-    """There is no such pool, or no longer."""
+    """There is no such pool, or it no longer exists."""
 
     errno = errno.ENOENT
 
 
 class PoolForbidden(BlockPoolError, PermissionError):
-    """The pool is another user's, or the kernel does not let this process have it."""
+    """The pool belongs to another user, or the kernel does not let this process use it."""
 
     errno = errno.EACCES
 
 
 class PoolBusy(BlockPoolError, TimeoutError):
-    """Another process keeps everybody from attaching, leaving and recovering; a stopped one perhaps."""
+    """Another process, perhaps a stopped one, keeps this one from attaching, recovering or checking the pool."""
 
     errno = errno.ETIMEDOUT
 
 
 class TooManyProcesses(BlockPoolError):
-    """47 processes are attached to the pool, and there is no place for more."""
+    """47 processes are attached to the pool, the most that it can have."""
 
 
 class TooManyTickets(BlockPoolError):
@@ -89,19 +89,19 @@ class TooManyTickets(BlockPoolError):
 
 
 class PoolCorrupt(BlockPoolError):
-    """The bookkeeping of the pool contradicts itself: something wrote over it."""
+    """The bookkeeping of the pool contradicts itself, because something wrote over it."""
 
 
 class PoolVersion(BlockPoolError):
-    """The pool was made by another release of blockpool, older or newer, whose pools are laid out differently."""
+    """The pool was created by another release of blockpool, older or newer, with a different layout."""
 
 
 class BlockOverrun(BlockPoolError):
-    """Debug mode: somebody wrote past the bytes that were asked for. The block was freed all the same."""
+    """Debug mode: something wrote past the bytes that were asked for. The block was freed all the same."""
 
 
 class WriteAfterFree(BlockPoolError):
-    """Debug mode: somebody wrote to a block after it was freed."""
+    """Debug mode: something wrote to a block after it was freed."""
 
 
 for _error in [globals()[_name] for _name in __all__]:

@@ -1,18 +1,18 @@
-"""Large arrays that processes send each other, through a pool.
+"""Send large arrays between processes through a pool.
 
-After `install`, what `multiprocessing` pickles (for queues, pipes, pools, executors and managers) carries large arrays
-as tickets. An array that is in a shared pool already goes by its ticket alone; any other is copied into the pool, once,
-and the receiver works on that copy. The buffers of whatever pickles itself with out-of-band buffers (PEP 574) go the
-same way: Arrow tables, columns of pandas. Smaller ones, and all while the pool is full, travel as without `install`.
+After `install`, whatever `multiprocessing` pickles (for queues, pipes, pools, executors and managers) carries large
+arrays as tickets. An array that is already in a shared pool is sent as a ticket alone. Any other array is copied into
+the pool, once, and the receiver works on that copy. Out-of-band buffers (PEP 574) go the same way, for example those of
+Arrow tables and pandas columns. Smaller arrays, and all arrays while the pool is full, are sent as without `install`.
 
-An array that is in the pool is *shared* once it is sent, not copied: sender and receiver see each other's changes. To
-prevent that, send it read-only (``view = array.view(); view.flags.writeable = False``), or install with
-``readonly=True``. PyTorch's tensors keep PyTorch's own way, and so do arrays for which the program registered a reducer
-of its own, with `copyreg` or ``ForkingPickler.register``.
+An array in the pool is *shared* once it is sent, not copied: sender and receiver see each other's changes. To prevent
+that, send it read-only (``view = array.view(); view.flags.writeable = False``), or install with ``readonly=True``.
+PyTorch tensors are sent as PyTorch does it. Arrays for which the program registered its own reducer, with `copyreg` or
+``ForkingPickler.register``, are sent as that reducer says.
 
-A message takes references into flight: of arrays, buffers, and blocks too. What this module knows to be undelivered it
-takes back: a message that cannot be pickled, that a connection cannot write because nobody reads any more, and the
-arguments of a process that could not be started. A message that is lost with its receiver leaves its references in
+A message puts references to arrays, buffers and blocks in flight. This module takes them back if it knows that the
+message is not delivered: the message cannot be pickled, a connection cannot write it because nobody reads any more, or
+the process it was an argument of cannot be started. If a message is lost with its receiver, its references stay in
 flight: see ``Pool.recover(tickets_older_than=)``.
 """
 
@@ -70,14 +70,14 @@ if TYPE_CHECKING:
 __all__ = ["install", "stats", "uninstall"]
 
 ForkingPickler = reduction.ForkingPickler
-# What was registered with multiprocessing's pickler; nothing else tells.
+# What was registered with multiprocessing's pickler; there is no public way to ask.
 _registered: dict[Any, Any] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]  # noqa: SLF001
-# Where loky, by itself or within joblib, has its picklers.
+# Where loky, on its own or as part of joblib, has its picklers.
 _LOKY = ("loky.backend.reduction", "joblib.externals.loky.backend.reduction")
 
 
 class _Route:
-    """How this process sends: through which pool, from which size on."""
+    """How this process sends: through which pool, and arrays of what size."""
 
     __slots__ = ("pool", "readonly", "threshold")
 
@@ -87,7 +87,7 @@ class _Route:
         self.readonly = readonly
 
     def parts(self, view: _V, send: _Send[_V], copy: _Copy[_V], sent: _Sent) -> tuple[Any, ...] | None:
-        """Return what is pickled of an array or buffer, and note it in `sent`; None if it is to go as before."""
+        """Return what to pickle in place of an array or buffer, and note it in `sent`; None to pickle it as before."""
         parts = send(view, self.readonly, self.threshold, sent)
         if parts is None and view.nbytes >= self.threshold:
             copied = copy(self.pool, view)
@@ -97,14 +97,14 @@ class _Route:
 
 
 _route: _Route | None = None
-_declined = False  # uninstall was called: nobody installs this process but itself
+_declined = False  # uninstall was called, so a received array must not install
 
 
 # --- sending ---
 
 
 class _Message:
-    """What a message sends through the pool besides its pickle."""
+    """The parts of a message that go through the pool rather than into its pickle."""
 
     __slots__ = ("buffers", "route", "sent")
 
@@ -121,7 +121,7 @@ class _Message:
         return send_block(block, self.sent)
 
     def buffer(self, pickled: pickle.PickleBuffer) -> bool:
-        """Say whether the buffer is to be part of the pickle."""
+        """Return whether the buffer is to be part of the pickle."""
         parts = self.route.parts(pickled.raw(), send_buffer, copy_buffer, self.sent)
         if parts is None:
             return True
@@ -129,19 +129,19 @@ class _Message:
         return False
 
     def reduce_in(self, table: dict[Any, Any]) -> None:
-        """Have a pickler's table of reducers note what is sent."""
+        """Make a pickler's table of reducers note what is sent."""
         if _is_ours(_ndarray, table):
             table[_ndarray] = self.array
         if table.get(Block) is _send_block:
             table[Block] = self.block
 
 
-# What neither is nor holds an array.
+# Types that neither are nor contain arrays.
 _PLAIN = frozenset({bytes, str, int, float, bool, type(None)})
 
 
 def _is_ours(kind: Any, table: dict[Any, Any]) -> bool:
-    """Whether arrays go our way: a reducer that the program registered for them, before or after, comes first."""
+    """Return whether arrays are ours to send: a reducer that the program registers, before or after, comes first."""
     return table.get(kind) is _reduce_array and kind not in copyreg.dispatch_table
 
 
@@ -149,13 +149,13 @@ def _call_of(function: bytes, arguments: tuple[Any, ...]) -> bytes:
     """Pickle a call.
 
     A pickle is a program: GLOBAL ("c") and the function, the arguments, REDUCE ("R"), STOP ("."). Pickle itself would
-    come to the same, but looks the function up and sets up a pickler, for longer than all the rest takes.
+    produce the same, but looking up the function and setting up a pickler takes longer than everything else.
     """
     return b"\x80\x05c" + function + pickle.dumps(arguments, 3)[2:-1] + b"R."
 
 
 def _pack_call(function: bytes, parts: tuple[Any, ...], sent: _Sent) -> Any:
-    """Pickle a call that is a message by itself, and has references with it."""
+    """Pickle a call that is a whole message, and attach its references."""
     try:
         return pack(_call_of(function, parts), sent)
     except BaseException:  # a dtype may have metadata that cannot be pickled
@@ -164,10 +164,10 @@ def _pack_call(function: bytes, parts: tuple[Any, ...], sent: _Sent) -> Any:
 
 
 def _dumps_over(before: Any) -> Any:
-    """Make what stands for ForkingPickler.dumps, over what stood there."""
+    """Make the replacement of ForkingPickler.dumps; `before` is what it replaces."""
 
     def dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> Any:
-        """Pickle as ForkingPickler.dumps does, with what goes through the pool apart."""
+        """Pickle as ForkingPickler.dumps does, except for what goes through the pool."""
         route = _route  # another thread may change it
         if route is None or cls is not ForkingPickler or protocol is not None:
             return before.__get__(None, cls)(obj, protocol)
@@ -192,7 +192,7 @@ def _block_is_ours() -> bool:
 
 
 def _dumps_within(route: _Route, obj: Any) -> Any:
-    """Pickle what may have arrays, blocks and out-of-band buffers somewhere within it."""
+    """Pickle an object that may contain arrays, blocks and out-of-band buffers."""
     message = _Message(route)
     file = io.BytesIO()
     pickler = pickle.Pickler(file, 5, buffer_callback=message.buffer)
@@ -213,7 +213,7 @@ def _dumps_within(route: _Route, obj: Any) -> Any:
 
 
 def _dump_over(before: Any) -> Any:
-    """Make what stands for multiprocessing.reduction.dump, which pickles what a process is started with."""
+    """Make the replacement of multiprocessing.reduction.dump, which pickles what a process is started with."""
 
     def dump(obj: Any, file: Any, protocol: int | None = None) -> Any:
         route, process = _route, context.get_spawning_popen()
@@ -230,7 +230,7 @@ def _dump_over(before: Any) -> Any:
 
 
 def _reduce_or(otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Make a reducer of arrays for picklers that are not ours."""
+    """Make a reducer of arrays for other libraries' picklers."""
 
     def reduce(array: NDArray[Any]) -> Any:
         route = _route
@@ -244,27 +244,28 @@ _reduce_into_pool = _reduce_or(lambda array: array.__reduce__())
 
 
 def _reduce_array(array: NDArray[Any]) -> Any:
-    """Reduce an array for any pickler of multiprocessing's; a reducer in copyreg comes first."""
+    """Reduce an array for any of multiprocessing's picklers; a reducer in copyreg comes first."""
     reduce: Callable[[Any], Any] = copyreg.dispatch_table.get(type(array), _reduce_into_pool)
     return reduce(array)
 
 
 # --- what is not delivered ---
 #
-# A message is taken back only when it is certain that nobody has it, or ever will: a reference that is withdrawn
-# although its receiver comes is worse than one that stays until `recover`.
+# A message is taken back only if it is certain that nobody has it or ever will. A reference that is withdrawn although
+# its receiver comes is worse than one that stays until `recover`.
 
-# The reader's end is gone, in every process.
+# Errors that say that the reader's end is gone, in every process.
 _NOBODY_READS = frozenset({errno.EPIPE, errno.ECONNRESET})
 _WRITING = Connection._send.__code__  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _was_cut_off(error: BaseException) -> bool:
-    """Whether a write itself failed, because nobody reads: then no receiver has the message, or will have it.
+    """Return whether the write itself failed because nobody reads: then no receiver has the message or ever will.
 
-    The kernel did not take the last byte, or the write would not have failed; a receiver unpickles only what it has
-    read whole; and the rest can never follow, as nobody has the other end any more. After other errors, and after one
-    that a signal handler raised, which comes when all was written perhaps, somebody may still receive it.
+    The kernel did not take the last byte, or the write would not have failed. A receiver unpickles only a message that
+    it has read completely, and the rest can never follow, as nobody has the other end any more. After other errors the
+    message may still be received. So it may after an error that a signal handler raised, because that can come when
+    everything was written.
     """
     if not isinstance(error, OSError) or error.errno not in _NOBODY_READS:
         return False
@@ -275,7 +276,7 @@ def _was_cut_off(error: BaseException) -> bool:
 
 
 def _send_bytes_over(before: Any) -> Any:
-    """Make what stands for Connection._send_bytes, through which all that is sent goes."""
+    """Make the replacement of Connection._send_bytes, through which everything is sent."""
 
     def send_bytes(self: Connection, buf: Any) -> Any:
         packed = packed_behind(buf)
@@ -292,13 +293,13 @@ def _send_bytes_over(before: Any) -> Any:
 
 
 def _launch_over(before: Any) -> Any:
-    """Make what stands for Popen._launch, which pickles a process, starts it, and then gives it the pickle."""
+    """Make the replacement of Popen._launch, which pickles a process, starts it, and then sends it the pickle."""
 
     def launch(self: Any, process: Any) -> Any:
         try:
             return before(self, process)
         except BaseException:
-            # without these there is no process, so the pickle was not written
+            # without these attributes there is no process, so the pickle was not sent
             if "pid" not in vars(self) and "sentinel" not in vars(self):
                 for sent in vars(self).get("_sent", []):
                     take_back(sent)
@@ -321,7 +322,7 @@ def receive_array(*parts: Any) -> NDArray[Any]:
 
 
 def receive_parcel(pickled: bytes, buffers: list[tuple[Any, ...]]) -> Any:
-    """Unpickle what has out-of-band buffers that came through a pool."""
+    """Unpickle an object whose out-of-band buffers came through a pool."""
     if type(buffers) is not list or not buffers:
         raise InvalidBlock(
             f"a message arrived garbled: its buffers are {buffers!r:.60}; "
@@ -330,11 +331,11 @@ def receive_parcel(pickled: bytes, buffers: list[tuple[Any, ...]]) -> Any:
     views = [_receive_buffer(*parts) for parts in buffers]
     if _route is None:
         _join(views[0], *buffers[0][:2])
-    return pickle.loads(pickled, buffers=views)  # noqa: S301 - as its sender's other messages are
+    return pickle.loads(pickled, buffers=views)  # noqa: S301 - like every message of this sender
 
 
-def _join(view: Any, threshold: int, readonly: bool) -> None:  # noqa: FBT001 - as it came
-    """Send as the sender does: a worker's results go the way its tasks came."""
+def _join(view: Any, threshold: int, readonly: bool) -> None:  # noqa: FBT001 - as it was sent
+    """Install as in the sender, so that a worker's results go the way its tasks came."""
     with switch_lock:
         pool = pool_of(view)
         if _route is None and not _declined and not pool.closed:
@@ -348,31 +349,34 @@ _undo: list[Callable[[], object]] = []
 
 
 def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = False) -> None:
-    """Send large arrays of this process through a pool from now on.
+    """Send this process's large arrays through a pool from now on.
 
-    Processes that are forked later send likewise, and so does every process once it has received an array this way. A
-    worker that is to send before it receives installs itself, as in ``Pool(4, install, (pool,))``. With joblib or loky,
-    import that first. Installing again replaces what was installed.
+    Processes forked later do the same, and so does every process once it has received an array this way. A worker that
+    sends before it receives has to install itself, as in ``Pool(4, install, (pool,))``. Import joblib or loky, if you
+    use them, before this call. Installing again replaces what was installed.
 
     Parameters
     ----------
     pool : Pool
         A shared pool. It stays attached until `uninstall`.
     threshold : int or str
-        Arrays of fewer bytes travel as before, unless they are in a pool already.
+        Size in bytes, or a string such as ``"64KiB"``. Smaller arrays are sent as before, unless they are in a pool
+        already.
     readonly : bool
-        What is received cannot be written to.
+        Whether what receivers get cannot be written to.
 
     Raises
     ------
+    TypeError
+        If `pool` is not a Pool, or `threshold` is not a size.
     ValueError
-        If the pool is private, or the threshold less than 1.
-    PoolClosed
-        If the pool is closed.
+        If the pool is private, or `threshold` is less than 1 or not a size.
+    PoolClosed, TooManyProcesses, PoolBusy
+        If the pool is closed, or this process is a forked child without a part in it.
 
     Notes
     -----
-    May be called from any thread, and holds for all of them.
+    May be called from any thread, and applies to the whole process.
     """
     global _route, _declined, _ndarray  # noqa: PLW0603 - one switch for the whole process
     if not isinstance(pool, Pool):
@@ -384,7 +388,7 @@ def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = Fals
         try:
             from numpy import ndarray
         except ImportError:
-            pass  # then there are no arrays, but blocks and buffers
+            pass  # there are no arrays then, but there are blocks and buffers
         else:
             _ndarray = ndarray
             _register(_registered, ndarray, _reduce_array)
@@ -400,7 +404,11 @@ def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = Fals
 
 
 def uninstall() -> None:
-    """Send arrays as before `install` again. Without `install` before, it keeps this process from installing itself."""
+    """Send arrays as before `install` again.
+
+    This process then no longer installs itself when it receives an array through a pool, even if `install` was never
+    called. May be called from any thread.
+    """
     global _route, _declined
     with switch_lock:
         while _undo:
@@ -410,32 +418,33 @@ def uninstall() -> None:
 
 
 def stats() -> Transfers:
-    """Return what this process has sent, since it was started or forked.
+    """Return what this process has sent since it was started or forked.
 
     Returns
     -------
     Transfers
+        Numbers of arrays and buffers, and of bytes.
     """
     return Transfers(*transfers())
 
 
-# What undoes a change stands in `_undo` before the change is made, and until it is undone: a child that is forked by
-# another thread in between can undo it too.
+# The undo of a change is in `_undo` before the change is made and until it is undone, so that a child that another
+# thread forks in between can undo it too.
 
 
 def _register(table: dict[Any, Any], kind: Any, reduce: Callable[[Any], Any]) -> None:
-    """Register a reducer until `uninstall`, unless there is one."""
+    """Register a reducer until `uninstall`, unless the type has one."""
     _undo.append(lambda: table.pop(kind) if table.get(kind) is reduce else None)
     table.setdefault(kind, reduce)
 
 
 def _patch(owner: Any, name: str, over: Callable[[Any], Any]) -> None:
-    """Put what `over` makes of a function in its place until `uninstall`; what somebody put over it since stays."""
+    """Replace a function by what `over` makes of it until `uninstall`, which leaves later patches in place."""
     before = vars(owner)[name]
     ours = over(before)
 
     def undo() -> None:
-        if vars(owner).get(name) is ours:  # else what is over it may call ours, which then does as `before`
+        if vars(owner).get(name) is ours:  # otherwise a later patch may call ours, which then only calls `before`
             setattr(owner, name, before)
 
     _undo.append(undo)
@@ -443,7 +452,7 @@ def _patch(owner: Any, name: str, over: Callable[[Any], Any]) -> None:
 
 
 def _install_in_loky(loky: Any) -> None:
-    """Have loky's pickler ask us first; joblib registers reducers of its own with every pickler."""
+    """Make loky's pickler ask us first; joblib registers its own reducers with every pickler."""
 
     def register_over(before: Any) -> Any:
         def register(self: Any, kind: type, reduce: Callable[[Any], Any]) -> None:

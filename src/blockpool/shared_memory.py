@@ -1,4 +1,4 @@
-"""In place of `multiprocessing.shared_memory`: its names, arguments and errors, on top of pools.
+"""A replacement for `multiprocessing.shared_memory`: the same names, arguments and errors, on top of pools.
 
 >>> from blockpool.shared_memory import SharedMemory
 >>> made = SharedMemory(create=True, size=100)
@@ -9,20 +9,22 @@ b'hello'
 >>> made.close()
 >>> attached.unlink()
 
-What differs from the standard library:
+Differences from the standard library:
 
-- There is no resource tracker: attaching a segment never destroys it, and of segments with automatic names a killed
-  program leaves none behind.
-- A view may outlive `close`, `buf` itself included: memory is unmapped when the last view is gone. `close` never raises
-  BufferError, and an array of a closed segment never crashes.
-- `unlink` removes the object's own segment, never another that got its name since.
-- What the machine cannot hold is refused when it is made (`PoolExhausted`, a MemoryError), not SIGBUS later.
-- A segment with an automatic name ends, at the latest, when no process is left that made or attached it or was forked
+- There is no resource tracker. Attaching a segment never destroys it, and a killed program leaves no segment with an
+  automatic name behind.
+- A view, including `buf` itself, may outlive `close`: memory is unmapped when the last view is gone. `close` never
+  raises BufferError, and an array of a closed segment never crashes.
+- `unlink` removes the object's own segment, never another one that has taken its name since.
+- A segment that the machine cannot hold is refused when it is created (`PoolExhausted`, a MemoryError), instead of
+  ending in SIGBUS later.
+- A segment with an automatic name ends at the latest when no process is left that created or attached it, or was forked
   from one that did. A segment with a given name stays until it is unlinked.
-- Given names are 1 to 176 letters, digits, '_', '-' and '.'; at most 47 processes have a segment at a time. Small
-  segments with automatic names lie in one pool, so for those of one maker together.
-- The creator of a large segment (more than 4 MiB) with an automatic name, unlinked by another process, lets go of it
-  when it next makes, closes or unlinks one.
+- Given names are 1 to 176 letters, digits, '_', '-' and '.'.
+- At most 47 processes can have a segment at a time. The small segments with automatic names that one process creates
+  share a pool, so this limit applies to all of them together.
+- If another process unlinks a large segment (more than 4 MiB) with an automatic name, its creator drops the memory when
+  it next creates, closes or unlinks a segment.
 """
 
 from __future__ import annotations
@@ -46,10 +48,10 @@ if TYPE_CHECKING:
 __all__ = ["ShareableList", "SharedMemory", "SharedMemoryManager"]
 
 
-# A list in a segment: how it stores an item that is no str or bytes, and what kind an item is.
+# A list in a segment: how it stores an item that is not a str or bytes, and the code for an item's kind.
 _WORD = 8
 _FORMATS = {int: "q", float: "d", bool: "xxxxxxx?", type(None): "xxxxxx?x"}
-_KINDS: list[tuple[int, type]] = [(1, str), (2, bytes), (3, type(None))]  # any other is 0
+_KINDS: list[tuple[int, type]] = [(1, str), (2, bytes), (3, type(None))]  # any other type is 0
 
 
 class SharedMemory:
@@ -58,9 +60,9 @@ class SharedMemory:
     Parameters
     ----------
     name : str, optional
-        Name of the segment. Without one, a new segment gets a name of its own.
+        Name of the segment. Without one, a new segment gets an automatic name.
     create : bool
-        Make a new segment, of zeros, instead of attaching one.
+        Create a new segment, of zeros, instead of attaching one.
     size : int
         Length of a new segment in bytes; ignored when attaching.
     track : bool
@@ -69,13 +71,25 @@ class SharedMemory:
     Raises
     ------
     FileExistsError
-        If a segment of that name is to be made and exists (`PoolExists`).
+        If the segment to be created exists already (`PoolExists`).
     FileNotFoundError
-        If there is no segment of that name (`PoolNotFound`).
+        If there is no segment with that name (`PoolNotFound`).
     MemoryError
-        If the machine has too little memory left (`PoolExhausted`).
+        If the machine does not have enough memory left (`PoolExhausted`).
+    PermissionError
+        If the segment belongs to another user (`PoolForbidden`).
+    TimeoutError
+        If another process kept this one waiting too long; it may be stopped (`PoolBusy`).
+    TooManyProcesses, PoolCorrupt, PoolVersion
+        If the segment cannot be attached, as for `blockpool.Pool.attach`.
     ValueError, TypeError
-        If an argument is none that can be used.
+        If an argument has the wrong type or is out of range.
+    OSError
+        If there is no free file descriptor, no ``/proc`` or, for a given name, no ``/dev/shm``.
+
+    Notes
+    -----
+    May be used from any thread. A forked child has the segments of its parent.
     """
 
     _block: Block | None = None
@@ -105,42 +119,49 @@ class SharedMemory:
             self._buf = block.buf
             self._block = block
         except BaseException:
-            if create:  # nobody will ever know its name
+            if create:  # nobody knows its name
                 _segments.discard(block)
             raise
 
     @property
     def name(self) -> str:
-        """The name by which any process of this user can attach the segment."""
+        """The name with which any process of this user can attach the segment."""
         return self._name
 
     @property
     def size(self) -> int:
-        """Length in bytes, as asked for."""
+        """Length in bytes, as requested."""
         return self._size
 
     @property
     def buf(self) -> memoryview | None:
         """A writable memoryview of the segment, the same one each time; None after `close`.
 
-        It, and whatever is made from it (slices, arrays), keeps the memory, also after `close` and `unlink`.
+        The view, and whatever is made from it (slices, arrays), keeps the memory, even after `close` and `unlink`.
+
+        Raises
+        ------
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the segment's pool.
         """
         if self._block is not None:
             self._block.buf  # noqa: B018 - raises in a forked process that has no part in the segment
         return self._buf
 
     def close(self) -> None:
-        """End the use of this object. The segment stays, and so does the memory under views that were made."""
+        """Finish using this object. The segment stays, and so does the memory of existing views."""
         self._block = self._buf = None
         _segments.tidy()
 
     def unlink(self) -> None:
-        """Remove the segment's name; once, in any of its processes. Its memory goes with its last user.
+        """Remove the segment's name. Call it once, in any process; the memory is freed with its last user.
 
         Raises
         ------
         FileNotFoundError
-            If it was removed before (`PoolNotFound`).
+            If the name was removed before (`PoolNotFound`).
+        TimeoutError
+            If another process kept this one waiting too long; it may be stopped (`PoolBusy`).
         """
         _segments.remove(self._handle, self._block)
 
@@ -152,27 +173,27 @@ class SharedMemory:
 
 
 class ShareableList(_standard.ShareableList[Any]):
-    """A list of fixed length in a segment, of int, float, bool, str, bytes and None.
+    """A list of fixed length in a segment; its items are int, float, bool, str, bytes or None.
 
-    The standard library's, with the same bytes, on a segment of this module. But a str whose encoding needs more room
-    than the standard library gives it is not cut off, and nothing is made if an item cannot be stored. Zero bytes at
-    the end of a bytes or str are lost, as in the standard library.
+    It is the standard library's class, with the same bytes, on a segment of this module. Two things differ: a str whose
+    encoding needs more room than the standard library gives it is not cut off, and nothing is created if an item cannot
+    be stored. Zero bytes at the end of a bytes or str are lost, as in the standard library.
 
     Parameters
     ----------
     sequence : iterable, optional
         Items of a new list.
     name : str, optional
-        Name of the segment. If there is no sequence, the list in it is attached.
+        Name of the segment. Without `sequence`, the list in that segment is attached.
 
     Raises
     ------
-    FileExistsError, FileNotFoundError, MemoryError
-        As `SharedMemory`.
+    FileExistsError, FileNotFoundError, MemoryError, PermissionError, TimeoutError, OSError
+        As for `SharedMemory`.
     KeyError, struct.error
-        If an item is of another type, or an int of more than 64 bits.
+        If an item has another type, or is an int of more than 64 bits.
     ValueError
-        If the segment holds no list.
+        If the segment does not hold a list.
     """
 
     shm: SharedMemory  # type: ignore[assignment]
@@ -184,7 +205,7 @@ class ShareableList(_standard.ShareableList[Any]):
             image = _image(sequence)
             self.shm = SharedMemory(name, create=True, size=len(image))
             _fill(self.shm, image)
-        # what the methods of the standard library's class go by
+        # what the methods of the standard library's class use
         view = cast("memoryview", self.shm.buf)
         self._list_len = struct.unpack_from("q", view)[0] if len(view) >= _WORD else -1
         if not 0 <= self._list_len <= len(view) // _WORD - 2:
@@ -193,11 +214,11 @@ class ShareableList(_standard.ShareableList[Any]):
 
 
 def _image(sequence: Iterable[Any] | None) -> bytes:
-    """Return the bytes of a list: length, offsets, items, their formats, and what Python makes of them."""
+    """Return the bytes of a list: length, offsets, items, their formats, and their kinds."""
     originals = [] if sequence is None else list(sequence)
     items = [item.encode() if isinstance(item, str) else item for item in originals]
     formats = [
-        # at least one byte more than the original is long, and all of it
+        # at least one byte more than the original's length, and enough for its encoding
         f"{_WORD * max(len(original) // _WORD + 1, -(-len(item) // _WORD))}s"
         if isinstance(item, bytes)
         else _FORMATS[type(item)]
@@ -225,7 +246,7 @@ class _Server(managers.Server):
         self._names: list[str] = []
 
     def make_segment(self, _connection: object, size: int) -> str | Exception:
-        """Make a segment; return its name, or why there is none: what is raised here reaches nobody as it is."""
+        """Create a segment; return its name, or the error: if raised, it would not reach the caller as it is."""
         try:
             made = SharedMemory(create=True, size=size)
         except (BlockPoolError, OSError, TypeError, ValueError) as error:
@@ -241,16 +262,21 @@ class _Server(managers.Server):
 
 
 def _begin_server(initializer: Callable[..., object] | None, initargs: Iterable[Any]) -> None:
-    _segments.begin_anew()
+    _segments.start_afresh()
     if initializer is not None:
         initializer(*initargs)
 
 
 class SharedMemoryManager(managers.SharedMemoryManager):
-    """Segments that end together: at the end of the `with`, at `shutdown`, or with the manager's process.
+    """Segments that end together: at the end of the ``with``, at `shutdown`, or with the manager's process.
 
-    As `multiprocessing.managers.SharedMemoryManager`. The manager's process makes the segments, in pools of its own: if
-    it is killed, memory that nobody has attached is gone with it, and the rest with its last user.
+    It is used like `multiprocessing.managers.SharedMemoryManager`. The manager's process creates the segments in pools
+    of its own. If it is killed, memory that no process has attached is freed at once, and the rest with its last user.
+
+    Parameters
+    ----------
+    *args, **options
+        As for `multiprocessing.managers.BaseManager`.
     """
 
     _Server = _Server
@@ -263,13 +289,42 @@ class SharedMemoryManager(managers.SharedMemoryManager):
         managers.BaseManager.__init__(self, *args, **options)
 
     def start(self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()) -> None:
-        """Start the manager's process; `initializer`, if there is one, is called in it first."""
+        """Start the manager's process.
+
+        Parameters
+        ----------
+        initializer : callable, optional
+            Called in the manager's process first.
+        initargs : iterable
+            The arguments of `initializer`.
+
+        Raises
+        ------
+        TypeError
+            If `initializer` is not callable.
+        """
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         super().start(_begin_server, (initializer, initargs))
 
     def SharedMemory(self, size: int) -> SharedMemory:  # type: ignore[override]  # noqa: N802
-        """Return a new segment with a name of its own."""
+        """Return a new segment with an automatic name.
+
+        Parameters
+        ----------
+        size : int
+            Length of the segment in bytes.
+
+        Returns
+        -------
+        SharedMemory
+            The segment, attached to this process.
+
+        Raises
+        ------
+        MemoryError, TypeError, ValueError, OSError
+            As for the class `SharedMemory`.
+        """
         with self._Client(self._address, authkey=self._authkey) as connection:
             made = managers.dispatch(connection, None, "make_segment", (size,))  # type: ignore[attr-defined]
         if isinstance(made, Exception):
@@ -277,7 +332,23 @@ class SharedMemoryManager(managers.SharedMemoryManager):
         return SharedMemory(made)
 
     def ShareableList(self, sequence: Iterable[Any] | None) -> ShareableList:  # noqa: N802
-        """Return a new list."""
+        """Return a new list in a segment with an automatic name.
+
+        Parameters
+        ----------
+        sequence : iterable, optional
+            The items of the list.
+
+        Returns
+        -------
+        ShareableList
+            The list, attached to this process.
+
+        Raises
+        ------
+        KeyError, struct.error, MemoryError, OSError
+            As for the class `ShareableList`.
+        """
         image = _image(sequence)
         segment = self.SharedMemory(len(image))
         _fill(segment, image)

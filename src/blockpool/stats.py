@@ -1,4 +1,4 @@
-"""What a pool tells about itself, as frozen dataclasses of plain numbers."""
+"""What a pool reports about itself, as frozen dataclasses of plain numbers."""
 
 from __future__ import annotations
 
@@ -20,38 +20,40 @@ __all__ = [
 class PoolStats:
     """The state of a pool, from `Pool.stats`.
 
-    `allocated`, `free`, `largest_free_run` and what follows from them are counted from the bitmap when asked. With
-    other threads at work meanwhile they are of no single moment.
+    `allocated`, `free`, `largest_free_run` and what follows from them are counted from the bitmap when asked for. If
+    other threads or processes are at work meanwhile, they are of no single moment.
 
     Attributes
     ----------
-    blocks, block_size : int
-        Geometry: how many blocks, of how many bytes each.
+    blocks : int
+        Number of blocks.
+    block_size : int
+        Size of a block in bytes.
     allocated, free : int
-        Blocks allocated and free.
+        Number of blocks allocated, and free.
     peak : int
-        The high-water mark: the most blocks that were allocated at once. In a shared pool a lower bound, sampled: the
-        most that any process saw when it asked for the state, found no room, or looked, as each does at every eighth
-        allocation, in pools of more than 64 blocks at every (blocks / 8)th or so.
+        High-water mark: the most blocks that were allocated at once. For a shared pool it is sampled, and so a lower
+        bound: the most that any process saw when it asked for the state, found no room, or took a look. Each process
+        takes one at every eighth of its allocations, or in pools of more than 64 blocks at about every (blocks / 8)th.
     largest_free_run : int
-        Blocks in the longest run of adjacent free blocks: the largest `blocks=` that would succeed now.
+        Number of blocks in the longest run of adjacent free blocks: the largest `blocks=` that would succeed now.
     fragmentation : float
-        The share of the free blocks outside the largest free run: 0 when all free blocks are adjacent (or there
-        are none), near 1 when they are scattered.
+        The share of the free blocks that is outside the largest free run: 0 if all free blocks are adjacent or there
+        are none, near 1 if they are scattered.
     requested_bytes, allocated_bytes : int
-        Bytes that were asked for by what is allocated now, and bytes of the blocks that serve it.
+        Bytes that the current allocations asked for, and bytes of the blocks that serve them.
     utilization : float
-        requested_bytes / allocated_bytes; 1 when nothing is allocated.
+        requested_bytes / allocated_bytes; 1 if nothing is allocated.
     allocations, frees, failures : int
-        Since the pool was made: runs allocated, runs that came back (also by recovery), and requests that found no
-        room.
+        Since the pool was created: runs allocated, runs that came back (including by recovery), and requests that found
+        no room.
     tickets : int
         References in flight between processes.
     oldest_ticket : float or None
         Each run records when its latest ticket was created. This is the age in seconds of the oldest such record; None
         without tickets.
     processes : int
-        Processes attached that are alive, or cannot be known to be dead; 1 for a private pool.
+        Attached processes that are alive, or not known to be dead; 1 for a private pool.
     """
 
     blocks: int
@@ -79,11 +81,13 @@ class IndexStats:
     Attributes
     ----------
     capacity : int
-        How many indices there are.
-    allocated, free, peak, largest_free_run, fragmentation
-        As in `PoolStats`, of indices.
+        Number of indices, allocated or not.
+    allocated, free, peak, largest_free_run : int
+        As in `PoolStats`, in indices; `peak` is exact.
+    fragmentation : float
+        As in `PoolStats`.
     allocations, frees : int
-        Since the pool was made: indices allocated, and indices freed.
+        Since the pool was created: indices allocated, and indices freed.
     failures : int
         Calls that found no room.
     """
@@ -106,13 +110,13 @@ class Run:
     Attributes
     ----------
     index : int
-        Its first block.
+        Number of its first block.
     blocks : int
-        Its length in blocks.
+        Length in blocks.
     nbytes : int
-        Its length in bytes. Whole blocks, unless the pool knows what was asked for.
+        Length in bytes, as requested; whole blocks if the pool does not know.
     holders : tuple of int
-        Process ids of the processes that hold it, of dead ones too until they are recovered.
+        Ids of the processes that hold it, including dead ones until they are recovered.
     tickets : int
         References in flight.
     """
@@ -126,20 +130,21 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What `Pool.check` looked at and found in order.
+    """What `Pool.check` examined and found in order.
 
     Attributes
     ----------
     blocks, allocated, runs : int
-        Blocks audited; of these allocated; and the runs they form.
+        Number of blocks examined, number of those that are allocated, and number of runs that they form.
     healed : int
-        Bits of a shared pool that were clear though their block was allocated, and were set. This is no fault.
+        Number of bits of a shared pool that were clear although their block was allocated, and that were set. This is
+        not a fault.
     in_transit : int
-        Blocks of a shared pool that some process was perhaps allocating or freeing at that moment; one that is
-        stopped in the midst of it (by a signal, a debugger, a frozen container) leaves them so until it goes on or
-        dies. In a private pool, summaries of free blocks that another thread was about to correct. This is no fault
-        while other processes have the pool, or other threads of this process run; when nobody else can be at work,
-        it is one.
+        Number of blocks of a shared pool that some process may have been allocating or freeing at that moment. If that
+        process is stopped (by a signal, a debugger, a frozen container), they stay so until it continues or dies. In a
+        private pool, the number of summaries of free blocks that another thread was about to correct. This is not a
+        fault while other processes have the pool, or other threads of this process run. If nothing else can be at
+        work, it is one, and `check` raises.
     """
 
     blocks: int
@@ -151,16 +156,18 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """A run that is allocated, from `Pool.outstanding` of a pool in debug mode.
+    """An allocated run, from `Pool.outstanding` of a pool in debug mode.
 
     Attributes
     ----------
-    index, blocks : int
-        Its first block, and its length.
+    index : int
+        Number of its first block.
+    blocks : int
+        Length in blocks.
     nbytes : int
-        Bytes that were asked for.
+        Length in bytes, as requested.
     stack : str
-        Where it was allocated, as a traceback prints it.
+        Where it was allocated, in the format of a traceback.
     """
 
     index: int
@@ -171,14 +178,14 @@ class Outstanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residency:
-    """What the kernel gave a pool, from `Pool.residency`.
+    """How much memory the kernel gave a pool, from `Pool.residency`.
 
     Attributes
     ----------
     resident_bytes : int
         Bytes of the pool that are backed by memory now.
     huge_page_bytes : int
-        Of these, bytes backed by huge pages.
+        Bytes, among these, that are backed by huge pages.
     """
 
     resident_bytes: int
@@ -192,9 +199,9 @@ class Recovered:
     Attributes
     ----------
     processes : int
-        Dead processes whose blocks came back.
+        Number of dead processes whose blocks came back.
     tickets : int
-        References in flight that were dropped.
+        Number of references in flight that were dropped.
     """
 
     processes: int
@@ -203,18 +210,18 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Transfers:
-    """What this process sent through pools; from `blockpool.multiprocessing.stats`.
+    """What this process sent through pools, from `blockpool.multiprocessing.stats`.
 
     Attributes
     ----------
     shared : int
-        Arrays and buffers that were in a pool already, and went by ticket alone.
+        Number of arrays and buffers that were in a pool already, and were sent as a ticket alone.
     copied : int
-        Those that were copied into the pool, once.
+        Number of those that were copied into the pool, once.
     copied_bytes : int
-        Their bytes.
+        Size in bytes of those that were copied.
     refused : int
-        Those for which there was no room, or no pool any more; they travelled as without blockpool.
+        Number of those for which there was no room, or no pool any more; they were sent as without blockpool.
     """
 
     shared: int

@@ -10,7 +10,7 @@ from segments import IMPORT, file_of_segment
 
 @pytest.fixture
 def names():
-    """Give a function that returns names of which there is no segment; those that have one afterwards lose it."""
+    """Give a function that returns names of which there is not a segment; those that have one afterwards lose it."""
     given = []
 
     def new(length=0):

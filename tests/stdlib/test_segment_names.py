@@ -233,7 +233,7 @@ def test_a_pool_of_the_user_is_no_segment(names):
     """A pool that has the name of a segment is neither attached as a segment nor removed."""
     name = names()
     pool = bp.Pool.create(64, 4, name=f"shm.{name}")
-    with pytest.raises(bp.PoolCorrupt, match="no segment"):
+    with pytest.raises(bp.PoolCorrupt, match="not a segment"):
         SharedMemory(name)
     with pytest.raises(FileExistsError):
         SharedMemory(name, create=True, size=10)
@@ -247,7 +247,7 @@ def test_a_pool_of_that_name_with_data_in_it_is_left_alone(pool_names):
     mine = bp.Pool.create(4096, 1, name=f"shm.{name}", permanent=True)
     block = mine.allocate()
     block.buf[:4] = b"DATA"
-    with pytest.raises(bp.PoolCorrupt, match="is no segment"):
+    with pytest.raises(bp.PoolCorrupt, match="is not a segment"):
         SharedMemory(name)
     assert len(bp.Pool.attach(f"shm.{name}").runs()) == 1
     assert bytes(block.buf[:4]) == b"DATA"

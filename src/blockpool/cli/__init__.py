@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-# What commands need besides blockpool itself: the extra `cli`.
+# What the commands need: the extra `cli`.
 _NEEDS = ("click>=8.1", "rich>=13")
 
 _USAGE = 2
@@ -19,9 +19,9 @@ _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name (default: those of the process); return the exit status.
+    """Run the command that the arguments name (default: the process's own); return the exit status.
 
-    0 is success. An error carries its own status; this is the only place that prints one.
+    0 means success. An exception carries its own exit status; this is the only place that prints one.
     """
     try:
         import click

@@ -1,11 +1,11 @@
-"""The contest of the demo: the same messages, to the same workers, in each way in turn; then what hashlib says.
+"""The comparison of the demo: the same messages go to the same workers in each way, and hashlib checks the digests.
 
-One process packs files into messages, workers hash them. A lap is all messages once, in one way. The ways take turns,
-and which begins changes from round to round, so that a machine whose speed drifts favours none. The first lap of each
-is not counted. A loop in this process, which hands nothing over, runs in turn with them.
+One process packs files into messages, and workers hash them. A lap is all messages once, in one way. The ways take
+turns, and which one starts changes from round to round, so that a machine whose speed drifts favours none. The first
+lap of each is not counted. A loop in this process, which hands nothing over, takes its turn with them.
 
-Why it cannot stand still: a worker needs nothing to go on but its message, and no more messages are on their way than
-the pool has blocks, so that `allocate` never has to wait.
+Why it cannot deadlock: a worker needs nothing but its message to continue, and there are never more messages in flight
+than the pool has blocks, so `allocate` never has to wait.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "passes", "quickest_hash"]
 
-# Fewer laps than this make no median. A lap should be long beside what begins and ends it, so it is of this much.
+# A median needs at least this many laps. A lap handles this much data, so that its start and end hardly count.
 LEAST_LAPS = 3
 LAP_BYTES = 256 << 20
 LAP_MESSAGES = 4096
-# With `kill`: so many workers in each lap.
+# With `kill`: how many workers are killed in each lap.
 KILLS = 4
 
 
 def quickest_hash() -> str:
-    """Return the hash function of hashlib that takes least time here.
+    """Return the hash function of hashlib that is fastest here.
 
-    The work has to be real and its result easy to check, but light: beside SHA-512 all hand-offs would look alike.
-    Where the processor has instructions for SHA-256, that takes half the time of BLAKE2, elsewhere twice.
+    The work should be real and its result easy to check, but light: next to SHA-512, all hand-offs would look alike.
+    If the processor has instructions for SHA-256, that takes half the time of BLAKE2, otherwise twice as much.
     """
     data = bytes(1 << 20)
 
@@ -69,16 +69,16 @@ def quickest_hash() -> str:
 
 
 def passes(nbytes: int, block_size: int, seconds: float) -> int:
-    """Return how often a lap goes through so many bytes in a demo of so many seconds."""
+    """Return how often a lap goes through `nbytes` in a demo of that many seconds."""
     lap = min(LAP_BYTES, LAP_MESSAGES * block_size)
     return max(1, round(min(seconds, 1.0) * lap / nbytes))
 
 
 class Comparison:
-    """All ways in turn, for so many seconds; `run` is called once.
+    """Compare all ways in turn; `run` is called once.
 
-    `watch` is called after every message, with a function that says how far it is. It may raise KeyboardInterrupt;
-    nothing of the demo is left over then.
+    `watch` is called after every message, with a function that returns the progress. It may raise KeyboardInterrupt;
+    the demo then cleans up after itself.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class Comparison:
         self._messages = pack(files, setup.block_size)
         self._lap = self._messages * setup.passes
         ways: list[Way] = [ThroughPool(pool)]
-        if not setup.kill:  # what a killed worker takes with it in the other ways is another story
+        if not setup.kill:  # in the other ways, what a killed worker takes with it is lost
             ways += [ThroughQueue(), ThroughSharedMemory()]
         self._ways = {way.name: way for way in ways}
         self._laps: dict[str, list[Lap]] = {name: [] for name in (*self._ways, LOOP)}
-        # All that was ever found for a piece: should be one.
+        # Every digest that was found for a piece; there should be one.
         self._digests: dict[str, dict[Piece, set[bytes]]] = {name: defaultdict(set) for name in self._laps}
         self._random = random.Random()  # noqa: S311 - chance, not secrets
         self._killed = self._again = 0
@@ -107,7 +107,7 @@ class Comparison:
         self._share: Callable[[], float] = lambda: 0.0
 
     def run(self, seconds: float) -> DemoResult:
-        """Run laps until the time is over, compare all digests, and audit the pool."""
+        """Run laps until time is up, compare all digests, and audit the pool."""
         setup = self._setup
         crew = Crew(self._pool, setup.workers, setup.blocks // setup.workers, setup.algorithm)
         done = False
@@ -132,7 +132,7 @@ class Comparison:
     # ---- laps ------------------------------------------------------------------------------------
 
     def _round(self, crew: Crew, number: int) -> None:
-        """Run a lap of each, another one first than in the round before."""
+        """Run a lap of each, starting with another one than in the round before."""
         names = list(self._laps)
         first = number % len(names)
         for name in names[first:] + names[:first]:
@@ -151,13 +151,13 @@ class Comparison:
             self._laps[name].append(Lap(nbytes, seconds, used))
 
     def _usage(self, crew: Crew) -> Usage | None:
-        """Return what all processes have used so far; None where some are killed, and cannot say."""
+        """Return what all processes have used so far; None if some are killed and cannot say."""
         if self._setup.kill:
             return None
         return Usage(*map(sum, zip(usage(), *crew.usages(), strict=True)))
 
     def _hand_over(self, crew: Crew, way: Way) -> None:
-        """Send all messages to workers in one way, and take their answers."""
+        """Send all messages to workers in one way, and collect their answers."""
         count = len(self._lap)
         kills = self._random.sample(range(count), min(KILLS, count)) if self._setup.kill else []
         number = 0
@@ -192,7 +192,7 @@ class Comparison:
             digests[piece].add(digest)
 
     def _kill(self, crew: Crew) -> None:
-        """Kill a worker that has something to do."""
+        """Kill a worker that has jobs."""
         seats = [seat for seat in crew.seats if seat.jobs and not seat.killed]
         if seats:
             seat = self._random.choice(seats)
@@ -200,7 +200,7 @@ class Comparison:
             self._killed += 1
             self._again += len(seat.jobs)
 
-    # ---- what is told ----------------------------------------------------------------------------
+    # ---- progress --------------------------------------------------------------------------------
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(self._pool.blocks, tuple(self._pool.runs()))
@@ -271,7 +271,7 @@ class Comparison:
 
 
 def _plainly(file: File, pieces: Sequence[Piece], algorithm: str) -> list[bytes]:
-    """Hash a file that is as it was, from its beginning to its end."""
+    """Hash the pieces of a file with hashlib alone; the file must not have changed."""
     with opened(file) as source:
         digests = [hashlib.new(algorithm, source.read(piece.nbytes)).digest() for piece in pieces]
         if File.of(file.path, os.fstat(source.fileno())) != file:

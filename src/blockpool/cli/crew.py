@@ -1,8 +1,8 @@
-"""The worker processes of the demo, seen from the process that packs: which has what to do, and what follows a death.
+"""The worker processes of the demo, as the packing process sees them: their jobs, and what happens if one dies.
 
-Every worker has a queue and a pipe of its own. With one queue for all, a worker that is killed while it holds the
-queue's lock would stop the others for ever; so it takes only its own queue with it, and its successor gets the same
-jobs through a new one.
+Every worker has its own queue and pipe. With one queue for all, a worker killed while it holds the queue's lock would
+block the others forever. Like this, it only takes its own queue with it, and its successor gets the same jobs through
+a new one.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew", "WorkerDied"]
 
-# How often a wait looks up, to tell of progress and for Ctrl-C.
+# How often a wait is interrupted, to report progress and to notice Ctrl-C.
 SLICE = 0.1
 
 
 class WorkerDied(Exception):
-    """A worker ended that nobody killed."""
+    """A worker ended although the demo did not kill it."""
 
 
 class Seat:
-    """A worker process and the jobs that lie before it."""
+    """A worker process and the jobs that it has not answered yet."""
 
     def __init__(self, context: Any, pool: Pool, algorithm: str) -> None:
         self.jobs: dict[int, Job] = {}
@@ -54,7 +54,7 @@ class Seat:
         self.queue.put(job)
 
     def receive(self) -> tuple[Job, Answer]:
-        """Return the next answer, and the job that it is to."""
+        """Return the next answer and its job."""
         answer = self.answers.recv()
         return self.jobs.pop(answer.number), answer
 
@@ -64,7 +64,7 @@ class Seat:
         self.process.kill()
 
     def close(self) -> None:
-        """Wait for the process to end, and let go of what was for it."""
+        """Wait for the process to end, and close its queue and pipe."""
         self.process.join()
         self.process.close()
         self.queue.cancel_join_thread()
@@ -73,7 +73,7 @@ class Seat:
 
 
 class Crew:
-    """Worker processes around one pool, which take jobs and answer them."""
+    """Worker processes that share a pool, take jobs and answer them."""
 
     def __init__(self, pool: Pool, workers: int, window: int, algorithm: str) -> None:
         self._pool = pool
@@ -93,12 +93,12 @@ class Crew:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is not answered yet."""
+        """Whether some job has no answer yet."""
         return any(seat.jobs for seat in self._seats)
 
     @property
     def seats(self) -> list[Seat]:
-        """The workers that are there."""
+        """The current workers."""
         return list(self._seats)
 
     def free(self) -> Seat | None:
@@ -107,7 +107,7 @@ class Crew:
         return seat if len(seat.jobs) < self._window else None
 
     def answers(self) -> Iterator[tuple[Job, Answer]]:
-        """Wait a moment for answers. A dead worker is replaced; the new one gets the jobs that are left."""
+        """Wait a moment for answers. A dead worker is replaced, and the new one gets its remaining jobs."""
         for key, _ in self._selector.select(SLICE):
             seat: Seat = key.data
             if seat not in self._seats:

@@ -36,7 +36,7 @@ class Unreadable(Exception):
 
 
 class File(NamedTuple):
-    """A regular file: its path, its size, and what changes when somebody writes to it or replaces it."""
+    """A regular file: its path, its size, and what changes when it is written to or replaced."""
 
     path: str
     nbytes: int
@@ -50,7 +50,7 @@ class File(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """So many bytes of a file."""
+    """A stretch of a file."""
 
     file: File
     offset: int
@@ -63,9 +63,9 @@ Message = tuple[Piece, ...]
 def select(paths: Sequence[str], *, smallest: int, limit: int, watch: Callable[[], None]) -> tuple[list[File], int]:
     """Choose regular files among and below the paths, the largest first, and read each once.
 
-    Reading them brings them into memory, so that no lap waits for a disk. Files below `smallest` bytes are left out,
-    those beyond `limit` bytes in all, and those that cannot be read; the second value counts them. Symbolic links are
-    followed where they are given as a path, not below. `watch` is called now and then.
+    Reading brings them into memory, so that no lap waits for a disk. Files of fewer than `smallest` bytes, files beyond
+    `limit` bytes in total, and files that cannot be read are left out; the second value counts them. A symbolic link is
+    followed if it is one of the paths, but not below them. `watch` is called from time to time.
     """
     found: set[File] = set()
     for path in paths:
@@ -103,7 +103,7 @@ def pack(files: Sequence[File], size: int) -> list[Message]:
 
 
 def fill(view: memoryview, message: Message) -> None:
-    """Have the kernel write the message's bytes into the memory."""
+    """Read the message's bytes straight into the memory."""
     begin = 0
     for file, offset, nbytes in message:
         with opened(file, offset) as source, view[begin : begin + nbytes] as part:
@@ -112,7 +112,7 @@ def fill(view: memoryview, message: Message) -> None:
 
 
 def join(message: Message) -> bytes:
-    """Return the message's bytes as an object of their own, with as few copies as Python allows."""
+    """Return the message's bytes as a bytes object, with as few copies as Python allows."""
     parts: list[bytes] = []
     for file, offset, nbytes in message:
         with opened(file, offset) as source:
@@ -123,7 +123,7 @@ def join(message: Message) -> bytes:
 
 @contextmanager
 def opened(file: File, offset: int = 0) -> Iterator[BinaryIO]:
-    """Open a file at that place; an OSError while it is open becomes an Unreadable."""
+    """Open a file at an offset; an OSError while it is open becomes Unreadable."""
     try:
         with Path(file.path).open("rb") as source:
             source.seek(offset)

@@ -1,4 +1,4 @@
-"""Ctrl-C, which reaches every process of the terminal, ends the demo between two messages, and nothing in between."""
+"""Ctrl-C, which every process of the terminal receives, ends the demo between two messages and never within one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["blocked", "deferred"]
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], None]]:
-    """Give a function that raises KeyboardInterrupt if Ctrl-C was pressed; pressed twice, it acts at once."""
+    """Yield a function that raises KeyboardInterrupt if Ctrl-C was pressed; a second Ctrl-C acts at once."""
     pressed = False
 
     def note(*_: object) -> None:
@@ -37,8 +37,8 @@ def deferred() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def blocked() -> Iterator[None]:
-    """Keep Ctrl-C from processes that are started inside; the one that started them ends them."""
-    resource_tracker.ensure_running()  # else it starts meanwhile, and then unblocks Ctrl-C itself
+    """Keep Ctrl-C from the processes that are started inside; the process that started them ends them."""
+    resource_tracker.ensure_running()  # otherwise it may start inside, and unblock Ctrl-C itself
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""How far the demo is: a board that is drawn again and again on a terminal, nothing elsewhere."""
+"""Live progress of the demo: a board that is redrawn on a terminal; nothing if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["live"]
 
-# Drawing takes a millisecond or two of the process that packs: seldom enough not to matter.
+# Seconds between redraws. One takes a millisecond or two of the packing process, so at this rate it does not matter.
 INTERVAL = 0.2
 
 
 @contextmanager
 def live(console: Console, glyphs: Glyphs) -> Iterator[Callable[[Callable[[], Progress]], None]]:
-    """Give a function to call, as often as one likes, with one that says how far it is."""
+    """Yield a function to call as often as you like, with a function that returns the progress."""
     if not console.is_terminal:
         yield lambda _progress: None
         return
-    # Not its own thread: it would take the GIL whenever it likes.
+    # No refresh thread: it would take the GIL at any time.
     with Live(console=console, auto_refresh=False, transient=True) as shown:
         due = 0.0
 

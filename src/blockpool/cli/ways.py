@@ -1,7 +1,7 @@
 """The three ways in which the demo carries a message to a worker.
 
-Each reads the files of a message into what the worker will get, and keeps what must be kept until the worker has
-answered. The queue through which it goes is the same for all.
+Each reads the files of a message into what the worker will get, and keeps what is needed until the worker has
+answered. All use the same queue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ThroughPool", "ThroughQueue", "ThroughSharedMemory", "Way"]
 
 
 class Way(ABC):
-    """A way to carry messages. `_kept` is what a worker still needs, by what was sent to it."""
+    """A way to carry messages. `_kept` has what a worker still needs, by what was sent to it."""
 
     name: str
 
@@ -31,14 +31,14 @@ class Way(ABC):
 
     @abstractmethod
     def pack(self, message: Message) -> Payload:
-        """Read the message's files, and return what is to be sent."""
+        """Read the message's files, and return what to send."""
 
     def done(self, payload: Payload) -> None:
-        """Give back what carried a message: its worker has answered, or never will."""
+        """Free what carried a message: its worker has answered, or never will."""
         self._kept.pop(payload, None)
 
     def close(self) -> None:
-        """Give back all that is still kept."""
+        """Free everything that is still kept."""
         for payload in list(self._kept):
             self.done(payload)
 
@@ -46,8 +46,8 @@ class Way(ABC):
 class ThroughPool(Way):
     """A block of a pool for each message, which the worker finds by its handle.
 
-    This process holds the block until the worker has answered. So a worker that is killed takes nothing with it, and
-    another can be sent the same handle.
+    This process holds the block until the worker has answered. So a killed worker takes nothing with it, and the same
+    handle can be sent to another one.
     """
 
     name = POOL
@@ -57,7 +57,7 @@ class ThroughPool(Way):
         self._pool = pool
 
     def pack(self, message: Message) -> Payload:
-        """Have the kernel write the files into a block."""
+        """Read the files straight into a block."""
         block = self._pool.allocate(nbytes=sum(piece.nbytes for piece in message))
         handle = block.handle
         self._kept[handle] = block
@@ -66,7 +66,7 @@ class ThroughPool(Way):
         return handle
 
     def done(self, payload: Payload) -> None:
-        """Give the block back."""
+        """Release the block."""
         self._kept.pop(payload).release()
 
 
@@ -86,7 +86,7 @@ class ThroughSharedMemory(Way):
     name = SHARED_MEMORY
 
     def pack(self, message: Message) -> Payload:
-        """Create a segment, and have the kernel write the files into it."""
+        """Create a segment, and read the files straight into it."""
         segment = SharedMemory(create=True, size=sum(piece.nbytes for piece in message))
         self._kept[segment.name] = segment
         with cast("memoryview", segment.buf)[:] as view:
@@ -94,7 +94,7 @@ class ThroughSharedMemory(Way):
         return segment.name
 
     def done(self, payload: Payload) -> None:
-        """Close the segment, and delete it."""
+        """Close the segment and remove it."""
         segment = self._kept.pop(payload)
         segment.close()
         segment.unlink()

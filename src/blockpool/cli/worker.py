@@ -1,6 +1,6 @@
-"""What a worker process of the demo does: get a message, hash its pieces where they are, answer with the digests.
+"""A worker process of the demo: it gets a message, hashes its pieces in place, and answers with the digests.
 
-It does the same for every way of carrying a message; only how the memory comes here differs.
+It does the same for every way of carrying a message; only where the memory comes from differs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Payload = bytes | str | Handle
 
 
 class Job(NamedTuple):
-    """A message on its way: its number in the lap, what carries it, and how long its pieces are."""
+    """A message in flight: its number in the lap, what carries it, and the lengths of its pieces."""
 
     number: int
     payload: Payload
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 def usage() -> Usage:
-    """Return what this process has used."""
+    """Return the resources that this process has used."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     moved = 0
     with suppress(OSError), Path("/proc/self/io").open(encoding="ascii") as file:
@@ -57,7 +57,7 @@ def usage() -> Usage:
 
 
 def work(jobs: Queue[Job | bool], answers: Connection[Answer | Usage, Answer], pool: Pool, algorithm: str) -> None:
-    """Be a worker: do jobs. True asks for the usage, False is the end."""
+    """Run as a worker until it receives False; True asks for its usage."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     attached = pool  # stays attached between two messages
     while message := jobs.get():
@@ -71,7 +71,7 @@ def work(jobs: Queue[Job | bool], answers: Connection[Answer | Usage, Answer], p
 
 
 def digests_of(view: memoryview, lengths: tuple[int, ...], algorithm: str) -> tuple[bytes, ...]:
-    """Hash the pieces that lie in the memory one after the other."""
+    """Hash the consecutive pieces in the memory."""
     digests = []
     begin = 0
     for length in lengths:
@@ -83,7 +83,7 @@ def digests_of(view: memoryview, lengths: tuple[int, ...], algorithm: str) -> tu
 
 @contextmanager
 def _opened(payload: Payload) -> Iterator[memoryview]:
-    """Give the memory of a message."""
+    """Yield the memory of a message."""
     if isinstance(payload, Handle):
         with redeem(payload) as block, block.buf as view:
             yield view
@@ -100,7 +100,7 @@ def _opened(payload: Payload) -> Iterator[memoryview]:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it ends, however that ends: nobody would read its answers."""
+    """End this process when the one that started it ends, for whatever reason: nobody would read its answers."""
     parent = parent_process()
     if parent is not None:
         parent.join()

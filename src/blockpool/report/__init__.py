@@ -1,1 +1,1 @@
-"""What commands found, and pure functions that make it something to read: text, tables, JSON."""
+"""Results of commands, and pure functions that turn them into text, tables and JSON."""

@@ -1,4 +1,4 @@
-"""A picture of a pool: a row of cells after the other, a cell for each block or for each few blocks.
+"""A picture of a pool: rows of cells, with one cell per block or per few blocks.
 
 >>> from blockpool.stats import Run
 >>> for row in picture([Run(1, 1, 8, (), 0), Run(3, 3, 24, (), 0)], 8, width=80):
@@ -40,7 +40,7 @@ _FREE, _FIRST, _FURTHER = range(3)
 
 
 def picture(runs: Iterable[Run], blocks: int, *, width: int, rows: int = 16, glyphs: Glyphs = UNICODE) -> list[str]:
-    """Draw which blocks are allocated, in at most so many rows of at most `width` characters.
+    """Draw which blocks are allocated, in a limited number of rows of at most `width` characters.
 
     Each row begins with the index of its first block. Where there are too many blocks for a cell each, a cell stands
     for 2, 4, 8, … of them.
@@ -54,7 +54,7 @@ def picture(runs: Iterable[Run], blocks: int, *, width: int, rows: int = 16, gly
 
 
 def legend(blocks: int, *, width: int, rows: int = 16, glyphs: Glyphs = UNICODE) -> str:
-    """Say what the characters of such a picture mean."""
+    """Explain the characters of such a picture."""
     margin = len(str(blocks - 1)) + 1
     per_cell = _blocks_per_cell(blocks, _power_of_two(max(1, width - margin)) * rows)
     if per_cell == 1:

@@ -1,4 +1,4 @@
-"""The demo as something to read: what it is about to do, how far it is, what it found; and that as JSON."""
+"""Reports of the demo: its setup, its progress, and its results, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["board", "demo_json", "demo_report", "opening"]
 
-# How many files a list names before it only counts.
+# How many files a list names; the rest are only counted.
 _LISTED = 10
 _NEXT = """\
 Next:
@@ -53,7 +53,7 @@ _COLUMNS = (
 
 
 def opening(setup: Setup) -> Text:
-    """Say what is going to be done."""
+    """Return what the demo is about to do."""
     again = f", {setup.passes} times a lap" if setup.passes > 1 else ""
     files = f"the {setup.files:,} largest of " if setup.omitted else ""
     files += count(setup.files + setup.omitted, "file")
@@ -74,7 +74,7 @@ def opening(setup: Setup) -> Text:
 
 
 def board(progress: Progress, *, width: int, glyphs: Glyphs) -> RenderableType:
-    """Show how far it is: the rates so far as bars, and the pool at this moment."""
+    """Show the progress: the rates so far as bars, and the pool at this moment."""
     best = max((each.rate for each in progress.contestants if each.laps), default=0.0)
     grid = table("", ">MB/s", "")
     room = max(4, width - 42)
@@ -92,7 +92,7 @@ def board(progress: Progress, *, width: int, glyphs: Glyphs) -> RenderableType:
 
 
 def demo_report(result: DemoResult, *, width: int, glyphs: Glyphs) -> RenderableType:
-    """Show the result: the rates, the pool, whether all is well, and what to read next."""
+    """Show the results: the rates, the pool, whether all is well, and what to read next."""
     return Group(
         *_table(result.contestants),
         Text(_comparison(result.contestants, kill=result.setup.kill), style="bold"),
@@ -108,7 +108,7 @@ def demo_report(result: DemoResult, *, width: int, glyphs: Glyphs) -> Renderable
 
 
 def demo_json(result: DemoResult) -> str:
-    """Return the same as one JSON object."""
+    """Return the results as one JSON object."""
     data = asdict(result)
     for each, into in zip(result.contestants, data["contestants"], strict=True):
         into["mb_per_second"] = each.rate
@@ -121,7 +121,7 @@ def demo_json(result: DemoResult) -> str:
 
 
 def _table(contestants: tuple[Contestant, ...]) -> Iterable[RenderableType]:
-    """Show the rates, and what they cost if that is known."""
+    """Show the rates, and their cost if it is known."""
     costs = [">copies", ">faults/MB", ">CPU ms/MB"] if any(each.cpu for each in contestants) else []
     grid = table("", ">MB/s", ">slowest, quickest", *costs)
     for each in contestants:
@@ -145,7 +145,7 @@ def _figure(value: float | None, places: int, scale: int = 1) -> str:
 
 
 def _comparison(contestants: tuple[Contestant, ...], *, kill: bool) -> str:
-    """Say in words how quick the pool was beside the others, also where it was not the quickest."""
+    """Compare the pool's speed with the others in words, including where it was not the fastest."""
     pool, *others = contestants
     ratios = [(_IN_WORDS[each.name], pool.rate / each.rate) for each in others]
     faster = [f"{ratio:.1f} times as fast as {name}" for name, ratio in ratios if ratio >= 1]

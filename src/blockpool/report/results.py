@@ -1,4 +1,4 @@
-"""What the demo is about to do, how far it is, and what it found, as frozen dataclasses of plain values."""
+"""The demo's setup, progress and results, as frozen dataclasses of plain values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOOP = "loop, one process"
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """A file of which a contestant found another digest than hashlib."""
+    """A file for which a contestant found a digest that differs from hashlib's."""
 
     path: str
     contestant: str
@@ -43,11 +43,11 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What is hashed, by whom, and on what machine.
+    """What is hashed, by how many workers, and on what machine.
 
-    A lap goes `passes` times through the files, of which there are `nbytes` in all; `omitted` counts those that were
-    left out. With `kill` workers are killed while they work. `cores` are those that this process may
-    use, and `load` is how many programs wanted one of the machine's lately.
+    A lap goes through the files `passes` times; they have `nbytes` in total, and `omitted` counts those that were left
+    out. With `kill`, workers are killed while they work. `cores` is how many this process may use, and `load` is the
+    machine's recent load average.
     """
 
     block_size: int
@@ -64,7 +64,7 @@ class Setup:
 
 
 class Usage(NamedTuple):
-    """What processes have used: page faults, seconds of CPU, and bytes that went through read() and write()."""
+    """What processes used: page faults, seconds of CPU time, and bytes that went through read() and write()."""
 
     faults: float
     cpu: float
@@ -73,7 +73,7 @@ class Usage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """One contestant going through the data once. What all processes used is not known where some were killed."""
+    """One contestant going through the data once. If processes were killed, what they used is not known."""
 
     nbytes: int
     seconds: float
@@ -81,7 +81,7 @@ class Lap:
 
     @property
     def rate(self) -> float:
-        """MB (1,000,000 bytes) a second."""
+        """MB (1,000,000 bytes) per second."""
         return self.nbytes / _MB / self.seconds
 
 
@@ -94,29 +94,29 @@ class Contestant:
 
     @property
     def rate(self) -> float:
-        """MB a second."""
+        """MB per second."""
         return median(lap.rate for lap in self.laps)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The slowest and the quickest lap, in MB a second."""
+        """The slowest and the fastest lap, in MB per second."""
         rates = [lap.rate for lap in self.laps]
         return min(rates), max(rates)
 
     @property
     def copies(self) -> float | None:
-        """How often each byte went through read() or write(); None where the system does not count that."""
+        """How often each byte went through read() or write(); None if the system does not count that."""
         moved = self._each("moved")
         return moved / _MB if moved else None
 
     @property
     def faults(self) -> float | None:
-        """Page faults for each MB."""
+        """Page faults per MB."""
         return self._each("faults")
 
     @property
     def cpu(self) -> float | None:
-        """Seconds of CPU for each MB."""
+        """Seconds of CPU time per MB."""
         return self._each("cpu")
 
     def _each(self, figure: str) -> float | None:
@@ -126,7 +126,7 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was allocated in a pool of so many blocks at one moment."""
+    """What was allocated in a pool at one moment."""
 
     blocks: int
     runs: tuple[Run, ...]
@@ -139,7 +139,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a demo is: what it does at this moment, its share of the time, who runs, and what is known so far."""
+    """Progress of a demo: what it is doing, what share of the time is over, who is running, and results so far."""
 
     doing: str
     share: float
@@ -187,6 +187,6 @@ class DemoResult:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """A sentence for everything that speaks against blockpool; none of them is success."""
+        """A sentence for each fault that was found; no fault means success."""
         differ = [f"{each.path}: hashlib finds another digest than {each.contestant}" for each in self.wrong]
         return (*differ, *self.problems)

@@ -1,4 +1,4 @@
-"""How values look in reports."""
+"""Formatting of values in reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def in_bytes(nbytes: int) -> str:
-    """Write a size with the unit that suits it.
+    """Format a size with a suitable unit.
 
     >>> in_bytes(24), in_bytes(65536), in_bytes(100_000_000)
     ('24 B', '64 KiB', '95.4 MiB')
@@ -24,7 +24,7 @@ def in_bytes(nbytes: int) -> str:
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:
-    """Write a number of things; `things` is the plural if it takes more than an s.
+    """Format a number of things; `things` is the plural if it is not formed with an s.
 
     >>> count(1, "file"), count(2000, "file"), count(2, "process", "processes")
     ('1 file', '2,000 files', '2 processes')
@@ -33,7 +33,7 @@ def count(number: int, thing: str, things: str | None = None) -> str:
 
 
 def printable(path: str) -> str:
-    r"""Write a path, or a sentence with one, so that every terminal can show it.
+    r"""Escape a path, or a sentence with one, so that every terminal can show it.
 
     >>> printable("a b\n\udcff")
     'a b\\n\\xff'

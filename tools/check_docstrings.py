@@ -1,0 +1,102 @@
+"""Check that every public name of the installed package is documented, in NumPy style, by numpydoc's validation.
+
+    python tools/check_docstrings.py
+
+Prints a line for each fault, and fails if there is one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+
+from numpydoc.docscrape import NumpyDocString
+from numpydoc.validate import validate
+
+import blockpool
+
+MODULES = (
+    "blockpool.classic",
+    "blockpool.errors",
+    "blockpool.multiprocessing",
+    "blockpool.shared_memory",
+    "blockpool.stats",
+)
+
+# What numpydoc asks for and we do without.
+IGNORED = {
+    "GL01": "a docstring starts right after its quotes",
+    "GL02": "a docstring of one line ends on that line",
+    "ES01": "nothing follows a summary that says it all",
+    "SA01": "the guide says what belongs together",
+    "EX01": "examples are in the guide, and in the docstrings of classes and modules",
+}
+
+
+def public_names() -> list[str]:
+    """Return the dotted names of all that is documented: modules, functions, classes and their members."""
+    names = ["blockpool", *MODULES]
+    things = {id(getattr(blockpool, name)): f"blockpool.{name}" for name in blockpool.__all__}
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        for name in module.__all__:
+            things.setdefault(id(getattr(module, name)), f"{module_name}.{name}")
+    for name in things.values():
+        module_name, _, own = name.rpartition(".")
+        thing = getattr(importlib.import_module(module_name), own)
+        if not callable(thing):
+            continue  # a constant has no docstring
+        names.append(name)
+        if inspect.isclass(thing) and not issubclass(thing, BaseException):
+            names += [f"{name}.{member}" for member in vars(thing) if not member.startswith("_")]
+    return names
+
+
+def faults_of(name: str) -> list[str]:
+    """Return what is wrong with the docstring of a name.
+
+    What a class describes in its section Attributes needs no description as a parameter of the class, nor a docstring
+    of its own.
+    """
+    faults = []
+    owner, _, own = name.rpartition(".")
+    for code, text in validate(name)["errors"]:
+        if code in IGNORED:
+            continue
+        if code == "GL08" and own in attributes_of(owner):
+            continue
+        if code == "PR01" and attributes_of(name) and attributes_of(name) >= parameters_of(name):
+            continue
+        faults.append(f"{code} {text}")
+    return faults
+
+
+def attributes_of(name: str) -> set[str]:
+    """Return the names in the section Attributes of a class; none if it is no class."""
+    thing = pkgutil.resolve_name(name)
+    if not inspect.isclass(thing):
+        return set()
+    listed = NumpyDocString(inspect.getdoc(thing) or "")["Attributes"]
+    return {attribute.strip() for entry in listed for attribute in entry.name.split(",")}
+
+
+def parameters_of(name: str) -> set[str]:
+    """Return the names of what a class is called with."""
+    return set(inspect.signature(pkgutil.resolve_name(name)).parameters)
+
+
+def main() -> int:
+    """Check all public names; return the exit status."""
+    names = public_names()
+    faults = {name: found for name in names if (found := faults_of(name))}
+    for name, found in faults.items():
+        for fault in found:
+            print(f"{name}: {fault}")
+    print(f"{len(names)} public names, {len(faults)} with faults")
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
