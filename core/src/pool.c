@@ -5,6 +5,7 @@
 #include "os/limits.h"
 #include "os/memory.h"
 #include "os/thread.h"
+#include "os/wait.h"
 #include "pool.h"
 
 #define FAULTS_MOST 64

@@ -1,0 +1,347 @@
+/* Tests of pool.c: one set of calls for pools of both kinds. What a kind does by itself is tested with it. */
+#include "pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "os/thread.h"
+#include "shared/attachment_parts.h"
+
+#define BLOCKS 64u
+#define BLOCK 4096u
+#define GATE 5.0
+
+static struct pool pool;
+static struct pool_failure failure;
+
+static enum pool_status open_private(uint64_t block_size, uint64_t blocks, bool debug) {
+    struct pool_request request = {.block_size = block_size, .blocks = blocks, .debug = debug};
+    return pool_open(&pool, &request, &failure);
+}
+
+static enum pool_status create_shared(void) {
+    struct attachment_request request = {.block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = GATE};
+    enum pool_status status = pool_create(&pool, &request, &failure);
+    if (status == POOL_OK) {
+        pool_set_on_fork(&pool, false);
+    }
+    return status;
+}
+
+static void close_pool(void) {
+    pool_begin_close(&pool);
+    pool_close(&pool, GATE);
+}
+
+/* Runs a test on a pool of each kind. */
+static void on_each_kind(void (*test)(void)) {
+    for (int shared = 0; shared < 2; shared++) {
+        CHECK(shared ? create_shared() : open_private(BLOCK, BLOCKS, false), ==, POOL_OK);
+        CHECK(pool_is_shared(&pool), ==, shared);
+        test();
+        struct pool_fault fault;
+        struct pool_audit audit;
+        CHECK(pool_check(&pool, GATE, &fault, 1, &audit, &failure), ==, POOL_OK);
+        CHECK(audit.faults, ==, 0);
+        CHECK(audit.allocated, ==, 0);
+        CHECK(audit.runs, ==, 0);
+        close_pool();
+    }
+}
+
+static struct pool_run allocate(uint64_t n) {
+    struct pool_run run = {0, 0, 0};
+    CHECK(pool_allocate(&pool, n, 0, &run), ==, POOL_OK);
+    CHECK(run.blocks, ==, n);
+    pool_count(&pool, n, n * BLOCK);
+    return run;
+}
+
+/* --- allocating and giving back --- */
+
+static void runs_are_given_back_once(void) {
+    struct pool_users users;
+    struct pool_run one = allocate(1), three = allocate(3), other;
+    CHECK(pool_allocated(&pool), ==, 4);
+    memset(pool_address(&pool, three.index), 7, 3 * (size_t)BLOCK);
+    CHECK(pool_free(&pool, &three, 3 * (uint64_t)BLOCK, &users), ==, POOL_OK);
+    CHECK(pool_release(&pool, &one, BLOCK), ==, POOL_OK);
+    CHECK(pool_allocated(&pool), ==, 0);
+    CHECK(pool_allocate(&pool, BLOCKS, 0, &other), ==, POOL_OK);
+    CHECK(pool_allocate(&pool, 1, 0, &one), ==, POOL_EXHAUSTED);
+    CHECK(pool_unclaim(&pool, &other), ==, POOL_OK);
+}
+
+static void many_are_all_or_nothing(void) {
+    struct pool_run runs[BLOCKS];
+    struct pool_run one = allocate(1);
+    CHECK(pool_allocate_many(&pool, BLOCKS, runs), ==, POOL_EXHAUSTED);
+    CHECK(pool_allocated(&pool), ==, 1);
+    CHECK(pool_allocate_many(&pool, BLOCKS - 1, runs), ==, POOL_OK);
+    uint64_t seen = UINT64_C(1) << one.index;
+    for (unsigned i = 0; i < BLOCKS - 1; i++) {
+        CHECK(runs[i].blocks, ==, 1);
+        CHECK(runs[i].index, <, BLOCKS);
+        CHECK(seen >> runs[i].index & 1, ==, 0);
+        seen |= UINT64_C(1) << runs[i].index;
+        CHECK(pool_unclaim(&pool, &runs[i]), ==, POOL_OK);
+    }
+    CHECK(pool_unclaim(&pool, &one), ==, POOL_OK);
+}
+
+static void statistics_count_what_was_asked_for(void) {
+    struct pool_stats stats;
+    struct pool_run run;
+    CHECK(pool_allocate(&pool, 2, 100, &run), ==, POOL_OK);
+    pool_count(&pool, 2, 2 * BLOCK - 100);
+    pool_count_failure(&pool);
+    pool_stats(&pool, &stats);
+    CHECK(stats.allocated, ==, 2);
+    CHECK(stats.peak, ==, 2);
+    CHECK(stats.runs, ==, 1);
+    CHECK(stats.requested, ==, 2 * BLOCK - 100);
+    CHECK(stats.allocations, ==, 1);
+    CHECK(stats.failures, ==, 1);
+    CHECK(stats.longest_free, ==, BLOCKS - 2);
+    CHECK(stats.tickets, ==, 0);
+    CHECK(stats.oldest_ticket < 0, ==, true);
+    CHECK(stats.processes, ==, 1);
+    CHECK(pool_release(&pool, &run, 2 * BLOCK - 100), ==, POOL_OK);
+    pool_stats(&pool, &stats);
+    CHECK(stats.allocated, ==, 0);
+    CHECK(stats.requested, ==, 0);
+    CHECK(stats.peak, ==, 2);
+}
+
+static void runs_are_listed_in_order(void) {
+    struct pool_run runs[] = {allocate(1), allocate(5), allocate(2)};
+    struct pool_look look;
+    uint64_t at = 0, count = 0, blocks = 0;
+    for (; pool_next_run(&pool, at, &look); at = look.run.index + look.run.blocks) {
+        CHECK(look.run.index, >=, at);
+        CHECK(look.slack, ==, 0);
+        CHECK(look.tickets, ==, 0);
+        CHECK((look.holders != 0), ==, pool_is_shared(&pool));
+        count++;
+        blocks += look.run.blocks;
+    }
+    CHECK(count, ==, 3);
+    CHECK(blocks, ==, 8);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(pool_release(&pool, &runs[i], runs[i].blocks * BLOCK), ==, POOL_OK);
+    }
+}
+
+/* --- waiting --- */
+
+static struct pool_run held;
+
+static void *release_soon(void *unused) {
+    (void)pool_release(&pool, &held, BLOCKS * BLOCK);
+    return unused;
+}
+
+static void a_waiter_is_woken_by_a_release(void) {
+    struct pool_run run;
+    pthread_t thread;
+    uint32_t wait = 0;
+    held = allocate(BLOCKS);
+    pool_wait_begin(&pool, &wait);
+    CHECK(pool_wait_is_over(&pool, wait), ==, false);
+    uint32_t sequence = pool_free_sequence(&pool);
+    CHECK(pthread_create(&thread, NULL, release_soon, NULL), ==, 0);
+    while (pool_free_sequence(&pool) == sequence) {
+        pool_wait_sleep(&pool, sequence, 60);
+    }
+    CHECK(pool_allocate(&pool, 1, 0, &run), ==, POOL_OK);
+    pool_wait_end(&pool, wait);
+    pthread_join(thread, NULL);
+    sequence = pool_free_sequence(&pool);
+    CHECK(pool_unclaim(&pool, &run), ==, POOL_OK);
+    CHECK(pool_free_sequence(&pool), ==, sequence); /* nobody waits any more, so nobody is told */
+}
+
+/* A thread that waits forks: in the child nobody waits until it begins again. */
+static void a_forked_child_does_not_wait_for_its_parent(void) {
+    uint32_t wait = 0;
+    pool_wait_begin(&pool, &wait);
+    pid_t child = fork();
+    if (child == 0) {
+        pool_forked();
+        bool over = pool_wait_is_over(&pool, wait);
+        pool_wait_end(&pool, wait); /* does no harm */
+        uint32_t sequence = pool_free_sequence(&pool);
+        struct pool_run run;
+        bool right = over && pool_allocate(&pool, 1, 0, &run) == POOL_OK && pool_unclaim(&pool, &run) == POOL_OK;
+        if (!pool_is_shared(&pool)) { /* in a shared pool the parent still waits */
+            right = right && pool_free_sequence(&pool) == sequence;
+        }
+        pool_wait_begin(&pool, &wait);
+        right = right && !pool_wait_is_over(&pool, wait);
+        pool_wait_end(&pool, wait);
+        _exit(right ? 0 : 1);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0), ==, child);
+    CHECK(status, ==, 0);
+    pool_wait_end(&pool, wait);
+}
+
+/* --- what only one kind has --- */
+
+static void private_memory_that_is_not_there_is_refused(void) {
+    CHECK(open_private(UINT64_C(1) << 40, UINT64_C(1) << 40, false), ==, POOL_NO_ROOM); /* more than 64 bits can say */
+    CHECK(failure.asked, ==, UINT64_MAX);
+    CHECK(failure.available, >, 0);
+    CHECK(open_private(8, UINT64_C(1) << 57, false), ==, POOL_NO_ROOM); /* more blocks than a bitmap can have */
+    CHECK(failure.asked, ==, UINT64_C(1) << 60);
+    close_pool(); /* does no harm */
+}
+
+static void memory_of_the_callers_stays_the_callers(void) {
+    static uint64_t memory[1024];
+    struct pool_request request = {.block_size = 64, .blocks = 128, .memory = memory};
+    CHECK(pool_open(&pool, &request, &failure), ==, POOL_OK);
+    struct pool_run run = allocate(128);
+    memset(pool_address(&pool, run.index), 1, sizeof memory);
+    close_pool();
+    CHECK(memory[1023], ==, UINT64_C(0x0101010101010101));
+}
+
+static bool stop(void *asked) {
+    ++*(int *)asked;
+    return false;
+}
+
+static void prefaulting_can_be_stopped(void) {
+    int asked = 0;
+    struct pool_request request = {
+        .block_size = 1 << 20, .blocks = 256, .prefault = true, .pause = {.may_go_on = stop, .context = &asked}};
+    CHECK(pool_open(&pool, &request, &failure), ==, POOL_STOPPED);
+    CHECK(asked, ==, 1);
+    CHECK((pool.data == NULL), ==, true);
+}
+
+static void in_debug_mode_freed_runs_rest(void) {
+    struct pool_stats stats;
+    struct pool_fault fault;
+    struct pool_audit audit;
+    CHECK(open_private(BLOCK, BLOCKS, true), ==, POOL_OK);
+    struct pool_run run = allocate(3);
+    pool_rest(&pool, &run, 3 * BLOCK);
+    pool_stats(&pool, &stats);
+    CHECK(stats.allocated, ==, 0);
+    CHECK(stats.runs, ==, 0);
+    CHECK(pool_allocate(&pool, BLOCKS, 0, &run), ==, POOL_EXHAUSTED);
+    CHECK(pool_check(&pool, GATE, &fault, 1, &audit, &failure), ==, POOL_OK);
+    CHECK(audit.allocated, ==, 0);
+    CHECK(pool_reclaim(&pool), ==, true);
+    CHECK(pool_reclaim(&pool), ==, false);
+    CHECK(pool_allocate(&pool, BLOCKS, 0, &run), ==, POOL_OK);
+    close_pool();
+}
+
+static void damage_is_told_with_its_place(void) {
+    struct pool_fault fault;
+    struct pool_audit audit;
+    CHECK(open_private(BLOCK, BLOCKS, false), ==, POOL_OK);
+    (void)fetch_or_seq(&pool.private_pool->continuations[0], UINT64_C(1) << 5);
+    CHECK(pool_check(&pool, GATE, &fault, 1, &audit, &failure), ==, POOL_OK);
+    CHECK(audit.faults, >, 0);
+    CHECK(fault.kind, ==, POOL_FAULT_CONTINUATION_FREE);
+    CHECK(fault.index, ==, 5);
+    close_pool();
+    CHECK(create_shared(), ==, POOL_OK);
+    (void)fetch_or_seq(&pool.attachment->shared.bitmap.words[0], UINT64_C(1) << 9);
+    CHECK(pool_check(&pool, GATE, &fault, 1, &audit, &failure), ==, POOL_OK);
+    CHECK(audit.faults, ==, 1);
+    CHECK(fault.kind, ==, POOL_FAULT_LOST);
+    CHECK(fault.index, ==, 9);
+    close_pool();
+}
+
+static void references_keep_a_shared_run(void) {
+    struct pool_users users;
+    CHECK(create_shared(), ==, POOL_OK);
+    struct pool_run run = allocate(2), again = run;
+    CHECK(pool_run_bytes(&pool, &run), ==, 2 * BLOCK);
+    CHECK(pool_is_held_elsewhere(&pool, &run), ==, false);
+    CHECK(pool_add_reference(&pool, &again), ==, POOL_OK);
+    CHECK(pool_free(&pool, &run, 2 * BLOCK, &users), ==, POOL_IN_USE);
+    CHECK(users.local_references, ==, 1);
+    CHECK(users.holders, ==, ledger_slot_bit(pool.attachment->slot));
+    CHECK(pool_release(&pool, &again, 2 * BLOCK), ==, POOL_OK);
+    CHECK(pool_share(&pool, &run, LEDGER_MOST_TICKETS + 1), ==, POOL_TICKETS);
+    CHECK(pool_share(&pool, &run, 2), ==, POOL_OK);
+    CHECK(pool_tickets(&pool, run.index), ==, 2);
+    CHECK(pool_free(&pool, &run, 2 * BLOCK, &users), ==, POOL_IN_USE);
+    CHECK(users.tickets, ==, 2);
+    CHECK(pool_withdraw(&pool, &run), ==, true);
+    CHECK(pool_redeem(&pool, &again), ==, POOL_OK);
+    CHECK(pool_tickets(&pool, run.index), ==, 0);
+    CHECK(pool_release(&pool, &again, 2 * BLOCK), ==, POOL_OK);
+    CHECK(pool_free(&pool, &run, 2 * BLOCK, &users), ==, POOL_OK);
+    CHECK(pool_redeem(&pool, &again), ==, POOL_STALE);
+    CHECK(pool_release(&pool, &run, 2 * BLOCK), ==, POOL_CORRUPT); /* freed before */
+    close_pool();
+}
+
+/* --- a lock that is taken --- */
+
+static int yields;
+
+static void let_go(void) {
+    if (++yields == 3) {
+        attachment_unlock(pool.attachment);
+    }
+}
+
+/* The call waits while another thread has the lock of this process's counts, and then succeeds. */
+static void a_call_goes_on_when_the_lock_is_free(void) {
+    CHECK(create_shared(), ==, POOL_OK);
+    struct pool_run run = allocate(1);
+    pool.yield = let_go;
+    CHECK(attachment_lock(pool.attachment), ==, true);
+    CHECK(pool_release(&pool, &run, BLOCK), ==, POOL_OK);
+    CHECK(yields, ==, 3);
+    CHECK(pool_allocated(&pool), ==, 0);
+    pool.yield = os_yield;
+    close_pool();
+}
+
+static void a_pool_that_is_all_zero_is_closed(void) {
+    struct pool none = {0};
+    pool_begin_close(&none);
+    pool_close(&none, GATE);
+    CHECK(pool_is_lost(&none), ==, false);
+}
+
+#define ON_EACH(test)                                                                                                  \
+    static void test##_in_both_kinds(void) { on_each_kind(test); }
+ON_EACH(runs_are_given_back_once)
+ON_EACH(many_are_all_or_nothing)
+ON_EACH(statistics_count_what_was_asked_for)
+ON_EACH(runs_are_listed_in_order)
+ON_EACH(a_waiter_is_woken_by_a_release)
+ON_EACH(a_forked_child_does_not_wait_for_its_parent)
+
+int main(void) {
+    RUN(runs_are_given_back_once_in_both_kinds);
+    RUN(many_are_all_or_nothing_in_both_kinds);
+    RUN(statistics_count_what_was_asked_for_in_both_kinds);
+    RUN(runs_are_listed_in_order_in_both_kinds);
+    RUN(a_waiter_is_woken_by_a_release_in_both_kinds);
+    RUN(a_forked_child_does_not_wait_for_its_parent_in_both_kinds);
+    RUN(private_memory_that_is_not_there_is_refused);
+    RUN(memory_of_the_callers_stays_the_callers);
+    RUN(prefaulting_can_be_stopped);
+    RUN(in_debug_mode_freed_runs_rest);
+    RUN(damage_is_told_with_its_place);
+    RUN(references_keep_a_shared_run);
+    RUN(a_call_goes_on_when_the_lock_is_free);
+    RUN(a_pool_that_is_all_zero_is_closed);
+    return check_end();
+}
