@@ -114,9 +114,10 @@ def run_in_small_shm():
 @pytest.fixture
 def forking():
     """Give the first lines of code that forks."""
-    return """
+    return f"""
 import gc, os, pickle, signal, sys, threading, time, traceback, warnings
 import blockpool as bp
+sys.path.append({str(SUPPORT)!r})
 from forking import await_child, in_child, steps
 
 """
