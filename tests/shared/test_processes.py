@@ -1,4 +1,4 @@
-"""Shared pools in programs of several processes: start methods, queues, executors, forks, threads and exits."""
+"""Shared pools in programs of several processes: start methods, queues, executors, threads and forks."""
 
 import os
 import subprocess
@@ -186,48 +186,6 @@ def test_daemons(run_program, pool_name, file_of):
     out = run_program("shared/parent_and_child.py", "become_a_daemon", pool_name)
     assert out.split() == ["0", "1"]
     assert not file_of(pool_name).exists()
-
-
-# --- ends ---
-
-ENDINGS = [
-    "live blocks",
-    "live views",
-    "released with views",
-    "closed with views",
-    "inside with",
-    "a reference cycle",
-    "in a builtin module",
-    "numpy array",
-    "tickets",
-    "two pools",
-    "unlinked",
-    "attached twice",
-    "redeemed only",
-    "a finalizer that allocates",
-    "atexit",
-    "a thread that waits",
-    "a thread at work",
-]
-
-
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_interpreter_exit(run_program, pool_name, file_of, ending):
-    """Whatever is alive in a parent and its child, both exit with 0, print nothing and remove the pool's file."""
-    run_program("shared/exit_with.py", pool_name, ending.replace(" ", "_"))
-    assert not file_of(pool_name).exists()
-
-
-def test_exit_by_a_signal_or_an_error(pool_name, file_of):
-    """A process that ends by sys.exit with a code, an exception or Ctrl-C leaves its pools."""
-    ends = {"exit": 3, "error": 1, "signal": -2}
-    for end, code in ends.items():
-        done = subprocess.run(
-            interpreter("shared/end_by.py", end, pool_name), capture_output=True, timeout=60, check=False
-        )
-        assert done.returncode == code
-        assert b"blockpool" not in done.stderr
-        assert not file_of(pool_name).exists()
 
 
 def test_a_view_is_taken_while_a_free_waits_for_a_fork(run_program):

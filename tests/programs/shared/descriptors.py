@@ -82,7 +82,7 @@ def assert_needs_descriptors(call, left=0):
 
 
 class Holder:
-    """A pool, and a child that holds all of its blocks until it is killed; as a `daemon`, the child closes all files."""
+    """A pool, and a child that holds all of its blocks until it is killed; as a `daemon` it closes all files."""
 
     def __init__(self, name, *, daemon=False):
         import blockpool.stats  # noqa: F401 - which the first answer would import
