@@ -117,7 +117,10 @@ def test_random_cancelling_loses_nothing():
             await asyncio.sleep(chance.random() / 1000)
 
     async def main():
-        for _ in range(5):
+        enough = time.monotonic() + 30
+        for round_ in range(5):
+            if round_ and time.monotonic() > enough:
+                break  # a busy machine takes minutes for each
             tasks = [asyncio.create_task(use(chance.choice((1, 1, 1, 2, 4)))) for _ in range(200)]
             doomed = chance.sample(tasks, 100)
             for task in doomed:

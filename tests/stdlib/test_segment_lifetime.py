@@ -171,7 +171,7 @@ def test_a_killed_group_leaves_nothing_behind():
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_children_attach(run_program, names, method):
     """Children of every start method attach by name and by pickle, and destroy nothing when they end."""
-    run_program("stdlib/children_attach.py", method, names())
+    run_program("stdlib/children_attach.py", method, names(), timeout=600)
 
 
 def test_a_child_makes_a_segment_for_its_parent(run_program):

@@ -22,7 +22,7 @@ def assert_at_rest(pool, allocated=0):
     pool.check()
 
 
-def run(main, seconds=120):
+def run(main, seconds=600):
     """Run a coroutine; a hang is a failure."""
     return asyncio.run(asyncio.wait_for(main, seconds))
 

@@ -15,32 +15,32 @@ PROGRAM = "transfer/between_processes.py"
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_between_processes(run_program, method):
     """By each start method, pipes, queues, pools and executors carry arrays by the pool, and every block returns."""
-    said = run_program(PROGRAM, "everything", method)
+    said = run_program(PROGRAM, "everything", method, timeout=600)
     assert said.split() == ["9", "1", "0", "0", "0"]
 
 
 def test_arguments_of_a_process(run_program):
     """The arguments that a spawned process is started with go through the pool."""
-    said = run_program(PROGRAM, "arguments")
+    said = run_program(PROGRAM, "arguments", timeout=600)
     assert said.split() == ["100000.0", "_Lease", "1"]
 
 
 def test_through_a_manager(run_program):
     """An array goes through the pool to a manager's dict and back."""
-    said = run_program(PROGRAM, "manager")
+    said = run_program(PROGRAM, "manager", timeout=600)
     assert said.split() == ["500000", "_Lease"]
 
 
 @pytest.mark.parametrize("library", ["loky", "joblib"])
 def test_loky_and_joblib(run_program, library):
     """Tasks and results of loky's workers go through the pool, whether loky is used directly or by joblib."""
-    said = run_program(PROGRAM, f"with_{library}")
+    said = run_program(PROGRAM, f"with_{library}", timeout=600)
     assert said.split() == ["4", "0", "0"]
 
 
 def test_a_worker_that_declined_is_not_installed(run_program):
     """A worker that called uninstall sends its results without the pool, though its tasks came through one."""
-    said = run_program(PROGRAM, "declined")
+    said = run_program(PROGRAM, "declined", timeout=600)
     assert said.split()[0] == "_Lease"
     assert said.split()[1] != "_Lease"
 

@@ -350,11 +350,11 @@ def test_a_process_that_cannot_be_started(pool, message, monkeypatch, method):
 
 def test_a_process_that_is_started(run_program):
     """Arrays and blocks in the arguments of a process arrive, with spawn and with forkserver."""
-    said = run_program("transfer/start_with_arguments.py")
+    said = run_program("transfer/start_with_arguments.py", timeout=600)
     assert said.split() == ["100000", "7", "100000", "7", "0"]
 
 
 def test_tasks_that_carry_handles(run_program):
     """Workers that crash leave nothing allocated or in flight if their tasks carry handles instead of tickets."""
-    said = run_program("transfer/crashing_workers.py")
+    said = run_program("transfer/crashing_workers.py", timeout=600)
     assert said.split("\n")[:-1] == ["False False False", "0 0"] * 3 + ["True True True", "0 0"]
