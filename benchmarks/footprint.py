@@ -39,7 +39,7 @@ def private_kib() -> int:
 
 
 def metadata_bits(blocks: int) -> float:
-    """Return bits a block that a pool takes apart from its (untouched) blocks, as the kernel counts them."""
+    """Return how many bits per block a pool takes besides its (untouched) blocks, as the kernel counts them."""
     before = private_kib()
     pool = blockpool.Pool(8, blocks)
     runs = [pool.allocate(blocks=blocks)]  # a run touches both bitmaps
@@ -50,7 +50,7 @@ def metadata_bits(blocks: int) -> float:
 
 def main() -> None:
     """Measure, and print."""
-    blockpool.Pool(8, 10**6).allocate(blocks=1000)  # whatever the first pool brings with it
+    blockpool.Pool(8, 10**6).allocate(blocks=1000)  # pay for what only the first pool needs
     took = import_ms()
     bits = metadata_bits(10**8)
     median = statistics.median(took)

@@ -38,7 +38,7 @@ MARKS = bytes(i % 251 for i in range((64 << 20) // PAGE))  # what a byte of ever
 
 
 class Opened:
-    """A SharedMemory on its way: its name."""
+    """A SharedMemory in flight: its name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -65,13 +65,13 @@ def receive(get: Callable[[], Any], put: Callable[[Any], None]) -> None:
 
 
 def receive_from_queue(there: Any, back: Any, pool: blockpool.Pool | None) -> None:
-    """Be the receiver of a Queue."""
+    """Run as the receiver of a Queue."""
     receive(there.get, back.put)
     del pool
 
 
 def receive_from_pipe(pipe: Any, pool: blockpool.Pool | None) -> None:
-    """Be the receiver of a Pipe."""
+    """Run as the receiver of a Pipe."""
     receive(pipe.recv, pipe.send)
     del pool
 
@@ -131,7 +131,7 @@ class FasterFifo(Queues):
 
 
 def shared_memory(link: Queues | Pipes, size: int) -> None:
-    """Hand over a SharedMemory of its own, marked here and looked at there."""
+    """Hand over a new SharedMemory, written here and read there."""
     memory = SharedMemory(create=True, size=size)
     assert memory.buf is not None
     memory.buf[::PAGE] = MARKS[: size // PAGE]
@@ -141,7 +141,7 @@ def shared_memory(link: Queues | Pipes, size: int) -> None:
 
 
 def own_block(link: Queues | Pipes, pool: blockpool.Pool, size: int) -> None:
-    """Hand over a block of its own, marked here and looked at there."""
+    """Hand over a new block, written here and read there."""
     with pool.allocate() as block:
         block.buf[::PAGE] = MARKS[: size // PAGE]
         link.round_trip((block,))

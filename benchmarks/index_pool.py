@@ -125,7 +125,7 @@ def runs(indices: Any) -> int:
 
 
 def runs_after_churn(n: int = 256) -> dict[str, float]:
-    """Return in how many runs n indices come after churn, on average of the first ten times."""
+    """Return how many runs n indices form after churn, as the average of the first ten times."""
     free = free_indices(churned=True)
     queue = deque(free)
     found: dict[str, list[int]] = {"deque": [], "plain": [], "packed": []}
@@ -148,7 +148,7 @@ def private_kib() -> int:
 
 
 def bits_an_index(capacity: int) -> float:
-    """Return what an index takes, as the kernel counts it, in bits."""
+    """Return how many bits an index takes, as the kernel counts them."""
     before = private_kib()
     ids = blockpool.IndexPool(capacity)
     ids.allocate_run(capacity)
@@ -156,7 +156,7 @@ def bits_an_index(capacity: int) -> float:
 
 
 def against_locked() -> list[str]:
-    """Return the requirement in words: what an index takes, beside the limit that the machine sets meanwhile."""
+    """Return the requirement in words: what an index takes, and the limit on this machine at that moment."""
     locked = _measure.locked_pair()
     said = []
     for churned in (False, True):
@@ -178,7 +178,7 @@ def against_locked() -> list[str]:
 
 def main() -> None:
     """Measure, and print."""
-    blockpool.IndexPool(10**6).allocate_run(1000)  # whatever the first pool brings with it
+    blockpool.IndexPool(10**6).allocate_run(1000)  # pay for what only the first pool needs
     bits = bits_an_index(10**8)
     rows = []
     for churned in (False, True):

@@ -23,7 +23,7 @@ MILLION = 10**6
 ATTACH_NS = 1e6
 RECOVERY_NS = 50e6
 METADATA_BYTES = 25.0
-WARM_UP = 1024  # blocks that nobody is to run out of
+WARM_UP = 1024  # enough blocks that no measurement runs out of them
 
 processes = multiprocessing.get_context("spawn")
 
@@ -53,7 +53,7 @@ def kickmsg_publisher(kickmsg: Any) -> tuple[Any, ...]:
 
 
 def hot_calls() -> list[_measure.Comparison]:
-    """Compare the calls that a program makes again and again."""
+    """Compare the calls that a program makes most often."""
     pool = blockpool.Pool.create("4KiB", 1024)
     names: dict[str, Any] = {"pool": pool}
     with_statement = "with pool.allocate() as block: pass"
@@ -143,7 +143,7 @@ def attaching(facts: dict[str, Any]) -> list[_measure.Comparison]:
 
 
 def metadata() -> str:
-    """Return bytes a block that a segment has beyond its blocks, from the size of the file."""
+    """Return how many bytes per block a segment has besides its blocks, from the size of the file."""
     name = f"bench-{os.getpid()}"
     pool = blockpool.Pool.create(8, MILLION, name=name)
     whole = Path("/dev", "shm", f"blockpool.{name}").stat().st_size
@@ -157,7 +157,7 @@ def metadata() -> str:
 
 
 def mortal(pipe: Any, name: str, blocks: int) -> None:
-    """Take so many blocks, say so, and wait to be killed."""
+    """Allocate that many blocks, report it, and wait to be killed."""
     pool = blockpool.Pool.attach(name)
     held = pool.allocate_many(blocks)
     pipe.send(len(held))
@@ -165,7 +165,7 @@ def mortal(pipe: Any, name: str, blocks: int) -> None:
 
 
 def caller(pipe: Any, name: str, phase: Any, phases: int) -> None:
-    """Allocate and drop without end; note for each phase how many calls there were, and the longest."""
+    """Allocate and drop endlessly; note for each phase the number of calls, and the longest."""
     pool = blockpool.Pool.attach(name)
     allocate, clock = pool.allocate, time.perf_counter_ns
     calls, longest = [0] * (phases + 1), [0] * (phases + 1)

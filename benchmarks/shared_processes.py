@@ -38,7 +38,7 @@ def pin(number: int) -> None:
 
 
 def caller(pipe: Any, name: str, number: int) -> None:
-    """For each moment that comes, call from then on for SECONDS; send how many calls that were and their time."""
+    """For each start time received, make calls for SECONDS from then on; send their number and time."""
     pin(number)
     pool = blockpool.Pool.attach(name)
     allocate, clock = pool.allocate, time.monotonic
@@ -56,7 +56,7 @@ def caller(pipe: Any, name: str, number: int) -> None:
 
 
 def run(pipes: list[Any]) -> tuple[float, float]:
-    """Let the callers behind these pipes run at once; return ns a call, by the clock and by processor time."""
+    """Run the callers behind these pipes at the same time; return ns per call, by the clock and by processor time."""
     begin = time.monotonic() + LEAD
     for pipe in pipes:
         pipe.send(begin)
@@ -102,7 +102,7 @@ def throughput() -> list[_measure.Comparison]:
 
 
 def sleeper(pipe: Any, name: str) -> None:
-    """Wait for a message, or for room, as told; send when it came."""
+    """Wait for a message or for room, as requested; send the time when it came."""
     pin(1)
     pool = blockpool.Pool.attach(name)
     pipe.send("ready")

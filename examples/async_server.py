@@ -4,8 +4,8 @@
 
 A message is its length in four bytes, and then lines such as ``Oslo;-3.5``: a place and a temperature. The answer is
 the number of lines and their highest temperature. The server receives a message into a block of a shared pool and hands
-the block to a worker, which parses it where it is: what travels to the worker is a ticket of some hundred bytes. While
-all blocks are taken, the server receives nothing more, and TCP makes the clients wait; nothing piles up.
+the block to a worker, which parses it in place. Only a ticket of about a hundred bytes is sent to the worker. While all
+blocks are in use, the server receives nothing, and TCP makes the clients wait; nothing piles up.
 
 Clients in the same program send over several connections at once, and compare each answer with their own.
 """

@@ -2,13 +2,14 @@
 
     python examples/camera_frames.py        (needs NumPy)
 
-The camera draws each frame into an array of a shared pool and sends it through a pipe. What travels is a ticket of some
-120 bytes: the filter works on the very memory that the camera wrote, and the viewer on what the filter left there. When
-the viewer drops a frame, its memory comes back, and the camera gets it again. The pool has room for eight frames, so a
-camera that is too quick waits (`timeout=`) rather than fill the machine.
+The camera draws each frame into an array in a shared pool and sends it through a pipe. Only a ticket of about 120 bytes
+is sent: the filter works on the memory that the camera wrote, and the viewer on what the filter left there. When the
+viewer drops a frame, its memory is freed, and the camera uses it again. The pool has room for eight frames, so a camera
+that is too fast waits (`timeout=`) instead of filling the machine.
 
-A frame carries its number as a row of black and white squares, and a bright square whose place follows from the number:
-so the viewer, the process you start, can tell that it got each frame, whole and in order. Exit status 0 says so.
+A frame shows its number as a row of black and white squares, and a bright square whose position follows from the
+number. So the viewer, which is the process you start, can check that it got every frame, complete and in order. The
+exit status is 0 if it did.
 """
 
 import math

@@ -2,13 +2,13 @@
 
     python examples/data_loader.py        (needs NumPy)
 
-The main process deals out batches as lists of sample numbers. A worker allocates an array for the whole batch in a
-shared pool, "decodes" one sample after the other into its place, and sends the array through a pipe. What travels is a
-ticket of some 120 bytes; the main process trains on the very memory that the worker filled.
+The main process hands out batches as lists of sample numbers. A worker allocates an array for the whole batch in a
+shared pool, "decodes" one sample after the other in place, and sends the array through a pipe. Only a ticket of about
+120 bytes is sent, and the main process trains on the memory that the worker filled.
 
-One worker is killed (SIGKILL) in the middle of a batch. Another does that batch again; `Pool.recover` brings back the
-memory that the dead one held, and `Pool.check` finds all in order. Every batch is compared with what the main process
-decodes itself. Exit status 0 says that all agreed, in order, and that all memory came back.
+One worker is killed (SIGKILL) in the middle of a batch. Another one redoes that batch, `Pool.recover` frees the memory
+that the dead worker held, and `Pool.check` finds everything in order. Every batch is compared with what the main
+process decodes itself. The exit status is 0 if all batches agreed, in order, and all memory came back.
 """
 
 import contextlib
@@ -67,7 +67,7 @@ def work(pool: blockpool.Pool, loader: Connection) -> None:
 class Loader:
     """Iterate over batches in order, while workers fill the next ones.
 
-    Each worker has a pipe of its own: a process that is killed while it uses a common queue leaves that locked.
+    Each worker has its own pipe: a process that is killed while it uses a shared queue leaves it locked.
     """
 
     def __init__(self, pool: blockpool.Pool, accidents: set[int]) -> None:

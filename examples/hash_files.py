@@ -2,16 +2,16 @@
 
     python examples/hash_files.py [PATH]...        (default: the files of this Python's standard library)
 
-Two threads read files, two hash them. A reader has the kernel write the next stretch of a file straight into a block; a
-hasher feeds the block to hashlib, which leaves the GIL meanwhile, and frees it. While all blocks are in use, readers
-wait in `allocate(timeout=)`, so that they are never more than the pool ahead.
+Two threads read files and two hash them. A reader reads the next stretch of a file straight into a block. A hasher
+feeds the block to hashlib, which releases the GIL, and frees it. While all blocks are in use, readers wait in
+`allocate(timeout=)`, so they are never further ahead than the size of the pool.
 
-It cannot stand still, even with one block: a reader holds at most the block that it fills, and needs nothing to fill
-it; a hasher needs no block. The blocks of one file are hashed in order, by one thread at a time.
+It cannot deadlock, even with one block: a reader holds at most the block that it is filling, and needs nothing else to
+fill it; a hasher needs no block. The blocks of one file are hashed in order, by one thread at a time.
 
-It prints its rate and that of a plain loop: with small files, the loop is quicker, because handing a few kilobytes to
-another thread costs more than hashing them. Exit status 0 says that all digests are those of the loop, and that every
-block came back.
+The program prints its rate and that of a plain loop. With small files the loop is faster, because handing a few
+kilobytes to another thread costs more than hashing them. The exit status is 0 if all digests are those of the loop and
+every block came back.
 """
 
 import hashlib

@@ -3,8 +3,8 @@
     python examples/paged_cache.py
 
 A server that generates text keeps what it computed for each sequence (its keys and values) in pages of one big array. A
-sequence has a table of page numbers; the numbers come from a free list. Prints what each free list costs, and
-what becomes of two common accidents: a sequence that is freed twice, and a page that stands in two tables.
+sequence has a table of page numbers, which come from a free list. The program prints the cost of each free list, and
+what two common accidents lead to: a sequence that is freed twice, and a page that is in two tables.
 """
 
 import random

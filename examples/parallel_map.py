@@ -4,11 +4,11 @@
 
 `ProcessPoolExecutor.map` pickles each slice of the array for a worker, and each result for the way back: every byte is
 copied several times, and goes through a pipe twice. With the array in a shared pool and `blockpool.multiprocessing`
-installed, the same call sends a ticket of some 120 bytes for each slice. The workers read the array where it is, and
-write their results into another one beside it.
+installed, the same call sends a ticket of about 120 bytes for each slice. The workers read the array in place, and
+write their results into a second array in the pool.
 
-Prints what both ways take (best of three) and their ratio. Exit status 0 says that both agree, to the last bit, with
-the same computation in one process, that nothing was copied, and that all memory came back.
+The program prints how long both ways take (best of three) and their ratio. The exit status is 0 if both agree, to the
+last bit, with the same computation in one process, nothing was copied, and all memory came back.
 """
 
 import multiprocessing

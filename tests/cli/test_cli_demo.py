@@ -242,7 +242,7 @@ def test_a_worker_that_dies_by_itself_ends_the_demo(
     on_packing(monkeypatch, lambda _: act())
     status, _, err = demo(capsys, tree)
     assert status == 1
-    assert err == "blockpool: a worker process ended by itself, with exit code -9\n"
+    assert err == "blockpool: a worker process ended on its own, with exit code -9\n"
 
 
 # ---- what should not be --------------------------------------------------------------------------

@@ -226,7 +226,7 @@ def test_killed_workers_are_counted() -> None:
     words = report_of(setup=setup, killed=3, again=20)
     assert "3 workers killed; others did 20 messages again" in words
     assert "(median of 3 laps each, in turn, while workers were killed)" in words
-    assert "Next: blockpool demo beside" in words
+    assert "Next: blockpool demo next to" in words
 
 
 def test_the_board_shows_rates_and_the_pool() -> None:

@@ -125,7 +125,7 @@ class Crew:
         try:
             return [seat.answers.recv() for seat in self._seats]
         except (EOFError, ConnectionError) as error:
-            raise WorkerDied("a worker process ended by itself, between two laps") from error
+            raise WorkerDied("a worker process ended on its own, between two laps") from error
 
     def close(self, *, kill: bool) -> None:
         """End all workers, and wait for them."""
@@ -149,7 +149,7 @@ class Crew:
         dead.process.join()
         status = dead.process.exitcode
         if not dead.killed or status != -signal.SIGKILL:
-            raise WorkerDied(f"a worker process ended by itself, with exit code {status}")
+            raise WorkerDied(f"a worker process ended on its own, with exit code {status}")
         self._selector.unregister(dead.answers)
         self._selector.unregister(dead.process.sentinel)
         self._pool.recover()  # what it held is ours alone again

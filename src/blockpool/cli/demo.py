@@ -64,14 +64,14 @@ class DemoFailed(click.ClickException):
     type=click.IntRange(1),
     default=16,
     show_default=True,
-    help="Blocks of the pool; no way has more messages in flight.",
+    help="Blocks of the pool; no more messages are in flight in any of the ways.",
 )
 @click.option(
     "--max-bytes",
     type=SIZE,
     default="256MiB",
     show_default=True,
-    help="Leave out files beyond this in all.",
+    help="Leave out files beyond this total size.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a report.")
 def demo(
@@ -89,11 +89,11 @@ def demo(
 
     This process packs files (default: the largest of this Python installation) into messages of 1 MiB, and worker
     processes hash them. The same messages go to the same workers through a pool of shared memory, through a
-    multiprocessing.Queue that pickles them, and in one SharedMemory each; a loop in this process is measured beside
-    them. With --kill, workers are killed (SIGKILL) while they work on the pool, and others redo their messages.
+    multiprocessing.Queue that pickles them, and in one SharedMemory each. A loop in this process is measured for
+    comparison. With --kill, workers are killed (SIGKILL) while they work on the pool, and others redo their messages.
 
-    At the end, every digest is compared with what hashlib says, and the pool is audited. The exit status is 0 if all
-    digests agree and every block is free, 1 if not, 2 if the command was given something wrong.
+    At the end, every digest is compared with hashlib's, and the pool is audited. The exit status is 0 if all digests
+    agree and every block is free, 1 if not, and 2 if the command line is wrong.
     """
     if blocks < workers:
         raise click.UsageError(f"--blocks={blocks} is too few for {workers} workers; each needs at least one block")

@@ -1,7 +1,7 @@
 """The data set of the demo: real files, packed into messages of one size.
 
 A message is the next stretch of all files, one after the other. Where a file begins or ends within it, it is cut into
-pieces; each piece has a digest of its own, so that any worker can hash any message.
+pieces; each piece has its own digest, so that any worker can hash any message.
 """
 
 from __future__ import annotations

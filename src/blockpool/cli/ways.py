@@ -81,7 +81,7 @@ class ThroughQueue(Way):
 
 
 class ThroughSharedMemory(Way):
-    """A multiprocessing.shared_memory.SharedMemory of its own for each message, which the worker opens by its name."""
+    """A new multiprocessing.shared_memory.SharedMemory for each message, which the worker opens by its name."""
 
     name = SHARED_MEMORY
 

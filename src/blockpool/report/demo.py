@@ -36,10 +36,10 @@ Next:
   {}
   README.md                  what there is, on one page
   docs/guide.md              how to use it: queues, arrays, asyncio, PyTorch
-  examples/camera_frames.py  frames through three processes, a whole program"""
+  examples/camera_frames.py  frames through three processes, a complete program"""
 _OTHER = {
     False: "blockpool demo --kill      workers are killed while they work; nothing is lost",
-    True: "blockpool demo             beside a pickled Queue and SharedMemory",
+    True: "blockpool demo             next to a pickled Queue and SharedMemory",
 }
 _IN_WORDS = {
     QUEUE: "pickling into a Queue",
@@ -47,8 +47,8 @@ _IN_WORDS = {
     LOOP: "the loop in one process",
 }
 _COLUMNS = (
-    "copies: how often a byte passes through read() or write(), from the file on; what pickle copies "
-    "within a process comes on top. Page faults and CPU time: all processes together."
+    "copies: how often a byte passes through read() or write(), starting with the file; copies that pickle "
+    "makes within a process are not counted. Page faults and CPU time: all processes together."
 )
 
 
