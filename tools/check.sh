@@ -21,10 +21,7 @@ cython_files() { find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi'; }
 prose_files() { find README.md CONTRIBUTING.md CHANGELOG.md docs examples benchmarks tools src core tests \
     -path core/build -prune -o -name __pycache__ -prune -o -name plain-\*.txt -prune -o -type f -print; }
 
-check_python() {
-    ruff format --check
-    ruff check
-}
+check_python() { ruff format --check && ruff check; }
 check_types() { mypy src tests/typing/*.py; }
 check_cython() { cython_files | xargs cython-lint; }
 check_c() { c_files | xargs clang-format --dry-run -Werror; }
@@ -43,9 +40,10 @@ check_prose() {
 check_docstrings() { python tools/check_docstrings.py; }
 check_warnings() { (cd core && cmake --preset release && cmake --build --preset release --target all bench); }
 
-for name in "${@:-python types cython c prose docstrings warnings}"; do
-    for check in $name; do
-        echo "== $check"
-        "check_$check"
-    done
+[ $# -gt 0 ] || set -- python types cython c prose docstrings warnings
+failed=()
+for check in "$@"; do
+    echo "== $check"
+    "check_$check" || failed+=("$check")
 done
+[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }

@@ -258,7 +258,8 @@ cdef class IndexPool:
         Parameters
         ----------
         buffer : writable, contiguous buffer of 32-bit or 64-bit integers
-            For example ``array.array("i", ...)`` or ``numpy.empty(n, "int32")``. It gets as many indices as it has items.
+            For example ``array.array("i", ...)`` or ``numpy.empty(n, "int32")``. As many indices are allocated as it has
+            items.
         packed : bool
             As for `allocate_many`.
 
