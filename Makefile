@@ -39,7 +39,7 @@ help:
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
 	@echo "make numpy-test  NumPy's own tests, with their arrays in a pool (NUMPY_ARGS=--without-pool: without)"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
-	@echo "make check       formats, linters, types, prose, docstrings, C warnings"
+	@echo "make check       formats, linters, types, prose, docstrings, layers, C warnings"
 	@echo "make format      put Python and C files into the house's format"
 	@echo "make bench       measure"
 	@echo "make fuzz        damage segments and use them, guided by coverage (needs clang with libFuzzer;"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Formats, linters, types, prose, docstrings and C warnings: all of them, or those that are named.
+# Formats, linters, types, prose, docstrings, layers and C warnings: all of them, or those that are named.
 #
-#   tools/check.sh [python|types|cython|c|prose|docstrings|warnings]...
+#   tools/check.sh [python|types|cython|c|prose|docstrings|layers|warnings]...
 #
 # Uses the tools on PATH; where they are not (a git hook), those of the first virtual environment that has them.
 set -euo pipefail
@@ -38,9 +38,10 @@ check_prose() {
     [ "$words" = ok ]
 }
 check_docstrings() { python tools/check_docstrings.py; }
+check_layers() { python tools/layers.py; }
 check_warnings() { (cd core && cmake --preset release && cmake --build --preset release --target all bench); }
 
-[ $# -gt 0 ] || set -- python types cython c prose docstrings warnings
+[ $# -gt 0 ] || set -- python types cython c prose docstrings layers warnings
 failed=()
 for check in "$@"; do
     echo "== $check"

@@ -9,11 +9,11 @@ The bytes of the pool are filled as by CPython's own debug allocator:
 * ``0xFD`` canary: the slack between `nbytes` and the end of the run's last block
 * ``0xDD`` freed
 
-Freed runs rest in a quarantine, which the binding keeps; the oldest leaves first. So a write through an old address
-hits ``0xDD`` rather than the next owner's data. When the pool would be exhausted, the quarantine is emptied.
+Freed runs rest in a quarantine (core/src/private/quarantine.h); the oldest leaves first. So a write through an old
+address hits ``0xDD`` rather than the next owner's data. When the pool would be exhausted, the quarantine is emptied.
 
-A signal handler may raise between any two steps here. No step can lose a run, because the binding decides what is free
-and when.
+A signal handler may raise between any two steps here. No step can lose a run, because what is free, and when, is
+decided in C.
 """
 
 from __future__ import annotations

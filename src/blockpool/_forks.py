@@ -5,8 +5,8 @@ a child may find a lock's data in the middle of a change, made by a thread that 
 therefore made in steps that leave the data usable after each one. The tables hold only what the parent keeps or waits
 for.
 
-Shared pools need none of this, see core/src/shared/fork.c. The fork hook of the binding renews these locks and tables
-in a stated order, along with its own.
+Shared pools need none of this, see core/src/shared/fork.c. The fork hook of the binding (_binding/fork.pxi) renews
+these locks and tables in a stated order, along with its own.
 """
 
 from __future__ import annotations

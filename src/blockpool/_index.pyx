@@ -258,8 +258,7 @@ cdef class IndexPool:
         Parameters
         ----------
         buffer : writable, contiguous buffer of 32-bit or 64-bit integers
-            For example ``array.array("i", ...)`` or ``numpy.empty(n, "int32")``. As many indices are allocated as it has
-            items.
+            For example ``array.array("i", ...)`` or ``numpy.empty(n, "int32")``. It is filled with indices.
         packed : bool
             As for `allocate_many`.
 
