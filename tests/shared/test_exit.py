@@ -86,7 +86,7 @@ def test_exit_by_a_signal_or_an_error(pool_name, file_of):
     """A process that ends by sys.exit with a code, an exception or Ctrl-C leaves its pools."""
     ends = {"exit": 3, "error": 1, "signal": -2}
     for end, code in ends.items():
-        done = run_command(interpreter("shared/end_by.py", end, pool_name))
+        _, done = run_command(interpreter("shared/end_by.py", end, pool_name))
         assert done.returncode == code
         assert "blockpool" not in done.stderr.replace(str(PROGRAMS), "")
         assert not file_of(pool_name).exists()
