@@ -130,5 +130,5 @@ $(foreach group,build test numpy-test lint torch,$(eval $(call rule_for_group,$(
 # Not editable: what is tested and shown is what would be installed. The build folder stays.
 .venv/%/.package: .venv/%/.build $(SOURCES)
 	.venv/$*/bin/python -m pip install --quiet --no-build-isolation \
-		--config-settings=build-dir=build/$* ".[cli]"
+		--config-settings=build-dir=build/$* --config-settings=cmake.define.BLOCKPOOL_TESTING=ON ".[cli]"
 	@touch $@

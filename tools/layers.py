@@ -104,6 +104,7 @@ def check_binding(folder: Path) -> tuple[list[str], list[str]]:
     parts = [Part(folder / "_binding", name) for name in includes]
     lines, faults = [], []
     needed = defaultdict(set)
+    others = "".join(file.read_text() for file in folder.glob("*.pyx"))
     for at, part in enumerate(parts):
         arrows = []
         for other_at, other in enumerate(parts):
@@ -119,8 +120,8 @@ def check_binding(folder: Path) -> tuple[list[str], list[str]]:
                 faults.append(f"{part.name} uses what is not in {other.name}.pxd: {', '.join(hidden)}")
             arrows.append(other.name)
         lines.append(f"{part.name:16} {' '.join(arrows) or '-'}")
-    for part in parts[:-1]:
-        idle = sorted(part.contract - part.foreign - needed[part.name])
+    for part in parts:
+        idle = sorted(part.contract - part.foreign - needed[part.name] - set(re.findall(r"\w+", others)))
         faults += [f"{part.name}.pxd has what no other part needs: {name}" for name in idle]
     return lines, faults
 

@@ -51,7 +51,8 @@ def tree(tmp_path):
     """Copy what the script reads."""
     shutil.copytree(ROOT / "core" / "src", tmp_path / "core" / "src")
     shutil.copytree(ROOT / BINDING, tmp_path / BINDING)
-    shutil.copy(ROOT / "src/blockpool/_core.pyx", tmp_path / "src/blockpool")
+    for file in (ROOT / "src/blockpool").glob("*.pyx"):
+        shutil.copy(file, tmp_path / "src/blockpool")
     return tmp_path
 
 

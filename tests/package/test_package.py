@@ -64,3 +64,10 @@ def test_the_hooks_use_the_tools_of_make_check():
     checks = set(re.findall(r"^check_(\w+)\(\)", (ROOT / "tools" / "check.sh").read_text(), re.MULTILINE))
     assert set(re.findall(r"entry: (.*)", hooks)) <= {f"tools/check.sh {check}" for check in checks}
     assert "rev:" not in hooks
+
+
+def test_wheels_do_not_carry_the_hooks_of_tests():
+    """`blockpool._testing` is built only if the build is told to, which `make` does and a user's build does not."""
+    text = (ROOT / "CMakeLists.txt").read_text()
+    assert re.search(r"^option\(BLOCKPOOL_TESTING .* OFF\)$", text, re.MULTILINE)
+    assert "BLOCKPOOL_TESTING" not in str(PROJECT)

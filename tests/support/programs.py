@@ -3,7 +3,6 @@
 A program must end well and say nothing on stderr. It can import the modules of tests/support.
 """
 
-import itertools
 import os
 import shutil
 import subprocess
@@ -85,19 +84,6 @@ def run_program():
 
 
 @pytest.fixture
-def run_script(tmp_path):
-    """Run code as a file, whose functions multiprocessing can import, and return what it prints."""
-    numbers = itertools.count()
-
-    def run(code, *arguments, timeout=60):
-        path = tmp_path / f"script{next(numbers)}.py"
-        path.write_text(textwrap.dedent(code))
-        return run_quietly([sys.executable, "-W", "error", path, *arguments], timeout)
-
-    return run
-
-
-@pytest.fixture
 def run_in_small_shm():
     """Run a program in a fresh interpreter whose /dev/shm has a few MiB, and return what it prints.
 
@@ -109,21 +95,3 @@ def run_in_small_shm():
         return run_mounted(mount, interpreter(program, *arguments))
 
     return run
-
-
-@pytest.fixture
-def forking():
-    """Give the first lines of code that forks."""
-    return f"""
-import gc, os, pickle, signal, sys, threading, time, traceback, warnings
-import blockpool as bp
-sys.path.append({str(SUPPORT)!r})
-from forking import await_child, in_child, steps
-
-"""
-
-
-@pytest.fixture
-def run_forking(run_python, forking):
-    """Run code that forks in a fresh interpreter, without threads that it did not start itself."""
-    return lambda code, *arguments: run_python(forking + textwrap.dedent(code), *arguments)

@@ -17,3 +17,6 @@ cdef class Pool:
 
 # A Pool object of the mapping, an open one if there is one.
 cdef object object_of(_Mapping m)
+
+# The engine of an open pool, for blockpool._testing, which finds this by __pyx_capi__; raises as Pool.opened.
+cdef pool *engine_of(Pool owner) except NULL

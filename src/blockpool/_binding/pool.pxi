@@ -640,6 +640,10 @@ cdef object object_of(_Mapping m):
     return owner
 
 
+cdef pool *engine_of(Pool owner) except NULL:
+    return &owner.opened().engine
+
+
 cdef list owners_of(_Mapping m):
     """The Pool objects of the mapping, closed ones too. No method of theirs is called: a subclass may have any."""
     cdef list found = []
