@@ -7,6 +7,7 @@ Prints a line for each fault, and fails if there is one.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
@@ -70,7 +71,23 @@ def faults_of(name: str) -> list[str]:
         if code == "PR01" and attributes_of(name) and attributes_of(name) >= parameters_of(name):
             continue
         faults.append(f"{code} {text}")
-    return faults
+    unknown = [error for error in errors_of(name) if not is_error(error)]
+    return faults + [f"Raises names {error}, which is not an exception" for error in unknown]
+
+
+def errors_of(name: str) -> list[str]:
+    """Return the names in the section Raises."""
+    listed = NumpyDocString(inspect.getdoc(pkgutil.resolve_name(name)) or "")["Raises"]
+    return [error.strip() for entry in listed for error in entry.type.split(",")]
+
+
+def is_error(name: str) -> bool:
+    """Return whether that is the name of an exception: of blockpool, of Python, or with its module."""
+    for full in (f"blockpool.{name}", f"builtins.{name}", name):
+        with contextlib.suppress(ValueError, ImportError, AttributeError):
+            found = pkgutil.resolve_name(full)
+            return isinstance(found, type) and issubclass(found, Exception)
+    return False
 
 
 def attributes_of(name: str) -> set[str]:
