@@ -125,7 +125,7 @@ def test_waiting_costs_no_time(pool):
 
 @requests
 def test_the_time_runs_out(pool, unchanged, bookkeeping, request_):
-    """A call that waits in vain raises PoolExhausted after `timeout` seconds, not before, and counts as one failure."""
+    """A call that finds no room raises PoolExhausted after `timeout` seconds, not before, and counts as one failure."""
     kept = pool.allocate(blocks=16)
     for timeout in (0.02, 0.3):
         began = time.monotonic()

@@ -431,7 +431,7 @@ def test_recover_when_nobody_died(shared, unchanged):
 )
 def test_damage_is_found(peer, pool_name, file_of, index, word):
     """A word of the ledger that something wrote over makes check raise PoolCorrupt with its place, never a signal."""
-    # A peer has no other threads: where there are some, check takes for their work what it finds in the midst of it.
+    # The peer has no other threads: if there are any, check takes a half-done change for their work in transit.
     peer(f"pool = bp.Pool.create(4096, 16, name={pool_name!r}); block = pool.allocate(blocks=3)")
     with file_of(pool_name).open("r+b") as file:
         at = 4096 + 47 * 256 + 8 * index

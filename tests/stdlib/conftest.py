@@ -10,7 +10,7 @@ from segments import IMPORT, file_of_segment
 
 @pytest.fixture
 def names():
-    """Give a function that returns names of which there is not a segment; those that have one afterwards lose it."""
+    """Give a function that returns names that no segment has; segments that have one of them afterwards are removed."""
     given = []
 
     def new(length=0):

@@ -2,7 +2,7 @@
 
 They are the class `_TestSharedMemory` of the interpreter's package `test`, with our classes in the place of the
 standard library's, in the programs that the tests start as well. What else uses shared memory there
-(`TestResourceTracker`) tests the tracker, of which there is none here.
+(`TestResourceTracker`) tests the tracker, and there is none here.
 """
 
 import ast

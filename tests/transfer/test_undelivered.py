@@ -59,7 +59,7 @@ def message(request, pool):
 
 
 def socket_pair():
-    """Return two connections of a socket pair, of which the second can be closed with unread bytes in it."""
+    """Return two connections of a socket pair; the second can be closed with unread bytes in it."""
     here, there = socket.socketpair()
     return Connection(here.detach()), Connection(there.detach())
 

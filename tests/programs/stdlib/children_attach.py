@@ -1,6 +1,6 @@
 """Start children that attach a segment by its name and by a pickle, and change it and a list.
 
-Arguments: the start method, and a name of which there is not a segment.
+Arguments: the start method, and a name that no segment has.
 """
 
 import multiprocessing

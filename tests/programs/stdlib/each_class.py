@@ -1,6 +1,6 @@
 """Use each class of blockpool.shared_memory; print the process id of the resource tracker, which is None without one.
 
-Argument: a name of which there is not a segment.
+Argument: a name that no segment has.
 """
 
 import sys
