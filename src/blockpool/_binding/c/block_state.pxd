@@ -1,6 +1,6 @@
-# core/src/private/block_state.h, which has the contracts.
+# core/src/block_state.h, which has the contracts.
 
-cdef extern from "private/block_state.h" nogil:
+cdef extern from "block_state.h" nogil:
     ctypedef struct block_state:
         pass
 
