@@ -80,8 +80,8 @@ static void forbid_and_touch(void) {
 
 static void forbid_and_look_at_the_map(void) {
     forbid();
-    unsigned char present;
-    if (mappings_of_the_file() != 0 || mincore(memory, BYTES, &present) != 0) {
+    unsigned char present[BYTES / 4096];
+    if (mappings_of_the_file() != 0 || mincore(memory, BYTES, present) != 0) {
         os_say("the file is mapped, or the addresses are free", 45);
     }
 }
@@ -105,11 +105,10 @@ static void touch_with_an_explanation(void) {
     touch();
 }
 
-static volatile unsigned char *volatile nowhere;
-
 static void touch_elsewhere(void) {
+    volatile unsigned char *elsewhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     os_on_fault(explain);
-    *nowhere = 1;
+    *elsewhere = 1;
 }
 
 static void a_fault_is_explained_once_and_kills_as_before(void) {
