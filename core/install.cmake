@@ -1,7 +1,7 @@
 # What is installed: the three classic calls for C and assembly, as blockpool.h, libblockpool and blockpool.pc.
 #
-# Only the names of blockpool.h can be linked to. A static library has no such notion, so its objects are first made one,
-# in which all hidden names are local: a program may have a private_pool_free of its own.
+# Only the names in blockpool.h can be linked to. A static library has no such notion, so its objects are first merged
+# into one whose hidden names are local: a program may have a private_pool_free of its own.
 include(GNUInstallDirs)
 
 option(BUILD_SHARED_LIBS "Install libblockpool.so instead of libblockpool.a" OFF)

@@ -1,7 +1,7 @@
 /* bench_core.c: what the core costs, as ratios and as times scaled to this machine.
  *
  * A ratio is the median of interleaved pairs (A B A B …) of one run, with the least and the greatest beside it, so that
- * whatever slows the machine down slows both. A time is given as measured, and scaled: what it would be where two
+ * anything that slows the machine down slows both. A time is given as measured, and scaled: what it would be where two
  * uncontended locked instructions take 10 ns, which is how docs/design.md states its targets.
  *
  *     bench_core [--json FILE] [--pairs N]
@@ -60,7 +60,8 @@ static void keep(uint64_t value) { __asm__ volatile("" : : "r"(value) : "memory"
 
 /* --- reports --- */
 
-/* One line of text and one object of JSON. A target of 0 is none; `least` tells a target to reach from one to stay under. */
+/* One line of text and one object of JSON. A target of 0 is none; `least` tells targets to reach from limits to stay
+ * under. */
 static void report(const char *name, const char *unit, struct spread is, double target, bool least) {
     bool met = target == 0 || (least ? is.median >= target : is.median <= target);
     missed += !met;

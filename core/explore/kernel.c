@@ -114,7 +114,7 @@ static bool is_there(const struct description *description) {
     return false;
 }
 
-/* Whoever sleeps for a lock looks again, if there was one. */
+/* Wakes the threads that sleep for a lock, if there was one. */
 static void lock_ended(const struct description *description) {
     if (description->locks) {
         explore_wake(descriptions);
@@ -301,7 +301,7 @@ uint32_t os_seconds(void) { return kernel_time; }
 double os_now(void) { return 0; }
 
 void os_wait_shared(atomic_half *word, uint32_t expected, double seconds) {
-    (void)seconds; /* never over: who is not woken sleeps for ever, and the search says so */
+    (void)seconds; /* never over: a thread that is not woken sleeps forever, and the search says so */
     explore_step();
     if (*word == expected) {
         explore_sleep(word);

@@ -1,10 +1,11 @@
-/* kernel.h: the kernel as the code under exploration sees it: files in memory, descriptions of them with locks, one clock, sleep.
+/* kernel.h: the kernel as the code under exploration sees it: files in memory, descriptions of them with locks, one
+ * clock, sleep.
  *
- * A PROCESS has one logical thread or several; RESIDENT has none, and lives for ever. It is dead when one of its threads was stopped
- * for ever: then its descriptions are gone, open or mapped. What is done outside of any thread (set-up, judgement) is done by the
- * process that kernel_act_as names.
+ * A PROCESS has one logical thread or several; RESIDENT has none, and lives forever. It is dead if one of its threads
+ * was stopped forever: then its descriptions are gone, open or mapped. Work outside of any thread (set-up, checks) is
+ * done by the process that kernel_act_as names.
  *
- * Files are two pieces of memory, which may have the name or not.
+ * There are two files, pieces of memory, and one name, which belongs to either or none.
  */
 #ifndef BLOCKPOOL_EXPLORE_KERNEL_H
 #define BLOCKPOOL_EXPLORE_KERNEL_H
@@ -20,21 +21,21 @@
 #define KERNEL_NAME "blockpool.explored"
 #define KERNEL_MOST_BLOCKS 128u
 
-/* Before a schedule: no descriptions, thread 0, 1, 2 is that of process 0, 1, 2, the clock says 0. `fine`: each call of the kernel is a
- * step; else only those are of which another process can see something. */
+/* Before a schedule: no descriptions, thread 0, 1, 2 belongs to process 0, 1, 2, the clock says 0. With `fine`, each
+ * kernel call is a step; otherwise only those whose effect another process can see. */
 void kernel_set_up(bool fine);
 
-/* Keeps the descriptions and private pages as they are, and brings them back. */
+/* Saves the descriptions and private pages, and restores them. */
 void kernel_save(void);
 void kernel_restore(void);
 
-/* The thread is one of that process. */
+/* Makes the thread one of that process. */
 void kernel_thread_is(unsigned thread, unsigned process);
 
 /* The process of the thread that runs. */
 unsigned kernel_process(void);
 
-/* Which process sets up or judges from here on. */
+/* Which process acts in set-up and checks from here on. */
 void kernel_act_as(unsigned process);
 
 bool kernel_is_dead(unsigned process);
@@ -42,14 +43,14 @@ bool kernel_is_dead(unsigned process);
 /* Whether the process has several threads. */
 bool kernel_is_shared(unsigned process);
 
-/* For exploration.stopped: who waits for a lock looks again. */
+/* For exploration.stopped: wakes the threads that wait for a lock. */
 void kernel_stopped(void);
 
 /* The memory of a file, and which file has the name, or KERNEL_FILES. */
 unsigned char *kernel_memory(unsigned file);
 extern unsigned kernel_named;
 
-/* What os_seconds says. */
+/* What os_seconds returns. */
 extern uint32_t kernel_time;
 
 /* Whether another description of the file than `number` has locked the byte. */

@@ -1,16 +1,15 @@
-/* main.c: explores the real bitmap.c and private_pool.c.
+/* main.c: explores the library's real sources; this is the search's command.
  *
- * WHAT IS EXPLORED. The sources that ship are compiled with BLOCKPOOL_EXPLORE: then each atomic access (atomic.h) first calls
- * explore_access(), where the search (scheduler.h) may let another logical thread run. The thread's number, yielding,
- * waiting and waking are played by the search as well (scenarios.c). For every scenario all interleavings of its
- * threads up to a bound are executed, each from the start, and its invariants looked at after each.
+ * WHAT IS EXPLORED. The sources that ship are compiled with BLOCKPOOL_EXPLORE: then each atomic access (atomic.h) first
+ * calls explore_access(), where the search (scheduler.h) may let another logical thread run. The search also provides
+ * the thread's number, yielding, waiting and waking (scenarios.c). For every scenario all interleavings of its threads
+ * up to a bound are executed, each from the start, and its invariants checked after each.
  *
  * THE BOUND is on preemptions: switches away from a thread that could go on. Switching when a thread ends, sleeps or
- * yields is free, so that each schedule runs to its end however low the bound. (Bugs need few preemptions: this is
- * the observation behind CHESS, Musuvathi and Qadeer 2007.) A yield goes to the next thread in turn; going
- * anywhere else from it costs one, or two threads that yield to each other would have infinitely many
- * schedules. A scenario is "exhaustive" when no switch was left out for the bound: then all
- * interleavings there are have been seen, but for those unfair yields.
+ * yields is free, so that each schedule runs to its end however low the bound. (Bugs need few preemptions: this is the
+ * observation behind CHESS, Musuvathi and Qadeer 2007.) A yield goes to the next thread in turn; going anywhere else
+ * costs one; otherwise two threads that yield to each other would have infinitely many schedules. A scenario is
+ * "exhaustive" if the bound left out no switch: then every interleaving was seen, except those unfair yields.
  *
  * THE MEMORY MODEL is sequential consistency, whatever order the source asks for. That the orders
  * suffice is argued in bitmap.h and watched by ThreadSanitizer (core/tests); here it is about the logic.
@@ -26,7 +25,7 @@
  *     explore --deep               all bounds one higher: minutes
  *     explore --scenario NAME      only this one
  *     explore --bound N            this bound for all
- *     explore --stops              one thread per schedule may also be stopped for ever before any access; only
+ *     explore --stops              one thread per schedule may also be stopped forever before any access; only
  *                                  scenarios whose check knows what a stopped thread may leave behind take part
  *     explore --list               names, and what they are about
  */

@@ -1,15 +1,14 @@
 /* scenarios.c: the situations, and what must hold after every schedule of each.
  *
- * THE OWNER TABLE is the witness. A thread that was given blocks enters itself (own), and strikes itself out before it
- * gives them back (disown). The table is plain memory: threads switch only before atomic accesses, so an entry is made
- * in the same breath as the access that decided. Who finds somebody else's entry has found a block with two owners.
- * At the end (at_rest) the bits taken must be exactly the blocks owned: one bit too many is a lost block or an
- * undo that gave back too little, one too few an undo or release that hit a neighbour. The continuation
- * marks must be exactly those of the runs owned, the free run longest by the words must be found, and private_pool_check must
- * find nothing.
+ * THE OWNER TABLE is the witness. A thread that gets blocks enters itself (own), and removes itself before it gives
+ * them back (disown). The table is plain memory: threads switch only before atomic accesses, so an entry is made in the
+ * same step as the access that decided. A thread that finds another's entry has found a block with two owners. At the
+ * end (at_rest) the bits taken must be exactly the blocks owned: one bit too many is a lost block or an undo that gave
+ * back too little, one too few an undo or release that hit a neighbour. The continuation marks must be exactly those of
+ * the runs owned, the free run longest by the words must be found, and private_pool_check must find nothing.
  *
- * SIZES. Every atomic access is a switching point, so each scenario has the few free bits that it needs;
- * all others belong to nobody who runs (occupy). Straddling the border of two words takes two bits each side.
+ * SIZES. Every atomic access is a switching point, so each scenario has the few free bits that it needs; all others
+ * belong to no thread (occupy). Straddling the border of two words takes two bits each side.
  */
 #include "scenarios.h"
 
@@ -47,7 +46,7 @@ bool os_at_rest(double seconds) {
 }
 
 void os_wait(atomic_half *word, uint32_t expected, double seconds) {
-    (void)seconds; /* never over: who is not woken sleeps for ever, and the search says so */
+    (void)seconds; /* never over: a thread that is not woken sleeps forever, and the search says so */
     if (half_load_seq(word) == expected) {
         explore_sleep(word);
     }
@@ -128,7 +127,7 @@ static void at_rest(void) {
     for (uint64_t at = 0; at < pool.blocks; at++) {
         bool taken = bitmap_test(&pool.bitmap, at);
         if (taken && owner[at] == NOBODY) {
-            explore_fail("block %u is lost: taken, and nobody owns it", (unsigned)at);
+            explore_fail("block %u is lost: taken, and without an owner", (unsigned)at);
         } else if (!taken && owner[at] != NOBODY) {
             explore_fail("block %u of owner %u is free", (unsigned)at, owner[at] - 1);
         }
@@ -485,7 +484,7 @@ static void free_run_or_reuse_it(unsigned thread) {
     }
 }
 
-/* The same with the run given back by who knows its length. */
+/* The same with private_pool_release, for which the owner knows the length. */
 static void release_run_or_reuse_it(unsigned thread) {
     if (thread == 0) {
         release(62, 4);
@@ -524,7 +523,7 @@ static void set_up_fresh(void) {
     refresh_summaries();
 }
 
-/* Thread 0 computes the summaries anew, by looking for more than there is; thread 1 releases. */
+/* Thread 0 recomputes the summaries, by looking for more than there is; thread 1 releases. */
 static void look_or_release(unsigned thread) {
     if (thread == 0) {
         (void)bitmap_find(&pool.bitmap, 0, 5);
@@ -613,7 +612,7 @@ static void undo_or_wait(unsigned thread) {
 static void at_rest_nobody_waits(void) {
     at_rest();
     if (half_load_seq(&pool.waiting)) {
-        explore_fail("somebody still counts as waiting");
+        explore_fail("a thread still counts as waiting");
     }
 }
 
@@ -639,9 +638,9 @@ static void free_claim_run(unsigned thread) {
     }
 }
 
-/* --- threads stopped for ever --- */
+/* --- threads stopped forever --- */
 
-/* Whoever is stopped may leave the bits that it was about to own taken, or its own half released: nobody else's. */
+/* A stopped thread may leave bits taken that it was about to own, or its own half released: only its own. */
 static void stopped_hurts_nobody(void) {
     unsigned step;
     for (uint64_t at = 0; at < pool.blocks; at++) {
@@ -706,12 +705,12 @@ const struct scenario scenarios[] = {
      PAIR(set_up_run_to_free, release_run_or_reuse_it, at_rest, 5), false},
     {"audit", "private_pool_check while a run is freed and another allocated",
      PAIR(set_up_run_to_free, audit_meanwhile, at_rest, 3), false},
-    {"stale_and_release", "summaries are computed anew while two runs are released",
+    {"stale_and_release", "summaries are recomputed while two runs are released",
      PAIR(set_up_stale, look_or_release, at_rest, 8), false},
     {"fresh_and_release", "the same from fresh summaries", PAIR(set_up_fresh, look_or_release, at_rest, 9), false},
-    {"look_look_release", "two compute summaries anew while a third releases",
+    {"look_look_release", "two recompute summaries while a third releases",
      THREE(set_up_fresh, look_release_look, at_rest, 5), false},
-    {"look_release_release", "one computes summaries anew while two release",
+    {"look_release_release", "one recomputes summaries while two release",
      THREE(set_up_two_runs, look_release_release, at_rest, 6), false},
     {"free_and_wait", "one waits for a run that another frees: no wake-up is lost",
      PAIR(set_up_full, free_or_wait, at_rest_nobody_waits, 5), false},

@@ -1,4 +1,4 @@
-/* scenarios.h: what is explored: small situations in which threads meet in one pool. */
+/* scenarios.h: what is explored: small situations in which threads meet. */
 #ifndef BLOCKPOOL_SCENARIOS_H
 #define BLOCKPOOL_SCENARIOS_H
 
@@ -8,7 +8,7 @@ struct scenario {
     const char *name;
     const char *about;
     struct exploration exploration; /* its bound is what the default run can afford */
-    bool stops_only;                /* has something to say only when threads are stopped */
+    bool stops_only;                /* useful only with stopped threads */
 };
 
 extern const struct scenario scenarios[];

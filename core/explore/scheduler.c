@@ -10,7 +10,7 @@
 #define STACK_BYTES (64u << 10)
 #define MOST_DECISIONS 100000u
 #define MOST_STEPS 100000u     /* of one schedule: more is taken for a schedule without end */
-#define STOP 7u                /* the choice "stop this one for ever"; others are numbers of threads */
+#define STOP 7u                /* the choice "stop this one forever"; others are numbers of threads */
 #define SEARCH EXPLORE_THREADS /* the coroutine that is no thread: the search itself */
 
 /* --- coroutines: a swap that makes no system call where we have one, else ucontext --- */
@@ -78,7 +78,7 @@ static unsigned runnable;    /* a bit per thread that can go on */
 static unsigned current;     /* the thread that runs, or SEARCH */
 static unsigned steps[EXPLORE_THREADS];
 static unsigned all_steps;
-static unsigned stopped;                   /* a bit per thread stopped for ever */
+static unsigned stopped;                   /* a bit per thread stopped forever */
 static unsigned ended;                     /* a bit per thread that ended or was stopped */
 static const void *place[EXPLORE_THREADS]; /* where a thread sleeps */
 
@@ -144,7 +144,7 @@ static void go_elsewhere(void) {
     if (!runnable) {
         for (unsigned t = 0; t < what->threads; t++) {
             if (place[t] && !stopped) {
-                explore_fail("thread %u sleeps for ever", t);
+                explore_fail("thread %u sleeps forever", t);
             }
         }
         go_to(SEARCH);
@@ -153,7 +153,7 @@ static void go_elsewhere(void) {
     }
 }
 
-/* The current thread goes no further: whoever waits for that may go on. */
+/* The current thread goes no further: threads that wait for that may go on. */
 static void end(void) {
     ended |= 1u << current;
     runnable &= ~(1u << current);
@@ -164,7 +164,7 @@ static void start(void) {
     what->body(current);
     end();
     go_elsewhere();
-    abort(); /* nobody comes back to a thread that ended */
+    abort(); /* nothing switches back to a thread that ended */
 }
 
 void explore_step(void) {

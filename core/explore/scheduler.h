@@ -1,9 +1,9 @@
 /* scheduler.h: runs every interleaving of a few logical threads, up to a bound; knows nothing of bitmaps.
  *
- * A logical thread is a coroutine with a stack of its own; all of them share one real thread. It may be
- * switched away from at each explore_step(), which stands before each atomic access. The search goes
- * depth first: a schedule is the list of its decisions, and the next schedule is run from the start
- * with the longest prefix of that list that leaves something untried.
+ * A logical thread is a coroutine with its own stack; all of them share one real thread. The search may switch away
+ * from it at each explore_step(), which stands before each atomic access. The search goes depth first: a schedule is
+ * the list of its decisions, and the next schedule is run from the start with the longest prefix of that list that
+ * leaves something untried.
  */
 #ifndef BLOCKPOOL_SCHEDULER_H
 #define BLOCKPOOL_SCHEDULER_H
@@ -16,11 +16,11 @@
 
 struct exploration {
     unsigned threads;
-    void (*set_up)(void);          /* makes the state anew, before each schedule */
+    void (*set_up)(void);          /* makes the state, before each schedule */
     void (*body)(unsigned thread); /* what logical thread 0, 1, … does */
     void (*check)(void);           /* looks at the state after each schedule */
     unsigned bound;                /* preemptions in one schedule */
-    unsigned stops;                /* threads that may be stopped for ever in one schedule */
+    unsigned stops;                /* threads that may be stopped forever in one schedule */
     void (*stopped)(void);         /* NULL, or what else happens when a thread is stopped */
 };
 
@@ -32,7 +32,7 @@ struct explored {
     bool failed;          /* the last schedule broke something: */
     char message[256];    /* what */
     char decisions[4096]; /* and how: "0*7 1*3 0! 1*5" is seven accesses of thread 0, three of
-                             thread 1, thread 0 stopped for ever, … */
+                             thread 1, thread 0 stopped forever, … */
 };
 
 /* Explores until all is done or a schedule fails. */
@@ -40,23 +40,23 @@ void explore(const struct exploration *what, struct explored *result);
 
 /* --- for threads and checks --- */
 
-/* Says what is broken. The first word counts; a thread that says so does not go on. */
+/* Reports what is broken. The first report counts; a thread that makes one does not go on. */
 void explore_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The number of the logical thread that runs now. */
 unsigned explore_thread(void);
 
-/* Whether any thread but the one that runs has begun or will, and has not ended; none has when the schedule is over. */
+/* Whether any other thread has begun or will, and has not ended; false once the schedule is over. */
 bool explore_others(void);
 
-/* Whether the thread was stopped for ever, and before which of its atomic accesses (1, 2, …). */
+/* Whether the thread was stopped forever, and before which of its atomic accesses (1, 2, …). */
 bool explore_stopped(unsigned thread, unsigned *step);
 
-/* Sleeps until the thread has ended or was stopped for ever; true when it was stopped. What one process can find out about
- * another by a lock that ends with it. */
+/* Sleeps until the thread has ended or was stopped forever; true when it was stopped. This is what a process can learn
+ * about another from a lock that ends with it. */
 bool explore_join(unsigned thread);
 
-/* --- what the code under test calls, by way of stand-ins --- */
+/* --- what replacements of the kernel call for the code under test --- */
 
 /* Before an atomic access: a switch from here costs one of the bound. */
 void explore_step(void);

@@ -1,9 +1,9 @@
 /* shared_scenarios.c: situations in which processes meet in a shared pool; what must hold is in shared_witness.h.
  *
- * Those with stops run every schedule also with one process (or two) stopped for ever before any of its accesses. Thread 0 is
- * mostly the one that is meant to die; another waits until it has ended or died and recovers, which the end of the
- * schedule does once more for whoever died later. So recovery meets each half-done step, meets others at work, and is itself
- * cut short anywhere.
+ * Those with stops also run every schedule with one process (or two) stopped forever before any of its accesses. Thread
+ * 0 is usually the one that dies; another waits until it has ended or died and recovers, and the end of the schedule
+ * recovers any that died later. So recovery meets each half-done step, meets others at work, and is itself cut short
+ * anywhere.
  */
 #include "scenarios.h"
 #include "shared_slots.h"
@@ -191,8 +191,8 @@ static void set_up_last_holder(void) {
     name = witness_place(0, 1, 1u << 0, 0);
 }
 
-/* Thread 0 drops the last reference, takes the same blocks anew and shares them with 2, while 1 redeems the old name: 1 has
- * to step back, and 2 must find its ticket. */
+/* Thread 0 drops the last reference, takes the same blocks again and shares them with 2, while 1 redeems the old name:
+ * 1 has to step back, and 2 must find its ticket. */
 static void reuse_or_step_back(unsigned thread) {
     struct pool_run run;
     if (thread == 0) {
@@ -470,8 +470,8 @@ static void set_up_reused(void) {
     no_mail();
 }
 
-/* 1 drops the run that 0 has the name of, allocates the block anew, shares it with 2, and drops. 0 dies anywhere in redeeming the
- * old name, stepping back too: the innocent ticket of 2 must stay. */
+/* 1 drops the run whose name 0 has, allocates the block again, shares it with 2, and drops. 0 dies anywhere in
+ * redeeming the old name, or in stepping back: the ticket for 2 must stay. */
 static void die_stepping_back(unsigned thread) {
     struct pool_run run;
     if (thread == 0) {
@@ -518,7 +518,7 @@ static void set_up_only_ticket(void) {
     witness_time(10);
 }
 
-/* 0 dies dropping the tickets of a run that nobody holds: slot 47 frees it. */
+/* 0 dies dropping the tickets of a run that no process holds: slot 47 frees it. */
 static void die_dropping_tickets(unsigned thread) {
     if (thread == 0) {
         process_drop_tickets(5);
@@ -586,7 +586,8 @@ static void drop_or_wait_for_run(unsigned thread) {
     }
 }
 
-/* One block is free, the next one used under a clear bit: a run of two is tried there and undone while another waits for one. */
+/* One block is free, the next one used under a clear bit: a run of two is tried there and undone while another waits
+ * for one. */
 static void set_up_wrong_and_one_free(void) {
     witness_begin(2, 0, COARSE);
     (void)witness_place(1, 1, 1u << RESIDENT, 0);
@@ -627,7 +628,7 @@ static void the_waiter_got_it(void) {
     unsigned step;
     at_rest();
     if (!mailed[2] && !explore_stopped(2, &step) && !explore_stopped(1, &step)) {
-        explore_fail("the waiter sleeps for ever, and there is room");
+        explore_fail("the waiter sleeps forever, and there is room");
     }
 }
 
@@ -859,7 +860,7 @@ static void leave_last(unsigned thread) {
 
 static void nothing_more(void) {}
 
-/* The name goes to another pool while somebody attaches by it. */
+/* The name goes to another pool while a process attaches by it. */
 static void set_up_to_replace(void) { witness_begin(2, 1u << 0, COARSE); }
 
 static void attach_or_replace(unsigned thread) {
@@ -913,11 +914,12 @@ const struct scenario scenarios[] = {
      LIVING(3, set_up_one_ticket, two_redeem, some_succeeded, 5), false},
     {"drop_redeem_reuse", "the last holder drops, another redeems, a third reuses",
      LIVING(3, set_up_held, drop_or_redeem_or_reuse, at_rest, 4), false},
-    {"step_back", "an old name is redeemed while its block is used anew and shared",
+    {"step_back", "an old name is redeemed while its block is used again and shared",
      LIVING(2, set_up_last_holder, reuse_or_step_back, at_rest, 6), false},
     {"step_back_twice", "two redeem the old name", LIVING(3, set_up_last_holder, reuse_or_step_back, at_rest, 4),
      false},
-    {"stale_name", "a stale name takes nobody's ticket", LIVING(3, set_up_stale_name, stale_name, at_rest, 4), false},
+    {"stale_name", "a stale name takes no other run's ticket", LIVING(3, set_up_stale_name, stale_name, at_rest, 4),
+     false},
     {"free_or_redeem", "shared_pool_drop_last against redeeming, and reuse",
      LIVING(3, set_up_held, free_or_redeem, at_rest, 4), false},
     {"drop_tickets", "a ticket is dropped while it is redeemed and its sender drops",
@@ -943,14 +945,14 @@ const struct scenario scenarios[] = {
      LIVING(2, set_up_fine_held, drop_run_or_wait, at_rest, 3), false},
     {"wait_redeem_fine", "the same, which another redeems and drops",
      LIVING(2, set_up_fine_ticket, redeem_or_wait, at_rest, 3), false},
-    {"wait_tickets_fine", "the same, of which another drops the tickets",
+    {"wait_tickets_fine", "the same, and another drops the tickets",
      LIVING(2, set_up_fine_ticket, drop_tickets_or_wait, at_rest, 3), false},
     {"wait_leave_fine", "the same, whose holder leaves", LIVING(2, set_up_fine_held, leave_or_wait, at_rest, 3), false},
     {"wait_audit_fine", "the same, dropped beside an audit", LIVING(3, set_up_fine_held, audit_or_wait, at_rest, 2),
      false},
     {"wait_undo_fine", "one waits for a block of a claim across words that is undone in the bitmap",
      LIVING(3, set_up_across, across_or_wait, at_rest, 2), false},
-    {"audit", "an audit beside two who allocate and drop",
+    {"audit", "an audit beside two that allocate and drop",
      LIVING(3, set_up_three_blocks, allocate_or_check, at_rest, 3), false},
     {"audit_and_wrong", "the same, and a wrong bit whose block is dropped",
      LIVING(3, set_up_wrong_beside, drop_wrong_or_check, at_rest, 3), false},
@@ -965,7 +967,7 @@ const struct scenario scenarios[] = {
      LIVING(2, set_up_threads_and_name, free_or_hold, at_rest, 5), false},
     {"threads_wait", "two threads of a process wait for what another process drops",
      LIVING(3, set_up_threads_that_wait, drop_or_both_wait, at_rest, 3), false},
-    {"leave", "two who hold a run leave, a third redeems a ticket of it",
+    {"leave", "two that hold a run leave, a third redeems a ticket of it",
      LIVING(3, set_up_to_leave, leave_or_redeem, at_rest, 3), false},
     {"leave_last", "one dies or not, the other leaves: the name goes with the last living one",
      DYING(1, 2, set_up_two_without_resident, leave_last, nothing_more, 4), false},
@@ -991,7 +993,7 @@ const struct scenario scenarios[] = {
      DYING(1, 3, set_up_reused, die_stepping_back, at_rest, 4), false},
     {"die_sharing", "a death in sharing and dropping",
      DYING(1, 3, set_up_to_share_and_recover, die_sharing, at_rest, 4), false},
-    {"die_dropping_tickets", "a death in dropping tickets of a run that nobody holds",
+    {"die_dropping_tickets", "a death in dropping tickets of a run that no process holds",
      DYING(1, 3, set_up_only_ticket, die_dropping_tickets, at_rest, 3), false},
     {"die_forking", "a death in a fork, before or after", DYING(1, 3, set_up_fork, die_forking, at_rest, 3), false},
     {"attach_after_death", "two newcomers recover, and take the dead one's slot",

@@ -1,4 +1,4 @@
-/* shared_slots.c: see shared_slots.h. slots.c runs as it is, upon the kernel of kernel.c. */
+/* shared_slots.c: see shared_slots.h. The real slots.c runs on the kernel of kernel.c. */
 #include "shared_slots.h"
 
 #include <errno.h>
@@ -120,7 +120,7 @@ void slots_at_rest(void) {
         }
     }
     if (kernel_is_locked(0, -1, SLOTS_GATE_BYTE)) {
-        explore_fail("the gate is locked for ever");
+        explore_fail("the gate is locked forever");
     }
     (void)probe(SLOTS_NONE);
 }

@@ -1,4 +1,5 @@
-/* shared_slots.h: processes that come, go, die and look after each other: what shared_scenarios.c needs of shared_slots.c. */
+/* shared_slots.h: processes that come, go, die and look after each other: what shared_scenarios.c uses of
+ * shared_slots.c. */
 #ifndef BLOCKPOOL_SHARED_SLOTS_H
 #define BLOCKPOOL_SHARED_SLOTS_H
 
@@ -8,7 +9,7 @@ void slots_set_up(void);
 /* Takes a slot without the gate; the other two of three look for the dead, also without it, and find only dead ones. */
 void slots_take_and_probe(unsigned thread);
 
-/* Comes through the gate, after recovering whoever is dead, and goes again. */
+/* Comes through the gate, after recovering the dead, and leaves. */
 void slots_come_and_go(unsigned thread);
 
 /* Every process has a slot of its own; a slot in use is locked by its process, if that lives. */

@@ -32,7 +32,7 @@ static struct process {
     unsigned parent;
     bool settled;       /* dead, and the book knows it */
     bool attaches;      /* by the name */
-    enum intent intent; /* what it is about to do, if it is stopped in a call */
+    enum intent intent; /* what it was about to do, if it is stopped in a call */
     struct entry *entry;
     unsigned amount;
     unsigned turn, turns; /* the thread that holds the gate mutex, one up, and how often */
@@ -40,7 +40,7 @@ static struct process {
 static unsigned gate[KERNEL_FILES]; /* the process that holds it, or NOBODY */
 static uint64_t newest[KERNEL_MOST_BLOCKS];
 static struct layout_geometry geometry;
-static struct shared_pool judges; /* a view of nobody's */
+static struct shared_pool judges; /* a view that belongs to no process */
 static char birth;                /* where unborn children sleep */
 unsigned succeeded;
 
@@ -99,7 +99,7 @@ enum pool_status gate_enter(struct attachment *of, double seconds, int *entered,
     return POOL_OK;
 }
 
-/* Whoever comes or goes has done so when it leaves the gate. */
+/* A process that comes or goes has done so when it leaves the gate. */
 void gate_leave(const struct attachment *of, int entered) {
     (void)of;
     explore_step();
@@ -127,7 +127,7 @@ void descriptor_close(struct attachment *of) {
     }
 }
 
-/* --- sweep.c, which nobody calls: no scenario creates a pool --- */
+/* --- sweep.c, never called: no scenario creates a pool --- */
 
 enum pool_status attachment_remove_leftover(const char *name, double gate_seconds, struct pool_failure *failure) {
     (void)failure;
@@ -384,7 +384,7 @@ bool process_allocate(uint64_t n, struct pool_run *run) {
     return true;
 }
 
-/* One reference of the process is no more; `freed` says that with it the run went. */
+/* The process dropped one reference; `freed` says that this freed the run. */
 static void strike(struct entry *entry, bool freed) {
     unsigned process = kernel_process();
     entry->leaving[process]--;
@@ -633,8 +633,8 @@ static void enlist(struct attachment *only) {
     me()->turns = turns;
 }
 
-/* The child begins with a copy of its parent's memory. What another thread of the parent is in the midst of has happened in it, or
- * not; the word tells. */
+/* The child begins with a copy of its parent's memory. What another thread of the parent was doing has happened in it,
+ * or not; the word tells. */
 static void copy_memory(unsigned parent, unsigned child) {
     struct attachment *copy = &processes[child].attachment;
     *copy = processes[parent].attachment;
@@ -726,7 +726,7 @@ static void must_agree(void) {
         struct pool_run run = {i, 0, record_at(i).generation};
         const struct entry *entry = find(&run);
         if (!ledger_is_live(word) || !entry) {
-            explore_fail("block %u is lost: its word is %llx, and nobody knows of it", (unsigned)i,
+            explore_fail("block %u is lost: its word is %llx, and the book does not have it", (unsigned)i,
                          (unsigned long long)word);
             return;
         }
@@ -749,7 +749,7 @@ static void must_agree(void) {
         }
     }
     if (waiting) {
-        explore_fail("slots %llx wait, and nobody is there who does", (unsigned long long)waiting);
+        explore_fail("slots %llx wait, and none of their processes does", (unsigned long long)waiting);
     }
 }
 
@@ -761,7 +761,7 @@ static void must_be_sound(void) {
         explore_fail("shared_pool_check finds a fault of kind %u at %u", (unsigned)fault.kind, (unsigned)fault.index);
     }
     if (audit.in_transit) {
-        explore_fail("%u blocks are in transit for ever", (unsigned)audit.in_transit);
+        explore_fail("%u blocks are in transit forever", (unsigned)audit.in_transit);
     }
 }
 

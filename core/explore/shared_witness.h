@@ -1,19 +1,20 @@
-/* shared_witness.h: a few processes in one shared pool, what they do, and the book that says who must hold what.
+/* shared_witness.h: a few processes in one shared pool, what they do, and the book that says what each must hold.
  *
- * A PROCESS is an attachment (attachment.h) in a pool of the explored kernel's (kernel.h), with a logical thread or several; RESIDENT holds
- * what it was given and does nothing. What runs is the library: shared, bitmap, slots, segment, attachment, references and recovery.
- * Played are the kernel, and of gate.c the gate and the mutex of the process (a real mutex would stop all logical threads).
+ * A PROCESS is an attachment (attachment.h) in a pool of the explored kernel's (kernel.h), with a logical thread or
+ * several; RESIDENT holds what it was given and does nothing. What runs is the library: shared, bitmap, slots, segment,
+ * attachment, references and recovery. The search provides the kernel and, in place of gate.c, the gate and its mutex
+ * (a real mutex would stop all logical threads).
  *
- * THE BOOK is plain memory: an entry for each run that anybody was given, with the references of each process and the tickets in
- * flight. A call that gives a reference is entered when it returns, one that drops one before it begins: while it is under way the
- * run may be anybody's already. A call that a stop cut short may have taken effect or not: then the book knows the fewest and
- * the most tickets. The dead have nothing.
+ * THE BOOK is plain memory: an entry for each allocated run, with the references of each process and the tickets in
+ * flight. A call that gives a reference is entered when it returns, one that drops a reference before it begins: during
+ * the call the run may already belong to another process. A call that a stop cut short may or may not have taken
+ * effect: then the book has the fewest and the most tickets. The dead have nothing.
  *
- * What a process does (process_…) looks for faults before and after: a run given to it overlaps nobody's; a run that it holds has
- * its word, record and tails; a run that it frees is held by nobody else; a stale name gives nothing; generations only rise;
- * an audit finds nothing, whoever is in the midst of what. At the end (at_rest) the dead are recovered, ledger, bitmap and slots must say
- * what the book says, and the audit finds nothing, nor anything in transit; and when all have dropped what they hold, every word
- * is FREE, every bit clear, and one run of all blocks can be had.
+ * What a process does (process_…) looks for faults before and after: a run it gets overlaps no other; a run it holds
+ * has its word, record and tails; no other process holds a run that it frees; a stale name gives nothing; generations
+ * only rise; an audit finds nothing, whatever others are doing. At the end (at_rest) the dead are recovered, ledger,
+ * bitmap and slots must say what the book says, and the audit finds nothing, nor anything in transit; and when all have
+ * dropped what they hold, every word is FREE, every bit clear, and one run of all blocks can be had.
  */
 #ifndef BLOCKPOOL_SHARED_WITNESS_H
 #define BLOCKPOOL_SHARED_WITNESS_H
@@ -22,14 +23,14 @@
 #include "shared/attachment.h"
 #include "steps.h"
 
-/* Makes a pool of free blocks. Process 0, 1, 2 has slot 0, 1, 2, except those of the mask `absent`, which have none. `grain` is that of
- * bitmap.c. */
+/* Makes a pool of free blocks. Process 0, 1, 2 has slot 0, 1, 2, except those of the mask `absent`, which have none.
+ * `grain` is that of bitmap.c. */
 void witness_begin(uint64_t blocks, unsigned absent, enum grain grain);
 
 /* Makes the thread one of that process. */
 void witness_same_process(unsigned thread, unsigned process);
 
-/* A run that the processes of the mask hold since before, with so many tickets in flight. */
+/* A run that the processes of the mask already hold, with that many tickets in flight. */
 struct pool_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsigned tickets);
 
 /* The name of a run that was at the block before: stale. */
@@ -55,7 +56,7 @@ bool process_redeem(struct pool_run run, bool rightful);
 /* One reference more, by a name. False when it is stale. */
 bool process_hold(struct pool_run run);
 
-/* Drops all that the process holds. */
+/* Drops everything the process holds. */
 void process_drop_all(void);
 
 /* Makes `child`, which has no slot yet, a holder of all that this process holds; it may run from then on. */
@@ -64,10 +65,10 @@ void process_fork(unsigned child);
 /* Sleeps until this process was forked; false when its parent died before. */
 bool process_is_born(unsigned parent);
 
-/* Brings back what the dead hold. */
+/* Recovers what the dead hold. */
 void process_recover(void);
 
-/* Recovers, and becomes an attachment, by the name. False when there is no pool of that name. */
+/* Recovers, and attaches by the name. False when there is no pool of that name. */
 bool process_attach(void);
 
 /* Leaves, with what it holds. */
@@ -90,7 +91,7 @@ void process_wait(uint64_t n, struct pool_run *run);
 
 void at_rest(void);
 
-/* For exploration.stopped: who waits for the gate or to be born looks again. */
+/* For exploration.stopped: wakes processes that wait for the gate or to be forked. */
 void witness_stopped(void);
 
 #endif

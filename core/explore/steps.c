@@ -86,7 +86,7 @@ void explore_access_of_bitmap(const volatile void *word) {
     }
 }
 
-/* A walk over all the slots is worth looking at as far as somebody uses them. */
+/* In a walk over all slots, only used ones are worth a step. */
 void explore_access_of_slots(const volatile void *word) {
     unsigned now = 0;
     (void)word;

@@ -1,8 +1,8 @@
-/* steps.h: which accesses of which source are places to switch; shared.cmake gives each source a step of its own name.
+/* steps.h: which accesses of which source are places to switch; add_harness gives each source a step of its own name.
  *
- * COARSE: a call of bitmap.c or slots.c is one step, before it, and one after each change of whether a slot is used: both are explored by
- * themselves, finer (main.c, shared_slots.c). An access of what only one process can see (the local lock, the word that a fork wipes) is
- * no step, unless the process has several threads.
+ * COARSE: a call of bitmap.c or slots.c is one step, before it, and one after each change of whether a slot is used:
+ * finer scenarios explore both on their own (scenarios.c, shared_slots.c). An access that only one process can see (the
+ * local lock, the word that a fork wipes) is no step, unless the process has several threads.
  */
 #ifndef BLOCKPOOL_STEPS_H
 #define BLOCKPOOL_STEPS_H

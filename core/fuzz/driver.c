@@ -1,11 +1,11 @@
-/* driver.c: runs a fuzz target without libFuzzer: random damages from a seed, as fast as it goes.
+/* driver.c: runs a fuzz target without libFuzzer: random damage from a seed, as fast as it can.
  *
  *     fuzz_segment [--seconds S | --inputs N] [--seed SEED]      all have defaults; prints the seed
- *     fuzz_segment FILE...                                       runs inputs that were kept, of this driver or libFuzzer
+ *     fuzz_segment FILE...                                       runs saved inputs, from this driver or libFuzzer
  *
- * An input that kills the process, or takes more than five seconds, can be found again: its number is printed by a handler of
- * last resort, and --seed SEED --inputs NUMBER ends with it. Values are mostly such as could mean something: words of the
- * ledger, summaries, lengths near the ends.
+ * An input that kills the process, or takes more than five seconds, can be reproduced: a signal handler prints its
+ * number, and --seed SEED --inputs NUMBER ends with it. Most values are plausible ones: words of the ledger, summaries,
+ * lengths near the ends.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -1,15 +1,16 @@
-/* fuzz_segment.c: damages a segment and then uses it: whatever it holds, nothing may crash, read or write elsewhere, or take
- * for ever.
+/* fuzz_segment.c: damages a segment and then uses it: whatever it contains, nothing may crash, read or write elsewhere,
+ * or take forever.
  *
- *     input    1 byte: which of the three segments; 1 byte: bits 0-2, its size before anybody attaches; bit 7, whether the sum
- *              of the header is made right again; then damages of 12 bytes: where (1), what (1), which word (2), value (8)
+ *     input    1 byte: which of the three segments; 1 byte: bits 0-2, its size before anything attaches; bit 7, whether
+ *              the sum of the header is corrected; then damages of 12 bytes: where (1), what (1), which word (2),
+ *              value (8)
  *
  * Each segment has two living attachments, and a dead one in the middle of everything; it lies in one memfd that is
  * restored between inputs. The library's mappings of it are put between guards (the linker diverts os_map_file); stray
- * writes inside it are found by looking at what no call may change: the geometry, all padding, the data. Truncating it
+ * writes inside it are found by checking what no call may change: the geometry, all padding, the data. Truncating it
  * *after* attaching is out of scope, see the design.
  *
- * Built for libFuzzer with clang (target `fuzz`), and with driver.c for everybody.
+ * Built for libFuzzer with clang (target `fuzz`), and with driver.c for any compiler.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -84,7 +85,7 @@ void __wrap_os_unmap_file(void *memory, uint64_t bytes) {
     kept[i].bytes = bytes;
 }
 
-void __wrap_os_yield(void) {} /* nobody else is at work */
+void __wrap_os_yield(void) {} /* nothing else is at work */
 
 /* Reading /proc costs more than all the rest of an input. */
 uint64_t __wrap_os_process_start(void) { return 1; }
@@ -228,8 +229,8 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
     }
 }
 
-/* Whether nothing changed that no call may change. The geometry is what the attachment took for good: with the sum made right, it may
- * have a block more than the segment had. */
+/* Whether everything that no call may change is unchanged. The geometry is the one that the attachment accepted: with a
+ * corrected checksum, it may have one block more than the segment had. */
 static void look_for_stray_writes(const struct segment *segment, const struct layout_geometry *geometry) {
     const struct {
         uint64_t from, to;
@@ -289,7 +290,7 @@ static void use(struct attachment *attachment) {
         }
     }
     static const uint64_t beyond[] = {0, 1, UINT64_C(1) << 40, UINT64_MAX / 16};
-    for (uint64_t i = 0; i < 4; i++) { /* names that somebody made up: outside, and inside */
+    for (uint64_t i = 0; i < 4; i++) { /* invented names: outside, and inside */
         for (uint64_t generation = 0; generation < 2; generation++) {
             struct pool_run outside = {blocks + beyond[i], 0, generation};
             MUST(attachment_redeem(attachment, &outside) == POOL_STALE);

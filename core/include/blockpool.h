@@ -29,9 +29,9 @@ enum blockpool_status {
     BLOCKPOOL_OK = 0,
     BLOCKPOOL_BAD_BLOCK_SIZE = 1,  /* not a multiple of 8, or 0 */
     BLOCKPOOL_BAD_POOL_SIZE = 2,   /* not a multiple of the block size, or 0 */
-    BLOCKPOOL_NO_MEMORY = 3,       /* the machine has not so much memory */
+    BLOCKPOOL_NO_MEMORY = 3,       /* there is not enough memory */
     BLOCKPOOL_IN_USE = 4,          /* the pool cannot be replaced: blocks are allocated */
-    BLOCKPOOL_BUSY = 5,            /* another thread is in a call, and does not end it */
+    BLOCKPOOL_BUSY = 5,            /* another thread's call does not end */
     BLOCKPOOL_NOT_INITIALIZED = 6, /* there is no pool yet */
     BLOCKPOOL_BAD_COUNT = 7,       /* a run of 0 blocks */
     BLOCKPOOL_TOO_LARGE = 8,       /* more blocks than the whole pool has */
@@ -43,25 +43,25 @@ enum blockpool_status {
     BLOCKPOOL_NOT_ALLOCATED = 14,  /* the block is free: deallocated before, or never allocated */
 };
 
-/* Makes a pool of mem_pool_size bytes, all zero, cut into blocks of block_size bytes. The block size is a multiple of 8,
- * the pool size a multiple of the block size. An earlier pool is replaced, unless blocks of it are allocated.
+/* Makes a pool of mem_pool_size bytes, all zero, cut into blocks of block_size bytes. The block size is a multiple of
+ * 8, the pool size a multiple of the block size. An earlier pool is replaced, unless blocks of it are allocated.
  * Returns BLOCKPOOL_OK, _BAD_BLOCK_SIZE, _BAD_POOL_SIZE, _NO_MEMORY, _IN_USE or _BUSY. */
 BLOCKPOOL_API int initialize_memory_allocator(size_t mem_pool_size, size_t block_size);
 
-/* Allocates a run of n adjacent blocks and returns the address of its first byte, a multiple of the largest power of two
- * that divides the block size (at most a page). It holds what its last user left there.
- * NULL on failure; then blockpool_last_status is BLOCKPOOL_NOT_INITIALIZED, _BAD_COUNT, _TOO_LARGE, _NO_ROOM or _BUSY. */
+/* Allocates a run of n adjacent blocks and returns the address of its first byte, a multiple of the largest power of
+ * two that divides the block size (at most a page). It contains what its last user left there. NULL on failure; then
+ * blockpool_last_status is BLOCKPOOL_NOT_INITIALIZED, _BAD_COUNT, _TOO_LARGE, _NO_ROOM or _BUSY. */
 BLOCKPOOL_API void *allocate_memory_blocks(size_t n);
 
-/* Gives back the whole run that begins at `address`. A second time is refused, unless the block was allocated again meanwhile:
- * then it is somebody else's, and nothing tells the two apart.
- * Returns BLOCKPOOL_OK, _NOT_INITIALIZED, _NULL, _OUTSIDE, _INSIDE_BLOCK, _INSIDE_RUN, _NOT_ALLOCATED or _BUSY. */
+/* Gives back the whole run that begins at `address`. A second time is refused, unless the block was allocated again
+ * meanwhile: then it has a new owner, and nothing tells the two apart. Returns BLOCKPOOL_OK, _NOT_INITIALIZED, _NULL,
+ * _OUTSIDE, _INSIDE_BLOCK, _INSIDE_RUN, _NOT_ALLOCATED or _BUSY. */
 BLOCKPOOL_API int deallocate_memory_blocks(void *address);
 
 /* How this thread's last call of the three above ended. */
 BLOCKPOOL_API int blockpool_last_status(void);
 
-/* The status in words: a sentence without a full stop. Never NULL, and never to be freed. */
+/* The status in words: a sentence without a period. Never NULL; do not free it. */
 BLOCKPOOL_API const char *blockpool_message(int status);
 
 #ifdef __cplusplus

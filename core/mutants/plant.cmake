@@ -1,16 +1,17 @@
-# Planted faults: a harness is a program that looks for faults in some of the library's sources; a fault is one change to
-# one of them. The harness must find nothing in the sources as they are, and must fail on each planted fault.
+# Planted faults: a harness is a program that looks for faults in some of the library's sources; a fault is one change
+# to one of them. The harness must find nothing in the sources as they are, and must fail on each planted fault.
 #
-#   add_harness(NAME PROGRAM file.c ... LIBRARY path/source ... [LINK target ...] [DEFINE definition ...] [ACCESS_BY_SOURCE])
+#   add_harness(NAME PROGRAM file.c ... [LIBRARY path/source ...] [LINK target ...] [DEFINE definition ...]
+#               [ACCESS_BY_SOURCE])
 #
 # builds the program NAME from its own files and from the library's sources, given relative to src/ and without ".c".
-# With ACCESS_BY_SOURCE, what stands before an atomic access is called explore_access_of_SOURCE in each of them.
+# With ACCESS_BY_SOURCE, the function called before each atomic access is explore_access_of_SOURCE in each of them.
 #
 #   plant(NAME fault file says ARGUMENTS argument ... CHANGE from to [from to])
 #
-# builds NAME again with a copy of `file` in which `from`, which must be there exactly once, is `to`; and adds a test that runs
-# it with these arguments, and expects a failure that says `says` (a regular expression). Only what the file is compiled into
-# is compiled again: itself, or everything if it is a header.
+# builds NAME again with a copy of `file` in which `from`, which must be there exactly once, is `to`; and adds a test
+# that runs it with these arguments and expects a failure that says `says` (a regular expression). Only what the file is
+# compiled into is compiled again: itself, or everything if it is a header.
 
 set(PLANT_SOURCES "${CMAKE_CURRENT_LIST_DIR}/../src")
 

@@ -88,7 +88,8 @@ static inline uint64_t state_released(uint64_t word) {
 
 /* --- steps --- */
 
-/* Replaces the word by what the function makes of it. False if the function refused; *before is the value it saw last. */
+/* Replaces the word by what the function makes of it. False if the function refused; *before is the value it saw
+ * last. */
 static inline bool state_change(block_state *state, uint64_t (*function)(uint64_t word), uint64_t *before) {
     *before = load_seq(&state->word);
     for (;;) {
@@ -108,21 +109,22 @@ static inline void state_open(block_state *state) { store_relaxed(&state->word, 
 /* Whether the block still has its run. */
 static inline bool state_is_open(const block_state *state) { return state_why(load_relaxed(&state->word)) == STATE_OK; }
 
-/* Enters, unless the block was freed or released. STATE_BUSY while a free decides, which may take as long as a fork: let
- * go of anything it may need, and call again. STATE_OK obliges the caller to state_leave. */
+/* Enters, unless the block was freed or released. STATE_BUSY while a free decides, which may take as long as a fork:
+ * let go of anything it may need, and call again. STATE_OK obliges the caller to state_leave. */
 static inline enum state_outcome state_enter(block_state *state) {
     uint64_t before;
     return state_change(state, state_entered, &before) ? STATE_OK : state_why_not_now(before);
 }
 
-/* Leaves. True obliges the caller to give the run back: the block was released meanwhile, and this was the last user. */
+/* Leaves. True obliges the caller to give the run back: the block was released meanwhile, and this was the last
+ * user. */
 static inline bool state_leave(block_state *state) {
     uint64_t before;
     (void)state_change(state, state_left, &before);
     return state_is_last(before);
 }
 
-/* Begins to free; STATE_OK obliges the caller to state_end_free. STATE_BUSY if somebody is inside or another free is
+/* Begins to free; STATE_OK obliges the caller to state_end_free. STATE_BUSY if a user is inside or another free is
  * deciding; nothing has changed then. */
 static inline enum state_outcome state_begin_free(block_state *state) {
     uint64_t before;
@@ -136,7 +138,11 @@ static inline enum state_outcome state_begin_free(block_state *state) {
 /* Ends what state_begin_free began: the block is freed, or as it was. */
 static inline void state_end_free(block_state *state, bool freed) {
     uint64_t before;
-    (void)state_change(state, freed ? state_freed : state_kept, &before);
+    if (freed) {
+        (void)state_change(state, state_freed, &before);
+    } else {
+        (void)state_change(state, state_kept, &before);
+    }
 }
 
 /* Marks the block as released. STATE_OK obliges the caller to give the run back now. STATE_BUSY as for state_enter.

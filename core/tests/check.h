@@ -1,8 +1,8 @@
 /* check.h: the few lines of test harness that the C tests need.
  *
- * CHECK(a, ==, b) compares two integers and, if it fails, prints the place and both values; the test goes on. A test
- * is a static function named for the behaviour it shows; main runs each with RUN and ends with `return check_end();`.
- * The last line printed is "N passed, M failed", counted in checks; the exit code is 1 if any failed.
+ * CHECK(a, ==, b) compares two integers and, if it fails, prints the place and both values; the test goes on. A test is
+ * a static function named after the behavior it shows; main runs each with RUN and ends with `return check_end();`. The
+ * last line printed is "N passed, M failed", counted in checks; the exit code is 1 if any failed.
  */
 #ifndef BLOCKPOOL_CHECK_H
 #define BLOCKPOOL_CHECK_H

@@ -1,13 +1,14 @@
-/* crash_points.c: for every operation and every k, a process that is killed at its k-th atomic access, among living ones.
+/* crash_points.c: for every operation and every k, a process is killed at its k-th atomic access, among living ones.
  *
- * Built from the library's sources with BLOCKPOOL_EXPLORE, so that explore_access stands before every atomic access: there a
- * victim sends itself SIGKILL. Two survivors allocate, fill, look, share, redeem and free all the while. After each death
- * the main process recovers, lets the survivors pause and tell what they hold, and compares: check finds no fault; every
- * run that a living process or a ticket holds is there, with its generation, its holders and its bytes; every other word
- * is FREE and every other bit clear; only the living have slots; nobody waits. A ticket too many is forgiven after a redeem.
+ * Built from the library's sources with BLOCKPOOL_EXPLORE, so that explore_access stands before every atomic access:
+ * there a victim sends itself SIGKILL. Two survivors allocate, fill, check, share, redeem and free all the while. After
+ * each death the main process recovers, makes the survivors pause and report what they hold, and compares: the audit
+ * finds no fault; every run that a living process or a ticket holds is there, with its generation, its holders and its
+ * bytes; every other word is FREE and every other bit clear; only the living have slots; no process waits. One ticket
+ * too many is allowed after a redeem.
  *
- * It ends for an operation when that was through several times before its k-th access. The survivors change how
- * many accesses it takes, so the number of points is not the same each time.
+ * An operation is done when it has completed several times before its k-th access. The survivors affect how many
+ * accesses it takes, so the number of points varies.
  */
 #include "process.h"
 
@@ -182,8 +183,8 @@ static void judge_run(const struct pool_run *run, uint64_t holders, uint64_t lea
     }
 }
 
-/* Compares the segment with what the living know. Survivors pause; `participant` is the bit of a living process of the
- * operation, or 0. */
+/* Compares the segment with what the living report. The survivors pause; `participant` is the bit of a living process
+ * of the operation, or 0. */
 static void judge(uint64_t participant) {
     bool expected[BLOCKS] = {false};
     struct shared_pool_fault fault = {SHARED_POOL_FAULT_NONE, 0};
@@ -253,7 +254,7 @@ static uint64_t recover(double ticket_seconds) {
 static void nothing(void) {}
 static void attach(void) { MUST(attachment_attach(&own, name, PATIENCE, &failure) == POOL_OK); }
 
-/* The main process makes the common run, with so many tickets; `holds` tells whether it keeps it itself. */
+/* The main process makes the common run, with that many tickets; `holds` tells whether it keeps it itself. */
 static void give(uint32_t tickets, bool holds) {
     common.run = allocate(&attachment, 3);
     common.there = true;
@@ -396,8 +397,8 @@ static void attach_to_fork(void) {
     board->victims = allocate(&own, 3);
 }
 
-/* Which of the two lives on: for handlers of fork() that are nearer to the fork than the library's. Between the first and the others
- * there is no atomic access of the library. */
+/* Which of the two lives on, for fork handlers that run closer to the fork than the library's. Between the first and
+ * the others the library makes no atomic access. */
 static uint32_t lives;
 
 static void before_fork(void) { board->forking = lives != 0; }
@@ -469,8 +470,8 @@ static const struct operation operations[] = {
 
 /* --- running them --- */
 
-/* What the main process does when an overtaken victim calls: 1, the common run goes, and another begins at its place (survivors
- * pause, or one of theirs might); 2, that one goes too. */
+/* What the main process does when an overtaken victim calls: 1, the common run goes, and another begins in its place
+ * (the survivors pause, or one of theirs might); 2, that one goes too. */
 static bool tickets_for_innocents;
 
 static void answer(uint32_t call) {

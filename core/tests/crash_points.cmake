@@ -1,8 +1,9 @@
 # The crash points (crash_points.c says what they are), and proof that they find faults.
 add_harness(crash_points
   PROGRAM tests/crash_points.c
-  LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap shared/shared_pool shared/layout shared/slots shared/gate
-          shared/descriptor shared/attachment shared/references shared/recovery shared/fork shared/exit shared/sweep)
+  LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
+          shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
+          shared/references shared/recovery shared/fork shared/exit shared/sweep)
 add_test(NAME crash_points COMMAND crash_points)
 set_tests_properties(crash_points PROPERTIES TIMEOUT 300)
 

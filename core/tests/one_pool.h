@@ -1,5 +1,5 @@
 /* one_pool.h: what the tests of an attachment's files share: one named pool, this process's attachment to it, and room
- * for a second; what children do that several of them start; and forks.
+ * for a second; bodies of children that several tests start; and forks.
  *
  * `make` creates the pool, `unmake` audits it, leaves it and expects the name to be gone.
  */

@@ -1,8 +1,8 @@
-/* process.h: other processes for the tests: starting them, waiting for their end, and a page on which they meet.
+/* process.h: other processes for the tests: starting them, waiting for their end, and a page that they share.
  *
- * A child runs one function and reports failed checks by its exit code. It dies with its parent, so no failed test leaves
- * processes behind. Names in the directory of shared memory are "blockpool.test-<pid>-<n>"; process_end removes what is left
- * of them, and nothing else. Include before anything else: it asks for what Linux adds to POSIX.
+ * A child runs one function and reports failed checks by its exit code. It dies with its parent, so no failed test
+ * leaves processes behind. Names in the directory of shared memory are "blockpool.test-<pid>-<n>"; process_end removes
+ * what is left of them, and nothing else. Include it before anything else: it enables Linux's additions to POSIX.
  */
 #ifndef BLOCKPOOL_PROCESS_H
 #define BLOCKPOOL_PROCESS_H
@@ -67,11 +67,11 @@ static inline unsigned process_end(void) {
 
 static inline void reach(uint32_t step) { half_store_seq(&page->step, step); }
 
-/* Waits until somebody has reached the step. */
+/* Waits until a process has reached the step. */
 static inline void await(uint32_t step) {
     for (double end = os_now() + PROCESS_PATIENCE; half_load_seq(&page->step) < step; os_sleep(0.0005)) {
         if (os_now() > end) {
-            printf("process %ld: nobody reached step %u\n", (long)getpid(), step);
+            printf("process %ld: no process reached step %u\n", (long)getpid(), step);
             fflush(stdout);
             _exit(3);
         }

@@ -135,7 +135,7 @@ static void damaged_newer_and_cut_files_are_told_apart(void) {
     CHECK(ftruncate(file, bytes), ==, 0);
     CHECK(attach(&other), ==, POOL_OK);
     end(&other);
-    end(&attachment); /* nobody has it mapped while it is cut */
+    end(&attachment); /* no process has it mapped while it is cut */
     static const off_t cuts[] = {-1, -4096};
     for (unsigned i = 0; i < 2; i++) {
         CHECK(ftruncate(file, bytes + cuts[i]), ==, 0);
@@ -225,7 +225,7 @@ static void a_pool_without_a_name_is_reached_through_its_process(void) {
     int file = os_reopen(&attachment.file);
     end(&attachment);
     CHECK(attachment_attach_through(&other, 0, file, NULL, PATIENCE, &failure), ==,
-          POOL_NOT_FOUND); /* nobody lives in it */
+          POOL_NOT_FOUND); /* no process is attached */
     os_close(file);
 }
 
@@ -306,7 +306,7 @@ static void a_stopped_holder_of_the_gate_blocks_nobody_forever(void) {
     unsigned slots;
     CHECK(attachment_check(&attachment, 0.02, &fault, 1, &audit, &failure), ==, POOL_BUSY);
     CHECK(attachment_recover(&attachment, 0, 0, &slots, &tickets, &failure), ==, POOL_BUSY);
-    CHECK(attachment_recover(&attachment, 0, -1, &slots, &tickets, &failure), ==, POOL_OK); /* nobody is dead */
+    CHECK(attachment_recover(&attachment, 0, -1, &slots, &tickets, &failure), ==, POOL_OK); /* no process is dead */
     CHECK(pools_unlink(name, attachment.geometry.id, 0.02, &failure), ==, POOL_BUSY);
     CHECK(failure.process, ==, child);
     CHECK(drop(&run), ==, true);

@@ -48,8 +48,8 @@ static void add(uint64_t bit) {
     }
 }
 
-/* batch_missing and batch_first give a bit of the first word gathered that has one: which, only the order tells. So it is
- * compared that it is one of them, or that there is none. */
+/* batch_missing and batch_first give a bit of the first collected word that has one; which word that is depends on the
+ * order. So the test only checks that it is one of the right bits, or that there is none. */
 static void missing_agrees(void) {
     uint64_t missing = batch_missing(&batch, &bitmap), expected = 0;
     for (uint64_t bit = 0; bit < bitmap.bits; bit++) {
@@ -162,7 +162,7 @@ static void what_was_released_in_between_stays_in_the_batch(void) {
     }
     CHECK(batch_missing(&batch, &bitmap), ==, BITMAP_NONE);
     for (uint64_t bit = 130; bit < 140; bit++) {
-        CHECK(bitmap_release(&bitmap, bit), ==, true); /* by somebody else */
+        CHECK(bitmap_release(&bitmap, bit), ==, true); /* by another caller */
         taken[bit] = 0;
     }
     missing_agrees();

@@ -1,4 +1,5 @@
-/* Tests of bitmap.c, one thread: against a plain array of bytes. Threads meet in test_pool.c and in core/explore. */
+/* Tests of bitmap.c, one thread: against a plain array of bytes. Threads meet in test_private_pool.c and in
+ * core/explore. */
 #include "bitmap/bitmap.h"
 
 #include "check.h"

@@ -1,4 +1,5 @@
-/* Tests of block_state.h: each function on every kind of word, each step against them, and all of them among threads. */
+/* Tests of block_state.h: each function on every kind of word, each step against its function, and all among
+ * threads. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -1,4 +1,4 @@
-/* Tests of classic.c: what each call promises, and initialisations that race with calls of other threads. */
+/* Tests of classic.c: what each call promises, and initializations that race with calls of other threads. */
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE /* fork, usleep */
 #endif
@@ -456,7 +456,7 @@ static void *initialise_first(void *argument) {
     return (void *)(uintptr_t)(block == NULL || deallocate_memory_blocks(block) != BLOCKPOOL_OK);
 }
 
-/* In children, as a process initialises for the first time but once. */
+/* In children, because a process initializes for the first time only once. */
 static void threads_that_initialise_first_at_once(void) {
     for (unsigned round = 0; round < 50; round++) {
         fflush(stdout);

@@ -1,5 +1,5 @@
-/* Tests of descriptor.c and of what the kernel refuses: programs that close what is not theirs, have no descriptor left, no room
- * for a mapping, no /proc, no /dev/shm; and the process's other files, which stay as they are. */
+/* Tests of descriptor.c and of what the kernel refuses: programs that close the library's descriptors, have none left,
+ * no room for a mapping, no /proc, no /dev/shm; and the program's other files, which stay as they are. */
 #include "process.h"
 
 #include <pthread.h>
@@ -196,7 +196,7 @@ static void a_child_whose_lock_is_lost_has_no_part(void) {
     end(&attachment);
 }
 
-/* Nobody has the file open: who lives and who is dead is not to be known. */
+/* No process has the file open: which are dead cannot be known. */
 static void without_any_descriptor(bool closed) {
     unsigned slots = 99;
     uint64_t tickets;
@@ -231,7 +231,7 @@ static void without_any_descriptor_nobody_is_taken_for_dead(void) {
 
 /* --- no descriptor left --- */
 
-/* Lets the process open so many files more, and no other. */
+/* Lets the process open that many more files, and no others. */
 static struct rlimit before_limit;
 static void leave_descriptors(unsigned n) {
     struct rlimit limit;
@@ -434,7 +434,7 @@ static void nothing_closes_a_file_of_another_thread(void) {
     end(&attachment);
 }
 
-/* Pools in a directory of this process alone, so that sweeping touches nothing of others. */
+/* Pools in a directory of this process alone, so that sweeping touches no others. */
 static void sweep_alone(void) {
     unsigned failed = 0;
     pthread_t thread;
@@ -492,7 +492,7 @@ static void a_child_forked_in_the_midst_of_create_makes_a_pool_of_its_own(void) 
         forked.child = -1;
         enum pool_status status = attachment_create(&other, &request, &failure);
         if (status == POOL_NO_ROOM && forked.child < 0) {
-            printf("skip: a fork in the midst of create (no room for %llu bytes)\n", (unsigned long long)failure.asked);
+            printf("skip: a fork during create (no room for %llu bytes)\n", (unsigned long long)failure.asked);
             continue;
         }
         if (forked.child == 0) {

@@ -16,7 +16,7 @@ static void hold_and_exit(void) {
 static void a_process_with_one_thread_gives_everything_back_but_tickets(void) {
     make();
     CHECK(ended(start(hold_and_exit)), ==, 0);
-    CHECK(used_slots(), ==, ledger_slot_bit(attachment.slot)); /* nobody had to recover it */
+    CHECK(used_slots(), ==, ledger_slot_bit(attachment.slot)); /* without any recovery */
     CHECK(count(), ==, 2);
     CHECK(recover(), ==, 0);
     CHECK(drop_tickets(0), ==, 1);

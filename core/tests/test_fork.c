@@ -91,7 +91,7 @@ static void child_is_detached(void) {
     uint32_t wait;
     CHECK(attachment_wait_enter(&attachment, &wait), ==, POOL_STRAY);
     end(&attachment);
-    CHECK(attach(&attachment), ==, POOL_OK); /* anew */
+    CHECK(attach(&attachment), ==, POOL_OK); /* again */
     CHECK(is_filled(&attachment, &held, 1), ==, true);
     end(&attachment);
 }

@@ -1,4 +1,4 @@
-/* Tests of gate.c: who waits, for whom, and for how long. */
+/* Tests of gate.c: which process waits, for which, and for how long. */
 #include "process.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* Tests of layout.c: the layout, and the judgement of files. */
+/* Tests of layout.c: the layout, and the validation of files. */
 #include "shared/layout.h"
 
 #include "check.h"

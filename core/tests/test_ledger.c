@@ -166,7 +166,7 @@ static void drop_undoes_hold_of_a_run_that_others_keep(void) {
     }
 }
 
-static void a_new_ticket_is_safe_from_whoever_dropped_older_ones(void) {
+static void a_new_ticket_is_safe_from_a_drop_of_older_ones(void) {
     uint64_t word = ledger_mark(ledger_share(ledger_live(0), 0, 1));
     uint64_t again = ledger_share(ledger_take_ticket(word, 0), 0, 1); /* one redeemed, one made: as many as before */
     CHECK(ledger_tickets(again), ==, ledger_tickets(word));
@@ -208,8 +208,8 @@ static void all_reachable_words_are_valid_and_lead_to_closing(void) {
         }
         CHECK(leads_on, ==, true);
     }
-    /* 16 sets of holders with 0 to 4 tickets, but for nobody and none, each without and with the mark; CLOSING of four slots and
-     * of the mark */
+    /* 16 sets of holders with 0 to 4 tickets, except no holder and no ticket, each without and with the mark; CLOSING
+     * of four slots and of the mark */
     CHECK(count, ==, 2 * (16 * 5 - 1) + 5);
 }
 
@@ -239,7 +239,7 @@ int main(void) {
     RUN(every_step_does_what_the_model_does_or_refuses);
     RUN(drop_undoes_hold_of_a_run_that_others_keep);
     RUN(all_reachable_words_are_valid_and_lead_to_closing);
-    RUN(a_new_ticket_is_safe_from_whoever_dropped_older_ones);
+    RUN(a_new_ticket_is_safe_from_a_drop_of_older_ones);
     RUN(a_record_comes_back_as_it_was_packed);
     return check_end();
 }

@@ -171,7 +171,7 @@ static void cgroups_are_found_where_they_are_mounted(void) {
     begin("4:memory:/docker/0123\n", "40 1 0:38 /docker/0123 /sys/fs/cgroup/memory ro - cgroup cgroup ro,memory\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9000\n");
     put("/sys/fs/cgroup/memory/memory.stat",
-        "hierarchical_memory_limit 7000\n"); /* the limit of one that is not seen */
+        "hierarchical_memory_limit 7000\n"); /* the limit of a cgroup that cannot be seen */
     ask();
     CHECK_LIMIT(limits.available, 7000, "/sys/fs/cgroup/memory/memory.limit_in_bytes");
     /* a process outside what is mounted */

@@ -182,7 +182,7 @@ static void a_claim_that_is_undone_wakes_who_waits(void) {
     make(200);
     CHECK(bitmap_claim_range(&pool.bitmap, 66, 1), ==, true);
     CHECK(bitmap_claim_range(&pool.bitmap, 60, 8), ==, false); /* 60 to 63 go back */
-    CHECK(private_pool_wait_sequence(&pool), ==, 0);           /* nobody waits */
+    CHECK(private_pool_wait_sequence(&pool), ==, 0);           /* nothing waits */
     private_pool_wait_enter(&pool);
     CHECK(bitmap_claim_range(&pool.bitmap, 60, 8), ==, false);
     CHECK(private_pool_wait_sequence(&pool), ==, 1);

@@ -164,7 +164,7 @@ static void a_waiter_gets_what_a_killed_process_held(void) {
     uint32_t sequence = attachment_wait_sequence(&attachment);
     CHECK(attachment_allocate(&attachment, 1, 0, &run), ==, POOL_EXHAUSTED);
     kill_and_wait(child);
-    attachment_wait_sleep(&attachment, sequence, 0.01); /* nobody wakes it */
+    attachment_wait_sleep(&attachment, sequence, 0.01); /* nothing wakes it */
     CHECK(recover(), ==, 1);
     CHECK(attachment_wait_sequence(&attachment), !=, sequence); /* other waiters were woken */
     CHECK(attachment_allocate(&attachment, 1, 0, &run), ==, POOL_OK);

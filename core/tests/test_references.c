@@ -40,7 +40,7 @@ static void freeing_needs_the_only_reference(void) {
     CHECK(drop_from(&other, &again), ==, false);
     CHECK(free_run(&run), ==, POOL_OK);
     CHECK(count(), ==, 0);
-    CHECK(free_run(&run), ==, POOL_CORRUPT); /* whoever calls counts his references, see _core */
+    CHECK(free_run(&run), ==, POOL_CORRUPT); /* the caller counts its own references, see attachment.h */
     end(&other);
     unmake();
 }

@@ -1,4 +1,5 @@
-/* Tests of shared_pool.c, one process: what a step cut short leaves is written by hand. Processes meet in core/explore. */
+/* Tests of shared_pool.c, one process: what an interrupted step leaves is written by hand. Processes meet in
+ * core/explore. */
 #include "shared/layout.h"
 
 #include "check.h"
@@ -13,7 +14,7 @@ static void *memory;
 
 static void make_of(uint64_t block_size, uint64_t blocks) {
     CHECK(layout_plan(&geometry, block_size, blocks), ==, true);
-    memory = aligned_alloc(4096, geometry.data_at); /* nobody here touches the blocks themselves */
+    memory = aligned_alloc(4096, geometry.data_at); /* nothing here touches the blocks themselves */
     memset(memory, 0, geometry.data_at);
     layout_make(memory, &geometry);
     layout_init(&shared, memory, &geometry);
@@ -60,7 +61,7 @@ static void a_sharer_that_was_held_up_makes_no_ticket_look_old(void) {
     CHECK(time_of(&run), ==, 1061);
     CHECK(shared_pool_drop_tickets(&shared, 1061), ==, 3);
     drop(0, &run);
-    run = allocate(0, 3); /* the time of those who had the place before does not stay */
+    run = allocate(0, 3); /* the time of an earlier run at this place does not stay */
     CHECK(time_of(&run), ==, 0);
     CHECK(shared_pool_share(&shared, 0, &run, 1, 7), ==, SHARED_POOL_OK);
     CHECK(time_of(&run), ==, 7);
@@ -130,7 +131,7 @@ static void a_claim_that_is_undone_in_the_bitmap_wakes_who_waits(void) {
     struct pool_run other = allocate(0, 1);
     CHECK(bitmap_claim_range(&shared.bitmap, 66, 1), ==, true);
     CHECK(bitmap_claim_range(&shared.bitmap, 60, 8), ==, false); /* 60 to 63 go back */
-    CHECK(sequence(), ==, 0);                                    /* nobody waits */
+    CHECK(sequence(), ==, 0);                                    /* nothing waits */
     store_relaxed(&shared.waiting->slots, 2);
     CHECK(bitmap_claim_range(&shared.bitmap, 60, 8), ==, false);
     CHECK(sequence(), ==, 1);
@@ -142,7 +143,7 @@ static void a_claim_that_is_undone_in_the_bitmap_wakes_who_waits(void) {
 
 /* --- audit --- */
 
-/* What is undecidable: no fault while others may be at work, and one when nobody is. */
+/* The undecidable: no fault while others may be at work, a fault when none is. */
 static void in_transit(uint64_t blocks, uint64_t half, enum shared_pool_fault_kind kind) {
     check(false);
     CHECK(audit.faults, ==, 0);
@@ -166,7 +167,7 @@ static void what_a_stopped_process_leaves_is_no_fault(void) {
         CHECK(audit.healed, ==, 0);
         put(60, ledger_closing(1));
         in_transit(5, 5 - tails, SHARED_POOL_FAULT_HALF);
-        (void)bitmap_release_range(&shared.bitmap, 60, 5); /* as somebody might who mends */
+        (void)bitmap_release_range(&shared.bitmap, 60, 5); /* as a concurrent mend might */
         check(false);
         CHECK(audit.faults, ==, 0);
         CHECK(audit.in_transit, ==, 1 + tails);
@@ -178,7 +179,7 @@ static void what_a_stopped_process_leaves_is_no_fault(void) {
     }
 }
 
-/* One fault, whoever is at work. */
+/* One fault, whether or not others are at work. */
 static void fault(enum shared_pool_fault_kind kind, uint64_t index) {
     for (unsigned alone = 0; alone < 2; alone++) {
         check(alone);
@@ -208,7 +209,7 @@ static void what_nobody_at_work_can_leave_is_a_fault(void) {
     fault(SHARED_POOL_FAULT_WORD, at + 9);
     put(at + 9, LEDGER_FREE);
     (void)bitmap_release(&shared.bitmap, at + 9);
-    put(at, ledger_live(0) | ledger_live(2)); /* nobody has slot 2 */
+    put(at, ledger_live(0) | ledger_live(2)); /* no process has slot 2 */
     fault(SHARED_POOL_FAULT_HOLDER, at);
     put(at, ledger_live(0));
     (void)bitmap_release(&shared.bitmap, BLOCKS);

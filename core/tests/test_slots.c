@@ -94,7 +94,7 @@ static void a_slot_is_signed_for_people(void) {
 static void the_lock_comes_before_the_word(void) {
     void *hold;
     make();
-    int other = os_reopen(&file); /* somebody who has locked slot 0, and did not come to its word yet */
+    int other = os_reopen(&file); /* a process that has locked slot 0, but not reached its word yet */
     CHECK(os_lock(other, 0), ==, 0);
     CHECK(take(&hold), ==, 1);
     CHECK(load_seq(&slot_record(memory, &geometry, 0)->used), ==, 0);
@@ -287,12 +287,12 @@ static void the_gate_lets_one_in(void) {
 /* --- numbers that another thread takes meanwhile --- */
 
 static struct {
-    int after; /* so many calls of fcntl() for a lock from now on */
+    int after; /* after that many calls of fcntl() for a lock */
     bool reused;
     int lost; /* the number */
 } thief;
 
-/* Stands in for the C library's: in the midst of a call here, another thread closes the descriptor, and opens a file or not. */
+/* Replaces the C library's: during a call, another thread closes the descriptor, and may open another file. */
 int fcntl(int number, int command, ...) {
     va_list arguments;
     va_start(arguments, command);

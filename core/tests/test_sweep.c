@@ -1,4 +1,5 @@
-/* Tests of sweep.c: pools seen from outside, by processes with a directory of shared memory to themselves where they may have it. */
+/* Tests of sweep.c: pools seen from outside, by processes that have a directory of shared memory of their own where
+ * that is allowed. */
 #include "process.h"
 
 #include <sched.h>
@@ -75,7 +76,7 @@ static void make_the_first(void) {
 
 /* --- what the library asks of the kernel --- */
 
-static void (*before_probe)(void); /* once, before the library learns who has a lock */
+static void (*before_probe)(void); /* once, before the library learns which locks are held */
 static bool probes_fail;
 static unsigned removed, removed_outside_the_gate;
 
@@ -97,7 +98,7 @@ int fcntl(int file, int command, ...) {
     return (int)syscall(SYS_fcntl, file, command, argument);
 }
 
-/* The same, and looks who has the gate. */
+/* The same, and checks whether the gate is held. */
 int unlink(const char *removed_path) {
     int file = open(removed_path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct flock gate = {.l_type = F_WRLCK, .l_start = ((off_t)1 << 60) + SLOTS_GATE_BYTE, .l_len = 1};
@@ -218,7 +219,7 @@ static void end_sweeper(pid_t child) {
     CHECK(ended(child), ==, 0);
 }
 
-/* Waits until the sweeper has gone all round, so often. */
+/* Waits until the sweeper has completed that many rounds. */
 static void await_rounds(uint64_t rounds) {
     uint64_t before = told(1);
     CHECK(SOON(told(1) > before + rounds), ==, true);
@@ -246,7 +247,7 @@ static void a_look_changes_nothing(void) {
     CHECK(exists(name), ==, false);
 }
 
-static void whoever_leaves_last_removes_the_name_beside_sweepers(void) {
+static void the_last_to_leave_removes_the_name_beside_sweepers(void) {
     pid_t child = start_sweeper();
     for (unsigned i = 0; i < 500; i++) {
         struct attachment attachment;
@@ -339,7 +340,7 @@ static void a_gate_that_stays_shut_is_told(void) {
     CHECK(failure.process, ==, child);
     CHECK(exists(left_name), ==, true);
     double before = os_now();
-    (void)pools_sweep(); /* which waits for nobody */
+    (void)pools_sweep(); /* which does not wait */
     CHECK(os_now() - before, <, PATIENCE / 2);
     kill_and_wait(child);
     CHECK(create_as(&attachment, left_name, 1, false), ==, POOL_OK);
@@ -465,7 +466,7 @@ int main(void) {
     RUN_ALONE(who_came_since_the_first_look_is_seen);
     RUN_ALONE(names_are_removed_under_the_gate);
     RUN(a_look_changes_nothing);
-    RUN(whoever_leaves_last_removes_the_name_beside_sweepers);
+    RUN(the_last_to_leave_removes_the_name_beside_sweepers);
     RUN(a_gate_that_stays_shut_is_told);
     RUN(unlink_removes_whatever_has_the_name);
     RUN(unlink_with_an_id_removes_that_pool_alone);

@@ -19,7 +19,7 @@ void batch_init(struct batch *batch, void *memory, uint64_t most, uint64_t bits)
     batch->log_most = log_for(most);
 }
 
-/* Where in the table the word is, or would be. Multiplicative hashing, linear probing (Knuth, vol. 3, 6.4). */
+/* Where in the table the word is or would be. Multiplicative hashing, linear probing (Knuth, vol. 3, 6.4). */
 static uint32_t *place_of(struct batch *batch, uint64_t word) {
     uint64_t size = UINT64_C(1) << batch->log_size;
     uint64_t at = word * UINT64_C(0x9e3779b97f4a7c15) >> (64 - batch->log_size);
@@ -55,7 +55,7 @@ static inline __attribute__((always_inline)) uint64_t integer_at(const void *int
     return width == 4 ? (uint64_t)((const int32_t *)integers)[i] : (uint64_t)((const int64_t *)integers)[i];
 }
 
-/* Whether n integers count up from `first`. Without a branch in the loop, so that it is done several at once. */
+/* Whether n integers count up from `first`. No branch in the loop, so that the compiler can vectorize it. */
 static inline __attribute__((always_inline)) bool counts_up(const void *integers, unsigned width, uint64_t first,
                                                             unsigned n) {
     uint64_t differs = 0;
@@ -70,8 +70,8 @@ static inline __attribute__((always_inline)) bool counts_up(const void *integers
     return !(differs | differs_half);
 }
 
-/* batch_add_integers for one width. The mask of the word at hand stays in a register: through memory, each bit
- * would wait for the one before to be stored and loaded again. */
+/* batch_add_integers for one width. The mask of the current word stays in a register: through memory, each bit would
+ * wait for the previous one to be stored and loaded. */
 static inline __attribute__((always_inline)) enum batch_status
 add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t n, uint64_t *refused) {
     for (uint64_t i = 0; i < n;) {
@@ -85,7 +85,7 @@ add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t
             part = batch_part_of(batch, word);
         }
         uint64_t mask = part->mask;
-        /* The rest of the word at one stroke, if it all comes, as it does from a fresh pool. */
+        /* The rest of the word at once, if all of it comes, as from a fresh pool. */
         unsigned rest = 64 - (unsigned)(bit % 64);
         if (rest >= 8 && n - i >= rest && word * 64 + 63 < batch->bits &&
             integer_at(integers, width, i + rest - 1) == word * 64 + 63 && !(mask >> bit % 64) &&

@@ -1,8 +1,8 @@
-/* batch.h: many bits of a bitmap, gathered and checked before any of them changes, then released together.
+/* batch.h: many bits of a bitmap, collected and checked before any of them changes, then released together.
  *
- * A batch keeps the bits word by word, as (word, mask) parts, so that releasing it costs one atomic instruction a word. Bits that
- * come in ascending order, as allocation gives them, are gathered with a comparison each. At the first
- * word that lies below an earlier one, a hash table of the parts is made, and words are looked up in it from then on.
+ * A batch keeps the bits word by word, as (word, mask) parts, so that releasing it costs one atomic instruction a word.
+ * Bits in ascending order, as allocation gives them, cost one comparison each. At the first word that lies below an
+ * earlier one, the batch builds a hash table of its parts and looks words up in it from then on.
  *
  * Use: batch_init, batch_add…, batch_missing, batch_release. A batch belongs to one thread.
  */
@@ -13,7 +13,7 @@
 
 enum batch_status {
     BATCH_OK,
-    BATCH_OUTSIDE,   /* no bit of the bitmap */
+    BATCH_OUTSIDE,   /* not a bit of the bitmap */
     BATCH_DUPLICATE, /* in the batch already */
 };
 
@@ -26,7 +26,7 @@ struct batch {
     struct batch_part *parts;
     uint64_t count;
     uint64_t bits;     /* of the bitmap */
-    uint32_t *table;   /* of part numbers, one up; 0 is an empty place */
+    uint32_t *table;   /* of part numbers plus 1; 0 is an empty place */
     unsigned log_size; /* of the table; 0 until it is needed */
     unsigned log_most; /* what it will be */
 };
@@ -40,23 +40,23 @@ void batch_init(struct batch *batch, void *memory, uint64_t most, uint64_t bits)
 /* Adds one bit. */
 static inline enum batch_status batch_add(struct batch *batch, uint64_t bit);
 
-/* Adds n bits that stand as signed integers of `width` bytes, 4 or 8; a negative one is outside. Stops at the first word with
- * one that is refused, which it gives as *refused. */
+/* Adds n bits given as signed integers of `width` bytes, 4 or 8; a negative one is outside. Stops at the first word
+ * with a refused one, and stores that in *refused. */
 enum batch_status batch_add_integers(struct batch *batch, const void *integers, unsigned width, uint64_t n,
                                      uint64_t *refused);
 
 /* The first bit of the batch that is not taken; BITMAP_NONE when all are. */
 uint64_t batch_missing(const struct batch *batch, const struct bitmap *bitmap);
 
-/* Releases every bit; returns how many this call changed from 1 to 0. What is left in the batch is the others: bits that
- * somebody else released after batch_missing had found them taken. */
+/* Releases every bit; returns how many this call changed from 1 to 0. The others remain in the batch: bits that another
+ * caller released after batch_missing found them taken. */
 uint64_t batch_release(struct batch *batch, struct bitmap *bitmap);
 
-/* The first bit that is left in the batch; BITMAP_NONE when it is empty. */
+/* The first bit that remains in the batch; BITMAP_NONE when it is empty. */
 uint64_t batch_first(const struct batch *batch);
 
-/* Adjacent bits are a batch that needs no memory: first .. first + n - 1, all of them bits of the bitmap. What batch_missing says
- * of them, and what batch_release does to them; that gives as *left what batch_first would. */
+/* The same as batch_missing and batch_release for adjacent bits first .. first + n - 1, which need no memory. *left is
+ * what batch_first would return. */
 uint64_t batch_missing_range(const struct bitmap *bitmap, uint64_t first, uint64_t n);
 uint64_t batch_release_range(struct bitmap *bitmap, uint64_t first, uint64_t n, uint64_t *left);
 

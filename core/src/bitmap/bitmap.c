@@ -34,7 +34,7 @@ static uint64_t chunk_room(const struct bitmap *bitmap, uint64_t chunk) {
     return summary_of_words(words, BITMAP_CHUNK_WORDS);
 }
 
-/* Begins a computation of *summary: clears the mark, so that a release from here on is seen to set it again. */
+/* Begins a computation of *summary: clears the mark, so that a release from here on sets it again. */
 static uint64_t begin(atomic_word *summary) {
     uint64_t old = load_relaxed(summary);
     while (!compare_exchange_seq(summary, &old, summary_begin(old))) {
@@ -48,7 +48,7 @@ static uint64_t refresh_chunk(struct bitmap *bitmap, uint64_t chunk) {
     return room;
 }
 
-/* Whether it can be the summary of a chunk: in a damaged segment anything may stand there, and a sum of it overflow. */
+/* Whether it can be the summary of a chunk. In a damaged segment it may be anything, and sums of it could overflow. */
 static bool is_usable(uint64_t summary) {
     return summary_is_known(summary) && summary_prefix(summary) <= BITMAP_CHUNK_BITS &&
            summary_longest(summary) <= BITMAP_CHUNK_BITS && summary_suffix(summary) <= BITMAP_CHUNK_BITS;
@@ -119,9 +119,9 @@ uint64_t bitmap_summary_fault(const struct bitmap *bitmap) {
 }
 
 void bitmap_begin_at(struct bitmap *bitmap, unsigned number) {
-    store_relaxed(&bitmap->conflict_turn, 0); /* a thread that had it may have been forked away */
+    store_relaxed(&bitmap->conflict_turn, 0); /* the thread that had it may not exist in a forked child */
     for (uint64_t i = 0; i < BITMAP_CURSORS; i++) {
-        /* 0, 8, 4, 12, 2, …: however few the threads are, they begin far apart */
+        /* 0, 8, 4, 12, 2, …: even a few threads begin far apart */
         uint64_t turn = i + number;
         uint64_t place = (turn & 1) << 3 | (turn & 2) << 1 | (turn & 4) >> 1 | (turn & 8) >> 3;
         uint64_t home = bitmap->chunk_count * place / BITMAP_CURSORS;
@@ -180,11 +180,11 @@ static uint64_t scan(const struct bitmap *bitmap, uint64_t from, uint64_t end, u
     return BITMAP_NONE;
 }
 
-/* bitmap_find without the way round: a run that begins in the chunk `from` or later, and before the chunk `until`. The
- * suffix of a group counts for no more than it can be: a damaged one would lead to a place before the group, and whoever
- * found nothing there would mark other summaries than that one as stale, and be led there for ever. */
+/* bitmap_find without wrapping around: a run that begins in chunk `from` or later, and before chunk `until`. The suffix
+ * of a group counts for at most the length of the group: a damaged one would lead to a place before the group, where a
+ * search that finds nothing marks other summaries stale, and it would be led there forever. */
 static uint64_t find_forward(struct bitmap *bitmap, uint64_t from, uint64_t until, uint64_t n) {
-    uint64_t run = 0;      /* free bits directly before the chunk, as far as the summaries know */
+    uint64_t run = 0;      /* free bits directly before the chunk, by the summaries */
     uint64_t walked = ALL; /* the group whose chunks are being walked from its first */
     uint64_t c = from;
     while (c < bitmap->chunk_count && c * BITMAP_CHUNK_BITS < until * BITMAP_CHUNK_BITS + run) {
@@ -226,13 +226,14 @@ uint64_t bitmap_find(struct bitmap *bitmap, uint64_t from, uint64_t n) {
     return at == BITMAP_NONE && from ? find_forward(bitmap, 0, from, n) : at;
 }
 
-/* Where a run of n <= bits is: by advice, and if that knows of none, or (in a damaged segment) of one outside, by the words. */
+/* Where a run of n <= bits is: by the summaries; or by the words, if those know of none or (in a damaged segment) of
+ * one outside. */
 static uint64_t look(struct bitmap *bitmap, uint64_t from, uint64_t n) {
     uint64_t at = bitmap_find(bitmap, from, n);
     return at > bitmap->bits - n ? scan(bitmap, 0, bitmap->chunk_count * BITMAP_CHUNK_WORDS, n) : at;
 }
 
-/* Whether n bits are free, adjacent or not; looks no further than it has to. */
+/* Whether n bits are free, adjacent or not; stops as soon as it knows. */
 static bool has_free(const struct bitmap *bitmap, uint64_t from, uint64_t n) {
     uint64_t words = bitmap->chunk_count * BITMAP_CHUNK_WORDS, w = from * BITMAP_CHUNK_WORDS, found = 0;
     for (uint64_t left = words; left > 0; left--) {
@@ -246,7 +247,7 @@ static bool has_free(const struct bitmap *bitmap, uint64_t from, uint64_t n) {
     return false;
 }
 
-/* Lets whoever was in the way finish. Not all wait alike, or those who met once would meet again. */
+/* Lets the thread that was in the way finish. Threads wait differently long, or two that met once would meet again. */
 static void stand_back(void) {
     for (uint32_t times = os_thread_number() % 4 + 1; times > 0; times--) {
         os_yield();
@@ -309,14 +310,14 @@ uint64_t bitmap_claim_run(struct bitmap *bitmap, uint64_t n) {
         uint64_t at = look(bitmap, from, n);
         if (at == BITMAP_NONE) {
             if (looks == 0) {
-                break; /* nobody was in the way: there is none */
+                break; /* nothing was in the way: there is none */
             }
             looks++;
             stand_back();
         } else if (bitmap_claim_range(bitmap, at, n)) {
             return at;
         } else {
-            /* advised wrongly, or overtaken: have the chunks computed anew, and do not believe the next «none» */
+            /* wrong advice, or overtaken: have the chunks recomputed, and do not believe the next "none" */
             for (uint64_t c = at / BITMAP_CHUNK_BITS; c <= (at + n - 1) / BITMAP_CHUNK_BITS; c++) {
                 bitmap_mark(bitmap, c);
             }
@@ -361,7 +362,7 @@ static uint64_t claim_some(atomic_word *word, uint64_t n) {
     return mask;
 }
 
-/* Gives back bits in the order in which claim_some found them, a word at a time. */
+/* Gives back bits in the order in which claim_some found them, one word at a time. */
 static void release_some(struct bitmap *bitmap, const uint64_t *out, uint64_t n) {
     for (uint64_t i = 0; i < n;) {
         uint64_t word = out[i] / 64, mask = 0;
@@ -388,7 +389,7 @@ static inline uint64_t spread(uint64_t mask, uint64_t first, uint64_t *out) {
     return n;
 }
 
-/* bitmap_claim_many without the undo: claims up to n, returns how many. */
+/* bitmap_claim_many without the undo: claims up to n and returns how many. */
 static uint64_t claim_upto_many(struct bitmap *bitmap, struct bitmap_cursor *cursor, uint64_t n, uint64_t *out) {
     uint64_t chunk = load_relaxed(&cursor->chunk), done = 0;
     for (;;) {
@@ -419,8 +420,8 @@ static uint64_t longest_advised(struct bitmap *bitmap) {
     return longest;
 }
 
-/* One walk of bitmap_claim_packed over the runs that begin in the chunks from .. until - 1: claims those of at least `length`, or of
- * what is still wanted if that is less. Returns how many bits it has in all. */
+/* One walk of bitmap_claim_packed over the runs that begin in chunks from .. until - 1: claims those of at least
+ * `length`, or of what is still wanted if that is less. Returns how many bits it has claimed so far. */
 static uint64_t claim_runs(struct bitmap *bitmap, uint64_t from, uint64_t until, uint64_t length, uint64_t n,
                            uint64_t done, uint64_t *out) {
     while (done < n) {
@@ -431,7 +432,7 @@ static uint64_t claim_runs(struct bitmap *bitmap, uint64_t from, uint64_t until,
         bool claimed = bitmap_claim_range(bitmap, at, here);
         from = at / BITMAP_CHUNK_BITS;
         for (uint64_t c = from; c <= (at + here - 1) / BITMAP_CHUNK_BITS; c++) {
-            refresh_chunk(bitmap, c); /* what was claimed, or advised wrongly, must not lead here again */
+            refresh_chunk(bitmap, c); /* what was claimed, or wrong advice, must not lead here again */
         }
         for (uint64_t i = 0; claimed && i < here; i++) {
             out[done++] = at + i;
@@ -440,8 +441,8 @@ static uint64_t claim_runs(struct bitmap *bitmap, uint64_t from, uint64_t until,
     return done;
 }
 
-/* bitmap_claim_packed without the undo: claims up to n, returns how many. For each length, longest first, it walks over the bitmap
- * once; there are no more than √(2 · bits) lengths. */
+/* bitmap_claim_packed without the undo: claims up to n and returns how many. It walks over the bitmap once for each
+ * length, longest first; there are at most √(2 · bits) lengths. */
 static uint64_t claim_upto_packed(struct bitmap *bitmap, struct bitmap_cursor *cursor, uint64_t n, uint64_t *out) {
     uint64_t done = 0, longest, home = cursor->home;
     int misses = 0;
@@ -456,8 +457,8 @@ static uint64_t claim_upto_packed(struct bitmap *bitmap, struct bitmap_cursor *c
 
 typedef uint64_t claim_upto_function(struct bitmap *, struct bitmap_cursor *, uint64_t n, uint64_t *out);
 
-/* Waits until no other thread of this view that met with a conflict is claiming; not for ever, as one may have been forked
- * away. True when the gate mutex is this thread's, which then has to end it. */
+/* Waits until no other thread of this view claims after a conflict; but not forever, because in a forked child that
+ * thread may not exist. True if it is now this thread's turn, which it must end. */
 static bool take_turn(struct bitmap *bitmap) {
     for (int tries = 0; tries < TURN_TRIES; tries++) {
         uint64_t nobody = 0;
@@ -469,8 +470,8 @@ static bool take_turn(struct bitmap *bitmap) {
     return false;
 }
 
-/* All or nothing, of something that claims up to n. Two that claim half each fail both, and large ones would meet again and
- * again: so who met with a conflict goes on only when it is his turn. */
+/* Makes a function that claims up to n all or nothing. Two threads that claim half each would both fail, and large
+ * claims would meet again and again. So after a conflict a thread continues only when it is its turn. */
 static bool claim_all(struct bitmap *bitmap, claim_upto_function *claim, uint64_t n, uint64_t *out) {
     struct bitmap_cursor *cursor = bitmap_cursor(bitmap);
     bool all = false, my_turn = false;
@@ -484,7 +485,7 @@ static bool claim_all(struct bitmap *bitmap, claim_upto_function *claim, uint64_
             release_some(bitmap, out, done);
             tell_undone(bitmap);
         } else if (looks == 0) {
-            break; /* nobody was in the way */
+            break; /* nothing was in the way */
         }
         my_turn = my_turn || take_turn(bitmap);
         stand_back();

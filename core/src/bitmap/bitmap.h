@@ -1,36 +1,35 @@
 /* bitmap.h: one bit per block, 1 = allocated; finding, claiming and releasing bits and runs without locks.
  *
- * THE WORDS DECIDE. A bit belongs to whoever changed it from 0 to 1, until he changes it back. Every change of a
- * word is one atomic read-modify-write whose old value tells what *this* call changed, so:
+ * THE WORDS DECIDE. A bit belongs to the caller that changed it from 0 to 1, until the caller changes it back. Every
+ * change of a word is one atomic read-modify-write, and its old value tells what *this* call changed, so:
  *
  *   - no bit has two owners: of two calls that claim a bit at once, one saw it 0;
- *   - a second release of a bit is a return value, not a guess: it saw the bit already 0;
+ *   - a second release of a bit is detected, not guessed: it saw the bit already 0;
  *   - an undo is exact: it gives back the bits that this call saw go from 0 to 1, and no others. (Undoing by the mask
  *     that was *asked for* would release a neighbour's bits; a known allocator does that.)
  *
  * A RUN inside one word is claimed by one compare-and-swap. A run across words claims them in ascending order, and on
- * conflict gives back what it claimed and looks elsewhere. Between the two, others may see its bits taken, so a call
- * can find no room that a moment later is there again. This is why no call reports exhaustion after a conflict
- * before it looked again BITMAP_LOOKS times, letting others run in between: two calls that want 60 of
- * 100 blocks each could otherwise both fail. And whoever gave up and sleeps until there is room is told of an undo as
- * of a release: `undone` is called after each.
+ * conflict gives back what it claimed and looks elsewhere. Meanwhile others see those bits taken, so a call may find no
+ * room although there is room again a moment later. This is why no call reports exhaustion after a conflict until it
+ * has looked again BITMAP_LOOKS times, letting others run in between: otherwise two calls that each want 60 of 100
+ * blocks could both fail. A caller that gave up and sleeps until there is room hears of an undo as of a release:
+ * `undone` is called after each.
  *
  * THE SUMMARY ADVISES. A chunk is 512 bits, a group 64 chunks; each has a summary (summary.h) that tells where a run of
- * n may be, so that nothing scans the pool. It may be wrong in either direction, and that may cost time, never
- * correctness:
+ * n may be, so that nothing scans the pool. It may be wrong in either direction; that costs time, never correctness:
  *
- *   - too much room, because a claim does not touch it. Whoever is led to a place that has no room computes it anew.
- *   - too little room, because of releases. A release marks its chunk stale, then the group, unless the mark is
- *     there already (one load, on the way of every release). Who searches computes a stale summary anew: first
- *     clear the mark, then read the words, then publish if nobody has marked or begun another version meanwhile. In
- *     between it says that it is begun, so that nobody builds a group on the room of before.
- *     Release changes word then reads mark, refresh changes mark then reads word, all four sequentially consistent:
- *     one of the two sees the other. What is left is a release caught between its word and its mark; for that
- *     one, exhaustion is reported only after a look at the words themselves.
+ *   - too much room, because a claim does not update it. A search that is led to a place without room recomputes it.
+ *   - too little room, because of releases. A release marks its chunk stale, then the group, unless the mark is already
+ *     there (one load in every release). A search recomputes a stale summary: it clears the mark, reads the words, and
+ *     publishes unless another thread has marked it or begun another version meanwhile. In between, the summary says
+ *     that it is begun, so that no group is computed from its old room. Release changes word then reads mark, refresh
+ *     changes mark then reads word, all four sequentially consistent: one of the two sees the other. What remains is a
+ *     release caught between its word and its mark; because of it, exhaustion is reported only after a look at the
+ *     words themselves.
  *
- * WHERE TO LOOK. Single bits: lowest free bit of the chunk in which this thread found the last one (its cursor); memory
- * used before is warm, and the low part stays packed. Runs: first fit from the chunk where this thread's cursor
- * started. Threads start far apart: two that write to one word run at a quarter of the speed of one, on one
+ * WHERE TO LOOK. Single bits: lowest free bit of the chunk in which this thread found the last one (its cursor);
+ * recently used memory is warm, and the low part stays packed. Runs: first fit from the chunk where this thread's
+ * cursor started. Threads start far apart: two that write to one word run at a quarter of the speed of one, on one
  * cache line at 0.6 ×, in different chunks at 2 ×.
  *
  * REJECTED: a tree of summaries kept exact by every change (70 ns a change, and contended at the root); free counters
@@ -69,7 +68,7 @@ _Static_assert(sizeof(struct bitmap_cursor) == 64, "a cursor fills one cache lin
 
 struct bitmap;
 
-/* What a pool does when a claim that did not come off gave bits back: somebody may have found no room because of it, and sleep. */
+/* Called after a failed claim gave bits back: another thread may have found no room because of it, and be asleep. */
 typedef void bitmap_undone_function(struct bitmap *bitmap);
 
 struct bitmap {
@@ -79,7 +78,7 @@ struct bitmap {
     uint64_t bits;
     uint64_t chunk_count;
     uint64_t group_count;
-    atomic_word conflict_turn;      /* 1 while a thread that met with a conflict claims many */
+    atomic_word conflict_turn;      /* 1 while a thread claims many after a conflict */
     bitmap_undone_function *undone; /* or NULL; for the owner of the view to set */
     struct bitmap_cursor cursors[BITMAP_CURSORS];
 };
@@ -90,8 +89,8 @@ size_t bitmap_bytes(uint64_t bits);
 /* Makes *bitmap a view of a bitmap at `memory`. With `fresh`, all bits become free first; else they stay. */
 void bitmap_init(struct bitmap *bitmap, void *memory, uint64_t bits, bool fresh);
 
-/* Lets the threads of this view begin where those of other views, of other numbers, do not: threads are numbered anew in
- * each process. Before anybody uses the view. */
+/* Makes the threads of this view start at other places than those of views with other numbers, because each process
+ * numbers its threads from 1. Call it before the view is used. */
 void bitmap_begin_at(struct bitmap *bitmap, unsigned number);
 
 /* Claims one free bit and returns it; BITMAP_NONE when there is none. */
@@ -115,22 +114,22 @@ static inline bool bitmap_release(struct bitmap *bitmap, uint64_t bit);
 /* Releases the bits first .. first + n - 1; returns how many of them this call changed from 1 to 0. */
 uint64_t bitmap_release_range(struct bitmap *bitmap, uint64_t first, uint64_t n);
 
-/* Whether the bit is taken at this moment. */
+/* Whether the bit is taken now. */
 static inline bool bitmap_test(const struct bitmap *bitmap, uint64_t bit);
 
-/* Taken bits, counted from the words. Exact when nobody changes them meanwhile. */
+/* Taken bits, counted from the words. Exact if they do not change meanwhile. */
 uint64_t bitmap_count(const struct bitmap *bitmap);
 
-/* The longest run of free bits, measured on the words. Exact when nobody changes them meanwhile. */
+/* The longest run of free bits, measured on the words. Exact if they do not change meanwhile. */
 uint64_t bitmap_longest_free(const struct bitmap *bitmap);
 
-/* Where a run of n probably is, from the chunk `from` on: what bitmap_claim_run asks first. By the summaries alone
- * where they are fresh. BITMAP_NONE when they know of none. Exposed to be measured. */
+/* Where a run of n probably is, from chunk `from` on: bitmap_claim_run asks this first. Reads only summaries where they
+ * are fresh. BITMAP_NONE if they know of none. Public so that it can be measured. */
 uint64_t bitmap_find(struct bitmap *bitmap, uint64_t from, uint64_t n);
 
 /* The first summary that promises less than the words have, as a chunk, or for groups chunk_count + group; BITMAP_NONE
- * when there is none, as there should be while nobody is between a release and its mark. With other threads at work it is
- * returned only if it stays so for three looks. */
+ * when there is none, as there should be unless a thread is between a release and its mark. With other threads at work,
+ * a fault must persist for three looks. */
 uint64_t bitmap_summary_fault(const struct bitmap *bitmap);
 
 /* --- what follows is here to be inlined --- */
@@ -146,7 +145,7 @@ static inline uint64_t bitmap_claim_in_chunk(struct bitmap *bitmap, uint64_t chu
     atomic_word *words = bitmap->words + chunk * BITMAP_CHUNK_WORDS;
     for (unsigned w = 0; w < BITMAP_CHUNK_WORDS; w++) {
         uint64_t taken = load_relaxed(&words[w]);
-        while (~taken) { /* a failed exchange brings the word as it is now */
+        while (~taken) { /* a failed exchange updates `taken` */
             if (compare_exchange_seq(&words[w], &taken, taken | (taken + 1))) {
                 return (chunk * BITMAP_CHUNK_WORDS + w) * 64 + (unsigned)__builtin_ctzll(~taken);
             }
@@ -161,7 +160,7 @@ static inline uint64_t bitmap_claim(struct bitmap *bitmap) {
     return __builtin_expect(bit != BITMAP_NONE, 1) ? bit : bitmap_claim_elsewhere(bitmap, cursor);
 }
 
-/* Says of the chunk that bits were released in it. */
+/* Notes that bits of the chunk were released. */
 static inline void bitmap_released(struct bitmap *bitmap, uint64_t chunk) {
     if (__builtin_expect(!(load_seq(&bitmap->chunks[chunk]) >> 63), 0)) {
         bitmap_mark(bitmap, chunk);

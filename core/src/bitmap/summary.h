@@ -1,13 +1,13 @@
 /* summary.h: how much room a stretch of the bitmap has, packed in one 64-bit value; pure functions only.
  *
- * A summary tells three numbers of a stretch of bits: the free bits at its start (prefix), its longest free run, the
+ * A summary holds three numbers about a stretch of bits: the free bits at its start (prefix), its longest free run, the
  * free bits at its end (suffix). Summaries of neighbours join into the summary of both, so a tree of them answers
- * "where is a run of n" without a look at the bits (Go's page allocator uses the same triple, there kept exact under
- * a lock; here it is advice, and carries what that takes: a stale mark, and a version).
+ * "where is a run of n" without a look at the bits (Go's page allocator uses the same triple, kept exact under a lock.
+ * Here it is only advice, so it also carries a stale mark and a version.)
  *
  *     bit 63      stale: bits were released since it was computed, so there may be more room than it says
- *     bit 62      begun: somebody is computing it anew, and until he ends it holds the room as it was before
- *     bits 48-61  version, one up each time somebody begins
+ *     bit 62      begun: a thread is recomputing it; until then it holds the room as it was before
+ *     bits 48-61  version, incremented each time a computation begins
  *     bits 32-47  suffix
  *     bits 16-31  longest
  *     bits 0-15   prefix
@@ -41,7 +41,7 @@ static inline uint64_t summary_begin(uint64_t summary) {
     return SUMMARY_BEGUN | (summary & SUMMARY_ROOM_MASK) | ((summary + SUMMARY_VERSION_ONE) & SUMMARY_VERSION_MASK);
 }
 
-/* The value with which it ends: the version that it began with, and the room it found. */
+/* The value with which it ends: the version it began with, and the room it found. */
 static inline uint64_t summary_end(uint64_t begun, uint64_t room) { return (begun & SUMMARY_VERSION_MASK) | room; }
 
 /* Bit i of the result is set when bits i .. i + n - 1 of `free` are all set; 1 <= n <= 64. */

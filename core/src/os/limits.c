@@ -199,7 +199,8 @@ static void find_groups(const char *root, struct version versions[2]) {
     }
 }
 
-/* Parses a line of mountinfo: which version's memory hierarchy it mounts (NULL: none), where, and the cgroup at its top. */
+/* Parses a line of mountinfo: which version's memory hierarchy it mounts (NULL: none), where, and the cgroup at its
+ * top. */
 static struct version *mounted(char *line, struct version versions[2], char **top, char **mount) {
     line[strcspn(line, "\n")] = 0;
     char *rest = strstr(line, " - "), *kept = NULL;

@@ -13,7 +13,8 @@
 
 pid_t os_process(void) { return getpid(); }
 
-/* Reads the start of a file of /proc and returns its length. No stdio: in a forked child, its locks may be held forever. */
+/* Reads the start of a file of /proc and returns its length. No stdio: in a forked child, its locks may be held
+ * forever. */
 static size_t read_start(const char *path, char *text, size_t size) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = file < 0 ? 0 : read(file, text, size - 1);

@@ -1,21 +1,20 @@
 /* classic.c: the three classic calls of blockpool.h: one private pool for the whole process, which can be replaced.
  *
- * `current` is the address of the pool in use; its lowest bit says that an initialisation is about to replace it.
+ * `current` is the address of the pool in use; its lowest bit says that an initialization is about to replace it.
  *
  * REPLACING A POOL UNDER OTHERS' FEET. A thread that allocates or deallocates touches the pool's bookkeeping, which a
- * replacement unmaps. So it counts itself in at an entrance, of which there are several, each on a cache line of its own,
- * and then reads `current`. An initialisation sets the bit, then waits until each entrance has been empty
- * once. Of "count, then read" and "set, then look" one sees the other, as all four are sequentially consistent: whoever
- * counted himself in too late sees the bit, counts himself out, and waits for the new pool. So, while the bit
- * is set and the entrances are empty, nobody uses the pool: whether blocks are allocated is then a fact, and the old
- * pool can go at once.
+ * replacement unmaps. So it counts itself in at one of several entrances, each on its own cache line, and then reads
+ * `current`. An initialization sets the bit, then waits until each entrance has been empty once. Of "count, then read"
+ * and "set, then look", one sees the other, because all four are sequentially consistent: a thread that counted itself
+ * in too late sees the bit, counts itself out, and waits for the new pool. So while the bit is set and the entrances
+ * are empty, no thread uses the pool: whether blocks are allocated is then a fact, and the old pool can go at once.
  *
- * Nobody waits for ever. A fork copies the count of a thread that the child does not have, or the bit of an
- * initialisation that nobody will end; whoever waits longer than PATIENCE reports BLOCKPOOL_BUSY.
+ * No call waits forever. A fork copies the count of a thread that the child does not have, or the bit of an
+ * initialization that will never end there; a call that has waited longer than PATIENCE returns BLOCKPOOL_BUSY.
  *
- * REJECTED: to claim every block of the old pool and then publish the new one (a second deallocation that is
- * under way would take the claim for its own block and free it); to keep replaced pools mapped (a program that initialises
- * in a loop would run out of mappings); one count for all threads (they would share a cache line at each call).
+ * REJECTED: claiming every block of the old pool and then publishing the new one (a concurrent second deallocation
+ * would take the claim for its own block and free it); keeping replaced pools mapped (a program that initializes in a
+ * loop would run out of mappings); one count for all threads (they would share a cache line in every call).
  */
 #include "blockpool.h"
 
@@ -83,9 +82,9 @@ static void unmake(struct allocator *allocator) {
     os_unmap(allocator, allocator->bytes);
 }
 
-/* --- who uses it --- */
+/* --- entrances --- */
 
-/* Lets others run; false when that has gone on since *begun for too long. *begun is 0 at first. */
+/* Lets others run; false if that has gone on for too long since *begun. *begun is 0 at first. */
 static bool patient(double *begun) {
     if (*begun == 0) {
         *begun = os_now();
@@ -98,7 +97,8 @@ static struct entrance *entrance(void) { return &entrances[(os_thread_number() -
 
 static void leave(void) { half_fetch_add_seq(&entrance()->inside, UINT32_MAX); }
 
-/* Counts this thread in and gives it the pool, until it calls leave; or returns why not, and leave is not to be called. */
+/* Counts this thread in and gives it the pool until it calls leave. On failure returns why, and the caller must not
+ * call leave. */
 static int enter(struct allocator **allocator) {
     double begun = 0;
     do {
@@ -112,7 +112,7 @@ static int enter(struct allocator **allocator) {
         if (word == 0) {
             return BLOCKPOOL_NOT_INITIALIZED;
         }
-        while (load_seq(&current) & REPLACING) { /* outside: who waits must not be waited for */
+        while (load_seq(&current) & REPLACING) { /* count out first: a thread that waits must not be waited for */
             if (!patient(&begun)) {
                 return BLOCKPOOL_BUSY;
             }
@@ -121,7 +121,7 @@ static int enter(struct allocator **allocator) {
     return BLOCKPOOL_BUSY;
 }
 
-/* Sets the bit, and *old to the pool that it was set on or NULL; false when another initialisation holds it too long. */
+/* Sets the bit, and *old to the pool that it was set on, or NULL; false if another initialization holds it too long. */
 static bool begin_replacing(struct allocator **old) {
     double begun = 0;
     do {
@@ -134,13 +134,14 @@ static bool begin_replacing(struct allocator **old) {
     return false;
 }
 
-/* Clears the bit that was set on `old`, and makes `used` the pool in use. Whoever set the bit is alone in changing it. */
+/* Clears the bit that was set on `old`, and makes `used` the pool in use. Only the thread that set the bit changes
+ * `current`. */
 static void end_replacing(struct allocator *old, struct allocator *used) {
     uint64_t word = (uintptr_t)old | REPLACING;
     (void)compare_exchange_seq(&current, &word, (uintptr_t)used);
 }
 
-/* Waits until each entrance was empty once; false when one is not for too long. */
+/* Waits until each entrance has been empty once; false if one stays occupied too long. */
 static bool everybody_left(void) {
     double begun = 0;
     for (unsigned e = 0; e < ENTRANCES; e++) {

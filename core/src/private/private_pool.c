@@ -9,7 +9,7 @@
 #define SUMMARY_LOOKS 3
 #define REST_SECONDS 0.3 /* how long to wait for one look that the other threads of this process sleep */
 
-/* Bytes of the second bitmap: no summaries, else as the first. */
+/* Bytes of the second bitmap: like the first, without summaries. */
 static size_t continuation_bytes(uint64_t blocks) {
     return (size_t)((blocks + BITMAP_CHUNK_BITS - 1) / BITMAP_CHUNK_BITS * (BITMAP_CHUNK_BITS / 8));
 }
@@ -47,8 +47,8 @@ static void continuations_change(struct private_pool *pool, uint64_t first, uint
     }
 }
 
-/* Clears the marks of first + 1 .. first + n - 1 when this call finds all of them set in the first word that holds some;
- * else it changes nothing. So of several who free one run at once, one clears all of them and the others none. */
+/* Clears the marks of first + 1 .. first + n - 1 if it finds all of those in the first word set; otherwise changes
+ * nothing. So if several threads free one run at once, one clears all of the marks and the others none. */
 static bool continuations_win(struct private_pool *pool, uint64_t first, uint64_t n) {
     uint64_t at = first + 1, here = 64 - at % 64 < n - 1 ? 64 - at % 64 : n - 1, mask = ALL >> (64 - here) << at % 64;
     atomic_word *word = &pool->continuations[at / 64];
@@ -187,8 +187,9 @@ static uint64_t taken_in(const struct private_pool *pool, uint64_t word, uint64_
     return load_seq(&pool->bitmap.words[word]);
 }
 
-/* The bits of a word that continue a run wrongly: by the word itself, or by the block before. What is marked is taken from before
- * until after, so the bits are read on both sides of the marks; and again, as a run may come and go between two reads. */
+/* The bits of a word that wrongly continue a run: because they are free, or the block before them is. A marked block is
+ * taken before it is marked and until after it is not, so the bits are read before and after the marks; and again,
+ * because a run may come and go between two reads. */
 static void wrong_continuations(const struct private_pool *pool, uint64_t word, uint64_t *not_allocated,
                                 uint64_t *lost) {
     *not_allocated = *lost = ALL;
@@ -225,7 +226,7 @@ uint64_t private_pool_check(struct private_pool *pool, struct private_pool_fault
         if (summary == BITMAP_NONE) {
             break;
         }
-        at_rest = os_at_rest(REST_SECONDS); /* what another thread was about to mark, the next look does not find */
+        at_rest = os_at_rest(REST_SECONDS); /* if another thread was about to mark it, the next look finds nothing */
     }
     *in_transit = !at_rest;
     if (summary != BITMAP_NONE && at_rest) {

@@ -1,8 +1,8 @@
 /* private_pool.h: a private pool: memory cut into blocks of one size, allocated singly, in runs, or many at once.
  *
- * A bitmap (bitmap.h) says which blocks are allocated. A second one marks *continuations*: the blocks of a run after its
- * first. Together they tell where every run begins and ends, so a run can be freed by its first block alone, an
- * inner block is recognised, and single blocks never write the second bitmap:
+ * A bitmap (bitmap.h) says which blocks are allocated. A second one marks *continuations*: the blocks of a run after
+ * its first. Together they tell where every run begins and ends, so a run can be freed by its first block alone, a
+ * block inside a run is recognized, and single blocks never write the second bitmap:
  *
  *     allocated  continuation
  *         0           0        free
@@ -10,15 +10,16 @@
  *         1           1        a further block of the run before it
  *         0           1        never, not even for a moment
  *
- * The last line holds because an owner marks continuations after it claimed the bits and clears them before it
- * releases the bits.
+ * The last line holds because an owner marks continuations after claiming the bits, and clears them before releasing
+ * the bits.
  *
- * WAITING. A waiter counts itself in `waiting`, then reads `sequence`, then searches, then sleeps while `sequence` is what
- * it read. A releaser clears the bits, then looks at `waiting`, and if somebody waits adds to `sequence` and wakes all. Of
- * "count, then search" and "clear, then look" one sees the other, as all four are sequentially consistent.
+ * WAITING. A waiter counts itself in `waiting`, then reads `sequence`, then searches, then sleeps while `sequence` is
+ * what it read. A releaser clears the bits, then looks at `waiting`, and if it is not 0, increments `sequence` and
+ * wakes all. Of "count, then search" and "clear, then look", one sees the other, because all four are sequentially
+ * consistent.
  *
- * The caller supplies all memory. struct private_pool is a view, private to the process. Every function may be called from any
- * thread at any time, private_pool_init excepted.
+ * The caller supplies all memory. struct private_pool is a view, private to the process. Any thread may call any
+ * function at any time, except private_pool_init.
  */
 #ifndef BLOCKPOOL_PRIVATE_POOL_H
 #define BLOCKPOOL_PRIVATE_POOL_H
@@ -29,8 +30,8 @@ enum private_pool_status {
     PRIVATE_POOL_OK,
     PRIVATE_POOL_NOT_ALLOCATED, /* the block is free: freed before, or never allocated */
     PRIVATE_POOL_INNER,         /* the block lies inside a run, which is freed by its first block */
-    PRIVATE_POOL_OUTSIDE,       /* no block of this pool */
-    PRIVATE_POOL_UNALIGNED,     /* an address that is inside a block, not at its start */
+    PRIVATE_POOL_OUTSIDE,       /* not a block of this pool */
+    PRIVATE_POOL_UNALIGNED,     /* the address is inside a block, not at its start */
 };
 
 struct private_pool {
@@ -59,16 +60,16 @@ uint64_t private_pool_allocate_run(struct private_pool *pool, uint64_t n);
 /* Allocates n single blocks, all or nothing, and writes their indices to out. */
 bool private_pool_allocate_many(struct private_pool *pool, uint64_t n, uint64_t *out);
 
-/* Gives back a run of n blocks; for its owner alone, who knows n. Returns how many were allocated until now: n, unless the
- * caller was not the owner. */
+/* Gives back a run of n blocks. Only its owner may call this. Returns how many of them were still allocated: n, unless
+ * the caller was not the owner. */
 static inline uint64_t private_pool_release(struct private_pool *pool, uint64_t first, uint64_t n);
 
-/* Frees the run that begins at block `first`, whatever its length. Finds a double free and an inner block, even when
- * two threads free at once; not one that comes after the block was allocated again, be it in the midst of such a double free. */
+/* Frees the run that begins at block `first`, whatever its length. Detects a double free and a block inside a run, even
+ * if two threads free at once; but not a double free that comes after the block was allocated again. */
 enum private_pool_status private_pool_free(struct private_pool *pool, uint64_t first)
     __attribute__((warn_unused_result));
 
-/* The same by the address of the run's first byte. */
+/* The same, given the address of the run's first byte. */
 enum private_pool_status private_pool_free_address(struct private_pool *pool, const void *address)
     __attribute__((warn_unused_result));
 
@@ -89,7 +90,8 @@ uint32_t private_pool_wait_sequence(const struct private_pool *pool);
 void private_pool_wait_sleep(struct private_pool *pool, uint32_t sequence, double seconds);
 void private_pool_wait_leave(struct private_pool *pool);
 
-/* Forgets all waiters, and what other threads were about to mark: for a forked child, in which none of them exists. */
+/* Forgets all waiters, and what other threads were about to mark. For a forked child, which has none of those
+ * threads. */
 void private_pool_wait_reset(struct private_pool *pool);
 
 enum private_pool_fault_kind {
@@ -104,9 +106,10 @@ struct private_pool_fault {
     uint64_t index;
 };
 
-/* Audits the pool: writes the first `most` faults to `faults` and returns how many there are. A thread that is held up between a
- * release and its mark leaves a summary that promises too little: that is no fault, but counted in *in_transit, unless it is so
- * while all other threads sleep. Bits and marks of continuations are never out of order, whoever is held up where. */
+/* Audits the pool: writes the first `most` faults to `faults` and returns how many there are. A thread that is held up
+ * between a release and its mark leaves a summary that promises too little. That is counted in *in_transit, and is a
+ * fault only if it persists while all other threads sleep. Bits and continuation marks are never out of order, wherever
+ * a thread is held up. */
 uint64_t private_pool_check(struct private_pool *pool, struct private_pool_fault *faults, uint64_t most,
                             uint64_t *in_transit);
 

@@ -9,7 +9,7 @@
 #include "os/memory.h"
 #include "os/process.h"
 
-#define STARTS_OVER 100 /* a name that changes more often than this while we open it is somebody's malice */
+#define STARTS_OVER 100 /* a name that changes more often than this while it is opened is an attack */
 
 /* --- opening --- */
 
@@ -21,12 +21,12 @@ void attachment_reset(struct attachment *attachment) {
 }
 
 void attachment_unmap(struct attachment *attachment) {
-    gate_mutex_lock(); /* so a fork finds all of it, or nothing */
+    gate_mutex_lock(); /* so that a fork finds all of it, or nothing */
     if (attachment->memory) {
         os_unmap_file(attachment->memory, attachment->geometry.bytes);
     }
     if (attachment->lock_page && (!attachment_is_stray(attachment) || attachment->slot == SLOTS_NONE)) {
-        os_unpin_lock(attachment->lock_page); /* a stray child did not inherit it: something else may be there */
+        os_unpin_lock(attachment->lock_page); /* a stray child did not inherit it; something else may be mapped there */
     }
     if (attachment->alive) {
         os_release_wiped(attachment->alive);
@@ -93,7 +93,7 @@ static enum pool_status map(struct attachment *attachment, struct pool_failure *
     return POOL_OK;
 }
 
-/* Takes a slot; under the gate, or with the gate mutex before anybody can see the segment. */
+/* Takes a slot; under the gate, or with the gate mutex before any other process can see the segment. */
 static enum pool_status take_slot(struct attachment *attachment, struct pool_failure *failure) {
     int error;
     attachment->slot =
@@ -141,8 +141,8 @@ enum pool_status attachment_validate(int file, struct os_file *status, struct la
     }
 }
 
-/* Joins the segment in attachment->file, if it is the one of the id or that is NULL. POOL_NOT_FOUND also when it was a leftover, or its
- * name went to another one meanwhile. */
+/* Attaches the segment in attachment->file, if `id` is NULL or its own. POOL_NOT_FOUND also if it was a leftover, or if
+ * its name now belongs to another file. */
 static enum pool_status join(struct attachment *attachment, const unsigned char *id, double gate_seconds,
                              struct pool_failure *failure) {
     int gate;
@@ -223,7 +223,7 @@ enum pool_status attachment_attach(struct attachment *attachment, const char *na
     return status;
 }
 
-/* How much memory a new segment can have, and what leaves no more. */
+/* How much memory a new segment can have, and what sets that limit. */
 static void find_room(bool named, struct pool_failure *failure) {
     struct os_limits limits;
     os_limits(&limits);
@@ -236,12 +236,12 @@ static void find_room(bool named, struct pool_failure *failure) {
     }
 }
 
-/* What is asked while the kernel finds the memory of a new segment. */
+/* The context of the pause while the kernel reserves the memory of a new segment. */
 struct making {
     const struct os_pause *pause;
     const struct attachment *attachment;
-    bool
-        forked; /* a signal's handler did, and this is the child: it has nothing of the segment, nor the number of its file */
+    /* Code that ran in the pause forked, and this is the child: it has no part of the segment, nor a descriptor. */
+    bool forked;
 };
 
 static bool may_go_on_making(void *context) {
@@ -251,7 +251,7 @@ static bool may_go_on_making(void *context) {
     return may && !making->forked;
 }
 
-/* Makes the segment in a file that nobody can see yet. */
+/* Makes the segment in a file that no other process can see yet. */
 static enum pool_status build(struct attachment *attachment, const struct attachment_request *request,
                               const struct os_pause *pause, struct pool_failure *failure) {
     struct layout_geometry *geometry = &attachment->geometry;
@@ -276,15 +276,14 @@ static enum pool_status build(struct attachment *attachment, const struct attach
         return status == POOL_NOT_FOUND ? POOL_NO_DIRECTORY : status;
     }
     find_room(request->name != NULL, failure);
-    if (geometry->bytes >
-        failure->available) { /* to reserve them may wake the killer of processes instead of failing */
+    if (geometry->bytes > failure->available) { /* reserving them might wake the OOM killer instead of failing */
         return POOL_NO_ROOM;
     }
     error = os_reserve(attachment->file.number, geometry->bytes, pause);
     if (error == 0 && !request->name) {
         error = os_seal(attachment->file.number);
     }
-    if (error == -ENOSPC) { /* others were quicker */
+    if (error == -ENOSPC) { /* another process was quicker */
         find_room(request->name != NULL, failure);
     }
     if (error) {
@@ -301,7 +300,7 @@ static enum pool_status build(struct attachment *attachment, const struct attach
     return status;
 }
 
-/* Begins an attachment in a new segment, and again in a child that was forked on the way. */
+/* Begins an attachment to a new segment; starts over in a child that was forked meanwhile. */
 static enum pool_status begin_and_build(struct attachment *attachment, const struct attachment_request *request,
                                         struct pool_failure *failure) {
     struct making making = {&request->pause, attachment, false};
@@ -319,7 +318,7 @@ static enum pool_status begin_and_build(struct attachment *attachment, const str
 
 enum pool_status attachment_create(struct attachment *attachment, const struct attachment_request *request,
                                    struct pool_failure *failure) {
-    static atomic_word swept; /* whether this process, or the one that it was forked from, has */
+    static atomic_word swept; /* whether this process, or one that it was forked from, has swept */
     if (load_relaxed(&swept) == 0) {
         store_relaxed(&swept, 1);
         (void)pools_sweep();
@@ -348,7 +347,7 @@ enum pool_status attachment_create(struct attachment *attachment, const struct a
 
 /* --- leaving --- */
 
-/* Removes the name, if it is still that of this segment; under the gate. */
+/* Removes the name if it still belongs to this segment; under the gate. */
 static int remove_name(const struct attachment *attachment) {
     return attachment->name[0] && os_shm_names(attachment->name, &attachment->file.identity)
                ? os_shm_unlink(attachment->name)
@@ -356,7 +355,7 @@ static int remove_name(const struct attachment *attachment) {
 }
 
 void attachment_end_if_last(struct attachment *attachment) {
-    /* the dead first: a process that forks takes its child's slot without the gate, but while it lives */
+    /* the dead first: a process takes the slots of its children without the gate, but only while it lives */
     uint64_t dead = attachment_dead_slots(attachment), used = slots_used(attachment->memory, &attachment->geometry);
     uint64_t others = used & ~dead & ~ledger_slot_bit(attachment->slot);
     if (others == 0 && !(attachment->geometry.flags & LAYOUT_PERMANENT)) {
@@ -386,7 +385,7 @@ void attachment_leave(struct attachment *attachment, double gate_seconds) {
         return;
     }
     gate_mutex_lock();
-    attachment->on_fork = ON_FORK_NOTHING; /* nobody can have a pointer any more */
+    attachment->on_fork = ON_FORK_NOTHING; /* there can be no pointers any more */
     gate_mutex_unlock();
     attachment_drop_all(attachment);
     if (gate_enter(attachment, gate_seconds, &gate, &failure) == POOL_OK) {

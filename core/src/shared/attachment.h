@@ -1,34 +1,37 @@
-/* attachment.h: a process's attachment in a shared pool: attach, allocate, free, pass on, recover, leave, fork.
+/* attachment.h: a process's attachment to a shared pool: attach, allocate, free, pass on, recover, leave, fork.
  *
- * An attachment is private to the process and covers one segment. Its slot's bit in the ledger says that the process has at least one
- * reference to a run; how many more there are within the process is counted here, in `extra`, under `lock`. The lock is
- * held for a few dozen instructions in which nothing blocks, and across a fork; allocation does without it. A call that does
- * not get it soon returns POOL_LOCKED and has done nothing: before the next try the caller may let go of what it holds itself. What
- * several processes decide together (attach, leave, recover, remove the name) they do under the gate, see slots.h.
+ * An attachment is private to the process and covers one segment. Its slot's bit in the ledger says that the process
+ * has at least one reference to a run; further references within the process are counted here, in `local_references`,
+ * under `lock`. The lock is held for a few dozen instructions in which nothing blocks, and across a fork; allocation
+ * does not need it. A call that does not get it soon returns POOL_LOCKED and has done nothing, so that before the next
+ * try the caller can release locks of its own. What processes must decide together (attach, leave, recover, remove the
+ * name) happens under the gate, see slots.h.
  *
- * FORK. Every fork() of the process, also one that other code calls, runs the handlers in fork.c, right before the kernel forks and
- * right after; nobody has to call anything. They go through all attachments of the process, those too that another thread is just
- * making or ending. The order of the locks: the process's mutex (gate.c), so that nothing is half opened; then each attachment's lock, so
- * that no count is half changed. Both are held for a few instructions and by threads that wait for nobody; so does whoever drops a
- * reference beside a fork.
+ * FORK. Every fork() of the process, including those in other code, runs the handlers in fork.c right before and right
+ * after the kernel forks; no caller has to do anything. They visit all attachments of the process, even those that
+ * another thread is just making or ending. The order of locks: the gate mutex (gate.c), so that nothing is half opened;
+ * then each attachment's lock, so that no count is half changed. Threads hold both for a few instructions and wait for
+ * nothing meanwhile.
  *
- *   before   For each attachment with ON_FORK_SHARE the parent takes a slot for the child, through a description that carries the
- *            slot's lock, and makes the slot a holder of all that the parent holds. So the child is a process like any before it
- *            exists: killed at once, it is a dead one. This needs no gate, see slots.h; only when no slot is free, the gate is tried,
- *            to recover the dead.
+ *   before   For each attachment with ON_FORK_SHARE the parent takes a slot for the child, through a description that
+ *            carries the slot's lock, and makes the slot a holder of everything the parent holds. So even before it
+ *            exists the child counts as a process of the pool; if killed at once, it is a dead one. This needs no gate,
+ *            see slots.h; only if no slot is free, the parent tries the gate, to recover the dead.
  *   parent   closes the description; the child's copy keeps the lock.
- *   child    maps the page that keeps the lock from now on, closes the description, and signs the slot. Nobody waits in it.
+ *   child    maps the page that keeps the lock from now on, closes the description, and signs the slot. It waits
+ *            for nothing.
  *
- * A child that gets no part (ON_FORK_DETACH, no slot, no descriptor, no memory for the page) keeps the addresses and nothing else:
- * the pages are inaccessible, so that no old pointer reads zeros or what others have there now. `fate` says why, every call is
- * POOL_STRAY, and a line on stderr says so where the program faults. With ON_FORK_NOTHING, which is how an attachment begins, the child
- * unmaps and closes all: nobody can have a pointer yet.
+ * A child that gets no part (ON_FORK_DETACH, no slot, no descriptor, no memory for the page) keeps only the addresses:
+ * the pages are inaccessible, so no old pointer reads zeros or other processes' data. `fate` says why, every call
+ * returns POOL_STRAY, and if the program faults there, a line on stderr explains it. With ON_FORK_NOTHING, the initial
+ * setting of an attachment, the child unmaps and closes everything: there can be no pointers yet.
  *
- * vfork() and posix_spawn() run no handlers, and need none: the child shares the memory until it runs another program. A child of a bare
- * clone() is a stray: in it *alive reads zero, and every call is POOL_STRAY; its old pointers we cannot take away. No other thread
- * may be inside attachment_allocate on behalf of the forking one: a run that is handed out between the handlers is not the child's.
+ * vfork() and posix_spawn() run no handlers and need none: the child shares the memory until it runs another program. A
+ * child of a bare clone() is a stray: *alive reads zero there, and every call returns POOL_STRAY; but nothing can be
+ * done about its old pointers. During a fork, no other thread may be allocating on behalf of the forking one: a run
+ * that it gets between the handlers does not belong to the child.
  *
- * Functions may be called from any thread, and not after attachment_leave; those that wait say so.
+ * Any thread may call these functions, but not after attachment_leave. Those that wait say so.
  */
 #ifndef BLOCKPOOL_ATTACHMENT_H
 #define BLOCKPOOL_ATTACHMENT_H
@@ -39,47 +42,47 @@
 enum pool_status {
     POOL_OK,
     POOL_EXHAUSTED,     /* no such run is free */
-    POOL_STALE,         /* the handle's run is no more */
+    POOL_STALE,         /* the handle's run no longer exists */
     POOL_IN_USE,        /* others hold the run too */
     POOL_TICKETS,       /* too many tickets of the run are in flight */
     POOL_CORRUPT,       /* the segment holds what this library never writes */
-    POOL_STRAY,         /* this process is a fork that the pool does not know */
+    POOL_STRAY,         /* this process has no part in the pool: see enum attachment_fate */
     POOL_FULL,          /* all slots are taken */
-    POOL_BUSY,          /* somebody else had the gate all the time */
+    POOL_BUSY,          /* another process or thread had the gate all the time */
     POOL_EXISTS,        /* the name is taken */
     POOL_NOT_FOUND,     /* no pool of that name */
-    POOL_FORBIDDEN,     /* another user's, or not to be opened */
+    POOL_FORBIDDEN,     /* it belongs to another user, or may not be opened */
     POOL_NO_POOL,       /* the file holds something else */
     POOL_OTHER_VERSION, /* the file is a pool of another layout version, older or newer */
-    POOL_TRUNCATED,     /* the file's size is not what its header says */
-    POOL_NO_ROOM,       /* not so much memory */
-    POOL_NO_DESCRIPTOR, /* the process, or the system, has as many files open as it may */
+    POOL_TRUNCATED,     /* the file does not have the size its header says */
+    POOL_NO_ROOM,       /* not enough memory */
+    POOL_NO_DESCRIPTOR, /* the process or the system has too many open files */
     POOL_NO_MAPPING,    /* the kernel has no address space or no memory for a mapping */
-    POOL_NO_PROC,       /* there is no /proc of this process, by which an open file is opened again */
-    POOL_NO_DIRECTORY,  /* there is no directory of shared memory */
-    POOL_UNREACHABLE,   /* the program closed the pool's descriptor, and nobody else has the file open */
-    POOL_SYSTEM,        /* the kernel refused otherwise: see .error */
-    POOL_STOPPED,       /* the request's pause said so */
-    POOL_LOCKED,        /* another thread of this process is at it, or forks: let it run, and call again */
+    POOL_NO_PROC,       /* no /proc of this process, which reopening a file needs */
+    POOL_NO_DIRECTORY,  /* no directory of shared memory */
+    POOL_UNREACHABLE,   /* the program closed the pool's descriptor, and no other process has the file open */
+    POOL_SYSTEM,        /* the kernel refused for another reason: see .error */
+    POOL_STOPPED,       /* the request's pause ended it */
+    POOL_LOCKED,        /* another thread of this process is busy with it, or forks: let it run, and call again */
 };
 
 /* What a failure was about. */
 struct pool_failure {
-    int error;                 /* negative errno, of what the kernel refused */
-    uint64_t process;          /* who has the gate, of POOL_BUSY; this process when it is another of its threads */
-    uint64_t asked;            /* bytes with all bookkeeping, of POOL_NO_ROOM */
-    uint64_t available;        /* bytes, of POOL_NO_ROOM */
-    char limit[OS_LIMIT_MOST]; /* what leaves no more, of POOL_NO_ROOM: OS_SHM_DIRECTORY, or as in struct os_limit */
-    enum pool_status found;    /* what has the name, of POOL_EXISTS: POOL_OK for a pool */
-    uint32_t version;          /* of the layout, of POOL_OTHER_VERSION */
-    /* the release of the library that made it, of POOL_OTHER_VERSION; empty when it does not say */
+    int error;                 /* negative errno, if the kernel refused */
+    uint64_t process;          /* POOL_BUSY: the holder of the gate; this process if another of its threads has it */
+    uint64_t asked;            /* POOL_NO_ROOM: bytes with all bookkeeping */
+    uint64_t available;        /* POOL_NO_ROOM: bytes */
+    char limit[OS_LIMIT_MOST]; /* POOL_NO_ROOM: what sets the limit: OS_SHM_DIRECTORY, or as in struct os_limit */
+    enum pool_status found;    /* POOL_EXISTS: what has the name; POOL_OK for a pool */
+    uint32_t version;          /* POOL_OTHER_VERSION: of the layout */
+    /* POOL_OTHER_VERSION: the release of the library that made it; empty if unknown */
     char made_by[LAYOUT_MADE_BY_BYTES];
 };
 
 /* What a forked child gets. */
 enum attachment_on_fork {
-    ON_FORK_NOTHING, /* not even the addresses: nobody has a pointer into the pool */
-    ON_FORK_SHARE,   /* a part in the pool, and a reference to all that the parent holds */
+    ON_FORK_NOTHING, /* not even the addresses: there are no pointers into the pool yet */
+    ON_FORK_SHARE,   /* a part in the pool, and a reference to everything the parent holds */
     ON_FORK_DETACH,  /* no part */
 };
 
@@ -89,25 +92,25 @@ enum attachment_fate {
     FATE_LEFT,       /* it left */
     FATE_DETACHED,   /* forked with ON_FORK_DETACH */
     FATE_NO_SLOT,    /* forked while all slots were taken by the living */
-    FATE_SLOTS_BUSY, /* the same, and some were dead, but another process kept the gate */
-    FATE_REFUSED,    /* the kernel gave its parent no descriptor for it, or the child no mapping: fate_error */
+    FATE_SLOTS_BUSY, /* the same, and some were dead, but another process held the gate */
+    FATE_REFUSED,    /* the kernel refused its parent a descriptor, or the child a mapping: fate_error */
     FATE_UNKNOWN,    /* made by a bare clone() */
 };
 
 struct attachment {
     struct shared_pool shared;
     unsigned slot;
-    atomic_word *alive; /* reads 1 in the process that is the attachment, 0 in a stray child */
+    atomic_word *alive; /* reads 1 in the process that attached, 0 in a stray child */
     atomic_word lock;
     uint32_t *local_references; /* per block: references of this process beyond the first */
     void *memory;
     struct layout_geometry geometry;
     struct slot_record *slot_record;
     struct os_descriptor file;
-    double seek_again; /* when to look for the file again after a vain search, see descriptor.c */
+    double seek_again; /* when to look for the file again after a failed search, see descriptor.c */
     void *lock_page;
     unsigned waiters; /* threads of this process that wait; under lock */
-    uint32_t forks;   /* since the process that began: tells waits of a parent from those of its child */
+    uint32_t forks; /* forks between the process that attached and this one: tells a parent's waits from its child's */
     enum attachment_on_fork on_fork;
     enum attachment_fate fate;
     int fate_error;
@@ -125,48 +128,50 @@ struct attachment_request {
     const char *name; /* NULL for a pool without one */
     uint64_t block_size, blocks;
     bool permanent;
-    bool detach;           /* recorded with the pool, for the processes that attach it */
+    bool detach;           /* recorded in the pool for the processes that attach it */
     double gate_seconds;   /* how long to wait for the gate */
-    struct os_pause pause; /* asked while the kernel finds the memory */
+    struct os_pause pause; /* asked while the kernel reserves the memory */
 };
 
-/* Makes a pool and becomes its first attachment. May wait for the gate of a leftover of that name. The first call of a process
- * sweeps, and so does one for which there is no room. What the request's pause lets in may fork: the child begins again. */
+/* Creates a pool and attaches it. May wait for the gate of a leftover of that name. The first call of a process sweeps,
+ * and so does one that finds no room. Code that runs in the request's pause may fork; the child starts over. */
 enum pool_status attachment_create(struct attachment *attachment, const struct attachment_request *request,
                                    struct pool_failure *failure) __attribute__((warn_unused_result));
 
-/* Becomes an attachment of the pool of that name. Waits for the gate. */
+/* Attaches the pool of that name. Waits for the gate. */
 enum pool_status attachment_attach(struct attachment *attachment, const char *name, double gate_seconds,
                                    struct pool_failure *failure) __attribute__((warn_unused_result));
 
-/* Becomes an attachment of the pool that descriptor `number` of a process is of, process 0 being this one; POOL_NOT_FOUND also when that
- * is another pool than the one of the id, unless it is NULL. Waits for the gate. */
+/* Attaches the pool that descriptor `number` of a process refers to; process 0 is this one. POOL_NOT_FOUND also if `id`
+ * is not NULL and the pool has another one. Waits for the gate. */
 enum pool_status attachment_attach_through(struct attachment *attachment, pid_t process, int number,
                                            const unsigned char *id, double gate_seconds, struct pool_failure *failure)
     __attribute__((warn_unused_result));
 
-/* Gives back all that the process holds, and then under the gate its slot; the last one to leave a pool that is not permanent
- * removes its name. The memory stays mapped, and the lock in force, until attachment_unmap. Waits for the gate; if in vain, the process
- * counts as dead once it is gone, which comes to the same. No other thread may be at work in the pool. */
+/* Gives back everything the process holds and then, under the gate, its slot. The last process to leave a pool that is
+ * not permanent removes its name. The memory stays mapped, and the lock in force, until attachment_unmap. Waits for the
+ * gate; if it does not get it, the process counts as dead once it is gone, which has the same effect. No other thread
+ * may be using the pool. */
 void attachment_leave(struct attachment *attachment, double gate_seconds);
 
 /* Unmaps everything. */
 void attachment_unmap(struct attachment *attachment);
 
-/* Removes the name, if it still is that of the pool with this id, or, with NULL, whatever has it (a directory excepted:
- * POOL_NO_POOL). Attachments go on. Waits for the gate of a pool. */
+/* Removes the name if it still belongs to the pool with this id; with NULL, whatever it belongs to (except a directory:
+ * POOL_NO_POOL). Attachments continue to work. Waits for the gate of a pool. */
 enum pool_status pools_unlink(const char *name, const unsigned char *id, double gate_seconds,
                               struct pool_failure *failure) __attribute__((warn_unused_result));
 
-/* Allocates a run of n blocks, with so much slack at its end. */
+/* Allocates a run of n blocks with `slack` unused bytes at its end. */
 enum pool_status attachment_allocate(struct attachment *attachment, uint64_t n, uint64_t slack, struct pool_run *run)
     __attribute__((warn_unused_result));
 
-/* One reference of this process less; *freed tells whether that freed the run. */
+/* Drops one reference of this process; *freed tells whether that freed the run. */
 enum pool_status attachment_drop(struct attachment *attachment, const struct pool_run *run, bool *freed)
     __attribute__((warn_unused_result));
 
-/* Frees the run if this is its only reference anywhere; else POOL_IN_USE, and *word and *extra tell who has others. */
+/* Frees the run if this is its only reference anywhere. Otherwise POOL_IN_USE: *word tells which processes hold it and
+ * how many tickets there are, *extra how many more references this process has. */
 enum pool_status attachment_free(struct attachment *attachment, const struct pool_run *run, uint64_t *word,
                                  uint32_t *extra) __attribute__((warn_unused_result));
 
@@ -174,19 +179,19 @@ enum pool_status attachment_free(struct attachment *attachment, const struct poo
 enum pool_status attachment_share(struct attachment *attachment, const struct pool_run *run, uint64_t n)
     __attribute__((warn_unused_result));
 
-/* One reference of this process more, of the run that index and generation name. */
+/* Adds one reference of this process to the run that index and generation name. */
 enum pool_status attachment_add_reference(struct attachment *attachment, struct pool_run *run)
     __attribute__((warn_unused_result));
 
-/* The same, and takes one out of flight, if there is one. */
+/* The same, and takes one reference out of flight if there is one. */
 enum pool_status attachment_redeem(struct attachment *attachment, struct pool_run *run)
     __attribute__((warn_unused_result));
 
-/* Takes one reference to a run that this process holds out of flight; says whether there was one. */
+/* Takes one reference to a run that this process holds out of flight; returns whether there was one. */
 bool attachment_withdraw(struct attachment *attachment, const struct pool_run *run);
 
-/* Brings back what dead processes held, and drops tickets older than so many seconds (negative: none). Waits for the gate;
- * 0 seconds only tries. *slots and *tickets tell how many were recovered and dropped. */
+/* Recovers what dead processes held, and drops tickets older than `ticket_seconds` (negative: none). Waits for the
+ * gate; 0 seconds only tries. *slots and *tickets tell how many processes were recovered and tickets dropped. */
 enum pool_status attachment_recover(struct attachment *attachment, double gate_seconds, double ticket_seconds,
                                     unsigned *slots, uint64_t *tickets, struct pool_failure *failure)
     __attribute__((warn_unused_result));
@@ -199,10 +204,10 @@ enum pool_status attachment_check(struct attachment *attachment, double gate_sec
 struct attachment_counts {
     uint64_t processes; /* attached and not known to be dead */
     uint64_t allocations, failures;
-    uint64_t peak; /* the most blocks that any slot has noted */
+    uint64_t peak; /* the most blocks that any slot has recorded */
 };
 
-/* Folds what all slots counted, now and before. */
+/* Adds up the counts of all slots, current and past. */
 void attachment_count(struct attachment *attachment, struct attachment_counts *counts);
 
 /* The process in a slot, or 0. */
@@ -212,9 +217,9 @@ pid_t attachment_process(const struct attachment *attachment, unsigned slot);
 enum pool_status pools_identify(const char *name, unsigned char id[LAYOUT_ID_BYTES])
     __attribute__((warn_unused_result));
 
-/* A waiter's steps, in this order: enter; repeat { sequence; try to allocate; recover now and then; sleep }; leave. *wait is the
- * wait's own. A thread that forked on the way is no waiter in the child: there attachment_wait_is_over says so, and it may enter again;
- * leaving does no harm. */
+/* A waiter's steps, in this order: enter; repeat { sequence; try to allocate; recover now and then; sleep }; leave.
+ * *wait identifies the wait. If a thread forks during its wait, it is not a waiter in the child:
+ * attachment_wait_is_over says so there, and it may enter again; leaving does no harm. */
 enum pool_status attachment_wait_enter(struct attachment *attachment, uint32_t *wait)
     __attribute__((warn_unused_result));
 uint32_t attachment_wait_sequence(const struct attachment *attachment);
@@ -226,39 +231,39 @@ static inline bool attachment_wait_is_over(const struct attachment *attachment, 
     return wait != attachment->forks;
 }
 
-/* Leaves every pool, for the end of the process, at which other threads may still be at work in the memory. The last living process
- * removes the name. What this one holds, and its slot, it gives back only if it has no other thread; else they come back when the
- * process has ended. Waits for the gates, so many seconds in all. */
+/* Leaves every pool when the process ends, at which time other threads may still use the memory. The last living
+ * process removes the name. The process gives back its slot and what it holds only if it has no other thread; otherwise
+ * others recover them after its end. Waits for the gates, that many seconds in all. */
 void attachment_exit(double gate_seconds);
 
-/* Removes what killed groups left behind: every pool of this user in the directory of shared memory that is not permanent and
- * has no living process. It looks without joining, see sweep.c. Returns how many. */
+/* Removes the pools that killed processes left behind: every pool of this user in the directory of shared memory that
+ * is not permanent and has no living process. Looks without attaching, see sweep.c. Returns how many. */
 unsigned pools_sweep(void);
 
-/* How the files of pools that have names begin; what follows is the name that the program knows. */
+/* The prefix of the files of named pools; the name that the program uses follows. */
 #define POOLS_PREFIX "blockpool."
 
 #define POOLS_SURVEYED 3
 
-/* What takes room in the directory of shared memory and was not swept. */
+/* What takes up the directory of shared memory after a sweep. */
 struct pools_survey {
     struct pools_surveyed {
         char name[OS_SHM_NAME_MOST + 1]; /* of the file */
         uint64_t bytes;
-        enum pool_status is;   /* POOL_OK, or why nobody can attach it */
-        bool used;             /* a process has it, or may have it */
+        enum pool_status is;   /* POOL_OK, or why it cannot be attached */
+        bool used;             /* a process has it attached, or may have */
     } largest[POOLS_SURVEYED]; /* the largest first */
     uint64_t count, bytes;     /* of all */
 };
 
-/* Looks at all files of this user's that are named as pools are. */
+/* Looks at all files of this user that have names like pools. */
 void pools_survey(struct pools_survey *survey);
 
 static inline bool attachment_is_stray(const struct attachment *attachment) {
     return attachment->alive == NULL || load_relaxed(attachment->alive) == 0;
 }
 
-/* Why the process is a stray. */
+/* Why the process has no part. */
 static inline enum attachment_fate attachment_why_stray(const struct attachment *attachment) {
     return attachment->fate == FATE_HAS_PART ? FATE_UNKNOWN : attachment->fate;
 }

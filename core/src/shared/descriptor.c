@@ -1,8 +1,10 @@
-/* descriptor.c: the descriptor by which an attachment reaches its segment's file: for locks, and for others to find the file by.
+/* descriptor.c: the descriptor through which an attachment reaches its segment's file: for locks, and so that others
+ * can find the file.
  *
- * It is the program's as much as ours: a daemon closes all that it has, and what it opens next gets the numbers. So an attachment keeps
- * with the number which file it is of, nothing is done through the number before that was compared, and an attachment whose descriptor
- * is gone opens the file again: by its name, or through another process. Until then nobody's death can be seen, see slots.h.
+ * The program can close it as well: a daemon closes all its descriptors, and files it opens next get those numbers. So
+ * an attachment remembers which file its number belongs to and compares that before each use. If the descriptor is
+ * gone, the attachment opens the file again: by its name, or through another process. Until then it cannot tell which
+ * processes are dead, see slots.h.
  */
 #include "shared/attachment_parts.h"
 
@@ -10,7 +12,7 @@
 
 #include "os/wait.h"
 
-#define SEEK_AGAIN 1.0 /* seconds after a vain search, which looks at every process */
+#define SEEK_AGAIN 1.0 /* seconds after a failed search, which looks at every process */
 
 enum pool_status descriptor_keep(struct attachment *attachment, int number, struct pool_failure *failure) {
     int error = number < 0 ? number : os_keep(number, &attachment->file);
@@ -20,7 +22,7 @@ enum pool_status descriptor_keep(struct attachment *attachment, int number, stru
     return error ? pool_status_from_errno(error, failure) : POOL_OK;
 }
 
-/* Opens the attachment's file by its name; -ENOENT when that is another's now. */
+/* Opens the attachment's file by its name; -ENOENT if the name now belongs to another file. */
 static int open_by_name(const struct attachment *attachment) {
     if (!attachment->name[0]) {
         return -ENOENT;

@@ -4,7 +4,7 @@
 #include "os/thread.h"
 #include "os/wait.h"
 
-#define LOOKS 10 /* a thread that was joined may still be there for a moment */
+#define LOOKS 10 /* a joined thread may still exist for a moment */
 #define LOOK_SECONDS 0.0002
 
 static bool is_alone(void) {
@@ -15,7 +15,8 @@ static bool is_alone(void) {
     return looks <= LOOKS;
 }
 
-/* What attachment_leave does, but unless `alone` others may be at work in the memory: then the end of the lock tells when they are not. */
+/* Like attachment_leave; but unless `alone`, other threads may still use the memory, and only the end of the lock tells
+ * when they no longer do. */
 static void leave_at_exit(struct attachment *attachment, bool alone, double gate_seconds) {
     struct pool_failure failure;
     int gate;
@@ -34,7 +35,7 @@ static void leave_at_exit(struct attachment *attachment, bool alone, double gate
 void attachment_exit(double gate_seconds) {
     double deadline = os_now() + gate_seconds;
     bool alone = is_alone();
-    gate_mutex_lock(); /* nothing comes or goes any more */
+    gate_mutex_lock(); /* from here on no attachment comes or goes */
     for (struct attachment *attachment = attachment_first(); attachment; attachment = attachment->next) {
         double left = deadline - os_now();
         if (!attachment_is_stray(attachment)) {

@@ -1,7 +1,8 @@
 /* fork.c: the attachments of this process, and what a forked child gets of them; see attachment.h.
  *
- * REJECTED: hooks of the language that uses the library. Other hooks, signals and imports run between those and the fork, each of which
- * may wait for a thread that waits for us; and a hook may fail or be left out, and then the child works on memory of others.
+ * REJECTED: fork hooks of the language that uses the library. Other hooks, signals and imports run between those and
+ * the fork, and each may wait for a thread that waits for this one. And a hook may fail or be skipped; then the child
+ * would work on other processes' memory.
  */
 #include "shared/attachment_parts.h"
 
@@ -14,11 +15,11 @@
 #include "os/lock.h"
 #include "os/thread.h"
 
-/* Seconds for a gate that most likely is free in a moment; a fork must not wait for a stopped process. */
+/* Seconds to wait for a gate, which is usually free soon; a fork must not wait for a stopped process. */
 #define FORK_PATIENCE 0.02
 
 static struct attachment *attachments;
-static int unhandled; /* why forks are not taken care of */
+static int unhandled; /* negative errno if the fork handlers could not be installed */
 
 enum pool_status attachment_register(struct attachment *attachment, struct pool_failure *failure) {
     gate_mutex_lock();
@@ -52,7 +53,7 @@ static unsigned take_slot(struct attachment *attachment) {
                       &attachment->child.description, &attachment->child.error);
 }
 
-/* All slots are in use: takes one of the dead. */
+/* All slots are in use: recovers the dead and takes one of theirs. */
 static void take_slot_of_dead(struct attachment *attachment) {
     struct pool_failure failure;
     int gate;
@@ -63,12 +64,12 @@ static void take_slot_of_dead(struct attachment *attachment) {
     } else {
         (void)attachment_recover_slots(attachment, attachment_dead_slots(attachment));
         attachment->child.slot = take_slot(attachment);
-        attachment->child.fate = FATE_NO_SLOT; /* somebody else was quicker */
+        attachment->child.fate = FATE_NO_SLOT; /* unless another process was quicker */
         gate_leave(attachment, gate);
     }
 }
 
-/* Decides what the child gets, and makes it a holder of all that this process holds. */
+/* Decides what the child gets, and makes it a holder of everything this process holds. */
 static void prepare(struct attachment *attachment) {
     struct attachment_child *child = &attachment->child;
     *child = (struct attachment_child){SLOTS_NONE, -1, FATE_DETACHED, 0};
@@ -155,7 +156,7 @@ static const char *shown_name(const struct attachment *attachment) {
     return strncmp(attachment->name, POOLS_PREFIX, prefix) == 0 ? attachment->name + prefix : attachment->name;
 }
 
-/* Tells what is behind a fault, if it is a pool in which this process has no part. In a signal handler. */
+/* Explains a fault in the memory of a pool in which this process has no part. Runs in a signal handler. */
 static void explain(const void *address) {
     char line[512];
     for (const struct attachment *attachment = attachments; attachment; attachment = attachment->next) {
@@ -177,7 +178,7 @@ static void explain(const void *address) {
     }
 }
 
-/* Leaves nothing of the pool but its addresses. */
+/* Gives up everything of the pool but its addresses. */
 static void forbid(struct attachment *attachment, enum attachment_fate fate, int error) {
     static const char helpless[] = "blockpool: the kernel does not let a forked child give up the memory of a pool\n";
     attachment->fate = fate;
@@ -191,12 +192,12 @@ static void forbid(struct attachment *attachment, enum attachment_fate fate, int
     descriptor_close(attachment);
 }
 
-/* Takes the part that the parent has prepared; a negative errno when the kernel does not let it. */
+/* Takes the part that the parent prepared; a negative errno if the kernel refuses. */
 static int take_part(struct attachment *attachment) {
     struct os_descriptor description = description_of(attachment);
     int lost = os_verify(&description);
     if (lost) {
-        return lost; /* and with it the lock: for others the slot is a dead one */
+        return lost; /* and the lock with it: to others the slot is dead */
     }
     int error = os_pin_lock(attachment->child.description, &attachment->lock_page);
     if (error) {
@@ -233,7 +234,7 @@ static void after_fork_in_child(void) {
     }
 }
 
-/* As soon as the library is there: what registers later runs before our first handler, and after our last. */
+/* When the library is loaded: handlers registered later run before this library's first and after its last. */
 __attribute__((constructor)) static void handle_forks(void) {
     unhandled = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }

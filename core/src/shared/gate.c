@@ -1,13 +1,16 @@
-/* gate.c: taking turns, among processes by the gate and among the threads of this one by a mutex; see attachment_parts.h.
+/* gate.c: taking turns, among processes by the gate and among the threads of this one by a mutex; see
+ * attachment_parts.h.
  *
- * THE MUTEX is held while a thread is in a gate, and for the instant in which a descriptor of a pool is opened or closed; fork takes
- * it too, so a child inherits no description that carries a lock, and finds every descriptor where its attachment says. Nobody holds it
- * while it waits for another process, or one busy gate would delay every pool of the process.
+ * THE MUTEX is held while a thread is in a gate, and for the instant in which a descriptor of a pool is opened or
+ * closed. Fork takes it too, so a child inherits no description that carries a lock, and finds every descriptor where
+ * its attachment says. No thread holds it while it waits for another process; otherwise one busy gate would delay every
+ * pool of the process.
  *
- * THE GATE is tried again and again: a lock that the kernel queues for cannot be waited for with a deadline. Who tries oftenest would
- * win, and a process that comes back at once would keep out all the others; so the oldest waiter stands in the header, and younger ones
- * let it go first. It renews the mark at each try: one that is stopped or dead holds up the others no longer than GATE_MARK. The mark is
- * a hint, written without any care for each other: a wrong one costs patience, and only the lock lets anybody in.
+ * THE GATE is polled, because the kernel's own waiting for a lock has no deadline. But then the most frequent caller
+ * would win, and a process that comes back at once would keep out all others. So the header names the oldest waiter,
+ * and younger ones let it go first. It renews its mark at each try; one that is stopped or dead holds up the others no
+ * longer than GATE_MARK. The mark is a hint, written without synchronization: a wrong one costs time, and only the lock
+ * lets a process in.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -23,11 +26,12 @@
 #include "os/wait.h"
 
 #define GATE_POLL 0.001  /* seconds between two tries */
-#define GATE_NEXT 0.0001 /* the same for the oldest waiter, as nobody else goes in meanwhile */
+#define GATE_NEXT 0.0001 /* the same for the oldest waiter, which the others let go first */
 #define GATE_MARK 50u    /* milliseconds for which the mark of the oldest waiter counts */
-#define TURN_LEAST 0.1   /* seconds for which even who only tries waits for other threads, which are soon through */
+#define TURN_LEAST 0.1   /* seconds to wait for other threads even if only trying: they are soon through */
 
-/* One for all pools. Reentrant, as fork holds it: not every C library has a static initializer for such a mutex. */
+/* One for all pools. Recursive, because fork holds it; not every C library has a static initializer for such a
+ * mutex. */
 static pthread_mutex_t gate_mutex;
 
 __attribute__((constructor)) static void turn_begin(void) {
@@ -53,10 +57,11 @@ void gate_mutex_unlock(void) { pthread_mutex_unlock(&gate_mutex); }
 
 void gate_mutex_reset_in_child(void) { turn_begin(); }
 
-/* The mark of a waiter: since when it waits, and when it last said so, in milliseconds that wrap around. */
+/* The mark of a waiter: since when it has waited, and when it last renewed the mark, in milliseconds that wrap
+ * around. */
 static uint64_t mark_of(uint32_t since, uint32_t now) { return (uint64_t)since << 32 | now; }
 
-/* Whether the mark is of somebody who has waited longer and was here a moment ago. */
+/* Whether the mark is that of a waiter that has waited longer and renewed it a moment ago. */
 static bool is_older(uint64_t mark, uint32_t since, uint32_t now) {
     return mark && now - (uint32_t)mark < GATE_MARK && (int32_t)((uint32_t)(mark >> 32) - since) < 0;
 }

@@ -51,7 +51,7 @@ enum layout_verdict layout_validate(const struct layout_geometry *geometry, uint
     if (file_bytes < sizeof(struct layout_header)) {
         return LAYOUT_TRUNCATED;
     }
-    if (geometry->version != LAYOUT_VERSION && geometry->version != 0) { /* no version 0 was ever made */
+    if (geometry->version != LAYOUT_VERSION && geometry->version != 0) { /* there never was a version 0 */
         return LAYOUT_OTHER;
     }
     if (geometry->checksum != checksum_of(geometry) || geometry->version != LAYOUT_VERSION ||

@@ -1,15 +1,15 @@
-/* layout.h: the layout of a shared pool in memory, and the judgement whether a file holds one.
+/* layout.h: how a shared pool is laid out in memory, and whether a file holds one.
  *
- *     header   one page: what never changes, with a checksum; then the words that waiting and the gate need
+ *     header   one page: what never changes, with a checksum; then the words for waiting and the gate
  *     slots    47 × 256 bytes: the processes that are attached
  *     ledger   8 bytes a block
  *     records  16 bytes a block
  *     bitmap   bitmap_bytes(blocks)
  *     data     blocks × block_size, on a page boundary
  *
- * Everything is an offset, and follows from block_size and blocks; the header repeats it to be checked. Nothing that a header
- * says is believed: layout_read computes the layout anew from the two numbers, compares it with the header and with
- * the real size of the file, and hands out the private copy.
+ * Everything is an offset that follows from block_size and blocks; the header repeats it as a check. Nothing in a
+ * header is trusted: layout_validate recomputes the layout from those two numbers and compares it with the header and
+ * with the real size of the file. Callers keep the validated copy.
  */
 #ifndef BLOCKPOOL_LAYOUT_H
 #define BLOCKPOOL_LAYOUT_H
@@ -27,7 +27,7 @@
 #define LAYOUT_MOST_BYTES (UINT64_C(1) << 46)
 
 #define LAYOUT_PERMANENT 1u /* flags: stays until it is unlinked */
-#define LAYOUT_DETACH 2u    /* what its maker wants for forked children, for those who attach it: ON_FORK_DETACH */
+#define LAYOUT_DETACH 2u    /* what its creator wants for forked children: ON_FORK_DETACH */
 
 /* What never changes once the segment can be seen. */
 struct layout_geometry {
@@ -39,7 +39,7 @@ struct layout_geometry {
     uint64_t slots_at, ledger_at, records_at, bitmap_at, data_at;
     uint64_t bytes;
     unsigned char id[LAYOUT_ID_BYTES];
-    uint64_t checksum; /* of all before */
+    uint64_t checksum; /* of all fields before it */
 };
 _Static_assert(sizeof(struct layout_geometry) == 104, "written to shared memory");
 
@@ -47,8 +47,8 @@ struct layout_header {
     struct layout_geometry geometry;
     char made_by[LAYOUT_MADE_BY_BYTES]; /* the release of the library, for people; empty in the oldest */
     struct shared_pool_waiting waiting;
-    atomic_word gate_process; /* who holds the gate, or held it last; for people */
-    atomic_word gate_oldest;  /* who has waited for it longest, see gate.c */
+    atomic_word gate_process; /* pid of the holder of the gate, or of its last one; for people */
+    atomic_word gate_oldest;  /* its oldest waiter, see gate.c */
     char padding[LAYOUT_PAGE - 208];
 };
 _Static_assert(sizeof(struct layout_header) == LAYOUT_PAGE, "one page");
@@ -59,7 +59,7 @@ struct slot_record {
     atomic_word process;
     atomic_word start; /* os_process_start */
     char command[104]; /* for people */
-    /* counted by the slot's own process, with plain stores; a line of their own */
+    /* counted by the slot's own process, with plain stores; in a cache line of their own */
     atomic_word allocations, unused, failures, peak;
     char padding[96];
 };
@@ -69,21 +69,22 @@ _Static_assert(offsetof(struct slot_record, allocations) == 128, "apart from wha
 enum layout_verdict {
     LAYOUT_OK,
     LAYOUT_NO_POOL,   /* no magic: something else */
-    LAYOUT_OTHER,     /* of another version of the layout */
-    LAYOUT_DAMAGED,   /* checksum or numbers contradict */
+    LAYOUT_OTHER,     /* another version of the layout */
+    LAYOUT_DAMAGED,   /* checksum or numbers do not agree */
     LAYOUT_TRUNCATED, /* the file is shorter or longer than it should be */
 };
 
-/* Fills in the layout for the two numbers; false when they are out of range. block_size is a multiple of 8, 1 <= blocks <= 2^24. */
+/* Fills in the layout for the two numbers; false when they are out of range. block_size is a multiple of 8, 1 <= blocks
+ * <= 2^24. */
 bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks);
 
 /* Makes a segment in zeroed memory of geometry->bytes: everything free. Completes the checksum. */
 void layout_make(void *memory, struct layout_geometry *geometry);
 
-/* Judges a copy of the first bytes of a file of `file_bytes`. */
+/* Validates a copy of the first bytes of a file of `file_bytes`. */
 enum layout_verdict layout_validate(const struct layout_geometry *geometry, uint64_t file_bytes);
 
-/* Makes *shared a view of a segment whose geometry was judged. */
+/* Makes *shared a view of a segment with a validated geometry. */
 void layout_init(struct shared_pool *shared, void *memory, const struct layout_geometry *geometry);
 
 static inline struct slot_record *slot_record(void *memory, const struct layout_geometry *geometry, unsigned slot) {

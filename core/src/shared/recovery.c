@@ -1,4 +1,4 @@
-/* recovery.c: bringing back what dead attachments held, and the audit; both under the gate. See attachment.h. */
+/* recovery.c: recovering what dead processes held, and the audit; both under the gate. See attachment.h. */
 #include "shared/attachment_parts.h"
 
 #include "os/process.h"
@@ -6,16 +6,16 @@
 #include "os/wait.h"
 
 #define CHECK_LOOKS 3
-#define REST_SECONDS 0.3 /* how long to wait for one look that the other threads of this process sleep */
+#define REST_SECONDS 0.3 /* how long to wait until the other threads of this process sleep */
 
 unsigned attachment_recover_slots(struct attachment *attachment, uint64_t dead) {
     unsigned count = 0;
-    if (dead) { /* and the mark: who dropped tickets under the gate may have died of it */
+    if (dead) { /* and the mark: a process may have died while dropping tickets under the gate */
         shared_pool_recover(&attachment->shared, dead | LEDGER_MARK);
         (void)shared_pool_mend(&attachment->shared);
         (void)fetch_and_seq(&attachment->shared.waiting->slots, ~dead);
     }
-    for (uint64_t left = dead; left; left &= left - 1) { /* only now may somebody else have the slots */
+    for (uint64_t left = dead; left; left &= left - 1) { /* only now may other processes have the slots */
         slots_free(attachment->memory, &attachment->geometry, (unsigned)__builtin_ctzll(left));
         count++;
     }
@@ -28,7 +28,7 @@ uint64_t attachment_dead_slots(const struct attachment *attachment) {
     return unknown ? 0 : dead;
 }
 
-/* The same without the gate; says what keeps it from looking. */
+/* The same without the gate. If it cannot look, the status says why. */
 static enum pool_status look_for_dead(struct attachment *attachment, double seconds, uint64_t *dead,
                                       struct pool_failure *failure) {
     if (!gate_mutex_lock_within(seconds)) {
@@ -62,7 +62,7 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
     uint64_t dead = 0;
     enum pool_status status = look_for_dead(attachment, gate_seconds, &dead, failure);
     if (status != POOL_OK || (ticket_seconds < 0 && dead == 0)) {
-        return status; /* nobody to recover */
+        return status; /* nothing to recover */
     }
     status = gate_enter(attachment, gate_seconds, &gate, failure);
     if (status != POOL_OK) {
@@ -95,7 +95,7 @@ enum pool_status attachment_check(struct attachment *attachment, double gate_sec
     uint64_t used, now = slots_used(attachment->memory, &attachment->geometry);
     do {
         used = now;
-        bool alone = used == ledger_slot_bit(attachment->slot); /* and stays so: to attach takes the gate */
+        bool alone = used == ledger_slot_bit(attachment->slot); /* and stays so: attaching needs the gate */
         for (unsigned looks = 0; looks < CHECK_LOOKS; looks++) {
             uint64_t healed = audit->healed;
             shared_pool_check(&attachment->shared, used | LEDGER_MARK, alone, faults, most, audit);
@@ -103,7 +103,8 @@ enum pool_status attachment_check(struct attachment *attachment, double gate_sec
             if (!alone || audit->faults == 0) {
                 break;
             }
-            alone = os_at_rest(REST_SECONDS); /* what another thread is in the midst of, the next look does not find */
+            alone = os_at_rest(
+                REST_SECONDS); /* if another thread was halfway through something, the next look finds no fault */
         }
         now = slots_used(attachment->memory, &attachment->geometry);
     } while (audit->faults && now != used); /* a process that forks takes a slot for its child without the gate */

@@ -1,4 +1,4 @@
-/* references.c: the references that this process has to runs of a shared pool; see attachment.h. */
+/* references.c: the references of this process to runs of a shared pool; see attachment.h. */
 #include "shared/attachment_parts.h"
 
 #include "os/wait.h"
@@ -93,7 +93,7 @@ enum pool_status attachment_share(struct attachment *attachment, const struct po
 
 typedef enum shared_pool_status take_function(struct shared_pool *, unsigned slot, struct pool_run *, bool *set);
 
-/* One reference of this process more, taken by the function. */
+/* Adds one reference of this process, by means of the function. */
 static enum pool_status take(struct attachment *attachment, take_function *function, struct pool_run *run) {
     bool set = false;
     if (attachment_is_stray(attachment)) {
@@ -139,7 +139,7 @@ enum pool_status attachment_wait_enter(struct attachment *attachment, uint32_t *
     return POOL_OK;
 }
 
-/* A wait may find itself in a stray child at any step, where the memory is not to be touched. */
+/* At any step a wait may find itself in a stray child, which must not touch the memory. */
 uint32_t attachment_wait_sequence(const struct attachment *attachment) {
     return attachment_is_stray(attachment) ? 0 : half_load_seq(&attachment->shared.waiting->sequence);
 }
@@ -158,7 +158,7 @@ enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t w
         return POOL_LOCKED;
     }
     if (wait == attachment->forks &&
-        --attachment->waiters == 0) { /* else it began in the parent, and nobody counted it here */
+        --attachment->waiters == 0) { /* otherwise it began in the parent, and was not counted here */
         (void)fetch_and_seq(&attachment->shared.waiting->slots, ~ledger_slot_bit(attachment->slot));
     }
     attachment_unlock(attachment);

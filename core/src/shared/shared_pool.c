@@ -66,7 +66,7 @@ static void wake(struct shared_pool *shared) {
     }
 }
 
-/* A claim that did not come off gave bits back: who looked meanwhile saw them taken. */
+/* After a failed claim gave bits back: other searches may have seen them taken. */
 static void undone(struct bitmap *bitmap) { wake((struct shared_pool *)bitmap); }
 
 void shared_pool_init(struct shared_pool *shared, const struct shared_pool_parts *parts, uint64_t blocks,
@@ -163,14 +163,14 @@ enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigne
             *run = (struct pool_run){head, n, next.generation & LEDGER_MOST_GENERATION};
             return SHARED_POOL_OK;
         }
-        /* its bit had been wrong: that one stays set, the others go back */
+        /* its bit was wrong: it stays set, the others go back */
         if (wrong > head) {
             (void)bitmap_release_range(&shared->bitmap, head, wrong - head);
         }
         if (wrong < head + n - 1) {
             (void)bitmap_release_range(&shared->bitmap, wrong + 1, head + n - 1 - wrong);
         }
-        wake(shared); /* who looked meanwhile saw them taken */
+        wake(shared); /* other searches may have seen them taken */
     }
 }
 
@@ -226,7 +226,7 @@ enum shared_pool_status shared_pool_hold(struct shared_pool *shared, unsigned sl
     struct ledger_record found = record_of(shared, load_seq(record));
     bool fits = found.length <= shared->blocks - run->index;
     if (found.generation != run->generation || !fits) {
-        if (*set) { /* step back: out of the run that is there now */
+        if (*set) { /* step back, out of the run that is there now */
             *set = false;
             if (ledger_change(word, change_drop, slot, 0, &before, &after) && after == ledger_closing(slot)) {
                 finish(shared, run->index, fits ? found.length : 1);
@@ -294,7 +294,7 @@ static bool mend(struct shared_pool *shared, uint64_t index) {
 uint64_t shared_pool_mend(struct shared_pool *shared) {
     uint64_t wrong = 0;
     for (uint64_t c = 0; c < shared->bitmap.chunk_count; c++) {
-        bitmap_mark(&shared->bitmap, c); /* the dead may have released bits and not come to say so */
+        bitmap_mark(&shared->bitmap, c); /* a dead process may have released bits without marking the summary */
     }
     for (uint64_t first = 0; first < shared->blocks; first += 64) {
         uint64_t n = shared->blocks - first < 64 ? shared->blocks - first : 64, used = 0;
@@ -312,7 +312,7 @@ uint64_t shared_pool_mend(struct shared_pool *shared) {
     return wrong;
 }
 
-/* Whether the word is of a run whose tickets are to be dropped. */
+/* Whether the word belongs to a run whose tickets are to be dropped. */
 static bool is_old(const struct shared_pool *shared, uint64_t index, uint64_t word, uint32_t before) {
     return ledger_is_live(word) && ledger_tickets(word) > 0 &&
            (uint32_t)load_seq(&shared->records[index].details) <= before;
@@ -330,7 +330,7 @@ uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before) {
                 continue;
             }
             if (!marked) {
-                word = after; /* and look at the time again: a ticket made from now on takes the mark away */
+                word = after; /* and look at the time again: a ticket made from now on clears the mark */
                 continue;
             }
             dropped += ledger_tickets(word);
@@ -383,11 +383,11 @@ void shared_pool_count(const struct shared_pool *shared, struct shared_pool_tota
 
 /* --- audit --- */
 
-/* What a look at a block can find, besides faults. */
-#define IN_TRANSIT 100 /* somebody may be allocating or freeing it */
-#define CHANGES 101    /* it changed meanwhile: to be looked at again */
+/* What a look at a block can find besides faults. */
+#define IN_TRANSIT 100 /* it may be being allocated or freed */
+#define CHANGES 101    /* it changed meanwhile: look again */
 
-/* Whether the run that `record` was read of, at a LIVE head, is LIVE still: then it was all the time. */
+/* Whether the run at a LIVE head whose `record` was read is still LIVE: then it was all the time. */
 static bool still_lives(const struct shared_pool *shared, uint64_t head, uint64_t record) {
     return ledger_is_live(load_seq(&shared->ledger[head])) && load_seq(&shared->records[head].run) == record;
 }
@@ -440,9 +440,9 @@ static int look_at(const struct shared_pool *shared, uint64_t index, uint64_t us
     return ledger_is_live(word) ? look_at_live(shared, index) : SHARED_POOL_FAULT_HALF;
 }
 
-/* Judges a block: a fault, or IN_TRANSIT. A TAIL without a head must be so at every look: that a run of the same place came and went
- * between two reads cannot be told from it otherwise. */
-static int judge(const struct shared_pool *shared, uint64_t index, uint64_t used, bool alone) {
+/* Audits a block: a fault, or IN_TRANSIT. A TAIL without a head must be found at every look: otherwise it cannot be
+ * told from a run that came and went between two reads. */
+static int audit_block(const struct shared_pool *shared, uint64_t index, uint64_t used, bool alone) {
     int found = CHANGES;
     for (int looks = 0; looks < CHECK_LOOKS && (looks == 0 || found == CHANGES || found == SHARED_POOL_FAULT_TAIL);
          looks++) {
@@ -469,7 +469,7 @@ void shared_pool_check(struct shared_pool *shared, uint64_t used, bool alone, st
                        uint64_t most, struct shared_pool_audit *audit) {
     *audit = (struct shared_pool_audit){0};
     for (uint64_t i = 0; i < shared->blocks; i++) {
-        int found = judge(shared, i, used, alone);
+        int found = audit_block(shared, i, used, alone);
         if (load_seq(&shared->ledger[i]) != LEDGER_FREE && bitmap_claim_range(&shared->bitmap, i, 1)) {
             audit->healed++;
             if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {

@@ -8,7 +8,7 @@
 #include "os/lock.h"
 #include "os/process.h"
 
-/* Locks the byte through a number that was just opened. -EAGAIN also when the number was lost. */
+/* Locks the byte through a descriptor that was just opened. -EAGAIN also if the number was lost. */
 static int lock_through(const struct os_descriptor *opened, uint64_t byte) {
     int error = os_lock(opened->number, byte);
     return os_verify(opened) == 0 ? error : -EAGAIN;
@@ -37,7 +37,7 @@ void slots_gate_leave(const struct os_descriptor *file, int gate) {
     }
 }
 
-/* Maps the page that keeps the lock. -EAGAIN also when the number was lost. */
+/* Maps the page that keeps the lock. -EAGAIN also if the number was lost. */
 static int keep_lock(const struct os_descriptor *locked, void **hold) {
     int error = os_pin_lock(locked->number, hold);
     if (os_verify(locked) == 0) {
@@ -73,7 +73,7 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
             store_release(&place->used, 0);
             taken = false;
         }
-        os_close_kept(&locked); /* and with it the lock, unless it is kept */
+        os_close_kept(&locked); /* and the lock with it, unless it is pinned */
         if (taken) {
             return slot;
         }
@@ -118,7 +118,7 @@ int slots_dead(const struct os_descriptor *file, void *memory, const struct layo
         found |= locked == 0 ? ledger_slot_bit(slot) : 0;
     }
     if (error == 0) {
-        error = os_verify(file); /* or it was another file's locks that we saw */
+        error = os_verify(file); /* otherwise these were another file's locks */
     }
     *dead = error ? 0 : found;
     return error;

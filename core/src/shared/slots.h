@@ -1,32 +1,33 @@
 /* slots.h: the processes attached to a shared pool, whether each is alive, and the gate through which they come and go.
  *
- * A process has a slot. LIVENESS is a lock: the byte that stands for the slot is locked through an open description of the
- * segment that serves nothing else. One page is mapped through that description, not to be inherited by a fork, and
- * the descriptor closed. So the lock lasts as long as this address space, and ends with it, whatever ends it: exit, kill, exec.
- * (A lock through a descriptor would end with the first close of it; through an inherited mapping, or a descriptor in
- * an unread message, it would last too long.)
+ * A process has a slot. LIVENESS is a lock: the slot's byte is locked through an open description of the segment that
+ * has no other use. One page is mapped through that description, so that forks do not inherit it, and the descriptor is
+ * closed. So the lock ends with this address space, whatever ends that: exit, kill, exec. (A lock held through a
+ * descriptor would end when anything closed that; through an inherited mapping, or a descriptor in an unread message,
+ * it would last too long.)
  *
- * LOOKING needs no description: the segment's own descriptor, which carries no lock, is asked who has the bytes. It must be of
- * the segment's file before and after; else, or when the kernel refuses, nobody is known to be dead: a process is alive, dead or
- * unknown, and only what the dead held may be taken.
+ * LOOKING needs no description of its own: the kernel is asked about the bytes through the segment's descriptor, which
+ * carries no lock. That must belong to the segment's file before and after; otherwise, or if the kernel refuses, no
+ * process is known to be dead. A process is alive, dead or unknown, and only what the dead held may be taken.
  *
  * Taking a slot: first the lock, then the slot's word FREE → USED, giving the lock back if it was not FREE. (The other
- * way round, a recoverer that looks between the two takes the newcomer for dead.) Nobody probes his own slot.
+ * way round, a recovery that looks between the two would take the newcomer for dead.) No process probes its own slot.
  *
- * A slot is taken under the gate by a process that attaches, and without it by one that forks, for its child: forking must not
- * wait for a gate. So for the holder of the gate a word may go FREE → USED at any time, never the other way. Hence in this order:
- * look who is dead, then who is there. If all that are there are dead, then no child came meanwhile: its parent had taken its slot
- * before it died. And what looks like a holder without a slot is looked at again with the slots of that moment.
+ * A process that attaches takes a slot under the gate. A process that forks takes one for its child without it, because
+ * a fork must not wait for a gate. So to the holder of the gate, a word may go FREE → USED at any time, never back.
+ * Hence the order: first look which processes are dead, then which slots are used. If all used slots belong to the
+ * dead, no child has come meanwhile, because its parent took the slot before dying. And a reference of a slot that
+ * seems free is checked again against the slots then in use.
  *
- * THE GATE is one more such lock, through a description opened for the gate mutex. A process may be stopped while it holds the gate, so
- * waiting for it has a deadline (gate.c), and the holder's pid stands beside it.
+ * THE GATE is one more such lock, through a description opened under the gate mutex. A process may be stopped while it
+ * holds the gate, so waiting has a deadline (gate.c), and the holder's pid is recorded beside it.
  *
- * A NUMBER MAY BE LOST while it is used: another thread of the program closes it, and opens a file of its own. So what was locked or mapped
- * through a number counts only if that is of the segment's file afterwards too; else it was another file's, and the number is left
- * alone.
+ * A NUMBER MAY BE LOST while it is used: another thread of the program closes it and opens some other file. So a lock
+ * or mapping made through a number counts only if the number still belongs to the segment's file afterwards; if not,
+ * the number is left alone.
  *
- * What opens a description here is called with the process's mutex held (gate.c), which fork takes too: a child that inherited the
- * description would keep its lock, or end it with its own unlock.
+ * Functions that open a description need the gate mutex (gate.c), which fork takes too: a child that inherited the
+ * description would keep its lock alive, or end it by unlocking.
  */
 #ifndef BLOCKPOOL_SLOTS_H
 #define BLOCKPOOL_SLOTS_H
@@ -37,30 +38,30 @@
 #define SLOTS_GATE_BYTE 63u
 #define SLOTS_NONE UINT32_MAX
 
-/* Tries to lock the gate of the segment in `file`; returns the descriptor that holds it, -EAGAIN when another has it, or another
- * negative errno. */
+/* Tries to lock the gate of the segment in `file`; returns the descriptor that holds it, -EAGAIN if another process has
+ * it, or another negative errno. */
 int slots_gate_try(const struct os_descriptor *file, void *memory);
 
 /* Leaves it. */
 void slots_gate_leave(const struct os_descriptor *file, int gate);
 
-/* Takes a free slot for this process (or, for a fork, a child that maps the page itself: then *hold stays NULL and the descriptor
- * in *description stays open). Returns the slot, or SLOTS_NONE when all are taken, *error then 0, or when the kernel
- * refused, *error then a negative errno. For the holder of the gate, or a process that has a slot and takes one for its child. */
+/* Takes a free slot for this process. For a fork, with `hold` NULL, takes it for a child that will map the page itself;
+ * then the descriptor in *description stays open. Returns the slot; or SLOTS_NONE, with *error 0 if all are taken, or a
+ * negative errno if the kernel refused. The caller holds the gate, or has a slot and takes one for its child. */
 unsigned slots_take(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, void **hold,
                     int *description, int *error);
 
-/* Frees the slot. The lock ends with the mapping. For the holder of the gate. */
+/* Frees the slot; the lock ends with the mapping. The caller holds the gate. */
 void slots_free(void *memory, const struct layout_geometry *geometry, unsigned slot);
 
-/* Writes who uses the slot, for people. */
+/* Records which process uses the slot, for people to read. */
 void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned slot);
 
 /* A bit for each slot in use. */
 uint64_t slots_used(void *memory, const struct layout_geometry *geometry);
 
-/* Sets a bit in *dead for each slot in use whose process is dead; `own`, or SLOTS_NONE, is not looked at. When that is unknown it
- * sets none, and returns a negative errno. */
+/* Sets a bit in *dead for each used slot whose process is dead, except the slot `own` (or SLOTS_NONE). If that cannot
+ * be known, sets none and returns a negative errno. */
 int slots_dead(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, unsigned own,
                uint64_t *dead) __attribute__((warn_unused_result));
 

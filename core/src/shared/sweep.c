@@ -1,16 +1,17 @@
-/* sweep.c: pools seen from outside: what has a name, removing it, sweeping what the dead left; see attachment.h.
+/* sweep.c: pools seen from outside: looking at a name, removing it, sweeping what dead processes left; see
+ * attachment.h.
  *
- * A LOOK opens the file, reads copies of its header and of the slots, and probes the locks through that description. It takes
- * no slot, maps nothing and mends nothing, so those who are attached cannot tell that somebody looked: a pool does not
- * fill up with lookers, and its last attachment finds that it is the last and removes the name. Only a slot whose lock is
- * certainly free is dead. What was seen is old when it has been seen; it decides nothing but what is worth a second look.
+ * A LOOK opens the file, reads copies of its header and of the slots, and probes the locks through that description. It
+ * takes no slot, maps nothing and mends nothing, so it has no effect on the pool: no slots are used up, and the last
+ * attachment still finds that it is the last and removes the name. Only a slot whose lock is certainly free is dead.
+ * The result may be outdated at once; it only decides what is worth a second look.
  *
- * A NAME IS REMOVED under the gate of the very file that has it. Attachments come and go under that gate, and look at the name when
- * they have it: so what is true of the slots and the name there stays true until the gate is given back.
+ * A NAME IS REMOVED under the gate of the very file that has it. Attachments come and go under that gate, and check the
+ * name when they have it. So what is true of the slots and the name stays true until the gate is given back.
  *
- * The mutex of this process is held from the opening to the closing of a file, or a child forked meanwhile would inherit the
- * description, and with it the gate, or the memory of a pool that is gone. Who waits for the gate of another process lets
- * go of both, and looks again.
+ * The gate mutex is held from the opening to the closing of a file; otherwise a child forked meanwhile would inherit
+ * the description, and with it the gate, or the memory of a removed pool. A caller that waits for a gate lets go of the
+ * mutex and the file, and looks again.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,18 +22,18 @@
 #include "shared/attachment_parts.h"
 
 #define GATE_POLL 0.001 /* seconds between two tries */
-#define STARTS_OVER 100 /* a name that changes hands more often than this is somebody's malice */
+#define STARTS_OVER 100 /* a name that changes hands more often than this is an attack */
 
 /* --- looking --- */
 
-/* A file under a name, opened; to be closed. */
+/* A file opened by its name. */
 struct looked_at {
     struct os_descriptor file;
     struct os_file status;
     struct layout_geometry geometry;
 };
 
-/* Opens the file of that name and judges it. Takes the gate mutex; whatever comes of it, look_end is to follow. */
+/* Opens the file of that name and validates it. Takes the gate mutex; call look_end afterwards, whatever the result. */
 static enum pool_status look(struct looked_at *at, const char *name, struct pool_failure *failure) {
     gate_mutex_lock();
     int number = os_shm_open(name), error = number < 0 ? number : os_keep(number, &at->file);
@@ -50,8 +51,8 @@ static void look_end(struct looked_at *at) {
     gate_mutex_unlock();
 }
 
-/* Whether it is certain that no process has the pool. The slots are read twice: a process that forks takes one for its child without
- * the gate, and may be dead when it is looked at. */
+/* Whether certainly no process has the pool attached. Reads the slots twice: a process that forks takes one for its
+ * child without the gate, and may be dead by the time it is probed. */
 static bool is_deserted(const struct looked_at *at) {
     struct slot_record slots[LAYOUT_SLOTS], again[LAYOUT_SLOTS];
     if (os_read(at->file.number, at->geometry.slots_at, slots, sizeof slots) != 0) {
@@ -70,7 +71,7 @@ static bool is_deserted(const struct looked_at *at) {
             return false;
         }
     }
-    return os_verify(&at->file) == 0; /* or we looked at what another thread opened, see slots.h */
+    return os_verify(&at->file) == 0; /* otherwise these were locks of a file that another thread opened, see slots.h */
 }
 
 static bool is_leftover(const struct looked_at *at) {
@@ -79,8 +80,8 @@ static bool is_leftover(const struct looked_at *at) {
 
 /* --- removing names --- */
 
-/* Removes a leftover, unless somebody is at its gate: POOL_BUSY; *removed tells whether this call did. POOL_OK when the name is
- * free, or was at some time since. */
+/* Removes a leftover; POOL_BUSY if its gate is taken. *removed tells whether this call removed it. POOL_OK if the name
+ * is free, or was at some time since the call began. */
 static enum pool_status try_to_remove(const char *name, bool *removed, struct pool_failure *failure) {
     struct looked_at at;
     enum pool_status status = look(&at, name, failure);
@@ -116,18 +117,18 @@ enum pool_status attachment_remove_leftover(const char *name, double gate_second
     return status;
 }
 
-/* Removes the name, whose file was looked at; POOL_EXISTS when another file has it by now, POOL_BUSY when somebody is at the
- * gate. */
+/* Removes the name of a file that was looked at; POOL_EXISTS if another file has it by now, POOL_BUSY if the gate is
+ * taken. */
 static enum pool_status unlink_seen(const struct looked_at *at, enum pool_status judged, const char *name,
                                     const unsigned char *id, struct pool_failure *failure) {
     int error;
     switch (judged) {
     case POOL_NO_POOL:
-    case POOL_FORBIDDEN: /* by its mode: it is this user's */
+    case POOL_FORBIDDEN: /* by its mode; the owner is this user */
         if (id) {
             return judged;
         }
-        error = os_shm_unlink(name); /* nobody of this library takes turns for it */
+        error = os_shm_unlink(name); /* not a pool: there is no gate */
         break;
     case POOL_OK:
     case POOL_OTHER_VERSION:
@@ -183,7 +184,7 @@ static bool sweep_one(const char *name, void *context) {
     struct pool_failure failure = {0};
     unsigned *count = context;
     bool removed = false;
-    (void)try_to_remove(name, &removed, &failure); /* who is at its gate takes care of it */
+    (void)try_to_remove(name, &removed, &failure); /* the process at its gate takes care of it */
     *count += removed;
     return true;
 }
