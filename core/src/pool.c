@@ -10,21 +10,20 @@
 
 #define FAULTS_MOST 64
 
-/* The call, again and again while another thread of this process has what it needs. */
+/* Repeats the call while another thread of this process has the lock. */
 #define PATIENTLY(pool, status, call)                                                                                  \
     while ((status = (call)) == POOL_LOCKED) {                                                                         \
         (pool)->yield();                                                                                               \
     }
 
-/* How many forks lie between the process that began and this one, and the private pools of this process in which a thread
- * has waited. */
+/* How many forks lie between the first process and this one. */
 static uint32_t forks;
+/* The private pools of this process in which a thread has waited. */
 static struct pool *first_waited;
 
 /* --- making and ending --- */
 
-/* Bytes that a private pool needs, with its bookkeeping. What does not fit into 64 bits fits into no machine, and neither
- * do more blocks than a bitmap can have. */
+/* How many bytes a private pool needs with its bookkeeping; UINT64_MAX if that does not fit in 64 bits. */
 static uint64_t bytes_needed(uint64_t block_size, uint64_t blocks) {
     uint64_t bytes;
     if (__builtin_mul_overflow(block_size, blocks, &bytes)) {
@@ -94,7 +93,7 @@ enum pool_status pool_open(struct pool *pool, const struct pool_request *request
     return POOL_OK;
 }
 
-/* Gives the pool room for an attachment. */
+/* Allocates the attachment. */
 static enum pool_status begin_attachment(struct pool *pool, struct pool_failure *failure) {
     void *memory = NULL;
     *pool = (struct pool){.yield = os_yield};
@@ -103,7 +102,7 @@ static enum pool_status begin_attachment(struct pool *pool, struct pool_failure 
     return failure->error ? POOL_NO_MAPPING : POOL_OK;
 }
 
-/* Completes what begin_attachment began, or undoes it. */
+/* Completes or undoes what begin_attachment began, depending on the status. */
 static enum pool_status end_attachment(struct pool *pool, enum pool_status status, double gate_seconds) {
     if (status != POOL_OK) {
         pool_close(pool, gate_seconds);
@@ -114,7 +113,7 @@ static enum pool_status end_attachment(struct pool *pool, enum pool_status statu
     pool->block_size = geometry->block_size;
     pool->blocks = geometry->blocks;
     pool->sampling = 7;
-    while ((pool->sampling + 1) * 8 < pool->blocks) { /* a look takes time by the pool's size */
+    while ((pool->sampling + 1) * 8 < pool->blocks) { /* a sample takes time in proportion to the pool's size */
         pool->sampling = pool->sampling * 2 + 1;
     }
     return POOL_OK;
@@ -190,7 +189,8 @@ static enum pool_status allocate_many_private(struct pool *pool, uint64_t n, str
     if (!private_pool_allocate_many(pool->private_pool, n, indices)) {
         return POOL_EXHAUSTED;
     }
-    for (uint64_t i = n; i-- > 0;) { /* the last first: a run takes the room of its index and of such as were read */
+    /* In place and from the end: a run is larger than an index, and overwrites only indices that were read. */
+    for (uint64_t i = n; i-- > 0;) {
         uint64_t index;
         memcpy(&index, &indices[i], sizeof index);
         struct pool_run run = {.index = index, .blocks = 1, .generation = 0};
@@ -219,7 +219,7 @@ enum pool_status pool_drop_reference(struct pool *pool, const struct pool_run *r
     bool freed;
     enum pool_status status;
     PATIENTLY(pool, status, attachment_drop(pool->attachment, run, &freed));
-    return status == POOL_CORRUPT ? POOL_CORRUPT : POOL_OK; /* a child that has no part has nothing to give back */
+    return status == POOL_CORRUPT ? POOL_CORRUPT : POOL_OK; /* a lost child has nothing to give back */
 }
 
 enum pool_status pool_unclaim(struct pool *pool, const struct pool_run *run) {
@@ -238,7 +238,7 @@ enum pool_status pool_free(struct pool *pool, const struct pool_run *run, uint64
     }
     PATIENTLY(pool, status, attachment_free(pool->attachment, run, &word, &users->local_references));
     if (status == POOL_IN_USE) {
-        if (users->local_references) { /* the word was not looked at */
+        if (users->local_references) { /* attachment_free did not read the word */
             word = load_seq(&pool->attachment->shared.ledger[run->index]);
         }
         users->holders = ledger_holders(word);
@@ -307,7 +307,7 @@ bool pool_is_held_elsewhere(const struct pool *pool, const struct pool_run *run)
                                 ~ledger_slot_bit(pool->attachment->slot)) != 0;
 }
 
-/* Bytes of the run that nobody asked for; never a whole block, whatever the segment says. */
+/* Bytes of the run that were not asked for; less than a block, whatever the segment says. */
 static uint64_t slack_of(const struct pool *pool, uint64_t index) {
     uint64_t slack = pool->attachment ? shared_pool_slack(&pool->attachment->shared, index) : 0;
     return slack < pool->block_size ? slack : pool->block_size - 1;
@@ -393,7 +393,7 @@ static void stats_private(struct pool *pool, struct pool_stats *stats) {
 static void stats_shared(struct pool *pool, struct pool_stats *stats) {
     struct shared_pool_totals totals;
     struct attachment_counts counts;
-    attachment_count(pool->attachment, &counts); /* before the runs, so that these are no more than were allocated */
+    attachment_count(pool->attachment, &counts); /* before the runs, so that these do not outnumber it */
     shared_pool_count(&pool->attachment->shared, &totals);
     note_peak(pool, totals.allocated);
     uint64_t bytes = totals.allocated * pool->block_size, now = os_seconds();

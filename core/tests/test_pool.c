@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "os/memory.h"
 #include "os/thread.h"
 #include "shared/attachment_parts.h"
 
@@ -202,13 +203,15 @@ static void private_memory_that_is_not_there_is_refused(void) {
 }
 
 static void memory_of_the_callers_stays_the_callers(void) {
-    static uint64_t memory[1024];
-    struct pool_request request = {.block_size = 64, .blocks = 128, .memory = memory};
+    void *mapped = NULL; /* so that unmapping it by mistake would work */
+    CHECK(os_map_private(8192, false, &mapped), ==, 0);
+    struct pool_request request = {.block_size = 64, .blocks = 128, .memory = mapped};
     CHECK(pool_open(&pool, &request, &failure), ==, POOL_OK);
     struct pool_run run = allocate(128);
-    memset(pool_address(&pool, run.index), 1, sizeof memory);
+    memset(pool_address(&pool, run.index), 1, 8192);
     close_pool();
-    CHECK(memory[1023], ==, UINT64_C(0x0101010101010101));
+    CHECK(((unsigned char *)mapped)[8191], ==, 1);
+    os_unmap(mapped, 8192);
 }
 
 static bool stop(void *asked) {

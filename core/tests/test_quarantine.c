@@ -54,6 +54,21 @@ static void a_run_that_is_longer_than_what_may_rest_comes_back_at_once(void) {
     unmake();
 }
 
+/* Single blocks fill the ring to its last place, again and again. */
+static void the_ring_is_never_too_small(void) {
+    make(64);
+    for (int i = 0; i < 100; i++) {
+        uint64_t block = private_pool_allocate(&pool);
+        CHECK(bitmap_test(&pool.bitmap, block), ==, true);
+        quarantine_add(&quarantine, &pool, block, 1);
+        CHECK(count(), ==, quarantine.blocks);
+    }
+    CHECK(quarantine.blocks, ==, 8);
+    CHECK(quarantine_release_all(&quarantine, &pool), ==, true);
+    CHECK(count(), ==, 0);
+    unmake();
+}
+
 static void releasing_all_empties_it(void) {
     make(640);
     CHECK(quarantine_release_all(&quarantine, &pool), ==, false); /* there was nothing */
@@ -109,6 +124,7 @@ int main(int argc, char **argv) {
     check_seed(argc, argv);
     RUN(a_freed_run_rests_until_others_push_it_out);
     RUN(a_run_that_is_longer_than_what_may_rest_comes_back_at_once);
+    RUN(the_ring_is_never_too_small);
     RUN(releasing_all_empties_it);
     RUN(the_smallest_pool_has_room_for_one);
     RUN(nothing_is_lost_however_often_the_ring_goes_round);

@@ -1,11 +1,11 @@
 /* quarantine.c: see quarantine.h. */
 #include "private/quarantine.h"
 
-#define RESTING_SHARE 8 /* one block in so many may rest */
+#define RESTING_SHARE 8 /* at most one block in so many is here */
 
 static uint64_t most_resting(uint64_t blocks) { return blocks < RESTING_SHARE ? 1 : blocks / RESTING_SHARE; }
 
-/* As each run has one block at least, these and the one that comes in are never too many. */
+/* Each run has at least one block, so this is enough for all of them and one that comes in. */
 static uint64_t room_for(uint64_t blocks) { return most_resting(blocks) + 1; }
 
 size_t quarantine_bytes(uint64_t blocks) { return room_for(blocks) * sizeof(struct resting_run); }
@@ -14,7 +14,7 @@ void quarantine_init(struct quarantine *quarantine, void *memory, uint64_t block
     *quarantine = (struct quarantine){.runs = memory, .room = room_for(blocks), .most = most_resting(blocks)};
 }
 
-/* Gives the pool the run that has rested longest. */
+/* Gives the oldest run back to the pool. */
 static void release_oldest(struct quarantine *quarantine, struct private_pool *pool) {
     struct resting_run run = quarantine->runs[quarantine->first];
     quarantine->first = (quarantine->first + 1) % quarantine->room;
