@@ -61,7 +61,7 @@ function(plant name fault file says)
   set(source "${PLANT_SOURCES}/${file}")
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${source}")
   file(READ "${source}" text)
-  # By position: a list would take a semicolon, of which C has many, for the end of an element.
+  # By position: in a list, a semicolon ends an element, and C code is full of them.
   set(at 4)
   while(NOT "${ARGV${at}}" STREQUAL "CHANGE")
     math(EXPR at "${at} + 1")

@@ -124,7 +124,7 @@ static inline enum pool_status pool_allocate(struct pool *pool, uint64_t n, uint
 enum pool_status pool_allocate_many(struct pool *pool, uint64_t n, struct pool_run *runs)
     __attribute__((warn_unused_result));
 
-/* Counts an allocation of `blocks`, of which `nbytes` were asked for. */
+/* Counts an allocation of `blocks`; the program asked for `nbytes` of them. */
 static inline void pool_count(struct pool *pool, uint64_t blocks, uint64_t nbytes);
 
 /* Counts a request that found no room. */
