@@ -150,27 +150,30 @@ cdef int unlink_named(name, bytes pool_id) except -1:
 
 
 def unlink(name):
-    """Remove the pool of that name, or whatever else has its name.
+    """Remove the pool with that name, or whatever else has the name.
 
-    Also a pool that no process can attach, as it is damaged or was made by another release of blockpool; and a file
-    that is no pool. Who is attached goes on.
+    This also removes a pool that no process can attach, because it is damaged or was made by another release of
+    blockpool, and a file that is not a pool. Attached processes go on.
 
     Parameters
     ----------
     name : str
+        The name given to `Pool.create`.
 
     Raises
     ------
     PoolNotFound
-        If there is nothing of that name.
+        If nothing has that name.
     PoolForbidden
-        If it is another user's.
+        If it belongs to another user.
     PoolCorrupt
         If it is a directory.
     PoolBusy
-        If another process keeps everybody waiting.
+        If another process kept this one waiting too long; it may be stopped.
     TypeError, ValueError
-        If it is no name that a pool can have.
+        If `name` is not a name that a pool can have.
+    OSError
+        If there is no free file descriptor, no ``/proc`` or no ``/dev/shm``.
     """
     unlink_named(name, None)
 
@@ -185,6 +188,10 @@ def sweep():
     -------
     int
         How many pools were removed.
+
+    Notes
+    -----
+    May be called from any thread, and by several processes at once. It does not attach the pools that it looks at.
     """
     cdef unsigned count
     with nogil:

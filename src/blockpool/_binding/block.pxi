@@ -10,15 +10,23 @@ cdef object receive_block = None
 cdef class Block:
     """A run of one or more adjacent blocks of a pool; from `Pool.allocate`.
 
-    The memory comes back when the last of these is gone: this object and its twins (`readonly`), and every view
-    of the memory, however it was made. `free` gives it back at once, or says what still uses it.
-
-    All methods may be called from any thread.
+    The memory comes back when the last of these is gone: this object and its twins (`readonly`), and every view of the
+    memory, however it was made. `free` gives it back at once, or says what still uses it.
 
     Attributes
     ----------
     nbytes : int
-        Length in bytes as asked for: `nbytes` of the allocation, else whole blocks.
+        Length in bytes, as asked for: `nbytes` of the allocation, or whole blocks.
+
+    Notes
+    -----
+    Thread safety: all methods may be called from any thread.
+
+    Process safety: a block of a private pool belongs to one process; a forked child gets a copy. A block of a shared
+    pool can be sent to other processes: pickle it, or send its `handle` or a ticket (`share`).
+
+    A block used as a context manager is released at the end of its ``with``, unless something besides the ``with`` and
+    one name refers to it.
     """
 
     def __init__(self):
@@ -33,7 +41,7 @@ cdef class Block:
 
     @property
     def index(self):
-        """The first block's place in the pool."""
+        """The number of the run's first block in the pool."""
         return self.run.index
 
     @property
@@ -43,14 +51,30 @@ cdef class Block:
 
     @property
     def pool(self):
-        """The pool of the block."""
+        """The pool that the block is from; an open Pool object if there is one.
+
+        Raises
+        ------
+        InvalidBlock
+            If this object was never allocated.
+        """
         if self.mapping is None:
             raise InvalidBlock("this Block was never allocated; get blocks from Pool.allocate()")
         return pool_object(self.mapping)
 
     @property
     def address(self):
-        """The address of the first byte, a multiple of `Pool.alignment`. Nothing pins the memory for its user."""
+        """The address of the first byte in this process, a multiple of `Pool.alignment`.
+
+        An address does not keep the memory allocated.
+
+        Raises
+        ------
+        InvalidBlock
+            If the block was released or freed.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the pool (see Notes of `Pool`).
+        """
         self.require_open()
         return <uintptr_t>address_of(self.mapping, self.run.index)
 
@@ -58,12 +82,14 @@ cdef class Block:
     def buf(self):
         """A writable memoryview of `nbytes` bytes; read-only if the block is.
 
-        It, and whatever is made from it (slices, arrays, ctypes objects), keeps the memory allocated.
+        The view, and whatever is made from it (slices, arrays, ctypes objects), keeps the memory allocated.
 
         Raises
         ------
         InvalidBlock
             If the block was released or freed.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the pool (see Notes of `Pool`).
         """
         self.enter()
         try:
@@ -72,14 +98,16 @@ cdef class Block:
             self.leave()
 
     def array(self, shape, dtype=None, *, order="C"):
-        """Return the memory as an array; read-only if the block is.
+        """Return the memory as an array; it is read-only if the block is.
 
         Parameters
         ----------
         shape : int or sequence of int
+            Length of each dimension, in elements. The array may be shorter than the block.
         dtype : numpy dtype, optional
-            Default float64. Types that hold Python objects are refused.
+            The default is float64. Types whose elements are pointers (Python objects, ``StringDType``) are refused.
         order : {"C", "F"}
+            Row-major or column-major.
 
         Returns
         -------
@@ -90,10 +118,14 @@ cdef class Block:
         ------
         InvalidBlock
             If the block was released or freed.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the pool (see Notes of `Pool`).
         TypeError, ValueError
-            If an argument is of the wrong kind, or the block has not so many bytes.
+            If an argument has the wrong type or is out of range, or the array needs more than `nbytes` bytes.
         ImportError
-            If there is no NumPy.
+            If NumPy cannot be imported.
+        RuntimeError
+            If NumPy is first needed while the interpreter is shutting down.
         """
         cdef form wanted
         cdef int flags = flags_of(order)
@@ -115,7 +147,7 @@ cdef class Block:
 
     @property
     def __array_interface__(self):
-        """The bytes as NumPy's array interface has them, so that ``numpy_asarray(block)`` needs no copy.
+        """The bytes of the block in NumPy's array interface, so that ``numpy.asarray(block)`` needs no copy.
 
         The memory is given as an object that keeps it, never as a bare address.
         """
@@ -126,7 +158,7 @@ cdef class Block:
             self.leave()
 
     def __dlpack_device__(self):
-        """The device of DLPack that has the memory: the CPU."""
+        """Return DLPack's name for the device that has the memory: the CPU, (1, 0)."""
         return DLPACK_CPU, 0
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
@@ -135,22 +167,30 @@ cdef class Block:
         Parameters
         ----------
         stream : None
+            A block has none.
         max_version : tuple of two ints, optional
             The newest version of DLPack that the consumer knows. Only from (1, 0) on can it be told that a block is
             read-only.
         dl_device : tuple of two ints, optional
-            Where to; only the CPU, (1, 0).
+            The device to put it on; only the CPU, (1, 0), is supported.
         copy : bool, optional
-            True gives a copy, outside the pool. By default the consumer sees the memory itself, and keeps it allocated.
+            True gives a copy outside the pool. Otherwise the consumer sees the memory itself, and keeps it allocated.
+
+        Returns
+        -------
+        capsule
+            A ``dltensor``, or from `max_version` (1, 0) on a ``dltensor_versioned``; of shape (`nbytes`,).
 
         Raises
         ------
         InvalidBlock
             If the block was released or freed.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the pool (see Notes of `Pool`).
         BufferError
             If the block is read-only and the consumer cannot be told, or another device is asked for.
         TypeError, RuntimeError
-            If an argument is of the wrong kind, or a stream is given.
+            If an argument has the wrong type, or a stream is given.
         """
         cdef bint versioned = takes_versions(stream, max_version, dl_device, copy)
         self.enter()
@@ -172,6 +212,8 @@ cdef class Block:
         ------
         InvalidBlock
             If the block was released or freed.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the pool (see Notes of `Pool`).
         """
         cdef _Lease lease
         cdef Block twin
@@ -198,11 +240,18 @@ cdef class Block:
         Raises
         ------
         BlockInUse
-            If a view, another Block, another process or a ticket still uses the memory. Nothing was changed.
+            If a view, another Block, another process or a ticket still uses the memory, or another thread is using the
+            block at this moment. Nothing was changed.
         DoubleFree
             If it was freed before.
         InvalidBlock
             If it was released before.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the pool (see Notes of `Pool`).
+        BlockOverrun
+            In debug mode, if something wrote past `nbytes`. The memory was given back all the same.
+        PoolCorrupt
+            If something wrote over the bookkeeping of a shared pool.
         """
         if self.mapping is not None and is_lost(self.mapping):
             raise lost_error(&self.mapping.engine, self.mapping.name)
@@ -242,15 +291,22 @@ cdef class Block:
             self.drop()
 
     def release(self):
-        """End the use of this object; the memory comes back when no view and no other Block is left.
+        """Finish using this object; the memory comes back when no view and no other Block is left.
 
-        Later calls of this object raise `InvalidBlock`, but releasing again, or after `free`, does nothing.
+        Later calls of this object raise `InvalidBlock`, but releasing it again, or after `free`, does nothing.
+
+        Raises
+        ------
+        BlockOverrun
+            In debug mode, if something wrote past `nbytes`. The memory was given back all the same.
         """
         self.end_use()
 
     @property
     def handle(self):
-        """The name of the run, by which any process can `redeem` it while somebody holds it. It takes nothing.
+        """The name of the run, with which any process can `redeem` it while some process holds it.
+
+        A handle takes no reference.
 
         Raises
         ------
@@ -258,32 +314,40 @@ cdef class Block:
             If the pool is private.
         InvalidBlock
             If the block was released or freed.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the pool (see Notes of `Pool`).
         """
         self.require_open()
         return handle_of(self.mapping, &self.run, Handle)
 
     def share(self, n=1):
-        """Send `n` references on their way to other processes.
+        """Put `n` references in flight to other processes.
 
         Parameters
         ----------
         n : int
-            How many times the ticket is to be redeemed.
+            How many times the ticket is to be redeemed; at least 1.
 
         Returns
         -------
         Ticket
-            It can be pickled, and turned into `str` or `bytes`. The memory stays allocated until it was redeemed `n`
-            times and all that redeemed it are done, also if this process ends meanwhile.
+            It can be pickled, and turned into `str` or `bytes`. The memory stays allocated until the ticket was
+            redeemed `n` times and all that redeemed it are done, even if this process ends before that.
 
         Raises
         ------
         TooManyTickets
-            If more than 8191 were in flight.
+            If more than 8191 references to the run would be in flight.
         TypeError
-            If the pool is private.
+            If the pool is private, or `n` is not an int.
+        ValueError
+            If `n` is less than 1.
         InvalidBlock
             If the block was released or freed.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the pool (see Notes of `Pool`).
+        PoolCorrupt
+            If something wrote over the pool's bookkeeping.
         """
         count = as_count(n, "n")
         self.enter()
@@ -488,24 +552,34 @@ cdef Block block_redeemed(_Mapping m, uint64_t index, uint64_t generation, bint 
 
 
 def redeem(handle, /):
-    """Take the run that a handle or ticket names, in any process; attaches its pool if need be.
+    """Take the run that a handle or ticket names, in any process, attaching its pool if need be.
 
     Parameters
     ----------
     handle : Handle, Ticket, str or bytes
+        What `Block.handle` or `Block.share` returned, or its text.
 
     Returns
     -------
     Block
+        A Block of the same memory, with the same `nbytes`. A ticket gives it one of its references; with none left, and
+        for a handle, it takes a new one.
 
     Raises
     ------
     StaleHandle
-        If the run is no more: freed by all that held it.
+        If the run was freed: nothing held it any more.
     PoolNotFound
-        If the pool is no more.
-    ValueError, TypeError
-        If it is no handle or ticket.
+        If the pool is gone, another pool has its name, or it is out of this process's sight.
+    TypeError, ValueError
+        If `handle` is not a handle or ticket.
+    PoolForbidden, PoolVersion, PoolCorrupt, PoolExhausted, TooManyProcesses, PoolBusy, OSError
+        If the pool cannot be attached; as for `Pool.attach`.
+
+    Notes
+    -----
+    May be called from any thread. If two processes redeem the last reference of a ticket at the same time, the other
+    one gets a reference of its own as long as the run is held, and `StaleHandle` otherwise.
     """
     handle = Handle.parse(handle)
     return block_redeemed(mapping_of_handle(handle, None), handle.index, handle.generation, isinstance(handle, Ticket))

@@ -6,41 +6,51 @@ cdef class Pool:
 
     A contiguous piece of memory, cut into blocks of one size.
 
-    The constructor makes a pool that is private to this process; `create` and `attach` give pools that processes share.
-    They make objects of the class that they are called on, as unpickling does, but do not call its `__init__`, which is
-    how a private pool is made: what a subclass needs in every pool it sets in `__new__`.
+    The constructor makes a pool that is private to this process. `create` and `attach` give pools that processes share.
+    They return objects of the class they are called on, as unpickling does, but don't call its `__init__`, which makes
+    a private pool. A subclass therefore sets up what every pool needs in `__new__`.
 
     Parameters
     ----------
     block_size : int or str
-        Bytes of a block, a multiple of 8: an int, or a string such as ``"4KiB"``.
+        Size of a block in bytes, a multiple of 8: an int, or a string such as ``"4KiB"``.
     blocks : int, optional
-        How many blocks. Without it, as many as fit in `buffer`.
+        Number of blocks. With `buffer`, the default is as many as fit.
     buffer : writable contiguous buffer, optional
-        Memory to use instead of reserving some. Its address must be a multiple of 8. It stays exported until the
-        pool, its blocks and their views are gone.
+        Memory to use instead of reserving some. Its address must be a multiple of 8. It stays exported until the pool,
+        its blocks and their views are gone.
     prefault : bool
-        Have the kernel make every page present now, so that no later access has to wait for it. Without it pages come
-        at their first use.
+        Have the kernel make every page present now, so that no later access has to wait for it. Otherwise a page comes
+        with its first use.
     huge_pages : bool
-        Ask the kernel for huge pages; `residency` tells what it gave.
+        Ask the kernel for huge pages; `residency` says what it gave.
     debug : bool, optional
-        Look for misuse at some cost: memory is filled with patterns, slack after `nbytes` is checked at free, freed
-        memory at reuse and at close, freed runs rest before they are used again, and every allocation remembers its
-        stack (`outstanding`) and is known to `tracemalloc`, in the domain `TRACEMALLOC_DOMAIN`. Default: as ``python -X
-        dev`` or the environment variable ``BLOCKPOOL_DEBUG`` say.
+        Look for misuse, at some cost. Memory is filled with patterns. The slack after `nbytes` is checked when a run is
+        freed, and freed memory when it is reused and when the pool is closed. Freed runs rest before they are used
+        again. Every allocation remembers its stack (`outstanding`) and is reported to `tracemalloc`, in the domain
+        `TRACEMALLOC_DOMAIN`. The default is what ``python -X dev`` or the environment variable ``BLOCKPOOL_DEBUG``
+        says.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or out of range.
+        If an argument has the wrong type or is out of range, or if this object is open already.
     PoolExhausted
-        If the machine, or this process's cgroup, has not so much memory.
+        If the machine or the process's cgroup does not have that much memory.
+    MemoryError
+        If there is no memory for the bookkeeping of debug mode.
+    RuntimeError
+        If debug mode is first used while the interpreter is shutting down.
 
     Notes
     -----
-    All methods may be called from any thread. A forked child has its own copy (copy-on-write) of a private pool and of
-    what is allocated in it.
+    Thread safety: all methods may be called from any thread.
+
+    Process safety: a forked child has its own copy (copy-on-write) of a private pool and of what is allocated in it. In
+    a shared pool it has a part like any process, and holds everything its parent holds. A child has no part if the pool
+    has ``on_fork="detach"`` or no file descriptor was free (its calls raise `PoolClosed`), or if 47 processes were
+    attached already (`TooManyProcesses`, or `PoolBusy` if it could not find out which of them are dead). It can attach
+    the pool again.
 
     Examples
     --------
@@ -83,48 +93,58 @@ cdef class Pool:
     on_fork=None)
 --
 
-        Make a pool that processes share.
+        Create a pool that processes share.
 
         Parameters
         ----------
         block_size : int or str
-            Bytes of a block, a multiple of 8.
+            Size of a block in bytes, a multiple of 8: an int, or a string such as ``"4KiB"``.
         blocks : int
-            How many blocks, at most 2**24.
+            Number of blocks, at most 2**24.
         name : str, optional
-            Name by which others `attach`: 1 to 180 letters, digits, ``_``, ``-`` and ``.``. Without one, the pool is
-            reached by fork, and by passing the pool, a block or a ticket.
+            Name that others pass to `attach`: 1 to 180 letters, digits, ``_``, ``-`` and ``.``. Other processes reach a
+            pool without a name by fork, or by being sent the pool, a block or a ticket.
         exist_ok : bool
-            Attach the pool of that name if there is one, of the same geometry.
+            If there is a pool with that name and geometry already, attach it.
         permanent : bool
-            Keep the pool until `unlink`. Without it, a pool ends when its last process leaves.
+            Keep the pool until `unlink`. Otherwise it ends when its last process leaves. Needs a name.
         prefault : bool
             Have the kernel map every page into this process now.
         on_fork : {"share", "detach"}, optional
-            Whether a forked child has its part in the pool, with a reference to all that its parent holds; or none.
-            Default "share". Processes that attach the pool do likewise unless they say otherwise.
+            What a forked child gets: a part in the pool, with a reference to everything its parent holds; or nothing.
+            The default is "share". Processes that attach the pool do the same unless they say otherwise.
 
         Returns
         -------
         Pool
+            The new pool, or with `exist_ok` perhaps an existing one. It is an object of the class this was called on.
 
         Raises
         ------
         PoolExists
-            If there is a pool of that name, or with `exist_ok` one of another geometry; or a file that is no pool.
+            If the name is taken: by a pool, with `exist_ok` by one with another geometry, or by a file that is not a
+            pool.
         PoolExhausted
-            If there is not so much shared memory.
+            If there is not enough shared memory, or the process's address space is full.
         PoolForbidden
-            If the name is another user's.
+            If the name belongs to another user, or this process may not use ``/dev/shm``.
+        PoolVersion, PoolCorrupt, TooManyProcesses
+            With `exist_ok`, as for `attach`.
         PoolBusy
-            If another process keeps everybody waiting, a stopped one perhaps.
+            If another process kept this one waiting too long; it may be stopped.
         TypeError, ValueError
-            If an argument is of the wrong kind or out of range.
+            If an argument has the wrong type or is out of range, if a permanent pool has no name, or if this process
+            has attached the pool with another `on_fork`.
+        OSError
+            If there is no free file descriptor, no ``/proc`` or, for a pool with a name, no ``/dev/shm``.
 
         Notes
         -----
-        Up to 47 processes can be attached at a time. What a process held when it died, whatever it died of, comes back
-        by itself.
+        At most 47 processes can be attached at a time. If one dies, for whatever reason, what it held comes back by
+        itself.
+
+        Several processes may call this with the same name and `exist_ok` at the same time: one creates the pool, and
+        the others attach it.
         """
         if others:
             refuse_keyword("Pool.create", others, "Pool", ("buffer", "huge_pages", "debug"))
@@ -134,50 +154,64 @@ cdef class Pool:
 
     @classmethod
     def attach(cls, name, *, on_fork=None):
-        """Attach the shared pool of that name.
+        """Attach the shared pool that has a name.
 
         Parameters
         ----------
         name : str
+            The name given to `create`.
         on_fork : {"share", "detach"}, optional
-            Whether children that this process forks have a part in the pool. Default: as the pool was made, or as this
-            process has attached it before.
+            Whether children that this process forks have a part in the pool. The default is what the pool was created
+            with, or what this process attached it with before.
 
         Returns
         -------
         Pool
+            An object of the class this was called on. All Pool objects of one pool in a process share one membership.
 
         Raises
         ------
         PoolNotFound
             If there is no such pool.
         PoolCorrupt
-            If what has the name is no pool, or damaged.
+            If whatever has the name is damaged, or not a pool.
         PoolVersion
-            If it was made by another release of blockpool, whose pools are laid out differently.
+            If it was made by another release of blockpool, with a different layout.
         PoolForbidden
-            If it is another user's.
+            If it belongs to another user, or this process may not use ``/dev/shm``.
+        PoolExhausted
+            If the process's address space is full.
         TooManyProcesses
             If 47 processes are attached already.
         PoolBusy
-            If another process keeps everybody waiting.
-        ValueError
-            If this process has attached the pool before, with another `on_fork`.
+            If another process kept this one waiting too long; it may be stopped.
+        TypeError, ValueError
+            If `name` is not a name that a pool can have, if `on_fork` is something else, or if this process has
+            attached the pool with another `on_fork`.
+        OSError
+            If there is no free file descriptor, no ``/proc`` or no ``/dev/shm``.
         """
         owner = cls.__new__(cls)
         adopt(<Pool?>owner, agreed(attach_named(name, as_on_fork(on_fork)), on_fork))
         return owner
 
     def unlink(self):
-        """Remove the name of a shared pool. Who is attached goes on; nobody else can attach.
+        """Remove the name of a shared pool. Attached processes go on; no other process can attach.
 
-        It works after `close` as well. A pool that is not permanent may have ended then, and its name with it: that is
-        as if this call had removed it. Another pool that has the name by now is left alone; see `blockpool.unlink`.
+        This works after `close` too. A pool that is not permanent may have ended by then, and its name with it; that
+        counts as if this call had removed it. If another pool has taken the name, it is left alone; see
+        `blockpool.unlink`.
 
         Raises
         ------
         PoolNotFound
             If the name was removed before, or the pool has none.
+        PoolForbidden
+            If this process may not remove it.
+        PoolBusy
+            If another process kept this one waiting too long; it may be stopped.
+        PoolClosed, TooManyProcesses
+            If this process is a forked child without a part in the pool (see Notes of `Pool`).
         """
         unlink_pool(self)
 
@@ -187,12 +221,26 @@ cdef class Pool:
         Parameters
         ----------
         tickets_older_than : float, optional
-            Also drop the tickets of every run whose newest one is older than so many seconds: their receivers are gone.
+            Age in seconds. Also drop the tickets of every run whose newest ticket is older than that: their receivers
+            are taken to be gone.
 
         Returns
         -------
         Recovered
-            How many processes were found dead, and how many tickets dropped.
+            How many processes were found dead, and how many tickets were dropped; zeros for a private pool.
+
+        Raises
+        ------
+        PoolClosed, TooManyProcesses
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        PoolBusy
+            If another process kept this one waiting too long; it may be stopped.
+        PoolCorrupt
+            If something wrote over the pool's bookkeeping.
+        TypeError, ValueError
+            If `tickets_older_than` is not a number, or negative.
+        OSError
+            If the pool's file can no longer be reached, so that no process can be known to be dead.
         """
         cdef _Mapping m = self.opened()
         cdef double age = -1
@@ -204,37 +252,37 @@ cdef class Pool:
 
     @property
     def name(self):
-        """The name under which processes attach the pool; None if it is private or has none."""
+        """The name with which processes attach the pool; None if it is private or has none."""
         return self.kept_name
 
     @property
     def block_size(self):
-        """Bytes of a block."""
+        """Size of a block in bytes."""
         return self.opened().engine.block_size
 
     @property
     def blocks(self):
-        """How many blocks the pool has, allocated or not."""
+        """Number of blocks in the pool, allocated or not."""
         return self.opened().engine.blocks
 
     @property
     def nbytes(self):
-        """Bytes of all blocks together."""
+        """Size of all blocks together, in bytes."""
         cdef _Mapping m = self.opened()
         return m.engine.blocks * m.engine.block_size
 
     @property
     def address(self):
-        """The address of block 0."""
+        """The address of block 0 in this process."""
         return <uintptr_t>self.opened().engine.data
 
     @property
     def alignment(self):
-        """What the address of every block is a multiple of.
+        """The alignment of the blocks: the address of every block is a multiple of this many bytes.
 
-        The largest power of two that divides the block size and the address of the pool, at most 4096. A pool that
-        reserves its own memory starts on a page, so there it depends on the block size alone: 64 for blocks of 64, 192,
-        320 bytes.
+        It is the largest power of two that divides the block size and the address of the pool, at most 4096. A pool
+        that reserves its own memory starts on a page, so there it depends on the block size alone: it is 64 for blocks
+        of 64, 192 or 320 bytes.
         """
         return self.opened().alignment
 
@@ -259,26 +307,36 @@ cdef class Pool:
         Parameters
         ----------
         blocks : int, optional
-            Length of the run in blocks. Default 1.
+            Length of the run in blocks. The default is 1.
         nbytes : int or str, optional
-            Length in bytes, instead of `blocks`: the run has as many blocks as that takes, and the Block remembers
-            `nbytes`.
+            Length in bytes, instead of `blocks`: an int, or a string such as ``"4KiB"``. The run has as many blocks as
+            that takes, and the Block remembers `nbytes`.
         timeout : float or None
-            Seconds to wait for room; 0 does not wait, None waits as long as it takes. Ctrl-C interrupts.
+            Seconds to wait for room: 0 does not wait, None waits as long as it takes. Ctrl-C interrupts the wait.
 
         Returns
         -------
         Block
-            Its bytes are what the last user left there; fresh pools are zeroed.
+            Its memory holds what its last user left there; a new pool is all zeros.
 
         Raises
         ------
         PoolExhausted
             If there is no such run, even after Python's garbage collector has run.
-        PoolClosed
-            If the pool is closed, or is closed while waiting.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If the pool is closed, perhaps while this call waits, or this process is a forked child without a part in it
+            (see Notes of `Pool`).
+        WriteAfterFree
+            In debug mode, if something wrote to the memory after it was freed.
+        PoolCorrupt
+            If something wrote over the bookkeeping of a shared pool.
         TypeError, ValueError
-            If an argument is of the wrong kind or out of range.
+            If an argument has the wrong type or is out of range, or if both `blocks` and `nbytes` are given.
+
+        Notes
+        -----
+        May be called from any thread; a wait lets other threads run. Processes and threads that wait take what they
+        find, in no particular order.
         """
         cdef _Mapping m = self.quick
         cdef Block block
@@ -308,33 +366,45 @@ cdef class Pool:
         """allocate_async($self, /, *, blocks=None, nbytes=None, timeout=None)
 --
 
-        Allocate as `allocate` does, but let the event loop of asyncio go on while there is no room.
+        Allocate as `allocate` does, but let asyncio's event loop run while there is no room.
 
         Parameters
         ----------
-        blocks, nbytes : optional
-            As for `allocate`.
+        blocks : int, optional
+            Length of the run in blocks, as for `allocate`.
+        nbytes : int or str, optional
+            Length in bytes, as for `allocate`.
         timeout : float or None
-            Seconds to wait for room once it is awaited; None, the default, waits as long as it takes, 0 does not wait.
+            Seconds to wait for room, counted from when the call is awaited. None, the default, waits as long as it
+            takes; 0 does not wait.
 
         Returns
         -------
         awaitable of Block
+            Await it once, in a running event loop.
 
         Raises
         ------
-        PoolExhausted, PoolClosed, TypeError, ValueError
-            As for `allocate`: wrong arguments at the call, the rest when it is awaited.
+        TypeError, ValueError
+            As for `allocate`, at the call.
+        PoolClosed, TooManyProcesses, PoolBusy
+            As for `allocate`, at the call or when it is awaited.
+        PoolExhausted
+            If there is no room within the time, when it is awaited; if the pool can never have it, at the call.
+        WriteAfterFree, PoolCorrupt
+            As for `allocate`, when it is awaited.
+        RuntimeError
+            If this is first used while the interpreter is shutting down, or if no thread can be started.
 
         Notes
         -----
-        First come, first served, among all that this process awaits of the pool: a long run at the head of the queue
-        holds up the single blocks behind it, and so gets its room. So do not wait for more while you hold what
-        the queue waits for. Calls of `allocate`, and other processes, take what they find; so does a call whose time is
-        over, in a last look.
+        First come, first served, among the calls this process awaits on the pool. A long run at the head of the queue
+        holds up single blocks behind it until it has its room, so don't wait for more while you hold what the queue is
+        waiting for. Calls of `allocate` and other processes don't queue; they take what they find, and so does a call
+        in a last look when its time is over.
 
-        A call that is cancelled gives back what it was given meanwhile. While any waits, one daemon thread a pool
-        waits for all of them.
+        A call that is cancelled gives back what it was given in the meantime. While any call waits, one daemon thread
+        per pool waits for all of them. Calls may come from event loops in several threads.
         """
         if given is not ABSENT:
             refuse_positional("allocate_async", given)
@@ -352,18 +422,25 @@ cdef class Pool:
         Parameters
         ----------
         count : int
-            How many, at least 1. They need not be adjacent.
+            Number of blocks, at least 1. They need not be adjacent.
         timeout : float or None
-            As for `allocate`.
+            Seconds to wait for room, as for `allocate`.
 
         Returns
         -------
         list of Block
+            Blocks of one block each, in no particular order.
 
         Raises
         ------
-        PoolExhausted, PoolClosed, TypeError, ValueError
+        PoolExhausted
+            If fewer are free; none was allocated.
+        PoolClosed, TooManyProcesses, PoolBusy, WriteAfterFree, PoolCorrupt
             As for `allocate`.
+        TypeError, ValueError
+            If an argument has the wrong type or is out of range.
+        MemoryError
+            If there is no memory for the list.
         """
         cdef _Mapping m = self.opened()
         count = as_count(count, "count")
@@ -396,37 +473,88 @@ cdef class Pool:
         Parameters
         ----------
         shape : int or sequence of int
+            Length of each dimension, in elements.
         dtype : numpy dtype, optional
-            Default float64. Types that hold Python objects are refused.
+            The default is float64. Types whose elements are pointers (Python objects, ``StringDType``) are refused.
         order : {"C", "F"}
+            Row-major or column-major.
         timeout : float or None
-            As for `allocate`.
+            Seconds to wait for room, as for `allocate`.
 
         Returns
         -------
         numpy.ndarray
-            The memory comes back when it and every array made from it are gone. Its address is a multiple of
+            Its memory comes back when it and every array made from it are gone. Its address is a multiple of
             `alignment`. An array of no bytes is NumPy's own.
 
         Raises
         ------
-        PoolExhausted, PoolClosed
+        PoolExhausted, PoolClosed, TooManyProcesses, PoolBusy, WriteAfterFree, PoolCorrupt
             As for `allocate`.
         TypeError, ValueError
-            If an argument is of the wrong kind or out of range.
+            If an argument has the wrong type or is out of range, or the array would be larger than any pool.
         ImportError
-            If there is no NumPy.
+            If NumPy cannot be imported.
+        RuntimeError
+            If NumPy is first needed while the interpreter is shutting down.
         """
         return new_array(self.opened(), &self.was_closed, shape, dtype, order, timeout, False)
 
     def zeros(self, shape, dtype=None, *, order="C", timeout=0):
-        """Return a new array in the pool, filled with zeros; otherwise as `empty`."""
+        """Return a new array in the pool, filled with zeros.
+
+        Parameters
+        ----------
+        shape : int or sequence of int
+            Length of each dimension, in elements.
+        dtype : numpy dtype, optional
+            As for `empty`; the default is float64.
+        order : {"C", "F"}
+            Row-major or column-major.
+        timeout : float or None
+            Seconds to wait for room, as for `allocate`.
+
+        Returns
+        -------
+        numpy.ndarray
+            As from `empty`. Every byte is written, so unlike NumPy's zeros it takes time by its size.
+
+        Raises
+        ------
+        PoolExhausted, PoolClosed, TooManyProcesses, PoolBusy, WriteAfterFree, PoolCorrupt
+            As for `allocate`.
+        TypeError, ValueError, ImportError, RuntimeError
+            As for `empty`.
+        """
         return new_array(self.opened(), &self.was_closed, shape, dtype, order, timeout, True)
 
     def full(self, shape, fill_value, dtype=None, *, order="C", timeout=0):
-        """Return a new array in the pool, filled with a value; otherwise as `empty`.
+        """Return a new array in the pool, filled with a value.
 
-        Without `dtype`, the array has the type that NumPy gives `fill_value`.
+        Parameters
+        ----------
+        shape : int or sequence of int
+            Length of each dimension, in elements.
+        fill_value : scalar or array_like
+            The value, or what is broadcast to `shape`.
+        dtype : numpy dtype, optional
+            As for `empty`; the default is the type NumPy gives `fill_value`.
+        order : {"C", "F"}
+            Row-major or column-major.
+        timeout : float or None
+            Seconds to wait for room, as for `allocate`.
+
+        Returns
+        -------
+        numpy.ndarray
+            As from `empty`.
+
+        Raises
+        ------
+        PoolExhausted, PoolClosed, TooManyProcesses, PoolBusy, WriteAfterFree, PoolCorrupt
+            As for `allocate`.
+        TypeError, ValueError, ImportError, RuntimeError
+            As for `empty`, and if `fill_value` cannot be converted or broadcast.
         """
         return filled_array(self.opened(), &self.was_closed, shape, fill_value, dtype, order, timeout)
 
@@ -436,53 +564,60 @@ cdef class Pool:
         Parameters
         ----------
         source : array_like
-            An array that is in this pool already, of that type and order, is returned as it is; all else is copied.
+            If it is an array in this pool already, with that type and order, it is returned as it is. Everything else
+            is copied.
         dtype : numpy dtype, optional
-            Default: that of `source`.
+            The default is that of `source`. Values are cast as by ``astype``.
         order : {"K", "C", "F"}
-            "K" is the order of `source`, however its axes are permuted.
+            Row-major, column-major, or "K": the order of `source`, however its axes are permuted.
         timeout : float or None
-            As for `allocate`.
+            Seconds to wait for room, as for `allocate`.
 
         Returns
         -------
         numpy.ndarray
+            As from `empty`; it has the shape of `source`.
 
         Raises
         ------
-        PoolExhausted, PoolClosed, TypeError, ValueError, ImportError
-            As for `empty`.
+        PoolExhausted, PoolClosed, TooManyProcesses, PoolBusy, WriteAfterFree, PoolCorrupt
+            As for `allocate`.
+        TypeError, ValueError, ImportError, RuntimeError
+            As for `empty`, and if `source` cannot be converted, or changes its shape while this call waits.
         """
         return copied_array(self.opened(), &self.was_closed, source, dtype, order, timeout)
 
     def numpy_allocator(self):
-        """Return a context manager, in which NumPy takes array data from this private pool.
+        """Return a context manager in which NumPy takes array data from this private pool.
 
-        It may be entered any number of times, and inside others; the innermost counts. It holds for the context
-        (`contextvars`) that enters it: tasks that start inside inherit it, a new thread starts with NumPy's own.
+        It may be entered any number of times, also inside others; the innermost counts. It holds for the context
+        (`contextvars`) that enters it: tasks that start inside inherit it, while a new thread starts with NumPy's own
+        allocator.
 
         Returns
         -------
         context manager
+            Entering it returns None.
 
         Raises
         ------
         ValueError
-            If the pool is shared, in debug mode, or its `alignment` is less than 16.
+            If the pool is shared, in debug mode, or its `alignment` is less than 16 bytes.
         PoolClosed
-            If the pool is closed.
+            If the pool is closed, now or when it is entered.
         ImportError
-            If there is no NumPy.
+            If NumPy cannot be imported.
+        RuntimeError
+            If it is left in another order than entered, or first used while the interpreter is shutting down.
 
         Notes
         -----
         Every array gives its memory back where it came from, whenever and in whatever thread it ends; the pool's memory
-        stays mapped until then. NumPy's own memory serves what finds no room, counted among `failures`, what is
-        smaller than half a block, which would waste most of it, and all once the pool is closed. An array that grows
-        stays in the kind of memory where it began, unless the pool has no room. Nothing waits or collects garbage for
-        room.
+        stays mapped until then. NumPy's own memory serves requests that find no room (counted in `failures`), requests
+        smaller than half a block, which would waste most of it, and every request once the pool is closed. An array
+        that grows stays where it began unless the pool has no room. Nothing waits, or collects garbage, for room.
 
-        What arrays take and give counts in whole blocks.
+        `stats` counts these arrays in whole blocks.
 
         Examples
         --------
@@ -501,6 +636,13 @@ cdef class Pool:
         Returns
         -------
         PoolStats
+            Numbers of blocks, bytes and calls. While other threads or processes are at work, they are of no single
+            moment.
+
+        Raises
+        ------
+        PoolClosed, TooManyProcesses, PoolBusy
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
         """
         return stats_of(self.opened())
 
@@ -510,7 +652,12 @@ cdef class Pool:
         Returns
         -------
         list of Run
-            With other threads at work, runs that they allocate or free meanwhile may or may not be among them.
+            Runs that other threads or processes allocate or free during the call may or may not be in it.
+
+        Raises
+        ------
+        PoolClosed, TooManyProcesses, PoolBusy
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
         """
         return runs_of(self.opened())
 
@@ -520,35 +667,51 @@ cdef class Pool:
         Returns
         -------
         Audit
-            What was looked at.
+            What was examined.
 
         Raises
         ------
         PoolCorrupt
             If the bookkeeping contradicts itself; the message says what is wrong and where.
+        PoolBusy
+            If another process kept this one waiting too long; it may be stopped.
+        PoolClosed, TooManyProcesses
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+
+        Notes
+        -----
+        May be called while other threads and processes use the pool. A process that was stopped in the middle of a call
+        is not taken for damage.
         """
         return check_pool(self.opened())
 
     def residency(self):
-        """Ask the kernel what it really gave the pool.
+        """Ask the kernel how much memory it really gave the pool.
 
         Returns
         -------
         Residency
-            For a pool in memory of the caller's, of the whole mapping that the memory is a part of.
+            Bytes. For a pool in a `buffer`, they are those of the whole mapping that the buffer is part of.
+
+        Raises
+        ------
+        PoolClosed, TooManyProcesses, PoolBusy
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        OSError
+            If the kernel cannot be asked: there is no free file descriptor, or no ``/proc``.
         """
         return residency_of(self.opened())
 
     def close(self):
-        """Close the pool: it allocates no more. Closing again does nothing.
+        """Close the pool: it allocates no more. Closing it again does nothing.
 
-        Blocks and views stay valid; the memory is unmapped when the last is gone. In debug mode, what is still
-        allocated is reported to the logger ``blockpool``, with the stacks of the allocations (and see `outstanding`).
+        Blocks and views stay valid; the memory is unmapped when the last of them is gone. In debug mode, what is still
+        allocated is reported to the logger ``blockpool``, with the stacks of the allocations (see also `outstanding`).
 
         Raises
         ------
         WriteAfterFree
-            In debug mode, if somebody wrote to a freed block. The pool is closed all the same.
+            In debug mode, if something wrote to a freed block. The pool is closed all the same.
         """
         cdef _Mapping m = self.mapping
         if m is not None:
@@ -558,16 +721,19 @@ cdef class Pool:
                 m.guard.close(PyMemoryView_FromObject(m))
 
     def outstanding(self):
-        """Return what is allocated, with the stacks of the allocations; also after `close`.
+        """Return what is allocated, with the stacks of the allocations. It works after `close` too.
 
         Returns
         -------
         list of Outstanding
+            One for each run, in the order of addresses.
 
         Raises
         ------
         ValueError
             If the pool is not in debug mode.
+        RuntimeError
+            If the interpreter is shutting down.
         """
         if self.guard is None:
             if self.mapping is not None and pool_is_shared(&self.mapping.engine):
