@@ -12,8 +12,8 @@ Who keeps what alive::
 
 A Block begins as the only owner of its run. The first view, or the first read-only twin, moves the run to a
 _Lease, which is the exporter of every view. From then on the run goes back when the last reference to the lease is
-gone, and «is it in use?» is the reference count of the lease. Exports are not counted: numpy.ndarray(buffer=…)
-releases its export at once and keeps only a reference to the exporter.
+gone; its reference count tells whether the run is in use. Exports are not counted: numpy.ndarray(buffer=…) releases its
+export at once and keeps only a reference to the exporter.
 
 An array for which NumPy itself took memory of the pool (Pool.numpy_allocator) has neither: NumPy gives the memory back
 by its address, and the array keeps the mapping by way of the capsule of its handler.
@@ -95,9 +95,9 @@ cdef extern from *:
     bint unlikely(bint)
 
 
-# «No timeout given», recognised without a comparison.
+# The default timeout, recognised without a comparison.
 cdef object ZERO = 0
-# «No such argument».
+# Stands for an argument that was not given.
 cdef object ABSENT = object()
 
 

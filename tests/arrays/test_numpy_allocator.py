@@ -389,8 +389,8 @@ def test_closed_pools_are_refused(pool):
 
 
 def test_shared_pools_are_refused(shared):
-    """numpy_allocator() of a shared pool raises ValueError, which says to make a private pool."""
-    with pytest.raises(ValueError, match="make a private pool"):
+    """numpy_allocator() of a shared pool raises ValueError, which says to create a private pool."""
+    with pytest.raises(ValueError, match="create a private pool"):
         shared.numpy_allocator()
 
 

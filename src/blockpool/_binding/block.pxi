@@ -365,8 +365,8 @@ cdef class Block:
         return self
 
     def __exit__(self, kind, value, traceback, /):
-        # Python holds this object once for the call, and once if `as` gave it a name. Whoever else holds it (a queue
-        # that will pickle it later, a list, a generator) still wants it.
+        # Python holds this object once for the call, and once if `as` gave it a name. Anything else that holds it (a
+        # queue that will pickle it later, a list, a generator) still wants it.
         if Py_REFCNT(<PyObject *>self) <= 2:
             self.end_use()
 

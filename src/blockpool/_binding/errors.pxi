@@ -252,7 +252,7 @@ cdef void report_damage(uint64_t index) noexcept:
 # --- audits ---
 
 cdef corrupt_error(const pool_fault *faults, uint64_t listed, uint64_t count):
-    """The error of an audit that found so many faults, of which the first ones are listed."""
+    """The error of an audit that found `count` faults; the first `listed` of them are given."""
     cdef uint64_t i
     found = [fault_text(&faults[i]) for i in range(min(listed, count))]
     if count > listed:

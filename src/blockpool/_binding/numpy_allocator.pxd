@@ -3,9 +3,9 @@
 # Every array keeps a reference to the capsule of the handler that gave it its memory, and calls that handler to give
 # it back. The capsule keeps the mapping. So the memory outlives the context, the Pool object and the asking thread.
 #
-# NumPy calls a handler with the GIL held nearly always; fromstring and fromfile resize without it. So each function
-# takes the GIL, held or not. Then what is counted here may be plain, and the moments between looking at a run and
-# releasing it are nobody else's. Nothing gives it up in between: NumPy is in the midst of making an array.
+# NumPy nearly always calls a handler with the GIL held; fromstring and fromfile resize without it. So each function
+# takes the GIL, held or not. Counters can then be plain numbers, and no other thread runs between looking at a run and
+# releasing it. Nothing gives up the GIL in between: NumPy is in the middle of making an array.
 #
 # What does not go to the pool goes to NumPy's own handler, with just the arguments that NumPy gave. The address tells
 # where a pointer came from.

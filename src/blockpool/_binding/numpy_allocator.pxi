@@ -143,8 +143,8 @@ cdef object numpy_allocator(_Mapping m):
     cdef _NumpyAllocator made
     if pool_is_shared(&m.engine):
         raise ValueError(
-            "numpy_allocator() is for private pools: a shared one would keep arrays of which no other process knows; "
-            "make a private pool for them, or single arrays with empty() and zeros()"
+            "numpy_allocator() is for private pools: a shared one would keep arrays that no other process knows; "
+            "create a private pool for them, or single arrays with empty() and zeros()"
         )
     if m.guard is not None:
         raise ValueError(
