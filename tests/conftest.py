@@ -7,6 +7,8 @@ import signal
 import hypothesis
 import pytest
 
+import blockpool as bp
+
 pytest_plugins = ["programs", "pools", "arrays", "peers"]
 # Helpers without fixtures: their asserts, too, show the values.
 pytest.register_assert_rewrite("bookkeeping", "indices", "stress_programs", "threads", "waits")
@@ -19,6 +21,14 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart():
+    """Let the main thread be the first to allocate: it then gets the lowest blocks, whatever order the tests run in.
+
+    Threads are numbered by their first allocation, and the number chooses where in a pool a thread begins to search.
+    """
+    bp.IndexPool(1).allocate()
 
 
 def pytest_collection_finish():

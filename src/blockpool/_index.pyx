@@ -122,7 +122,8 @@ cdef class IndexPool:
     cdef _Words words
     cdef bitmap *bits
     # Statistics, written with the GIL held; no invariant rests on them.
-    cdef uint64_t allocations, frees, failures, in_use, peak
+    cdef uint64_t allocations, frees, failures, peak
+    cdef int64_t in_use         # below 0 for a moment, when two threads wrongly free the same indices
 
     def __cinit__(self, capacity):
         cdef void *memory = NULL
@@ -496,7 +497,7 @@ cdef class IndexPool:
     cdef inline void count_allocation(self, uint64_t n) noexcept:
         self.allocations += n
         self.in_use += n
-        if self.in_use > self.peak:
+        if self.in_use > <int64_t>self.peak:
             self.peak = self.in_use
 
     cdef inline void count_free(self, uint64_t n) noexcept:
@@ -533,9 +534,12 @@ cdef class IndexPool:
             missing = batch_missing_range(self.bits, first, n)
         if missing != BITMAP_NONE:
             raise not_allocated(missing)
+        # Before the release, so that what another thread allocates of these meanwhile is not counted on top of them.
+        self.in_use -= n
         with nogil:
             freed = batch_release_range(self.bits, first, n, &left)
-        self.count_free(freed)
+        self.in_use += n - freed
+        self.frees += freed
         return freed_by_another(left)
 
     cdef int free_items(self, list items) except -1:

@@ -1,6 +1,7 @@
 """Threads that race for the indices of an IndexPool: no index has two owners, and in the end all are free."""
 
 import random
+import sys
 from array import array
 from contextlib import suppress
 from functools import partial
@@ -87,3 +88,22 @@ def test_threads_that_want_more_than_there_is_for_both():
         assert ids.check() == 600_000
         ids.free_many(buffers[found.index(None)])
         assert ids.check() == 0
+
+
+@pytest.mark.stress
+def test_the_peak_is_at_most_the_capacity():
+    """While threads free and allocate runs of a third of the pool, the peak never counts an index twice."""
+    ids = bp.IndexPool(60_000)
+
+    def allocate_and_free():
+        for _ in range(3000):
+            with suppress(bp.PoolExhausted):
+                ids.free_many(ids.allocate_run(20_000))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        assert outcomes(*[allocate_and_free] * 6) == [None] * 6
+    finally:
+        sys.setswitchinterval(before)
+    assert 20_000 <= ids.stats().peak <= 60_000
