@@ -8,7 +8,7 @@ import pytest
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
-from blockpool import _core, _receive
+from blockpool import _core, _receive, _receive_arrays
 
 REFERENCE = ("pool_id", "index", "generation", "process", "name")
 ROUTE = ("threshold", "all_readonly", *REFERENCE)
@@ -90,7 +90,7 @@ def parts_of(kind, pool):
 
 RECEIVE = {
     "block": _receive.block,
-    "array": carrier.receive_array,
+    "array": _receive_arrays.array,
     "buffer": _core._receive_buffer,
 }
 
@@ -137,7 +137,7 @@ def test_a_message_of_another_length(shared, kind):
 def test_buffers_that_are_none(buffers):
     """A message that comes without its out-of-band buffers, or with something else in their place, is refused."""
     with pytest.raises((bp.InvalidBlock, TypeError)):
-        carrier.receive_parcel(pickle.dumps(1), buffers)
+        _receive_arrays.parcel(pickle.dumps(1), buffers)
 
 
 @pytest.mark.parametrize("kind", [bp.Handle, bp.Ticket])

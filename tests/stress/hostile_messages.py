@@ -27,7 +27,7 @@ import numpy as np
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
-from blockpool import _core, _receive
+from blockpool import _core, _receive, _receive_arrays
 
 TYPED = (bp.BlockPoolError, ValueError, TypeError, MemoryError)
 # What pickle itself and NumPy raise when the pickle is broken before anything of ours is called.
@@ -36,7 +36,7 @@ OF_PICKLE += (ImportError, SyntaxError, RuntimeError)
 REFERENCE = ("pool_id", "index", "generation", "process", "name")
 FIELDS = {
     _receive.block: (*REFERENCE, "nbytes", "readonly"),
-    carrier.receive_array: (
+    _receive_arrays.array: (
         *("threshold", "all_readonly", *REFERENCE),
         *("offset", "shape", "strides", "dtype", "readonly"),
     ),
@@ -49,8 +49,8 @@ EDGES = [0, 1, 2, 7, 8, 16, 63, 64, 65, 255, 2**24, 2**31, 2**32, 2**40, 2**62, 
 DTYPES = ["f8", "O", "V0", "S0", "f4", "V5", "T", [("a", "O")], "f8,f8", (("f8", (3,)))]
 OURS = {
     ("blockpool._receive", "block"),
-    ("blockpool.multiprocessing", "receive_array"),
-    ("blockpool.multiprocessing", "receive_parcel"),
+    ("blockpool._receive_arrays", "array"),
+    ("blockpool._receive_arrays", "parcel"),
     ("blockpool._core", "_attach_pickled"),
     ("blockpool._core", "Pool"),
     ("blockpool._handles", "Handle.parse"),
@@ -132,7 +132,7 @@ class Hostile:
         receive, names = self.random.choice(list(FIELDS.items()))
         if receive is _receive.block:
             good = _core._send_block(block)[1]
-        elif receive is carrier.receive_array:
+        elif receive is _receive_arrays.array:
             array = block.array(block.nbytes, "u1")[: self.random.randrange(1, block.nbytes)]
             good = _core.send_array(array, False, 1, [])  # noqa: FBT003 - readonly
         else:

@@ -21,7 +21,7 @@ import warnings
 from dataclasses import dataclass
 from multiprocessing.connection import Pipe
 from multiprocessing.queues import Full, Queue
-from multiprocessing.reduction import DupFd
+from multiprocessing.reduction import DupFd, ForkingPickler
 
 import numpy as np
 from soak_board import send
@@ -331,7 +331,7 @@ class Sender(Process):
     def expect_refusal(self, carried):
         """Pickle what cannot be pickled; the audit at the end of the epoch finds what stays in flight."""
         try:
-            carrier.ForkingPickler.dumps(carried)
+            ForkingPickler.dumps(carried)
         except (pickle.PicklingError, AttributeError):
             self.count("unsendable")
         else:

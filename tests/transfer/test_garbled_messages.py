@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpool as bp
-import blockpool.multiprocessing as carrier
-from blockpool import _core
+from blockpool import _core, _receive_arrays
 
 LARGE = 10_000  # elements
 
@@ -79,7 +78,7 @@ def test_garbled_arrays(pool, kind):
     """A message of an array with one wrong part raises a typed error, and its reference is given back."""
     with array_parts(pool) as parts:
         with pytest.raises(TYPED):
-            carrier.receive_array(*(parts | GARBLED[kind]).values())
+            _receive_arrays.array(*(parts | GARBLED[kind]).values())
         assert pool.stats().tickets == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
-from blockpool import _core
+from blockpool import _core, _receive_arrays, _sending
 from transfers import Unsendable, carry, is_right, packed
 
 LARGE = 10_000  # elements: two to five blocks
@@ -267,24 +267,24 @@ def test_a_message_that_is_read_twice(pool):
 def test_buffers_are_given_back_if_the_rest_cannot_be_unpickled(pool):
     """If a message cannot be unpickled, the buffers that came with it are given back."""
     buffer = [
-        carrier._Route(pool, 1, readonly=False).parts(
+        _sending.Route(pool, 1, readonly=False).parts(
             memoryview(bytearray(70000)), _core.send_buffer, _core.copy_buffer, []
         )
     ]
     with pytest.raises(pickle.UnpicklingError):
-        carrier.receive_parcel(b"garbage", buffer)
+        _receive_arrays.parcel(b"garbage", buffer)
     assert (pool.stats().allocated, pool.stats().tickets) == (0, 0)
 
 
 def test_what_arrives_after_the_pool_was_closed_here(peer, pool):
     """A process that closed its Pool object still receives arrays of the pool, and does not install it."""
     assert peer(f"""
-        import blockpool.multiprocessing as carrier
+        from blockpool import _sending
         pool = bp.Pool.attach({pool.name!r})
         view = pool.allocate().buf
         pool.close()
         array = pickle.loads({packed(np.ones(LARGE))!r})
-        int(array.sum()), carrier._route
+        int(array.sum()), _sending.current
     """) == (LARGE, None)
     peer.end()
     pool.recover()

@@ -16,6 +16,7 @@ import pytest
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
+from blockpool import _patches, _receive_arrays, _sending, _undelivered
 from transfers import Buffered, carry, is_right, packed
 
 LARGE = 10_000  # elements: two to five blocks
@@ -40,8 +41,11 @@ def fork(work=lambda: True):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+FILES = {module.__file__ for module in (carrier, _patches, _receive_arrays, _sending, _undelivered)}
+
+
 def at_each_line(work, act, begin=lambda: None):
-    """Do the work once for each line of blockpool.multiprocessing that it runs, and act at that line.
+    """Do the work once for each line that it runs of blockpool.multiprocessing and what is below, and act at that line.
 
     Returns how often that was.
     """
@@ -52,7 +56,7 @@ def at_each_line(work, act, begin=lambda: None):
 
         def trace(frame, event, _):
             nonlocal lines
-            if frame.f_code.co_filename != carrier.__file__:
+            if frame.f_code.co_filename not in FILES:
                 return None
             if event == "line":
                 if lines == chosen:  # noqa: B023 - of this round

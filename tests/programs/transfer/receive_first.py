@@ -9,6 +9,7 @@ import sys
 import threading
 
 import blockpool.multiprocessing as carrier
+from blockpool import _patches
 from transfers import packed
 
 messages = [bytes.fromhex(message) for message in sys.argv[1:]]
@@ -26,4 +27,4 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(len(carrier._undo), carrier.stats().copied)
+print(len(_patches._undo), carrier.stats().copied)

@@ -1,0 +1,227 @@
+"""What goes through the pool instead of into a pickle: arrays, blocks and out-of-band buffers, and messages of them.
+
+`dumps_over` makes the replacement of ``ForkingPickler.dumps``, which everything that `multiprocessing` sends goes
+through. An array or block that is a whole message is pickled here, by hand, and everything else by a pickler whose
+reducers put the parts of the message into the pool. The references in a message are noted as they are taken, and taken
+back if it cannot be pickled. Other libraries' picklers and plain ForkingPicklers use the reducers alone.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
+from blockpool import _receive
+from blockpool._core import (
+    Block,
+    Pool,
+    _send_block,
+    copy_array,
+    copy_buffer,
+    pack,
+    require_shared,
+    send_array,
+    send_block,
+    send_buffer,
+    take_back,
+)
+from blockpool._sizes import parse_size
+
+TYPE_CHECKING = False  # as in blockpool/__init__.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol, TypeVar
+
+    from numpy.typing import NDArray
+
+    class _View(Protocol):
+        @property
+        def nbytes(self) -> int: ...
+
+    _V = TypeVar("_V", bound=_View)
+    Sent = list[tuple[Any, ...]]
+    _Send = Callable[[_V, bool, int, Sent], tuple[Any, ...] | None]
+    _Copy = Callable[[Pool, _V], _V | None]
+
+# What was registered with multiprocessing's pickler; there is no public way to ask.
+registered: dict[Any, Any] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+class Route:
+    """How this process sends: through which pool, and arrays of what size."""
+
+    __slots__ = ("pool", "readonly", "threshold")
+
+    def __init__(self, pool: Pool, threshold: str | int, *, readonly: bool) -> None:
+        if not isinstance(pool, Pool):
+            raise TypeError(f"pool must be a blockpool.Pool, not {type(pool).__name__}")
+        require_shared(pool)
+        self.pool = pool
+        self.threshold = parse_size(threshold, "threshold")
+        self.readonly = bool(readonly)
+
+    def parts(self, view: _V, send: _Send[_V], copy: _Copy[_V], sent: Sent) -> tuple[Any, ...] | None:
+        """Return what to pickle in place of an array or buffer, and note it in `sent`; None to pickle it as before."""
+        parts = send(view, self.readonly, self.threshold, sent)
+        if parts is None and view.nbytes >= self.threshold:
+            copied = copy(self.pool, view)
+            if copied is not None:
+                parts = send(copied, self.readonly, self.threshold, sent)
+        return parts
+
+
+# Both are set by blockpool._patches, for the whole process.
+current: Route | None = None
+ndarray: Any = None  # the class, if NumPy is installed
+
+
+# --- what pickles call ---
+
+
+def _name_of(function: Callable[..., Any]) -> bytes:
+    """Return how a pickle names a function."""
+    return f"{function.__module__}\n{function.__qualname__}\n".encode()
+
+
+_BLOCK = _name_of(_receive.block)
+_receive_array: Any = None
+_array_name = _parcel_name = b""
+
+
+def name_receivers(array: Callable[..., Any], parcel: Callable[..., Any]) -> None:
+    """Say what pickles call for an array, and for an object with its buffers: functions of a module above this one."""
+    global _receive_array, _array_name, _parcel_name
+    _receive_array, _array_name, _parcel_name = array, _name_of(array), _name_of(parcel)
+
+
+# --- messages ---
+
+
+class Message:
+    """The parts of a message that go through the pool rather than into its pickle."""
+
+    __slots__ = ("buffers", "route", "sent")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.sent: Sent = []
+        self.buffers: Sent = []
+
+    def array(self, array: NDArray[Any]) -> Any:
+        parts = self.route.parts(array, send_array, copy_array, self.sent)
+        return array.__reduce__() if parts is None else (_receive_array, parts)
+
+    def block(self, block: Block) -> Any:
+        return send_block(block, self.sent)
+
+    def buffer(self, pickled: pickle.PickleBuffer) -> bool:
+        """Return whether the buffer is to be part of the pickle."""
+        parts = self.route.parts(pickled.raw(), send_buffer, copy_buffer, self.sent)
+        if parts is None:
+            return True
+        self.buffers.append(parts)
+        return False
+
+    def reduce_in(self, table: dict[Any, Any]) -> None:
+        """Make a pickler's table of reducers note what is sent."""
+        if _is_ours(ndarray, table):
+            table[ndarray] = self.array
+        if table.get(Block) is _send_block:
+            table[Block] = self.block
+
+
+# Types that neither are nor contain arrays.
+_PLAIN = frozenset({bytes, str, int, float, bool, type(None)})
+
+
+def _is_ours(kind: Any, table: dict[Any, Any]) -> bool:
+    """Return whether arrays are ours to send: a reducer that the program registers, before or after, comes first."""
+    return table.get(kind) is reduce_array and kind not in copyreg.dispatch_table
+
+
+def _call_of(function: bytes, arguments: tuple[Any, ...]) -> bytes:
+    """Pickle a call.
+
+    A pickle is a program: GLOBAL ("c") and the function, the arguments, REDUCE ("R"), STOP ("."). Pickle itself would
+    produce the same, but looking up the function and setting up a pickler takes longer than everything else.
+    """
+    return b"\x80\x05c" + function + pickle.dumps(arguments, 3)[2:-1] + b"R."
+
+
+def _pack_call(function: bytes, parts: tuple[Any, ...], sent: Sent) -> Any:
+    """Pickle a call that is a whole message, and attach its references."""
+    try:
+        return pack(_call_of(function, parts), sent)
+    except BaseException:  # a dtype may have metadata that cannot be pickled
+        take_back(sent)
+        raise
+
+
+def dumps_over(before: Any) -> Any:
+    """Make the replacement of ForkingPickler.dumps; `before` is what it replaces."""
+
+    def dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> Any:
+        """Pickle as ForkingPickler.dumps does, except for what goes through the pool."""
+        route = current  # another thread may change it
+        if route is None or cls is not ForkingPickler or protocol is not None:
+            return before.__get__(None, cls)(obj, protocol)
+        kind = type(obj)
+        sent: Sent = []
+        if kind is ndarray and _is_ours(kind, registered):
+            parts = route.parts(obj, send_array, copy_array, sent)
+            if parts is not None:
+                return _pack_call(_array_name, parts, sent)
+            if not obj.dtype.hasobject:
+                return pickle.dumps(obj)
+        elif kind is Block and _block_is_ours():
+            parts = send_block(obj, sent)[1]
+            return _pack_call(_BLOCK, parts, sent)
+        return pickle.dumps(obj) if kind in _PLAIN else _dumps_within(route, obj)
+
+    return classmethod(dumps)
+
+
+def _block_is_ours() -> bool:
+    return Block not in registered and copyreg.dispatch_table.get(Block) is _send_block
+
+
+def _dumps_within(route: Route, obj: Any) -> Any:
+    """Pickle an object that may contain arrays, blocks and out-of-band buffers."""
+    message = Message(route)
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, 5, buffer_callback=message.buffer)
+    pickler.dispatch_table = table = copyreg.dispatch_table | registered
+    message.reduce_in(table)
+    try:
+        pickler.dump(obj)
+        if not message.sent:
+            return file.getbuffer()
+        pickled = file.getvalue()
+        if message.buffers:
+            pickled = _call_of(_parcel_name, (pickled, message.buffers))
+        return pack(pickled, message.sent)
+    except BaseException:
+        take_back(message.sent)
+        raise
+
+
+def reduce_or(otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Make a reducer of arrays for other libraries' picklers."""
+
+    def reduce(array: NDArray[Any]) -> Any:
+        route = current
+        parts = None if route is None else route.parts(array, send_array, copy_array, [])
+        return otherwise(array) if parts is None else (_receive_array, parts)
+
+    return reduce
+
+
+_reduce_into_pool = reduce_or(lambda array: array.__reduce__())
+
+
+def reduce_array(array: NDArray[Any]) -> Any:
+    """Reduce an array for any of multiprocessing's picklers; a reducer in copyreg comes first."""
+    reduce: Callable[[Any], Any] = copyreg.dispatch_table.get(type(array), _reduce_into_pool)
+    return reduce(array)
