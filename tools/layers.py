@@ -1,4 +1,4 @@
-"""Check that the code stands in layers: no part of the binding, and no room of the C library, names one above it.
+"""Check that the code stands in layers: no part of the binding, room of the C library or module names one above it.
 
     python tools/layers.py [ROOT]
 
@@ -8,13 +8,18 @@ uses. A fault is: a name of a later part; a name that the other part does not ha
 a contract that no other part uses.
 
 The rooms of the C library (core/src) are told by their folders, and what they use by their #include lines.
+
+The Python modules of the package may import each other in any order that has no circle, inside functions as well; what
+is imported only for types is not counted.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 # The rooms of core/src, each with those that it may include. "" is what stands in core/src itself.
@@ -144,13 +149,50 @@ def check_rooms(sources: Path) -> tuple[list[str], list[str]]:
     return lines, faults
 
 
+def imports_of(tree: ast.AST) -> set[str]:
+    """Return what a module imports, but not for types; `from a import b` as a.b, for b may be a module."""
+    found, left = set(), [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            left += node.orelse
+            continue
+        left += ast.iter_child_nodes(node)
+    return found
+
+
+def check_modules(package: Path) -> tuple[list[str], list[str]]:
+    """Return what the modules of the package import of each other, a line each, bottom up, and whether in a circle."""
+    files = {}
+    for file in sorted(package.rglob("*.py")):
+        parts = file.relative_to(package.parent).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    uses = {}
+    for name, file in files.items():
+        imported = imports_of(ast.parse(file.read_text()))
+        names = {module if module in files else module.rpartition(".")[0] for module in imported}
+        # every module needs the package, and imports it first
+        uses[name] = (names & set(files)) - {name, package.name}
+    try:
+        order = list(TopologicalSorter(uses).static_order())
+    except CycleError as error:
+        return [], [f"modules import each other in a circle: {' '.join(reversed(error.args[1]))}"]
+    return [f"{name:32} {' '.join(sorted(uses[name])) or '-'}" for name in order], []
+
+
 def main(root: Path) -> int:
     """Print the layers, lowest first, and what is wrong with them; return how many faults there are."""
     binding, faults = check_binding(root / "src" / "blockpool")
     rooms, more = check_rooms(root / "core" / "src")
+    modules, circles = check_modules(root / "src" / "blockpool")
     print("The binding, bottom up, each part with those that it uses:", *binding, sep="\n  ")
     print("The C library, each room with those that it includes:", *rooms, sep="\n  ")
-    faults += more
+    print("The Python modules, bottom up, each with those that it imports:", *modules, sep="\n  ")
+    faults += more + circles
     print(*(f"FAULT: {fault}" for fault in faults), sep="\n")
     arrows = sum(len(line.split()) - 1 for line in binding if not line.endswith(" -"))
     print(f"{len(binding)} parts, {arrows} arrows, {len(faults)} faults")
