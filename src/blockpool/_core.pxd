@@ -1,4 +1,4 @@
-# The contracts of the binding's parts, bottom up, as _core.pyx includes them.
+# The contracts of the binding's parts, bottom up, in the order in which _core.pyx includes the parts.
 
 cimport cython
 from cpython.object cimport PyObject

@@ -104,7 +104,7 @@ cdef object ABSENT = object()
 cdef int require_imports(what) except -1:
     """Raise unless modules can be imported still, for the few that are imported when they are first used."""
     if Py_IsFinalizing():
-        raise RuntimeError(f"the interpreter is ending, and {what} were never used before; use them sooner")
+        raise RuntimeError(f"the interpreter is shutting down, and {what} were never used before; use them earlier")
     return 0
 
 

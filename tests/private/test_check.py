@@ -62,7 +62,7 @@ def test_check_counts_what_it_looked_at(pool):
 
 
 def _corrupt(pool):
-    with pytest.raises(bp.PoolCorrupt, match=r"save what you can, and make a new pool$") as caught:
+    with pytest.raises(bp.PoolCorrupt, match=r"save what you can, and create a new pool$") as caught:
         pool.check()
     return str(caught.value)
 
@@ -178,7 +178,7 @@ def test_what_another_process_may_be_at_is_a_fault_when_there_is_none(shared, pe
     assert (audit.allocated, audit.in_transit) == (0, 1)
     other("pool.close()")
     message = _corrupt(shared)
-    assert "1 fault in the bookkeeping: block 9 is marked as allocated but nobody has it" in message
+    assert "1 fault in the bookkeeping: block 9 is marked as allocated but no process holds it" in message
     last = peers()
     last(f"pool = bp.Pool.attach({shared.name!r})")
     last.kill()

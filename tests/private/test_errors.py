@@ -160,23 +160,23 @@ def test_errors_of_the_system_have_an_errno():
 USERS = {
     "memoryview": (
         lambda block: [block.buf],
-        "1 user: 1 memoryview or what was made from it;",
+        "1 user: 1 memoryview or object made from it;",
     ),
     "array of a memoryview": (
         lambda block: [np.frombuffer(block.buf)],
-        "1 user: 1 memoryview or what was made from it;",
+        "1 user: 1 memoryview or object made from it;",
     ),
     "memoryviews": (
         lambda block: [block.buf, block.buf],
-        "2 users: 2 memoryviews or what was made from them;",
+        "2 users: 2 memoryviews or objects made from them;",
     ),
     "array": (
         lambda block: [block.array(8)],
-        "1 user: 1 array or other object made of it;",
+        "1 user: 1 array or other object made from it;",
     ),
     "arrays": (
         lambda block: [block.array(8), np.asarray(block), block.__dlpack__()],
-        "3 users: 3 arrays or other objects made of it;",
+        "3 users: 3 arrays or other objects made from it;",
     ),
     "read-only Block": (
         lambda block: [block.readonly()],
@@ -188,7 +188,7 @@ USERS = {
     ),
     "all": (
         lambda block: [block.readonly(), block.readonly(), block.array(8), block.buf],
-        "4 users: 1 memoryview or what was made from it, 2 read-only Blocks or their views, 1 array",
+        "4 users: 1 memoryview or object made from it, 2 read-only Blocks or their views, 1 array",
     ),
 }
 
@@ -217,7 +217,7 @@ def test_block_in_use_as_a_read_only_block_sees_it(pool):
     with pytest.raises(bp.BlockInUse, match="1 user: 1 other Block;"):
         reader.free()
     view, other = block.buf, reader.readonly()
-    with pytest.raises(bp.BlockInUse, match=r"3 users: 1 memoryview or what .*, 2 other Blocks;"):
+    with pytest.raises(bp.BlockInUse, match=r"3 users: 1 memoryview or object .*, 2 other Blocks;"):
         reader.free()
     del other
     block.release()

@@ -133,5 +133,5 @@ def test_a_block_that_was_given_back_before_a_queue_sent_it(shared):
     """The error for pickling a released block says that queues pickle later."""
     block = shared.allocate()
     block.release()
-    with pytest.raises(bp.InvalidBlock, match="leave the block alone after put"):
+    with pytest.raises(bp.InvalidBlock, match="don't release or free a block after put"):
         pickle.dumps(block)

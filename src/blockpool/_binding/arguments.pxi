@@ -38,7 +38,7 @@ cdef double as_seconds(timeout) except? -1.0:
         return INFINITY
     seconds = number_of_seconds("timeout", timeout, " or None")
     if not seconds >= 0:
-        raise ValueError(f"timeout must be 0 or more seconds, or None to wait without end, not {seconds}")
+        raise ValueError(f"timeout must be 0 or more seconds, or None to wait as long as it takes, not {seconds}")
     return seconds
 
 
@@ -64,7 +64,7 @@ cdef int refuse_keyword(str what, dict given, str other, tuple of_other) except 
     name = next(iter(given))
     if name in of_other:
         kind = "shared" if other == "Pool.create" else "private"
-        raise TypeError(f"{what}() has no {name}=: that is for {kind} pools; make one with {other}(…, {name}=…)")
+        raise TypeError(f"{what}() has no {name}=: it is for {kind} pools; create one with {other}(…, {name}=…)")
     raise TypeError(f"{what}() has no argument {name!r}")
 
 

@@ -1,6 +1,7 @@
-# NumPy arrays in a pool, made by NumPy's C interface: the way through a memoryview costs twice as much.
+# NumPy arrays in a pool, made with NumPy's C interface: going through a memoryview takes twice as long.
 #
-# The base of such an array is a lease, as of any view; so the run goes back with the last array or other view.
+# The base of such an array is a lease, like that of any view, so the run goes back with its last array or other view.
+# NumPy is imported when it is first needed. All functions need the GIL; they raise as Pool.empty() says.
 
 
 cdef extern from "_ndarray.h":
@@ -49,32 +50,41 @@ cdef extern from "_ndarray.h":
     int PyArray_IntpConverter(object shape, PyArray_Dims *dims) except 0
     void PyDimMem_FREE(npy_intp *dims) noexcept
 
-# NumPy's own limit.
+# The limit of NumPy 2; NumPy 1 itself refuses more than 32.
 cdef enum: MOST_DIMENSIONS = 64
-# From here on, filling memory leaves the GIL.
+# The size in bytes from which memory is filled or copied without the GIL.
 cdef enum: MANY_BYTES = 1 << 20
 
-# What array that is to be.
+# The shape and dtype of an array that is to be made.
 cdef struct form:
-    PyArray_Descr *descr        # a reference of its own
+    PyArray_Descr *descr        # owns a reference
     int dimensions
     npy_intp shape[MOST_DIMENSIONS]
     size_t nbytes
 
-# Imports NumPy, the first time; raises ImportError if there is none.
+# Imports NumPy unless it is imported already. Raises ImportError if that fails, RuntimeError if the interpreter is
+# shutting down. To be called before any function of _ndarray.h.
 cdef int need_numpy() except -1
+# Whether the value is a numpy.ndarray, not of a subclass.
 cdef bint is_ndarray(value) except -1
+# Whether the value is a numpy.dtype.
 cdef bint is_dtype(value) except -1
+# Copies elements, cast to the target's type without a check, and broadcast; raises as numpy.copyto().
 cdef int copy_elements(target, source) except -1
-# Reads shape and dtype. The caller has a reference to the descr from then on; not if this raises.
+# Reads shape and dtype; None is float64. The caller then owns the reference to the descr; if this raises, nothing.
 cdef int form_of(shape, dtype, form *out) except -1
-# NumPy's flags of an order, "C" or "F".
+# NumPy's flags for the order "C" or "F"; raises ValueError for another one.
 cdef int flags_of(order) except -1
-# An array of the lease's memory, which it keeps; takes over the reference to the descr. No strides: as the flags say.
+# An array of the lease's memory from `offset` bytes on, read-only if the lease is; it keeps the lease. Takes over the
+# reference to the descr, even if it raises. If strides is NULL, the flags say the order.
 cdef object array_on(_Lease lease, form *array, int64_t offset, const npy_intp *strides, int flags)
-# An array in a new run; `like` is one of that shape whose order of axes it gets, instead of `order`.
+# An array in a new run, of zeros if `zeroed`, else with what the memory holds. If `like` is given, an array of that
+# shape, the new one has its order of axes and `order` is ignored. `closed` is as for allocate_run.
 cdef object new_array(_Mapping m, const bint *closed, shape, dtype, order, timeout, bint zeroed, like=*)
+# An array in a new run, filled with a value; without dtype, of the type that NumPy gives the value.
 cdef object filled_array(_Mapping m, const bint *closed, shape, value, dtype, order, timeout)
+# What Pool.asarray returns: `source` itself if it is in this pool, of that type and order; else a copy in a new run.
 cdef object copied_array(_Mapping m, const bint *closed, source, dtype, order, timeout)
-# The lease whose memory the array or memoryview shows; None if it is no pool's.
+# The lease whose memory an array or memoryview shows; None if it does not show a pool's memory. Raises ValueError for a
+# released memoryview.
 cdef _Lease lease_behind(view)

@@ -56,8 +56,8 @@ cdef int form_of(shape, dtype, form *out) except -1:
     try:
         if descr_has_objects(out.descr):
             raise TypeError(
-                f"an array of {<object>out.descr} cannot be in a pool: its elements are pointers, to Python objects or "
-                "strings that are nowhere but in this process; use a dtype without, or numpy.empty"
+                f"an array of {<object>out.descr} cannot be in a pool: its elements are pointers to Python objects or "
+                "strings outside the pool; use another dtype, or numpy.empty()"
             )
         if PyLong_CheckExact(shape):
             out.dimensions = 1
@@ -98,7 +98,7 @@ cdef size_t bytes_of(const form *array, shape) except? 0:
             )
     if nbytes > MOST_BYTES and not empty:
         raise ValueError(
-            f"an array of shape {shape!r:.60} and {<object>array.descr} has more bytes than any pool can have: 2**62"
+            f"an array of shape {shape!r:.60} and {<object>array.descr} has more bytes than any pool can have (2**62)"
         )
     return 0 if empty else nbytes
 
@@ -151,7 +151,9 @@ cdef object new_array(_Mapping m, const bint *closed, shape, dtype, order, timeo
         return array_on(lease, &array, 0, NULL, flags)
     if not array_has_shape(<PyObject *>like, array.dimensions, array.shape):
         Py_DECREF(<object>array.descr)
-        raise ValueError("the array got another shape while there was no room to copy it; keep it as it is until then")
+        raise ValueError(
+            "the array's shape changed while this call waited for room; leave it unchanged until the call returns"
+        )
     array_strides_like(<PyObject *>like, descr_size(array.descr), strides)
     return array_on(lease, &array, 0, strides, flags)
 

@@ -16,7 +16,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
             f"asked for {readable(size * count)} bytes ({count} blocks of {size}); ask for fewer or smaller blocks"
         )
     if permanent and name is None:
-        raise ValueError("a permanent pool needs a name, or nobody could come back to it")
+        raise ValueError("a permanent pool needs a name, so that processes can attach it later; pass name=")
     cdef bytes file = b"" if name is None else file_name(name).encode()
     request.name = NULL
     if name is not None:
@@ -52,7 +52,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
             )
         return m
     else:
-        raise PoolExists(f"{titled(name)} keeps vanishing and coming back; choose another name")
+        raise PoolExists(f"other processes keep creating and removing {titled(name)}; choose another name")
     m = open_shared(m, on_fork)
     if prefault:
         with nogil:
@@ -110,8 +110,8 @@ cdef _Mapping agreed(_Mapping m, on_fork):
     has = "share" if m.engine.attachment.on_fork == ON_FORK_SHARE else "detach"
     if on_fork is not None and on_fork != has:
         raise ValueError(
-            f"this process has attached {titled(m.name)} already, with on_fork={has!r}, so it cannot have {on_fork!r} "
-            "too; leave on_fork out, or first close its Pool and drop its blocks"
+            f"this process has attached {titled(m.name)} already, with on_fork={has!r}, so it cannot attach it "
+            f"with {on_fork!r}; leave on_fork out, or first close its Pool and drop its blocks"
         )
     return m
 
@@ -143,7 +143,7 @@ cdef int unlink_named(name, bytes pool_id) except -1:
     with nogil:
         status = pools_unlink(file_chars, id, GATE_SECONDS, &failure)
     if status == POOL_NOT_FOUND or (status == POOL_NO_POOL and pool_id is not None):
-        raise PoolNotFound(f"{titled(name)} has no name to remove: there is none, or it was removed before")
+        raise PoolNotFound(f"{titled(name)} has no name to remove: it does not exist, or its name was removed before")
     if status != POOL_OK:
         raise_failure(status, &failure, name)
     return 0

@@ -1,36 +1,46 @@
-# Block: what a program holds of a run.
+# Block: the object with which a program holds a run.
 #
-# It begins as the only owner of its run. The first view, or the first read-only twin, moves the run to a lease, which
-# is the exporter of every view; from then on the run goes back with the lease.
+# It starts as the only owner of its run. The first view, or the first read-only twin, hands the run over to a lease,
+# which exports every view; from then on the run goes back with the lease. The state (core/src/block_state.h) makes sure
+# that only one thread ends the block's use of the run, and only while no other thread is in the middle of using it.
 
 @cython.final
 @cython.no_gc
 @cython.freelist(256)
 cdef class Block:
-    cdef _Mapping mapping
+    cdef _Mapping mapping       # None if it was made without a run, by Block.__new__
     cdef _Lease lease           # None while this object alone owns the run
     cdef pool_run run
     cdef readonly uint64_t nbytes
     cdef block_state state
 
-    # For the time of a use: nothing frees the run meanwhile. `enter` raises if the block was released or freed.
+    # Between enter() and leave(), no thread frees the run. enter() waits for a free() in another thread to decide. It
+    # raises InvalidBlock if the block was released or freed, and lost_error() if this process has no part in the pool.
     cdef int enter(self) except -1
     cdef int leave(self) except -1
+    # Raises as enter() does; the run may be freed right afterwards.
     cdef int require_open(self) except -1
-    # The lease that owns the run, made now if there is none; between enter and leave.
+    # The lease that owns the run, made now if there is none. Only between enter() and leave().
     cdef _Lease own_lease(self)
-    # What pickle makes of the block: a call, with a reference in flight that is noted if there is a list.
+    # What pickle makes of the block: a function and its arguments. Puts a reference in flight, and appends the
+    # arguments to `noted` unless that is None. Raises TypeError for a private pool, otherwise as enter() or
+    # share_run().
     cdef tuple sent(self, list noted)
+    # "block 3", or "the run of 2 blocks at 3": for messages.
     cdef describe(self)
+    # Always raises: DoubleFree if the block was freed, InvalidBlock if it was released or never allocated.
     cdef int raise_why(self, state_outcome outcome) except -1
+    # Releases the block. Does nothing if it was released or freed before. Raises only what debug mode finds.
     cdef int end_use(self) except -1
+    # The same, when a free() in another thread has decided.
     cdef int end_use_later(self) except -1
+    # Gives up this object's part in the run. Only for the thread whose state change ended the use.
     cdef int drop(self) except -1
 
-# Makes the block the owner of a run.
+# Makes a new Block the owner of one reference to a run that this process holds.
 cdef void open_block(Block block, _Mapping mapping, const pool_run *run, uint64_t nbytes) noexcept
-# A Block of a run that was claimed, counted now; if it cannot be made, the run goes back.
+# A Block of a run that was just allocated, and counts the allocation. If this raises, the run has gone back.
 cdef Block block_of_run(_Mapping m, const pool_run *run, uint64_t nbytes)
 
-# Set by the room above: returns a Pool object of the mapping.
+# Returns a Pool object of the mapping. Set by the part above.
 cdef object (*pool_object)(_Mapping m)

@@ -264,7 +264,7 @@ cdef class Block:
         cdef pool_users users
         cdef bint shared
         if outcome == STATE_BUSY:
-            raise BlockInUse(f"{self.describe()} is in use by another thread at this moment; try again")
+            raise BlockInUse(f"{self.describe()} is in use by another thread right now; try again")
         if outcome != STATE_OK:
             self.raise_why(outcome)
         shared = pool_is_shared(&self.mapping.engine)
@@ -353,7 +353,7 @@ cdef class Block:
         self.enter()
         try:
             if not pool_is_shared(&self.mapping.engine):
-                raise TypeError("a block of a private pool cannot be shared; make the pool with Pool.create()")
+                raise TypeError("a block of a private pool cannot be shared; create the pool with Pool.create()")
             ticket = handle_of(self.mapping, &self.run, Ticket)
             share_run(self.mapping, &self.run, count)  # last: nothing fails after it
             return ticket
@@ -394,8 +394,8 @@ cdef class Block:
 
     def __copy__(self):
         raise TypeError(
-            "a Block cannot be copied: two owners would share one memory. Assign it (both names are then one Block), "
-            "use readonly() for a second one, or copy the bytes: other.buf[:] = block.buf"
+            "a Block cannot be copied: two owners would share the same memory. Assign it (both names are then one "
+            "Block), use readonly() for a second Block, or copy the bytes: other.buf[:] = block.buf"
         )
 
     def __deepcopy__(self, memo):
@@ -416,7 +416,7 @@ cdef class Block:
             self.enter()
         except InvalidBlock as error:
             raise InvalidBlock(
-                f"{error}. If it was put in a queue: that pickles later, so leave the block alone after put()"
+                f"{error}. If it was put in a queue: that pickles later, so don't release or free a block after put()"
             ) from None
         try:
             readonly = self.lease is not None and self.lease.parent is not None

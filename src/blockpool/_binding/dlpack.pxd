@@ -6,8 +6,9 @@ cdef extern from "_dlpack.h":
     uint64_t DLPACK_IS_COPIED
     object dlpack_capsule(void *data, int64_t nbytes, object owner, bint versioned, uint64_t flags)
 
-# Whether the consumer that calls __dlpack__ so takes DLPack 1; raises if it wants what a block cannot give. A refusal
-# is of the kind that NumPy's would be.
+# Checks the arguments of __dlpack__; returns whether the consumer understands DLPack 1. Raises what NumPy's arrays
+# would: RuntimeError for a stream, BufferError for another device than the CPU, TypeError for a wrong type.
 cdef bint takes_versions(stream, max_version, dl_device, copy) except -1
-# A capsule of the lease's bytes; `what` is how messages call the block.
+# A capsule of the lease's bytes, which keeps the lease; or of a copy of them if `copy` is true. `what` names the block
+# in messages. Raises BufferError if the lease is read-only and the consumer cannot be told.
 cdef dlpack_of(_Lease lease, what, bint versioned, copy)

@@ -13,8 +13,8 @@ cdef bint takes_versions(stream, max_version, dl_device, copy) except -1:
             raise TypeError(f"dl_device must be None or a tuple of two ints, not {dl_device!r:.60}")
         if dl_device != (DLPACK_CPU, 0):
             raise BufferError(
-                f"a block is in the memory of the CPU, device ({DLPACK_CPU}, 0), not on {dl_device!r:.60}; "
-                "copy it there from an array of it"
+                f"a block is in CPU memory, device ({DLPACK_CPU}, 0), not on {dl_device!r:.60}; "
+                "make an array of it, and copy that to the device"
             )
     if copy is not None and type(copy) is not bool:
         raise TypeError(f"copy must be True, False or None, not {copy!r:.60}")
@@ -29,8 +29,8 @@ cdef dlpack_of(_Lease lease, what, bint versioned, copy):
     if lease.parent is not None:
         if not versioned:
             raise BufferError(
-                f"{what} is read-only here, which DLPack before version 1 cannot say; ask for "
-                "max_version=(1, 0) or copy=True, or use a block that may be written to"
+                f"{what} is read-only here, which DLPack before version 1 cannot express; pass "
+                "max_version=(1, 0) or copy=True, or use a writable block"
             )
         flags = DLPACK_READ_ONLY
     return dlpack_capsule(address_of(lease.mapping, lease.run.index), lease.nbytes, lease, versioned, flags)

@@ -1,35 +1,43 @@
-# The one place where a status of the engine becomes an exception, and where its message is written.
+# Errors: the one place where a status of the engine becomes an exception, and where its message is written.
 #
-# Each function either raises or returns the exception, as its name says. They change nothing, and take the engine and
-# the pool's name: what is above it, they do not know.
+# A function named raise_… always raises, one named …_error returns the exception. None changes anything. They take the
+# engine and the pool's name, since they know nothing of the parts above.
 
-# For calls that may wait: how long for another process to finish attaching, leaving or recovering.
+# How many seconds a call waits for another process to finish attaching, leaving or recovering.
 cdef extern from *:
     """
     #define GATE_SECONDS 5.0
     """
     const double GATE_SECONDS
 
-# What the kernel says.
+# The kernel's text for an error number (positive).
 cdef error_text(int error)
 
-# A pool that could not be made, attached, removed, audited or recovered.
+# A pool could not be created, attached, removed, audited or recovered: raises PoolExists, PoolNotFound, PoolForbidden,
+# PoolCorrupt, PoolVersion, PoolExhausted, TooManyProcesses, PoolBusy or OSError.
 cdef int raise_failure(pool_status status, const pool_failure *failure, name) except -1
+# POOL_NO_ROOM: PoolExhausted for a new pool of `count` blocks of `size` bytes. It names the limit that was met.
 cdef no_room_error(const pool_failure *failure, size, count, bint shared, bint prefault)
+# OSError for a question about the pool's memory that the kernel did not answer; `error` is a negative errno.
 cdef kernel_error(int error)
 
-# A call in a process that has no part in the pool.
+# A call in a process that has no part in the pool (is_lost): PoolClosed, TooManyProcesses or PoolBusy, by the reason.
 cdef lost_error(const pool *engine, name)
 
-# A run: an operation that failed, one that is in use, one that is not to be had, damage.
+# An operation on the run at block `index` failed: raises lost_error(), StaleHandle, TooManyTickets or PoolCorrupt.
 cdef int raise_run_failure(const pool *engine, name, pool_status status, uint64_t index) except -1
+# POOL_IN_USE: BlockInUse for a run of a shared pool, with its other users; `what` names the run.
 cdef in_use_error(const pool *engine, const pool_users *users, what)
+# POOL_EXHAUSTED: PoolExhausted for n blocks, with what is free. n may be larger than the pool.
 cdef exhausted_error(pool *engine, n, bint adjacent)
+# Hands PoolCorrupt to sys.unraisablehook: for destructors, which cannot raise.
 cdef void report_damage(uint64_t index) noexcept
+# PoolCorrupt for an audit that found `count` faults, of which the array has the first `listed`.
 cdef corrupt_error(const pool_fault *faults, uint64_t listed, uint64_t count)
 
-# "2 views, 1 ticket": a list in words of (how many, what one is, what more are).
+# A list for a message, such as "2 views, 1 ticket", of tuples (number, singular, plural). Leaves out what is 0.
 cdef in_words(counted)
+# "pool 'x'", or "the pool" if it has no name.
 cdef titled(name)
-# Process ids of the slots that hold a run; 0 for a process that is still attaching.
+# The ids of the processes whose bits are set in `holders`; 0 for a process that is still attaching.
 cdef list holders_of(const pool *engine, uint64_t holders)

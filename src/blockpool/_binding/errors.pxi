@@ -16,11 +16,12 @@ cdef remedy_of(pool_status status, int error):
     if status == POOL_NO_PROC:
         return NO_PROC
     if status == POOL_NO_DIRECTORY:
-        return "there is no /dev/shm for pools with names; mount it, or make the pool without a name"
+        return "there is no /dev/shm for pools with names; mount it, or create the pool without a name"
     if status == POOL_UNREACHABLE:
         return (
             "the program closed the pool's file descriptor, and no other process has the pool open to get it from, so "
-            "nobody can be known to be dead; keep the descriptors named blockpool in /proc/self/fd when closing others"
+            "it cannot be told which processes are dead; keep the descriptors named blockpool in /proc/self/fd when "
+            "closing others"
         )
     return error_text(-error)
 
@@ -36,11 +37,11 @@ cdef int raise_failure(pool_status status, const pool_failure *failure, name) ex
         raise PoolExists(f"{what} exists already; attach it, choose another name, or unlink it")
     if status == POOL_NOT_FOUND:
         raise PoolNotFound(
-            f"{what} does not exist: it was never made, or its last process has left, or its name was removed"
+            f"{what} does not exist: it was never created, its last process has left, or its name was removed"
         )
     if status == POOL_FORBIDDEN and failure.error:
         raise PoolForbidden(
-            f"{what} belongs to another user, or its mode was changed, or this process may not use /dev/shm: "
+            f"{what} belongs to another user, the mode of its file was changed, or this process may not use /dev/shm: "
             f"{error_text(-failure.error)}; only processes of the same user can share a pool"
         )
     if status == POOL_FORBIDDEN:
@@ -62,8 +63,8 @@ cdef int raise_failure(pool_status status, const pool_failure *failure, name) ex
         )
     if status == POOL_NO_MAPPING:
         raise PoolExhausted(
-            f"{what}: the kernel maps no more memory into this process; raise its limit of address space (ulimit -v) "
-            "or of mappings (vm.max_map_count), or free some"
+            f"{what}: the kernel maps no more memory into this process; raise its limit on address space (ulimit -v) "
+            "or on mappings (vm.max_map_count), or free some"
         )
     raise OSError(-failure.error, f"{what}: {remedy_of(status, failure.error)}")
 
@@ -157,13 +158,13 @@ cdef lost_error(const pool *engine, name):
         return PoolClosed(f"{has_none}it was forked with on_fork='detach'; attach the pool again")
     if fate == FATE_NO_SLOT:
         return TooManyProcesses(
-            f"{has_none}47 processes were attached when it was forked, which is the most; let one leave, then attach "
-            "the pool again"
+            f"{has_none}47 processes, the most there can be, were attached when it was forked; let one leave, then "
+            "attach the pool again"
         )
     if fate == FATE_SLOTS_BUSY:
         return PoolBusy(
-            f"{has_none}all 47 places were taken when it was forked, and another process kept it from looking whose "
-            "owners are dead; attach the pool again"
+            f"{has_none}all 47 places were taken when it was forked, and another process kept it from finding out "
+            "which of their owners are dead; attach the pool again"
         )
     if fate == FATE_REFUSED:
         if -error in (EMFILE, ENFILE):
@@ -246,7 +247,7 @@ cdef exhausted_error(pool *engine, n, bint adjacent):
 
 cdef void report_damage(uint64_t index) noexcept:
     """Tell of damage that a destructor meets, where Python sends what cannot be raised."""
-    raise PoolCorrupt(f"the ledger does not say that this process holds block {index}: something wrote over it")
+    raise PoolCorrupt(f"the ledger no longer says that this process holds block {index}: something wrote over it")
 
 
 # --- audits ---
@@ -259,7 +260,7 @@ cdef corrupt_error(const pool_fault *faults, uint64_t listed, uint64_t count):
         found.append(f"and {count - listed} more")
     return PoolCorrupt(
         f"{count} fault{'s' if count > 1 else ''} in the bookkeeping: {'; '.join(found)}. "
-        "Something wrote over it, through a wild pointer perhaps; save what you can, and make a new pool"
+        "Something wrote over it, perhaps through a wild pointer; save what you can, and create a new pool"
     )
 
 
@@ -271,7 +272,7 @@ cdef fault_text(const pool_fault *fault):
     if fault.kind == POOL_FAULT_SUMMARY:
         return f"summary {fault.index} promises less room than there is"
     if fault.kind == POOL_FAULT_WORD:
-        return f"the ledger's word of block {fault.index} is none that blockpool writes"
+        return f"the ledger's word for block {fault.index} is not one that blockpool writes"
     if fault.kind == POOL_FAULT_TAIL:
         return f"block {fault.index} belongs to a run that does not reach it"
     if fault.kind == POOL_FAULT_OVERLAP:
@@ -279,7 +280,7 @@ cdef fault_text(const pool_fault *fault):
     if fault.kind == POOL_FAULT_HOLDER:
         return f"the run at block {fault.index} is held by a process that is not attached"
     if fault.kind == POOL_FAULT_LOST:
-        return f"block {fault.index} is marked as allocated but nobody has it"
+        return f"block {fault.index} is marked as allocated but no process holds it"
     if fault.kind == POOL_FAULT_HALF:
         return f"the run at block {fault.index} was left half made or half freed"
     return f"bit {fault.index}, past the last block, was changed"

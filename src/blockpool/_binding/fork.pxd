@@ -1,14 +1,15 @@
-# What a process begins again when it is forked, and ends when it ends.
+# Fork hooks: what a forked child resets, and what a process does at its end.
 #
-# The shared pools of the process need nothing here: see core/src/shared/fork.c, whose handlers run right before and
-# after the kernel forks. What is here runs later, in the child alone, in this order:
+# Shared pools need nothing here: core/src/shared/fork.c handles them right before and after the kernel forks. The hooks
+# here run later, only in the child, in this order:
 #
-#   1. the engine: nobody waits for a private pool any more
-#   2. an import that another thread had begun: it never ends, so it is not waited for
-#   3. what the parts of the binding have registered here, lower ones first
-#   4. the package's locks, which nobody holds now but the thread that forked; then its tables, which begin empty
+#   1. the engine: no thread waits for a private pool any more
+#   2. an import that another thread had started: it will never finish, so the child does without it
+#   3. what the parts of the binding have registered here, lower parts first
+#   4. the package's locks, which are now free unless the forking thread holds them; then its tables, which become empty
 #
-# Up to the tables it is C alone: no signal handler comes in between, and nothing can fail.
+# Until the tables are emptied only C code runs: no signal handler can come in between, and nothing can fail.
 
-# Has the function called in each forked child. A part calls this when the module is made, so in the order of the parts.
+# Registers a function to be called in each forked child. A part calls this while the module is initialised, so the
+# order is that of the parts. Raises RuntimeError if HOOKS functions are registered already.
 cdef int call_in_child(void (*call)() noexcept) except -1

@@ -1,9 +1,10 @@
-# What Python must not make of the binding: an object of an internal class, and a second copy in another interpreter.
+# Guards: Python code cannot create an object of an internal class, nor import the binding in a subinterpreter.
 
 cdef extern from *:
     """
-    /* From now on Python has no way to make an object of that class: neither a call, nor __new__, copy or pickle. It
-     * would lack the memory that its methods count on. Cython's own Class.__new__(Class) does not ask the type. */
+    /* From now on Python code cannot create an object of that class, by a call, __new__, copy or pickle: it would lack
+     * the memory that its methods rely on. Cython's own Class.__new__(Class) still works, as it bypasses tp_new.
+     * Returns 0, or -1 and an exception. Once for each class, while the module is initialised. */
     static int seal(PyObject *type) {
         PyTypeObject *sealed = (PyTypeObject *)type;
         if (PyDict_DelItemString(sealed->tp_dict, "__new__") < 0) {
@@ -14,8 +15,8 @@ cdef extern from *:
         return 0;
     }
 
-    /* Cython lets a module into the first interpreter that imports it, and no other. So that this is not a
-     * subinterpreter, its question for the number of the interpreter fails there, before it has noted anything. */
+    /* Cython binds a module to the first interpreter that imports it. So that this is never a subinterpreter, Cython's
+     * query for the interpreter's id fails there, before Cython has stored anything. */
     static int64_t number_of_main(PyInterpreterState *interpreter) {
         if (interpreter == PyInterpreterState_Main()) {
             return PyInterpreterState_GetID(interpreter);

@@ -1,7 +1,15 @@
-# Looking at a pool: what `stats`, `runs`, `check`, `recover` and `residency` return.
+# Inspection: the answers of Pool.stats, runs, check, recover and residency, as dataclasses of blockpool.stats.
+#
+# The caller has checked that the pool is open. May be called from any thread, while others use the pool.
 
+# A PoolStats.
 cdef stats_of(_Mapping m)
+# A list of Run, in the order of addresses.
 cdef list runs_of(_Mapping m)
+# An Audit. Raises PoolCorrupt if the bookkeeping is damaged, otherwise as recover_pool.
 cdef check_pool(_Mapping m)
+# Brings back what dead processes held; returns a Recovered. If ticket_seconds is not negative, also drops the tickets
+# of every run whose newest one is older. Raises lost_error(), or what raise_failure() makes of the status.
 cdef recover_pool(_Mapping m, double ticket_seconds)
+# A Residency. Raises OSError if the kernel cannot be asked.
 cdef residency_of(_Mapping m)

@@ -1,31 +1,35 @@
-# The lease: the owner of a run that has views, and the exporter of all of them.
+# Leases: a lease owns a run that has views, and exports all of them.
 #
-# Whether a run is in use is told by the reference count of its lease. Exports are not counted for that:
-# numpy.ndarray(buffer=…) releases its export at once and keeps only a reference to the exporter. In debug mode a run
-# has its lease from the start, and the lease tells the mapping's guard (blockpool._debug) when the run comes back, so
-# the quick calls need not know of it.
+# The reference count of a lease tells whether its run is in use. The number of exports cannot: numpy.ndarray(buffer=…)
+# releases its export at once and keeps only a reference to the exporter. In debug mode a run has its lease from the
+# start, and the lease tells the mapping's guard (blockpool._debug) when the run comes back. So the quick calls know
+# nothing of debug mode.
 
 @cython.final
 @cython.internal
 @cython.no_gc
 @cython.freelist(64)
 cdef class _Lease:
-    cdef _Mapping mapping       # None: there is no run, or none any more
-    cdef _Lease parent          # of a read-only lease, which exports the memory of another one and keeps that
+    cdef _Mapping mapping       # None if it has no run, or no longer
+    cdef _Lease parent          # of a read-only lease: the lease that owns the run; None otherwise
     cdef pool_run run
-    cdef uint64_t nbytes
+    cdef uint64_t nbytes        # length of each export
     # What refers to it, as far as that is known; for messages only.
     cdef uint32_t blocks, children, exports
 
+# A lease that owns a run this process holds; or with a parent, a read-only one that keeps the parent. Counts nothing.
+# If the mapping is None, the lease owns nothing until it is set.
 cdef _Lease new_lease(_Mapping mapping, _Lease parent, const pool_run *run, uint64_t nbytes)
-# Makes a lease the owner of a run that was claimed, and counts that; if it cannot, the run goes back.
+# A lease that owns a run that was just allocated; counts the allocation, and tells the guard of debug mode. If this
+# raises, the run has gone back.
 cdef _Lease lease_run(_Mapping m, const pool_run *run, uint64_t nbytes)
-# Allocates a run of so many bytes for views alone.
+# Allocates a run of nbytes bytes, at least 1, for views without a Block. `closed` is as for allocate_run. Raises as
+# Pool.allocate().
 cdef _Lease allocate_lease(_Mapping m, const bint *closed, uint64_t nbytes, timeout)
-# In debug mode: has the run of the lease, which has none from then on, rest before it goes back. Raises what the
-# guard found.
+# In debug mode, takes the run from the lease and puts it to rest, before it goes back. Raises what the guard found
+# (BlockOverrun), after that.
 cdef int release_guarded(_Lease lease) except -1
-# The run of the lease went back already.
+# Makes the lease, and its parent, forget the run, as it has gone back already.
 cdef void forget_run(_Lease lease) noexcept
-# What uses the memory besides the Block that asks, in words; so many refer to the lease in all.
+# For a message: what uses the memory besides the Block that asks. `users` is how many references there are in all.
 cdef users_of(_Lease lease, Py_ssize_t users)

@@ -133,9 +133,10 @@ cdef users_of(_Lease lease, Py_ssize_t users):
         views += parent.exports
         blocks += parent.blocks
         readers += parent.children - 1
+    cdef Py_ssize_t others = users - views - blocks - readers
     return in_words((
-        (views, "memoryview or what was made from it", "memoryviews or what was made from them"),
+        (views, "memoryview or object made from it", "memoryviews or objects made from them"),
         (blocks, "other Block", "other Blocks"),
         (readers, "read-only Block or its views", "read-only Blocks or their views"),
-        (users - views - blocks - readers, "array or other object made of it", "arrays or other objects made of it"),
+        (others, "array or other object made from it", "arrays or other objects made from it"),
     ))

@@ -1,4 +1,7 @@
-# The memory of a pool, private or shared. Knows nothing of runs, blocks or Pool objects.
+# Mappings: a mapping is the memory of a pool, private or shared, with the engine that manages it.
+#
+# It knows nothing of runs, blocks or Pool objects; everything that uses the memory refers to it. When the last
+# reference is gone, the memory is unmapped, and this process leaves the pool if it is shared.
 
 @cython.final
 @cython.internal
@@ -6,30 +9,33 @@
 cdef class _Mapping:
     cdef object __weakref__
     cdef pool engine
-    cdef Py_buffer lender       # the caller's memory, if the pool is in it
+    cdef Py_buffer lender       # the caller's memory, if `borrowed`
     cdef bint borrowed
-    cdef size_t alignment
-    cdef object guard           # of debug mode; None without
-    cdef bint closed            # a Pool object of it was closed
-    # Of a shared pool.
-    cdef object name            # None without one
+    cdef size_t alignment       # in bytes, of every block
+    cdef object guard           # None unless in debug mode
+    cdef bint closed            # whether a Pool object of it was closed
+    # Only for a shared pool.
+    cdef object name            # None if it has none
     cdef bytes id
-    cdef object reference       # weak, to itself; what the table of this process's shared pools has
-    # For the roof: weak references to the Pool objects of it, and to the last of them.
+    cdef object reference       # a weak reference to itself; the entry in this process's table of shared pools
+    # For pool.pxi: weak references to its Pool objects, and to the latest of them.
     cdef object pool_ref
     cdef list owners
 
-# Whether this process was forked without a part in the shared pool: it must not touch the memory.
+# Whether this process has no part in its shared pool, and so must not touch the memory. False for a private pool.
 cdef bint is_lost(_Mapping m) noexcept
+# The address of a block, which is not checked.
 cdef void *address_of(_Mapping m, uint64_t index) noexcept
 
-# Gives the mapping a private pool: in memory of its own, or in the caller's `buffer`. Raises as Pool() does.
+# Opens a private pool in a new mapping, in memory of its own or in the caller's `buffer`. size and blocks were checked
+# as numbers. Raises as Pool() does; the mapping is of no use then.
 cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge_pages, bint debug) except -1
-# Completes a mapping whose engine has attached a shared pool; or returns the one that this process has of it already.
-# `on_fork` is None for a pool that children share or not as it was created.
+# Completes a mapping whose engine has just attached a shared pool, and returns it; or returns the mapping that this
+# process has of that pool already, and then `m` is to be dropped. on_fork is as in attach.pxd.
 cdef _Mapping open_shared(_Mapping m, on_fork)
-# The mapping that this process has of a pool, if it has a part in the pool through it; else None.
+# The mapping that this process has of the shared pool with that id; None if it has none, or no part in the pool.
 cdef _Mapping known(bytes pool_id)
 
-# Between two pieces of a long call: lets Python handle signals; false, with the exception in the list, if that raises.
+# The engine calls this between two pieces of a long call, so that Python can handle signals. If a handler raises, it
+# appends the exception to the list and returns false: the call is to stop.
 cdef c_bool let_signals_in(void *raised) noexcept with gil

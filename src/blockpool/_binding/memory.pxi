@@ -72,7 +72,7 @@ cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge
         blocks = borrow(m, buffer, size, blocks)
         request.memory = m.lender.buf
     elif blocks is None:
-        raise TypeError("blocks is missing: how many blocks the pool has")
+        raise TypeError("blocks is missing; pass the number of blocks")
     # more than 64 bits can say is more than any machine has, and refused as that
     request.block_size = size
     request.blocks = min(blocks, <uint64_t>-1)
@@ -111,7 +111,7 @@ cdef borrow(_Mapping m, buffer, size, blocks):
         given = (<bytes>m.lender.format).decode("utf-8", "replace")
         raise TypeError(
             f"buffer must be of bytes or numbers, not of format {given!r:.60}: "
-            "a pool would write over objects or pointers; if it has none, pass its bytes (an array's .view('u1'))"
+            "a pool would write over objects or pointers; if it holds none, pass its bytes (an array's .view('u1'))"
         )
     address = <uintptr_t>m.lender.buf
     if address % 8:

@@ -1,14 +1,14 @@
-# NumPy's array data from a private pool: a memory handler as NEP 49 describes it.
+# NumPy's allocator: a memory handler (NEP 49) that takes NumPy's array data from a private pool.
 #
-# Every array keeps a reference to the capsule of the handler that gave it its memory, and calls that handler to give
-# it back. The capsule keeps the mapping. So the memory outlives the context, the Pool object and the asking thread.
+# Every array refers to the capsule of the handler that gave it its memory, and calls that handler to give it back. The
+# capsule keeps the mapping. So the memory outlives the context, the Pool object and the thread that asked for it.
 #
 # NumPy nearly always calls a handler with the GIL held; fromstring and fromfile resize without it. So each function
 # takes the GIL, held or not. Counters can then be plain numbers, and no other thread runs between looking at a run and
 # releasing it. Nothing gives up the GIL in between: NumPy is in the middle of making an array.
 #
-# What does not go to the pool goes to NumPy's own handler, with just the arguments that NumPy gave. The address tells
-# where a pointer came from.
+# What the pool does not serve goes to NumPy's own handler, with the arguments unchanged. The address of a piece of
+# memory tells where it came from.
 
 cdef extern from "_ndarray.h":
     ctypedef struct PyDataMemAllocator:
@@ -26,5 +26,6 @@ cdef extern from "_ndarray.h":
     PyObject *PyDataMem_DefaultHandler
     object PyDataMem_SetHandler(object capsule)
 
-# What Pool.numpy_allocator returns; raises ValueError for a pool that NumPy cannot use.
+# The context manager that Pool.numpy_allocator returns. Raises ValueError for a pool that is shared, in debug mode or
+# aligned to less than 16 bytes; otherwise as need_numpy().
 cdef object numpy_allocator(_Mapping m)

@@ -132,7 +132,7 @@ cdef class _NumpyAllocator:
         if not innermost or innermost[0] is not self:
             raise RuntimeError(
                 "this is not the innermost numpy_allocator() entered in this context; leave each in the context that "
-                "entered it, the last first"
+                "entered it, the last one first"
             )
         PyDataMem_SetHandler(innermost[1])
         PyContextVar_Set(entered, innermost[2])
@@ -149,7 +149,7 @@ cdef object numpy_allocator(_Mapping m):
     if m.guard is not None:
         raise ValueError(
             "numpy_allocator() is not for pools in debug mode: NumPy's arrays have no slack to watch and no stack to "
-            "remember; make the pool with debug=False"
+            "remember; create the pool with debug=False"
         )
     if m.alignment < NUMPY_ALIGNMENT:
         raise ValueError(

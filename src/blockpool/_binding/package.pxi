@@ -66,7 +66,7 @@ def collect_if_due(_Mapping m not None, double began, bint last_look, /):
 def require_shared(Pool pool not None):
     """Raise unless processes can share the pool."""
     if not pool_is_shared(&pool.opened().engine):
-        raise ValueError("the pool is private: no other process can reach its memory; make one with Pool.create()")
+        raise ValueError("the pool is private: no other process can reach its memory; create one with Pool.create()")
 
 
 cdef _Mapping mapping_to_copy_into(Pool pool):

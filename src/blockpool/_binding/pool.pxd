@@ -1,22 +1,23 @@
-# Pool, the roof: what a program calls.
+# Pool: the class whose methods programs call. Nothing in the binding is above it but package.pxi.
 
 cdef class Pool:
     cdef object __weakref__
     cdef _Mapping mapping       # None once closed
-    cdef _Mapping quick         # the same, but None in debug mode
-    cdef bint was_closed        # a wait that goes on looks here
-    # What outlives the closing.
-    cdef object guard           # of debug mode
+    cdef _Mapping quick         # the same, but None in debug mode: what the quick calls use
+    cdef bint was_closed        # read by waits that are still going on
+    # What is left after close().
+    cdef object guard           # None unless in debug mode
     cdef object kept_name
     cdef bytes kept_id          # None for a private pool
-    cdef bint may_have_ended    # when its last process left, and with the pool its name
+    cdef bint may_have_ended    # whether the pool, and its name, may have ended with its last process
 
-    # The mapping; raises if the pool is closed, or this process has no part in it.
+    # The mapping. Raises PoolClosed if the pool is closed, lost_error() if this process has no part in it.
     cdef _Mapping opened(self)
+    # allocate() with any arguments; raises as it does.
     cdef allocate_slowly(self, blocks, nbytes, timeout)
 
-# A Pool object of the mapping, an open one if there is one.
+# A Pool object of the mapping: an open one if there is one, else a closed one.
 cdef object object_of(_Mapping m)
 
-# The engine of an open pool, for blockpool._testing, which finds this by __pyx_capi__; raises as Pool.opened.
+# The engine of an open pool, for blockpool._testing, which finds this in __pyx_capi__. Raises as Pool.opened().
 cdef pool *engine_of(Pool owner) except NULL

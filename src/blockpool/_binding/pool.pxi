@@ -66,7 +66,7 @@ cdef class Pool:
         if others:
             refuse_keyword("Pool", others, "Pool.create", ("name", "exist_ok", "permanent", "on_fork"))
         if self.mapping is not None:
-            raise ValueError("this Pool is open already; make a new one")
+            raise ValueError("this Pool is open already; create a new one")
         cdef _Mapping m = _Mapping.__new__(_Mapping)
         cdef bint guarded
         size = as_block_size(block_size)
@@ -738,9 +738,9 @@ cdef class Pool:
         if self.guard is None:
             if self.mapping is not None and pool_is_shared(&self.mapping.engine):
                 raise ValueError("a shared pool keeps no stacks; runs() shows which process holds what")
-            raise ValueError("the pool keeps no stacks; make it with debug=True, or run python -X dev")
+            raise ValueError("the pool keeps no stacks; create it with debug=True, or run python -X dev")
         if Py_IsFinalizing():
-            raise RuntimeError("the interpreter is ending, and no stack can be read any more; ask sooner")
+            raise RuntimeError("the interpreter is shutting down, so stacks can no longer be read; ask earlier")
         return self.guard.outstanding()
 
     def __enter__(self):
@@ -765,7 +765,7 @@ cdef class Pool:
         if not pool_is_shared(&m.engine):
             raise TypeError(
                 "a private pool cannot be pickled or copied: no other process can reach its memory; "
-                "make it with Pool.create()"
+                "create it with Pool.create()"
             )
         fork_shares = m.engine.attachment.on_fork == ON_FORK_SHARE
         return _attach_pickled, (str(handle_of(m, NULL, Handle)), fork_shares, type(self)), self.__getstate__()
@@ -824,7 +824,7 @@ cdef int adopt(Pool owner, _Mapping mapping) except -1:
     """Make the Pool object one of the mapping's."""
     cdef Py_ssize_t i = 0
     if owner.mapping is not None:  # looked at here, where no other code can come between
-        raise ValueError("this Pool is open already; make a new one")
+        raise ValueError("this Pool is open already; create a new one")
     owner.mapping = mapping
     owner.was_closed = False
     owner.guard = mapping.guard
@@ -865,7 +865,7 @@ cdef int unlink_pool(Pool owner) except -1:
     if owner.kept_id is None:
         raise PoolNotFound("the pool is private: it has no name to remove")
     if owner.kept_name is None:
-        raise PoolNotFound("the pool has no name to remove: it was made without one")
+        raise PoolNotFound("the pool has no name to remove: it was created without one")
     if owner.mapping is not None:
         owner.opened()
     try:

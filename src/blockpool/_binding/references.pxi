@@ -3,7 +3,7 @@
 cdef handle_of(_Mapping m, const pool_run *run, kind):
     if not pool_is_shared(&m.engine):
         raise TypeError(
-            "a block of a private pool has no name that another process could use; make the pool with Pool.create()"
+            "a block of a private pool has no name that another process could use; create the pool with Pool.create()"
         )
     return kind(m.id.hex(), run.index if run != NULL else 0, run.generation if run != NULL else 0, getpid(), m.name)
 

@@ -1,13 +1,15 @@
-# The numbers that a pool tells, as the dataclasses of blockpool.stats.
+# Reports: the figures of a pool as the dataclasses of blockpool.stats, which is imported when it is first needed.
 
-# To be called before what an answer tells of is done: the import that it takes may fail.
+# Imports blockpool.stats unless it is imported already, or no longer can be. Raises OSError if no file descriptor is
+# free, so it is called before a call changes anything that its report is about.
 cdef int need_reports() except -1
 
-# The dataclass of that name; or, where none can be imported any more, an object that only has its attributes.
+# An object of the dataclass with that name. If blockpool.stats could not be imported, as the interpreter is shutting
+# down, a plain object with the same attributes.
 cdef report(str kind, dict fields)
 
-# The share of what is free that is outside the longest free run; 0 when nothing is free.
+# The share of the free blocks that are outside the longest free run, from 0 to 1; 0 if none is free.
 cdef double fragmentation_of(uint64_t free, uint64_t longest) noexcept
 
-# For a forked child: what another thread was importing never comes.
+# In a forked child: don't wait for an import that another thread of the parent had started.
 cdef void give_up_import() noexcept

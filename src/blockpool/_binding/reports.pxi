@@ -20,7 +20,7 @@ cdef int need_reports() except -1:
         if error.errno not in (EMFILE, ENFILE):
             raise
         raise OSError(
-            error.errno, f"the first answer about a pool imports a module: {error.strerror}: {NO_DESCRIPTOR}"
+            error.errno, f"the first report about a pool imports a module: {error.strerror}: {NO_DESCRIPTOR}"
         ) from None
     finally:
         stats_come = False

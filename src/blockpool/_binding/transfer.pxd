@@ -1,13 +1,15 @@
-# Arrays and buffers that travel between processes through a shared pool; blockpool.multiprocessing decides which do,
-# and calls the functions of Python here and in package.pxi.
+# Transfers: arrays and buffers that travel between processes through a shared pool.
 #
-# What is sent is a tuple: the reference to the run, taken when the tuple is made, and what part of the run it is.
+# The package (blockpool._sending) decides which of them do, and calls the Python functions here and in package.pxi.
+# A message carries a tuple: the reference to a run, put in flight when the tuple is made, and which part of the run it
+# is.
 
-# The lease of a shared pool behind an array or memoryview, or None.
+# The lease behind an array or memoryview, if it is in a shared pool; else None.
 cdef _Lease shared_lease(view)
-# A copy of an array of at least one byte in the shared pool, of the same order, writeable; None if there is no room,
-# or it holds objects. The same of contiguous bytes, as a memoryview.
+# A writable copy of an array in the shared pool, in the same order. The array has at least one byte. None if there is
+# no room right now, or its elements are pointers. Neither waits nor collects garbage.
 cdef copied_to_send(_Mapping m, array)
+# The same for a contiguous memoryview of at least one byte; returns a memoryview.
 cdef bytes_copied_to_send(_Mapping m, memoryview source)
-# Counts a copy that is not made.
+# Counts an array or buffer that could not be copied into the pool.
 cdef void refuse_copy() noexcept

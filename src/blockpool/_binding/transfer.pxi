@@ -171,7 +171,7 @@ cdef class _Packed:
     cdef int require_whole(self) except -1:
         if self.failed:
             raise InvalidBlock(
-                "what goes with this message was taken back when it could not be sent; pickle it again to send it again"
+                "the references in this message were taken back when it could not be sent; to send it, pickle it again"
             )
         return 0
 
