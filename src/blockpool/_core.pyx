@@ -1,28 +1,28 @@
 # cython: language_level=3, binding=False, boundscheck=False, wraparound=False, auto_pickle=False
 # cython: nonecheck=True
-# (Not in the hot calls, which say so: nothing there comes from outside, and each check costs.)
+# (Except in the hot calls, which say so: their objects do not come from outside, and each check costs time.)
 # cython: embedsignature=True, embedsignature.format=clinic
 """Pool and Block: the binding of the C library.
 
-Who keeps what alive::
+What keeps what alive; an arrow is a reference::
 
-    Pool ──▶ _Mapping ◀── Block            a block without views owns its run itself
+    Pool ──▶ _Mapping ◀── Block            a Block without views owns its run itself
                  ▲
                  └──────── _Lease ◀── Block, memoryview, numpy.ndarray, …
 
-A Block begins as the only owner of its run. The first view, or the first read-only twin, moves the run to a
-_Lease, which is the exporter of every view. From then on the run goes back when the last reference to the lease is
-gone; its reference count tells whether the run is in use. Exports are not counted: numpy.ndarray(buffer=…) releases its
-export at once and keeps only a reference to the exporter.
+The memory. A _Mapping is the memory of a pool. When no Pool, Block or lease refers to it any more, the memory is
+unmapped; if the pool is shared, this process leaves it then.
 
-An array for which NumPy itself took memory of the pool (Pool.numpy_allocator) has neither: NumPy gives the memory back
-by its address, and the array keeps the mapping by way of the capsule of its handler.
+A run. A Block starts as the only owner of its run. Its first view, or its first read-only twin, hands the run over to a
+_Lease, which exports every view. From then on the run goes back when the last reference to the lease is gone, and the
+reference count of the lease tells whether the run is in use. The number of exports would not do, because
+numpy.ndarray(buffer=…) releases its export at once and keeps only a reference to the exporter.
 
-In debug mode a block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug) when the
-run comes back. So the hot calls need not know of it.
+NumPy's allocator. An array whose memory NumPy itself took from a pool (Pool.numpy_allocator) has neither Block nor
+lease. NumPy gives the memory back by its address, and the array keeps the mapping through the capsule of its handler.
 
-The memory is unmapped with the _Mapping, when neither Pool nor Block nor lease refers to it; that is also when this
-process leaves a shared pool.
+Debug mode. A Block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug) when the
+run comes back. So the hot calls know nothing of debug mode.
 """
 
 cimport cython
@@ -49,9 +49,9 @@ from libc.string cimport memcpy, memset, strerror
 
 from blockpool._binding.guards cimport seal
 
-# Names that calls need are variables of C, and no call imports: when the interpreter ends, the names of a module become
-# None and nothing can be imported, but blocks are still freed, and pools still refuse. For the same reason these are
-# functions and classes, not modules.
+# Names that calls need are C variables, and calls do not import: while the interpreter shuts down, the names in a
+# module become None and nothing can be imported, but blocks are still freed and errors still raised. For the same
+# reason these are functions and classes, not modules.
 cdef object collect_garbage, environ, flags, implementation
 cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, foreign, why_not_found
 cdef object parse_size, readable, shortage
@@ -81,7 +81,7 @@ cdef extern from "Python.h":
     enum: PyBUF_WRITE
     int Py_AtExit(void (*call)() noexcept nogil)
     int PyGILState_Check()
-    # Public, but not declared by the header that Python.h includes in every version.
+    # Public, but in some versions not declared by the headers that Python.h includes.
     int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size)
     int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t address)
 
@@ -102,13 +102,13 @@ cdef object ABSENT = object()
 
 
 cdef int require_imports(what) except -1:
-    """Raise unless modules can be imported still, for the few that are imported when they are first used."""
+    """Raise RuntimeError if nothing can be imported any more. For the few modules that are imported at first use."""
     if Py_IsFinalizing():
         raise RuntimeError(f"the interpreter is shutting down, and {what} were never used before; use them earlier")
     return 0
 
 
-# Bottom up: no part names a later one, which tools/layers.py checks. The .pxd beside each is its contract.
+# Bottom up: no part uses a name of a later one; tools/layers.py checks that. The .pxd beside each part is its contract.
 include "_binding/reports.pxi"
 include "_binding/arguments.pxi"
 include "_binding/messages.pxi"

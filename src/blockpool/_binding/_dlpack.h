@@ -1,7 +1,7 @@
-/* _dlpack.h: bytes as a DLPack tensor, in a capsule that owns them until a consumer does.
+/* _dlpack.h: bytes as a DLPack tensor, in a capsule that owns them until a consumer takes them over.
  *
- * The structures are those of the DLPack specification, versions 1.0 and before. A tensor keeps its owner by a reference.
- * Its deleter may be called from any thread, with the GIL or without, once; after Python has ended it does nothing.
+ * The structures are those of the DLPack specification, version 1.0 and earlier. A tensor has a reference to its owner.
+ * Its deleter may be called once, from any thread, with or without the GIL; after Python has ended it does nothing.
  */
 #ifndef BLOCKPOOL_DLPACK_H
 #define BLOCKPOOL_DLPACK_H
@@ -53,10 +53,10 @@ typedef struct dlpack_versioned {
     dlpack_tensor tensor;
 } dlpack_versioned;
 
-_Static_assert(sizeof(dlpack_tensor) == 48 && offsetof(dlpack_tensor, shape) == 24, "as the specification has it");
-_Static_assert(sizeof(dlpack_legacy) == 64 && sizeof(dlpack_versioned) == 80, "as the specification has it");
+_Static_assert(sizeof(dlpack_tensor) == 48 && offsetof(dlpack_tensor, shape) == 24, "as in the specification");
+_Static_assert(sizeof(dlpack_legacy) == 64 && sizeof(dlpack_versioned) == 80, "as in the specification");
 
-/* What is allocated: one of both forms, and what its tensor points to. */
+/* What is allocated: a tensor in one of the two forms, and the numbers that it points to. */
 typedef struct {
     union {
         dlpack_legacy legacy;
@@ -66,7 +66,7 @@ typedef struct {
 } dlpack_export;
 
 static inline void dlpack_drop(void *owner, void *export) {
-    /* While Python ends, another thread than the one that ends it would never get the GIL. */
+    /* During finalization, any other thread than the finalizing one would never get the GIL. */
     if (!Py_IsInitialized() || (Py_IsFinalizing() && !PyGILState_Check())) {
         return;
     }
@@ -79,7 +79,7 @@ static inline void dlpack_drop(void *owner, void *export) {
 static inline void dlpack_delete_legacy(dlpack_legacy *self) { dlpack_drop(self->owner, self); }
 static inline void dlpack_delete_versioned(dlpack_versioned *self) { dlpack_drop(self->owner, self); }
 
-/* A consumer renames the capsule, and calls the deleter itself. */
+/* The capsule's destructor. A consumer that took the tensor has renamed the capsule and calls the deleter itself. */
 static inline void dlpack_end_capsule(PyObject *capsule) {
     if (PyCapsule_IsValid(capsule, "dltensor")) {
         dlpack_legacy *legacy = (dlpack_legacy *)PyCapsule_GetPointer(capsule, "dltensor");
@@ -90,7 +90,8 @@ static inline void dlpack_end_capsule(PyObject *capsule) {
     }
 }
 
-/* A capsule of `nbytes` bytes, that keeps the owner; NULL and an exception without memory. `flags` only if versioned. */
+/* Returns a capsule of `nbytes` bytes that keeps the owner; NULL and an exception if there is no memory. `flags` is
+ * only for the versioned form. Needs the GIL. */
 static inline PyObject *dlpack_capsule(void *data, int64_t nbytes, PyObject *owner, bool versioned, uint64_t flags) {
     dlpack_export *made = (dlpack_export *)malloc(sizeof *made);
     if (made == NULL) {

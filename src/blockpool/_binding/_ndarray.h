@@ -1,4 +1,5 @@
-/* _ndarray.h: what the binding needs of NumPy's C interface, where that is made of macros; loaded when first needed. */
+/* _ndarray.h: the part of NumPy's C interface that the binding needs, where NumPy has macros. All functions need the
+ * GIL, and all but array_load need that to have succeeded. */
 #ifndef BLOCKPOOL_NDARRAY_H
 #define BLOCKPOOL_NDARRAY_H
 
@@ -9,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* NumPy sets its table of functions by a macro that is meant for module initialisation. 0, or -1 and an exception. */
+/* Imports NumPy's table of functions; a function, since NumPy's macro returns. Returns 0, or -1 and an exception. */
 static inline int array_load(void) {
     import_array1(-1);
     return 0;
@@ -27,37 +28,37 @@ static inline bool array_is_c(PyObject *array) { return PyArray_IS_C_CONTIGUOUS(
 static inline bool array_is_f(PyObject *array) { return PyArray_IS_F_CONTIGUOUS((PyArrayObject *)array); }
 static inline Py_ssize_t descr_size(const PyArray_Descr *descr) { return PyDataType_ELSIZE(descr); }
 
-/* Whether its elements are pointers, or have any within them. */
+/* Whether its elements are pointers, or contain any. */
 static inline bool descr_has_objects(const PyArray_Descr *descr) {
     return PyDataType_FLAGCHK(descr, NPY_ITEM_REFCOUNT) || PyDataType_FLAGCHK(descr, NPY_ITEM_IS_POINTER);
 }
 
-/* The type of such a number as descr_number gives; a new reference, or NULL and an exception. */
+/* The type with a number from descr_number; a new reference, or NULL and an exception. */
 static inline PyObject *descr_numbered(int number) { return (PyObject *)PyArray_DescrFromType(number); }
 
-/* Whether that is the number of a type of numbers; NumPy itself does not look whether it is that of any. */
+/* Whether this is the type number of plain numbers; NumPy itself does not check type numbers. */
 static inline bool number_is_plain(int number) { return (number >= 0 && number < NPY_OBJECT) || number == NPY_HALF; }
 
-/* The number of a type that says all of it: numbers in the machine's byte order, without metadata; else -1. */
+/* The type number, if it says everything about the type: plain numbers in native byte order, no metadata; else -1. */
 static inline int descr_number(const PyArray_Descr *descr) {
     int number = descr->type_num;
     return number_is_plain(number) && PyArray_ISNBO(descr->byteorder) && PyDataType_METADATA(descr) == NULL ? number
                                                                                                             : -1;
 }
 
-/* An array of memory that it does not own; strides may be NULL. Steals the descr, also when it fails. */
+/* A new array of memory that it does not own; strides may be NULL. Steals the descr, even if it fails. */
 static inline PyObject *array_over(PyArray_Descr *descr, int dimensions, const npy_intp *shape, const npy_intp *strides,
                                    void *data, int flags) {
     return PyArray_NewFromDescr(&PyArray_Type, descr, dimensions, shape, strides, data, flags, NULL);
 }
 
-/* Gives the array its base, a new reference to which is made. 0, or -1 and an exception. */
+/* Sets the array's base, to which it takes a new reference. Returns 0, or -1 and an exception. */
 static inline int array_keep(PyObject *array, PyObject *base) {
     Py_INCREF(base);
     return PyArray_SetBaseObject((PyArrayObject *)array, base);
 }
 
-/* The strides of a new array of such items, with the shape and the order of axes of that one, and without gaps. */
+/* Writes the strides of a new array without gaps: items of `item` bytes, shape and order of axes as in `array`. */
 static inline void array_strides_like(PyObject *array, Py_ssize_t item, npy_intp *strides) {
     npy_stride_sort_item sorted[NPY_MAXDIMS];
     int dimensions = array_dimensions(array);
@@ -73,7 +74,7 @@ static inline bool array_has_shape(PyObject *array, int dimensions, const npy_in
            PyArray_CompareLists(array_shape(array), shape, dimensions);
 }
 
-/* *size times `by`; false when that does not fit. */
+/* Multiplies *size by `by`, which is not negative; returns false, leaving it unchanged, if the product is too large. */
 static inline bool size_multiply(size_t *size, npy_intp by) {
     size_t product;
     if (__builtin_mul_overflow(*size, (size_t)by, &product) || product > NPY_MAX_INTP) {
@@ -83,7 +84,7 @@ static inline bool size_multiply(size_t *size, npy_intp by) {
     return true;
 }
 
-/* Whether an array of that form at `offset` lies within `room` bytes. */
+/* Whether an array at `offset` lies within `room` bytes. */
 static inline bool array_fits(size_t item, int dimensions, const npy_intp *shape, const npy_intp *strides,
                               int64_t offset, uint64_t room) {
     int64_t low = offset, high = offset;

@@ -1,7 +1,7 @@
-# See arguments.pxd. (A size in bytes, such as "4KiB", is read by blockpool._sizes.)
+# See arguments.pxd. Sizes in bytes, such as "4KiB", are parsed by blockpool._sizes.
 
 cdef as_count(value, what):
-    """Return a whole number of at least 1."""
+    """Return a whole number, at least 1."""
     try:
         count = PyNumber_Index(value)
     except TypeError:
@@ -12,7 +12,7 @@ cdef as_count(value, what):
 
 
 cdef as_block_size(value):
-    """Return the bytes of a block."""
+    """Return the size of a block in bytes."""
     size = parse_size(value, "block_size")
     if size % 8:
         raise ValueError(f"block_size must be a multiple of 8, not {size}; the next one is {size + 8 - size % 8}")
@@ -27,13 +27,13 @@ cdef as_on_fork(value):
 
 
 cdef double deadline_of(timeout) except? -1.0:
-    """Return when to stop waiting, on the monotonic clock; 0 is not to wait at all."""
+    """Return when to stop waiting, on the monotonic clock; 0 means not to wait at all."""
     cdef double seconds = as_seconds(timeout)
     return os_now() + seconds if seconds else 0
 
 
 cdef double as_seconds(timeout) except? -1.0:
-    """Return how long to wait; infinitely long for None."""
+    """Return how many seconds to wait; infinity for None."""
     if timeout is None:
         return INFINITY
     seconds = number_of_seconds("timeout", timeout, " or None")
@@ -53,14 +53,14 @@ cdef number_of_seconds(what, value, others):
 
 
 cdef bint is_debug(debug) except -1:
-    """Return whether a pool is to be in debug mode; None asks what the program as a whole wants."""
+    """Return whether a pool is to be in debug mode; None means the default of the whole program."""
     if debug is None:
         return flags.dev_mode or environ.get("BLOCKPOOL_DEBUG", "0") not in ("", "0")
     return bool(debug)
 
 
 cdef int refuse_keyword(str what, dict given, str other, tuple of_other) except -1:
-    """Raise that there is no such argument, or that the other kind of pool has it."""
+    """Raise TypeError: there is no such argument, or only the other kind of pool has it."""
     name = next(iter(given))
     if name in of_other:
         kind = "shared" if other == "Pool.create" else "private"
@@ -69,6 +69,6 @@ cdef int refuse_keyword(str what, dict given, str other, tuple of_other) except 
 
 
 cdef int refuse_positional(str method, given) except -1:
-    """Raise that the arguments of an allocation have names."""
+    """Raise TypeError: the arguments of an allocation are given by name."""
     name = "nbytes" if type(given) is str else "blocks"
     raise TypeError(f"{method}() takes its arguments by name: write {method}({name}={given!r:.60})")

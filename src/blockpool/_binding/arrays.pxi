@@ -1,9 +1,9 @@
 # See arrays.pxd.
 
-# The largest size that a pool, or a part of one, can have.
+# The largest size in bytes of a pool, and so of an array in one.
 cdef size_t MOST_BYTES = <size_t>1 << 62
 
-# The module, once it is needed, and what is called of it.
+# The module and what is called of it; None until NumPy is first needed.
 cdef object numpy = None, numpy_array, numpy_asarray, numpy_copyto, numpy_dtype, numpy_empty
 
 
@@ -12,7 +12,8 @@ cdef int need_numpy() except -1:
     if numpy is None:
         require_imports("arrays")
         try:
-            found = __import__("numpy")  # an import statement of Cython's takes None in sys.modules for the module
+            # not an import statement: Cython's takes a None in sys.modules for the module
+            found = __import__("numpy")
         except ImportError:
             raise ImportError(
                 "arrays need NumPy, which cannot be imported; install it with: pip install 'numpy>=1.26'"
@@ -50,7 +51,7 @@ cdef int form_of(shape, dtype, form *out) except -1:
         dtype = descr_numbered(NPY_DOUBLE)
     PyArray_DescrConverter(dtype, &out.descr)
     if descr_size(out.descr) == 0 or descr_has_objects(out.descr):
-        # strings whose length NumPy chooses when it makes an array, or a class of dtypes
+        # a string type whose length NumPy chooses for each array, or a class of dtypes
         Py_DECREF(<object>out.descr)
         PyArray_DescrConverter(numpy_empty((), dtype).dtype, &out.descr)
     try:
@@ -173,7 +174,7 @@ cdef object copied_array(_Mapping m, const bint *closed, source, dtype, order, t
         raise ValueError(f"order must be 'C', 'F' or 'K', not {order!r:.60}")
     if dtype is not None:
         kind = numpy_dtype(dtype)
-        # NumPy knows what a list, or a dtype that leaves something open, comes to; arrays are cast in the pool.
+        # NumPy works out what a list, or an incomplete dtype, comes to. Arrays are cast while they are copied.
         if not array_is(<PyObject *>source) or kind.itemsize == 0 or kind.hasobject or kind.subdtype is not None:
             source = numpy_asarray(source, dtype)
             dtype = None
@@ -203,7 +204,7 @@ cdef _Lease lease_behind(view):
         if numpy is not None and array_is(at):
             at = array_base(at)
         elif PyMemoryView_Check(<object>at):
-            at = <PyObject *>(<object>at).obj  # which raises if it was released
+            at = <PyObject *>(<object>at).obj  # raises ValueError if it was released
         else:
             return None
     return None

@@ -29,7 +29,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     cdef list raised = []
     request.pause.may_go_on = let_signals_in
     request.pause.context = <void *>raised
-    for _ in range(100):  # it may vanish between the one attempt and the other
+    for _ in range(100):  # the pool may vanish between creating it, which fails, and attaching it
         m = _Mapping.__new__(_Mapping)
         with nogil:
             status = pool_create(&m.engine, &request, &failure)
@@ -59,7 +59,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
             error = os_prefault(m.engine.attachment.memory, m.engine.attachment.geometry.bytes, &request.pause)
         if raised:
             raise raised[0]
-        if is_lost(m):  # a signal's handler forked: this is the child
+        if is_lost(m):  # a signal handler forked, and this is the child
             raise lost_error(&m.engine, m.name)
         if error:
             raise PoolExhausted(f"{titled(name)}: the kernel cannot map every page: {error_text(-error)}")
@@ -88,7 +88,7 @@ cdef _Mapping attach_named(name, on_fork):
 
 
 cdef _Mapping attach_found(pool_id, process, on_fork):
-    """Attach a pool without a name, through a descriptor that some process has of it."""
+    """Attach a pool without a name through the file descriptor of a process that has it."""
     cdef pool_failure failure
     cdef pool_status status = POOL_NOT_FOUND
     cdef _Mapping m
@@ -101,7 +101,7 @@ cdef _Mapping attach_found(pool_id, process, on_fork):
             status = pool_attach_through(&m.engine, owner, number, id_bytes, GATE_SECONDS, &failure)
         if status == POOL_OK:
             return open_shared(m, on_fork)
-        if status not in (POOL_NOT_FOUND, POOL_FORBIDDEN, POOL_NO_POOL):  # closed meanwhile, or not ours
+        if status not in (POOL_NOT_FOUND, POOL_FORBIDDEN, POOL_NO_POOL):  # closed in the meantime, or not this pool
             raise_failure(status, &failure, None)
     raise PoolNotFound(why_not_found(process))
 

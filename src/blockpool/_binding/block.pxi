@@ -1,6 +1,6 @@
 # See block.pxd.
 
-# The function that pickles of a Block name.
+# The function that the pickle of a Block calls; see name_receiver().
 cdef object receive_block = None
 
 
@@ -255,7 +255,7 @@ cdef class Block:
         """
         if self.mapping is not None and is_lost(self.mapping):
             raise lost_error(&self.mapping.engine, self.mapping.name)
-        # A dead process holds nothing. Looked at first, as between begin and end of the freeing no Python may run.
+        # A dead process holds nothing. This comes first: between begin and end of the free, no Python code may run.
         if self.mapping is not None and pool_is_held_elsewhere(&self.mapping.engine, &self.run):
             reclaim(self.mapping)
         cdef state_outcome outcome = state_begin_free(&self.state)
@@ -355,7 +355,7 @@ cdef class Block:
             if not pool_is_shared(&self.mapping.engine):
                 raise TypeError("a block of a private pool cannot be shared; create the pool with Pool.create()")
             ticket = handle_of(self.mapping, &self.run, Ticket)
-            share_run(self.mapping, &self.run, count)  # last: nothing fails after it
+            share_run(self.mapping, &self.run, count)  # last, so that nothing fails after it
             return ticket
         finally:
             self.leave()
@@ -365,12 +365,12 @@ cdef class Block:
         return self
 
     def __exit__(self, kind, value, traceback, /):
-        # Python holds this object once for the call, and once if `as` gave it a name. Anything else that holds it (a
-        # queue that will pickle it later, a list, a generator) still wants it.
+        # The call itself refers to this object, and so does the name after `as`, if any. Anything else that does (a
+        # queue that will pickle it later, a list, a generator) still needs the block.
         if Py_REFCNT(<PyObject *>self) <= 2:
             self.end_use()
 
-    # A Block is no buffer and has no items, and what expects one is told where they are.
+    # A Block is not a buffer and has no items: these say where to find them.
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         raise TypeError("a Block is not itself a buffer; use block.buf, a memoryview of its memory")
@@ -405,7 +405,7 @@ cdef class Block:
         return self.sent(None)
 
     cdef tuple sent(self, list noted):
-        """What pickle makes of the block: a call, with a reference in flight that is noted if there is a list."""
+        """What pickle makes of the block; see block.pxd."""
         cdef _Mapping m = self.mapping
         if m is None or not pool_is_shared(&m.engine):
             raise TypeError(
@@ -422,7 +422,7 @@ cdef class Block:
             readonly = self.lease is not None and self.lease.parent is not None
             parts = (*reference_of(m, &self.run), self.nbytes, readonly)
             reduced = receive_block, parts
-            send_run(m, &self.run, parts, noted)  # last: nothing fails after it
+            send_run(m, &self.run, parts, noted)  # last, so that nothing fails after it
             return reduced
         finally:
             self.leave()
@@ -486,14 +486,14 @@ cdef class Block:
         return self.end_use_later() if outcome == STATE_BUSY else 0
 
     cdef int end_use_later(self) except -1:
-        """End the use when a free in another thread has decided."""
+        """End the use when a free() in another thread has decided."""
         with nogil:
             os_yield()
         return self.end_use()
 
     @cython.nonecheck(False)
     cdef inline int drop(self) except -1:
-        """End this object's part in the run."""
+        """Give up this object's part in the run."""
         cdef _Lease lease = self.lease
         if lease is None:
             release_run(self.mapping, &self.run, self.nbytes)
@@ -502,16 +502,16 @@ cdef class Block:
         lease.blocks -= 1
         if self.mapping.guard is None:
             return 0
-        # In debug mode the run comes back here, where that can raise, and not when `lease` goes.
+        # In debug mode the run comes back here, where errors can be raised, and not when `lease` is destroyed.
         if lease.parent is not None and Py_REFCNT(<PyObject *>lease) == 1:
-            lease.mapping = None  # a twin's own lease has no run; go on with the one that has
+            lease.mapping = None  # the lease of a read-only twin owns no run; go on with the one that does
             lease = lease.parent
         return release_guarded(lease) if lease.parent is None and Py_REFCNT(<PyObject *>lease) == 1 else 0
 
 
 @cython.nonecheck(False)
 cdef inline void open_block(Block block, _Mapping mapping, const pool_run *run, uint64_t nbytes) noexcept:
-    """Make the block the owner of a reference to a run."""
+    """Make the block the owner of one reference to a run."""
     block.mapping = mapping
     block.run = run[0]
     block.nbytes = nbytes
@@ -530,7 +530,7 @@ cdef Block block_of_run(_Mapping m, const pool_run *run, uint64_t nbytes):
     except BaseException:
         undo_allocation(m, run)
         raise
-    lease = lease_run(m, run, nbytes)  # which answers for the run
+    lease = lease_run(m, run, nbytes)  # gives the run back if it fails
     block.lease = lease
     lease.blocks += 1
     open_block(block, m, run, nbytes)
@@ -540,7 +540,7 @@ cdef Block block_of_run(_Mapping m, const pool_run *run, uint64_t nbytes):
 # --- redeeming ---
 
 cdef Block block_redeemed(_Mapping m, uint64_t index, uint64_t generation, bint flying):
-    cdef Block block = Block.__new__(Block)  # first: nothing fails after the run is this process's
+    cdef Block block = Block.__new__(Block)  # first, so that nothing fails once this process holds the run
     cdef pool_run run
     if is_lost(m):
         raise lost_error(&m.engine, m.name)
@@ -600,14 +600,14 @@ def _receive_block(pool_id, index, generation, process, name, nbytes, readonly, 
 
 
 def name_receiver(function, /):
-    """Have pickles of a Block name this function."""
+    """Set the function that pickles of a Block call."""
     global receive_block
     receive_block = function
 
 
 def _send_block(Block block not None):
-    """Pickle a Block: what to call, and with a reference in flight."""
+    """Pickle a Block; puts a reference in flight."""
     return block.sent(None)
 
 
-copyreg.pickle(Block, _send_block)  # found sooner than __reduce_ex__
+copyreg.pickle(Block, _send_block)  # faster than __reduce_ex__, as pickle looks here first

@@ -32,7 +32,7 @@ cdef in_use_error(const pool *engine, const pool_users *users, what)
 cdef exhausted_error(pool *engine, n, bint adjacent)
 # Hands PoolCorrupt to sys.unraisablehook: for destructors, which cannot raise.
 cdef void report_damage(uint64_t index) noexcept
-# PoolCorrupt for an audit that found `count` faults, of which the array has the first `listed`.
+# PoolCorrupt for an audit that found `count` faults; the array has the first `listed` of them.
 cdef corrupt_error(const pool_fault *faults, uint64_t listed, uint64_t count)
 
 # A list for a message, such as "2 views, 1 ticket", of tuples (number, singular, plural). Leaves out what is 0.

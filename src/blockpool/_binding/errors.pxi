@@ -1,7 +1,7 @@
 # See errors.pxd.
 
 cdef error_text(int error):
-    """What the kernel calls an error."""
+    """The kernel's text for an error number."""
     return strerror(error).decode("utf-8", "replace")
 
 
@@ -29,7 +29,7 @@ cdef remedy_of(pool_status status, int error):
 # --- pools ---
 
 cdef int raise_failure(pool_status status, const pool_failure *failure, name) except -1:
-    """Raise what a failed attempt on the pool of that name is."""
+    """Raise the error of a failed attempt on the pool with that name."""
     what = titled(name)
     if status == POOL_EXISTS:
         if failure.found != POOL_OK:
@@ -70,7 +70,7 @@ cdef int raise_failure(pool_status status, const pool_failure *failure, name) ex
 
 
 cdef tuple unusable(pool_status status, const pool_failure *failure, name):
-    """The exception and its message for a file that no process of this release can attach."""
+    """The class and message of the error for a file that this release cannot attach."""
     what = titled(name)
     if status == POOL_NO_POOL:
         return PoolCorrupt, f"{what} is not a pool: {foreign(name)}"
@@ -91,7 +91,7 @@ cdef tuple unusable(pool_status status, const pool_failure *failure, name):
 
 
 cdef no_room_error(const pool_failure *failure, size, count, bint shared, bint prefault):
-    """The error of a new pool that is larger than what there is."""
+    """The error of a new pool for which there is not enough memory."""
     limit = (<bytes>failure.limit).decode("utf-8", "replace")
     there, remedy = shortage(limit, failure.available, ever=not shared and not prefault)
     bookkeeping = max(0, failure.asked - <object>size * count)
@@ -100,7 +100,7 @@ cdef no_room_error(const pool_failure *failure, size, count, bint shared, bint p
             f"asked for {size * count} bytes ({count} blocks of {size}); the kernel refuses "
             f"({error_text(-failure.error)}); ask for fewer or smaller blocks"
         )
-    if failure.error and failure.asked <= failure.available:  # inodes, say
+    if failure.error and failure.asked <= failure.available:  # something else ran out, such as inodes
         there, remedy = f"the kernel gives no more ({error_text(-failure.error)}), although {there}", "free some"
     if shared:
         missing = max(1, <object>failure.asked - failure.available)
@@ -113,7 +113,7 @@ cdef no_room_error(const pool_failure *failure, size, count, bint shared, bint p
 
 
 cdef unswept(uint64_t missing):
-    """For a message: the largest pools that could not be swept, and why, if they have so many bytes."""
+    """For a message: the largest pools that could not be swept, and why; "" if all have less than `missing` bytes."""
     cdef pools_survey_t survey
     cdef pools_surveyed *one
     cdef size_t i
@@ -139,7 +139,7 @@ cdef unswept(uint64_t missing):
 
 
 cdef kernel_error(int error):
-    """The error of a question about the pool's memory that the kernel does not answer."""
+    """The error of a question about the pool's memory that the kernel did not answer."""
     cdef pool_status status = POOL_SYSTEM
     if -error in (EMFILE, ENFILE):
         status = POOL_NO_DESCRIPTOR
@@ -178,7 +178,7 @@ cdef lost_error(const pool *engine, name):
 # --- runs ---
 
 cdef int raise_run_failure(const pool *engine, name, pool_status status, uint64_t index) except -1:
-    """Raise what a failed operation on the run at block `index` is."""
+    """Raise the error of a failed operation on the run at block `index`."""
     if status == POOL_STRAY:
         raise lost_error(engine, name)
     if status == POOL_STALE:
@@ -198,7 +198,7 @@ cdef int raise_run_failure(const pool *engine, name, pool_status status, uint64_
 
 
 cdef in_use_error(const pool *engine, const pool_users *users, what):
-    """The error of a run that was not freed, because others use it."""
+    """The error of a run that was not freed because something else uses it."""
     cdef list others = [pid for pid in holders_of(engine, users.holders) if pid != getpid()]
     cdef list attached = [str(pid) for pid in others if pid]
     cdef list found = []
@@ -225,7 +225,7 @@ cdef in_words(counted):
 
 
 cdef exhausted_error(pool *engine, n, bint adjacent):
-    """The error of n blocks, adjacent or not, that are not to be had."""
+    """The error of an allocation of n blocks, adjacent or not, for which there is no room."""
     cdef pool_stats_t stats
     asked = "1 block" if n == 1 else f"{readable(n)} adjacent blocks" if adjacent else f"{readable(n)} blocks"
     if n > engine.blocks:
@@ -246,7 +246,7 @@ cdef exhausted_error(pool *engine, n, bint adjacent):
 
 
 cdef void report_damage(uint64_t index) noexcept:
-    """Tell of damage that a destructor meets, where Python sends what cannot be raised."""
+    """Report damage found in a destructor: as it cannot raise, Cython hands this to sys.unraisablehook."""
     raise PoolCorrupt(f"the ledger no longer says that this process holds block {index}: something wrote over it")
 
 

@@ -1,6 +1,6 @@
 # See inspect.pxd.
 
-# What check() lists at most.
+# The most faults that check() lists.
 cdef enum: FAULTS = 16
 
 
@@ -35,7 +35,7 @@ cdef list runs_of(_Mapping m):
     cdef uint64_t at = 0
     cdef list found = []
     cdef tuple this_process = (getpid(),)
-    if m.guard is not None:  # which knows the bytes that were asked for, and does not list what rests
+    if m.guard is not None:  # it knows the bytes that were asked for, and does not list runs at rest
         for index in sorted(m.guard.live):
             run = m.guard.live.get(index)
             if run is not None:
@@ -83,7 +83,7 @@ cdef recover_pool(_Mapping m, double ticket_seconds):
 
 
 cdef int require_part(_Mapping m, pool_status status, const pool_failure *failure) except -1:
-    """Raise unless all went well."""
+    """Raise the error of the status, unless that is POOL_OK."""
     if status == POOL_STRAY:
         raise lost_error(&m.engine, m.name)
     if status != POOL_OK:

@@ -10,7 +10,7 @@ TRACEMALLOC_DOMAIN = TRACEMALLOC
 @cython.no_gc
 @cython.freelist(64)
 cdef class _Lease:
-    """A run that has views. The run goes back with it."""
+    """The owner of a run that has views; the run goes back with it."""
 
     def __init__(self):
         raise TypeError("the memory of a block comes from Block.buf")
@@ -60,7 +60,7 @@ cdef _Lease lease_run(_Mapping m, const pool_run *run, uint64_t nbytes):
     try:
         lease = new_lease(None, None, run, nbytes)
         if m.guard is not None:
-            if not Py_IsFinalizing():  # as in release_guarded
+            if not Py_IsFinalizing():  # the guard is Python code; see release_guarded
                 m.guard.issue(PyMemoryView_FromObject(m), run.index, run.blocks, nbytes)
             PyTraceMalloc_Track(TRACEMALLOC, <uintptr_t>address_of(m, run.index), nbytes)
         lease.mapping = m
@@ -82,7 +82,7 @@ cdef _Lease allocate_lease(_Mapping m, const bint *closed, uint64_t nbytes, time
     if nbytes > m.engine.block_size:
         n = (nbytes - 1) // m.engine.block_size + 1
     if timeout is ZERO and m.guard is None and is_quick(m, n):
-        lease = _Lease.__new__(_Lease)  # first, so that no failure comes after the claim
+        lease = _Lease.__new__(_Lease)  # first, so that nothing fails after the allocation
         if allocate_quickly(m, n, n * m.engine.block_size - nbytes, &lease.run):
             lease.nbytes = nbytes
             lease.mapping = m
@@ -99,13 +99,13 @@ cdef int release_guarded(_Lease lease) except -1:
     cdef _Mapping m = lease.mapping
     lease.mapping = None
     PyTraceMalloc_Untrack(TRACEMALLOC, <uintptr_t>address_of(m, lease.run.index))
-    if Py_IsFinalizing():  # nobody is left to be told, and little of Python to tell it with
+    if Py_IsFinalizing():  # too little of Python is left to run the guard or to raise its errors
         release_run(m, &lease.run, lease.nbytes)
         return 0
     error = None
     try:
         error = m.guard.take_back(PyMemoryView_FromObject(m), lease.run.index)
-    except BaseException as stopped:  # Ctrl-C, or no memory, or no room for a call: the run comes back all the same
+    except BaseException as stopped:  # Ctrl-C, no memory, too deep a recursion: the run comes back all the same
         error = stopped
     pool_rest(&m.engine, &lease.run, lease.nbytes)
     forget_live(m, lease.run.index)
@@ -115,7 +115,7 @@ cdef int release_guarded(_Lease lease) except -1:
 
 
 cdef int forget_live(_Mapping m, uint64_t index) except -1:
-    """Have the guard no longer list the run, without a call of Python, into which a signal could come."""
+    """Remove the run from the guard's list without running Python code, which a signal could interrupt."""
     (<dict>m.guard.live).pop(index, None)
     return 0
 

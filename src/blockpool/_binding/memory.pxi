@@ -1,10 +1,10 @@
 # See memory.pxd.
 
-# The page size is the best alignment that the start of a mapping promises.
+# The page size: the best alignment that the start of a mapping guarantees.
 cdef enum: BEST_ALIGNMENT = 4096
 
-# The shared pools of this process: weak references to mappings, by pool id. A plain dict, as no Python code may run in
-# a look.
+# The shared pools of this process: weak references to mappings, by pool id. A plain dict, so that no Python code runs
+# during a lookup.
 cdef dict mappings = {}
 
 
@@ -12,15 +12,15 @@ cdef dict mappings = {}
 @cython.internal
 @cython.no_gc_clear
 cdef class _Mapping:
-    """The memory of a pool. Gone when nothing refers to it; that is also when this process leaves a shared pool."""
+    """The memory of a pool. It is unmapped, and a shared pool left, when nothing refers to this any more."""
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        # for the guard of debug mode
+        # only for the guard of debug mode
         PyBuffer_FillInfo(view, self, self.engine.data, self.engine.blocks * self.engine.block_size, 0, flags)
 
     def __dealloc__(self):
         strike_off(self)
-        pool_begin_close(&self.engine)  # before another thread can fork
+        pool_begin_close(&self.engine)  # with the GIL, before another thread can fork
         with nogil:
             pool_close(&self.engine, GATE_SECONDS)
         if self.borrowed:
@@ -38,7 +38,7 @@ cdef inline void *address_of(_Mapping m, uint64_t index) noexcept:
 
 
 cdef void let_others_run() noexcept:
-    """Let the thread go on that has what the engine waits for; it may need the GIL."""
+    """Let the thread that the engine waits for go on; it may need the GIL."""
     if PyGILState_Check():
         with nogil:
             os_yield()
@@ -73,7 +73,7 @@ cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge
         request.memory = m.lender.buf
     elif blocks is None:
         raise TypeError("blocks is missing; pass the number of blocks")
-    # more than 64 bits can say is more than any machine has, and refused as that
+    # a number of more than 64 bits is more than any machine has, and is refused as such
     request.block_size = size
     request.blocks = min(blocks, <uint64_t>-1)
     request.prefault = prefault
@@ -97,7 +97,7 @@ cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge
 
 
 cdef borrow(_Mapping m, buffer, size, blocks):
-    """Give the mapping the caller's memory; return how many blocks it makes."""
+    """Give the mapping the caller's memory; return the number of blocks."""
     if not PyObject_CheckBuffer(buffer):
         raise TypeError(
             f"buffer must be an object with writable memory (bytearray, mmap, array), not {type(buffer).__name__}"
@@ -126,12 +126,12 @@ cdef borrow(_Mapping m, buffer, size, blocks):
 
 
 cdef bint is_plain(const char *code) noexcept:
-    """Whether that is the format of a buffer of bytes or numbers, of one kind."""
-    if code == NULL:  # unsigned bytes
+    """Whether the format of a buffer means bytes or numbers of one type."""
+    if code == NULL:  # means unsigned bytes
         return True
     if code[0] in b"@=<>!":
         code += 1
-    while b"0" <= code[0] <= b"9":  # how many bytes of text
+    while b"0" <= code[0] <= b"9":  # the length of a bytes string
         code += 1
     if code[0] == b"Z":  # complex
         return code[1] in b"fdg" and code[2] == 0
@@ -148,8 +148,8 @@ cdef _Mapping open_shared(_Mapping m, on_fork):
     m.id = <bytes>attached.geometry.id[:LAYOUT_ID_BYTES]
     m.name = (<bytes>attached.name).decode()[len("blockpool."):] or None
     m.reference = PyWeakref_NewRef(m, None)
-    # From this look to the entry no Python code runs, so of two threads that attach one pool one comes second, and its
-    # attachment ends with `m`.
+    # No Python code runs between this lookup and the new entry. So of two threads that attach the same pool, the second
+    # one finds the first one's mapping, and its own attachment ends with `m`.
     existing = known(m.id)
     if existing is not None:
         return existing
@@ -165,6 +165,6 @@ cdef _Mapping known(bytes pool_id):
 
 
 cdef void strike_off(_Mapping m) noexcept:
-    """Take the mapping out of the table. Runs no Python code."""
+    """Remove the mapping from the table. Runs no Python code."""
     if m.reference is not None and mappings is not None and mappings.get(m.id) is m.reference:
         del mappings[m.id]

@@ -8,7 +8,7 @@ cdef garbled(what, value):
 
 
 cdef int64_t number_field(what, value, int64_t least, int64_t most) except? -1:
-    """A whole number from `least` to `most`."""
+    """An int from `least` to `most`."""
     cdef int overflow = 0
     cdef int64_t number
     if PyLong_CheckExact(value):
@@ -31,7 +31,7 @@ cdef bytes id_field(value):
 
 
 cdef name_field(value):
-    """The name of a pool; whether a pool can have it is looked at when it is attached."""
+    """The name of a pool, or None. Whether it is a possible name is checked when the pool is attached."""
     if value is not None and type(value) is not str:
         raise garbled("name", value)
     return value

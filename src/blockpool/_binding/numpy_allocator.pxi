@@ -1,20 +1,20 @@
 # See numpy_allocator.pxd.
 
-# NumPy's name for such capsules.
+# The name that NumPy gives capsules of memory handlers.
 cdef const char *CAPSULE = "mem_handler"
 
-# The least that NumPy, and what is compiled for it, expects of memory: what malloc gives.
+# The alignment that NumPy, and code compiled for it, expects of memory: that of malloc.
 cdef enum: NUMPY_ALIGNMENT = 16
 
-# NumPy's own handler; lives as long as NumPy.
+# NumPy's own handler, which lives as long as NumPy; NULL until it is needed.
 cdef PyDataMemAllocator *numpys_own = NULL
 
-# What is entered in this context, the innermost first: (allocator, the handler before it, the rest), or ().
+# A linked list of what is entered in this context, the innermost first: (allocator, previous handler, rest), or ().
 cdef object entered = PyContextVar_New_with_default("blockpool.numpy_allocator", ())
 
 
 cdef void *claim_for_numpy(_Mapping m, size_t size) noexcept:
-    """Memory of the pool; NULL if there is no room, or a block is more than twice what is asked for."""
+    """Memory of the pool; NULL if there is no room, or a block is more than twice the size."""
     cdef pool_run run
     cdef uint64_t n
     if size < m.engine.block_size // 2 or m.closed:
@@ -28,7 +28,7 @@ cdef void *claim_for_numpy(_Mapping m, size_t size) noexcept:
 
 
 cdef bint run_of_numpy(_Mapping m, const void *memory, pool_run *run) noexcept:
-    """The run that begins at that address; no blocks if none does. Say whether the address is the pool's at all."""
+    """Find the run that begins at an address; 0 blocks if there is none. Return whether the pool has the address."""
     cdef uintptr_t at = <uintptr_t>memory, start = <uintptr_t>m.engine.data
     cdef pool_look look
     if at < start or at - start >= m.engine.blocks * m.engine.block_size:
@@ -57,7 +57,7 @@ cdef void *numpy_calloc(void *ctx, size_t count, size_t size) noexcept with gil:
 
 
 cdef void *numpy_realloc(void *ctx, void *memory, size_t size) noexcept with gil:
-    """Memory of NumPy's own stays there: nobody here knows its size."""
+    """Resize memory. What NumPy's own handler gave stays with that handler, as its size is not known here."""
     cdef _Mapping m = <_Mapping>ctx
     cdef pool_run run
     cdef size_t had
@@ -82,7 +82,7 @@ cdef void numpy_free(void *ctx, void *memory, size_t size) noexcept with gil:
     cdef pool_run run
     if not run_of_numpy(m, memory, &run):
         numpys_own.free(numpys_own.ctx, memory, size)
-    elif run.blocks:  # else somebody freed it before
+    elif run.blocks:  # otherwise it was freed before
         release_run(m, &run, run.blocks * m.engine.block_size)
 
 

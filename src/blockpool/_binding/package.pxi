@@ -1,15 +1,15 @@
-# What the package's own modules call: blockpool._async, which waits for many calls at once and must not block in any;
-# blockpool.multiprocessing, which sends; blockpool._segments, which keeps segments by name.
+# Calls for the package's own modules: blockpool._async, which waits for many allocations at once without blocking;
+# blockpool._sending, which sends arrays and blocks; blockpool._segments, which keeps segments by name.
 
 def mapping_of_pool(Pool pool not None, /):
-    """Return what all Pool objects of one pool have in common; for identity, and for the steps of a wait."""
+    """Return the mapping, which all Pool objects of one pool share. It identifies the pool; the calls below take it."""
     return pool.opened()
 
 
 # --- waiting, a step at a time ---
 
 def claim(Pool pool not None, uint64_t blocks, uint64_t nbytes, /):
-    """Allocate a run, or return None if there is no room at this moment. The numbers are checked already."""
+    """Allocate a run, or return None if there is no room right now. The numbers were checked before."""
     cdef _Mapping m = pool.opened()
     cdef pool_run run
     if not 0 < blocks <= m.engine.blocks or nbytes > blocks * m.engine.block_size:
@@ -25,7 +25,7 @@ def exhausted(Pool pool not None, uint64_t blocks, /):
 
 
 def begin_wait(_Mapping m not None, /):
-    """Have every free say so, until `end_wait` of what this returns."""
+    """Make every free wake the pool's waiting threads; return a number to pass to `end_wait`."""
     cdef uint32_t wait = 0
     pool_wait_begin(&m.engine, &wait)
     return wait
@@ -37,24 +37,24 @@ def end_wait(_Mapping m not None, uint32_t wait, /):
 
 
 def free_sequence(_Mapping m not None, /):
-    """Return a number that is another one after something was freed."""
+    """Return a number that changes whenever something is freed during a wait."""
     return pool_free_sequence(&m.engine)
 
 
 def sleep_since(_Mapping m not None, uint32_t sequence, /):
-    """Sleep until something is freed after `sequence` was read, at most for a slice; say whether something was."""
+    """Sleep until something is freed, at most for a slice; return whether anything was since `sequence` was read."""
     with nogil:
         pool_wait_sleep(&m.engine, sequence, SLICE)
     return pool_free_sequence(&m.engine) != sequence
 
 
 def recover_unused(_Mapping m not None, /):
-    """Bring back what dead processes held, or what rests."""
+    """Bring back what dead processes held, and runs at rest in debug mode."""
     reclaim(m)
 
 
 def collect_if_due(_Mapping m not None, double began, bint last_look, /):
-    """Collect garbage too, if a wait that began then should do so now; say whether."""
+    """Collect garbage if a wait that began at that time should do so now; return whether it did."""
     if not is_garbage_due(began, last_look):
         return False
     collect(m)
@@ -64,13 +64,13 @@ def collect_if_due(_Mapping m not None, double began, bint last_look, /):
 # --- sending ---
 
 def require_shared(Pool pool not None):
-    """Raise unless processes can share the pool."""
+    """Raise ValueError for a private pool."""
     if not pool_is_shared(&pool.opened().engine):
         raise ValueError("the pool is private: no other process can reach its memory; create one with Pool.create()")
 
 
 cdef _Mapping mapping_to_copy_into(Pool pool):
-    """The mapping; None if it is closed, or this process was forked without a part in it: then nothing is copied."""
+    """The mapping; None, counting a refusal, if the pool is closed or this process has no part in it."""
     try:
         require_shared(pool)
     except (PoolClosed, PoolBusy, TooManyProcesses):
@@ -80,27 +80,27 @@ cdef _Mapping mapping_to_copy_into(Pool pool):
 
 
 def copy_array(Pool pool not None, array):
-    """Copy an array of at least one byte into a shared pool; None if there is no room, or it holds objects.
+    """Copy an array of at least one byte into a shared pool, without waiting.
 
-    Returns an array of the same order, writeable.
+    Returns a writable array in the same order; None if there is no room, or the array holds Python objects.
     """
     cdef _Mapping m = mapping_to_copy_into(pool)
     return None if m is None else copied_to_send(m, array)
 
 
 def copy_buffer(Pool pool not None, memoryview source not None):
-    """Copy contiguous bytes, at least one, into a shared pool; None if there is no room. Returns a memoryview."""
+    """Copy at least one contiguous byte into a shared pool; return a memoryview, or None if there is no room."""
     cdef _Mapping m = mapping_to_copy_into(pool)
     return None if m is None else bytes_copied_to_send(m, source)
 
 
 def send_block(Block block not None, list sent not None):
-    """Take a reference to a block, and return what pickle makes of it; its parts are appended to `sent`."""
+    """Put a reference to a block in flight; return what pickle makes of the block, and append its fields to `sent`."""
     return block.sent(sent)
 
 
 def pool_of(view, /):
-    """Return a Pool object of the shared pool that an array or memoryview is in."""
+    """Return a Pool object of the shared pool that an array or memoryview is in; None if it is in none."""
     cdef _Lease lease = shared_lease(view)
     return None if lease is None else object_of(lease.mapping)
 
@@ -108,7 +108,7 @@ def pool_of(view, /):
 # --- segments by name ---
 
 def withdraw(Block block not None, /):
-    """Take one reference to a block out of flight; say whether there was one. The opposite of ``share(1)``."""
+    """Take one reference to a block out of flight, the opposite of ``share(1)``; return whether there was one."""
     block.enter()
     try:
         return pool_withdraw(&block.mapping.engine, &block.run)
@@ -126,7 +126,7 @@ def in_flight(Block block not None, /):
 
 
 def first_run(Pool pool not None, /):
-    """Return the handle of the first run of a shared pool; None if there is no run."""
+    """Return the handle of the first run in a shared pool; None if there is none, or the pool is private."""
     cdef _Mapping m = pool.opened()
     cdef pool_look look
     if not pool_is_shared(&m.engine) or not pool_next_run(&m.engine, 0, &look):

@@ -6,9 +6,9 @@ cdef class Pool:
 
     A contiguous piece of memory, cut into blocks of one size.
 
-    The constructor makes a pool that is private to this process. `create` and `attach` give pools that processes share.
-    They return objects of the class they are called on, as unpickling does, but don't call its `__init__`, which makes
-    a private pool. A subclass therefore sets up what every pool needs in `__new__`.
+    The constructor creates a pool that is private to this process. `create` and `attach` give pools that processes
+    share. They return objects of the class they are called on, as unpickling does, but don't call its `__init__`, which
+    creates a private pool. A subclass therefore sets up what every pool needs in `__new__`.
 
     Parameters
     ----------
@@ -44,6 +44,9 @@ cdef class Pool:
 
     Notes
     -----
+    A closed pool raises `PoolClosed` from every method and property except `close`, `closed`, `debug`, `name`,
+    `outstanding` and `unlink`.
+
     Thread safety: all methods may be called from any thread.
 
     Process safety: a forked child has its own copy (copy-on-write) of a private pool and of what is allocated in it. In
@@ -346,7 +349,7 @@ cdef class Pool:
             refuse_positional("allocate", given)
         if nbytes is None and timeout is ZERO and m is not None:
             if blocks is None:
-                block = Block.__new__(Block)  # first, so that no failure comes after the claim
+                block = Block.__new__(Block)  # first, so that nothing fails after the allocation
                 if allocate_quickly(m, 1, 0, &run):
                     open_block(block, m, &run, m.engine.block_size)
                     pool_count(&m.engine, 1, m.engine.block_size)
@@ -452,11 +455,11 @@ cdef class Pool:
         if runs == NULL:
             raise MemoryError(f"no memory for a list of {n} blocks")
         try:
-            found = []  # first: from the claim on, whatever fails gives back
+            found = []  # first: once the blocks are allocated, a failure has to give them back
             allocate_run(m, &self.was_closed, n, 0, True, deadline, runs)
             try:
                 while i < n:
-                    i += 1  # block_of_run answers for this one from here on
+                    i += 1  # block_of_run gives this one back if it fails
                     found.append(block_of_run(m, &runs[i - 1], m.engine.block_size))
             except BaseException:
                 while i < n:
@@ -717,7 +720,7 @@ cdef class Pool:
         if m is not None:
             m.closed = self.was_closed = True
             self.mapping = self.quick = None
-            if m.guard is not None and not Py_IsFinalizing():  # else little of Python is left to tell with
+            if m.guard is not None and not Py_IsFinalizing():  # then too little of Python is left for a report
                 m.guard.close(PyMemoryView_FromObject(m))
 
     def outstanding(self):
@@ -779,7 +782,7 @@ cdef class Pool:
         return m
 
     cdef allocate_slowly(self, blocks, nbytes, timeout):
-        """`allocate` with all its arguments."""
+        """`allocate` with any arguments."""
         cdef _Mapping m = self.opened()
         cdef double deadline = deadline_of(timeout)
         cdef uint64_t n = 0, length = 0
@@ -792,13 +795,13 @@ cdef class Pool:
 # --- the Pool objects of a mapping ---
 
 cdef object object_of(_Mapping m):
-    """A Pool object of the mapping, an open one if there is one."""
+    """A Pool object of the mapping: an open one if there is one."""
     owner = None if m.pool_ref is None else m.pool_ref()
     if owner is None or (<Pool>owner).mapping is not m:
         for other in owners_of(m):
             if (<Pool>other).mapping is m:
                 return other
-    # One that was closed will do, but not if it was opened again since, as another pool.
+    # A closed one will do, unless it was opened again since, as another pool.
     if owner is None or (<Pool>owner).mapping not in (None, m):
         owner = Pool.__new__(Pool)
         if not m.closed:
@@ -811,7 +814,7 @@ cdef pool *engine_of(Pool owner) except NULL:
 
 
 cdef list owners_of(_Mapping m):
-    """The Pool objects of the mapping, closed ones too. No method of theirs is called: a subclass may have any."""
+    """The Pool objects of the mapping, closed ones too. Calls no method of theirs, which a subclass may override."""
     cdef list found = []
     for reference in m.owners or ():
         owner = reference()
@@ -821,9 +824,9 @@ cdef list owners_of(_Mapping m):
 
 
 cdef int adopt(Pool owner, _Mapping mapping) except -1:
-    """Make the Pool object one of the mapping's."""
+    """Attach the Pool object to the mapping."""
     cdef Py_ssize_t i = 0
-    if owner.mapping is not None:  # looked at here, where no other code can come between
+    if owner.mapping is not None:  # checked here, where no other code can run in between
         raise ValueError("this Pool is open already; create a new one")
     owner.mapping = mapping
     owner.was_closed = False
@@ -838,7 +841,7 @@ cdef int adopt(Pool owner, _Mapping mapping) except -1:
     if mapping.owners is None:
         mapping.owners = []
     mapping.owners.append(mapping.pool_ref)
-    # In place and step by step: what a destructor does meanwhile, to this list as well, stays.
+    # In place and step by step: a destructor may run in between, and change this list too.
     while i < len(mapping.owners):
         if mapping.owners[i]() is None:
             del mapping.owners[i]
@@ -851,7 +854,7 @@ pool_object = object_of
 
 
 def _attach_pickled(text, fork_shares, kind=Pool):
-    """Unpickle a shared pool, as an object of its class."""
+    """Unpickle a shared pool as an object of the class `kind`."""
     if not isinstance(kind, type) or not issubclass(kind, Pool):
         raise garbled("class", kind)
     m = mapping_of_handle(Handle.parse(text), "share" if flag_field("fork_shares", fork_shares) else "detach")
@@ -861,7 +864,7 @@ def _attach_pickled(text, fork_shares, kind=Pool):
 
 
 cdef int unlink_pool(Pool owner) except -1:
-    """Remove the name of the pool that the object is, or was, a reference to."""
+    """Remove the name of the pool that the object refers to, or did before it was closed."""
     if owner.kept_id is None:
         raise PoolNotFound("the pool is private: it has no name to remove")
     if owner.kept_name is None:

@@ -53,12 +53,12 @@ cdef int send_run(_Mapping m, const pool_run *run, tuple parts, list sent) excep
 
 
 cdef Py_ssize_t reference_in(tuple parts) noexcept:
-    """Where the reference begins in what was sent: an array and a buffer say first how their sender sends."""
+    """The position of the reference in what was sent: arrays and buffers have two settings of their sender first."""
     return 0 if PyBytes_CheckExact(parts[0]) else 2
 
 
 cdef bint take_reference_back(tuple parts) noexcept:
-    """Do as a receiver of these parts would that drops them at once; false if this process has left the pool."""
+    """Redeem the reference and drop it, as a receiver would; return false if this process has left the pool."""
     cdef Py_ssize_t at = reference_in(parts)
     cdef _Mapping m = known(<bytes>parts[at])
     cdef pool_run run
@@ -84,6 +84,6 @@ cdef int take_references_back(list sent) except -1:
         try:
             m = receive_run(parts[at], parts[at + 1], parts[at + 2], parts[at + 3], parts[at + 4], &run)
         except BlockPoolError:
-            continue  # the pool is gone, and all in flight with it
+            continue  # the pool is gone, and everything in flight with it
         undo_allocation(m, &run)
     return 0

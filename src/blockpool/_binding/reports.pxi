@@ -1,15 +1,15 @@
 # See reports.pxd. Included by _index.pyx too.
 
-# The names of blockpool.stats, once one is needed: with what it imports, it takes longer than all the rest.
+# The names in blockpool.stats; imported late, as it takes longer than the rest of the package. None until then.
 cdef dict stats_names = None
-# A thread imports them; and in a forked child, that one did which no longer exists: its import never ends.
+# Whether a thread is importing them; and whether, in a forked child, that was a thread of the parent: it never ends.
 cdef bint stats_come = False, stats_never_come = False
-# What takes their place when the interpreter ends before they were needed, and nothing can be imported any more.
+# Their replacement if the interpreter is shutting down and can import nothing more: types.SimpleNamespace.
 cdef object plain_object = type(implementation)
 
 
 cdef int need_reports() except -1:
-    """Import blockpool.stats, unless that cannot be any more."""
+    """Import blockpool.stats, unless that is no longer possible."""
     global stats_names, stats_come
     if stats_names is not None or Py_IsFinalizing() or stats_never_come:
         return 0
@@ -35,7 +35,7 @@ cdef report(str kind, dict fields):
 
 
 cdef double fragmentation_of(uint64_t free, uint64_t longest) noexcept:
-    # the two are counted one after the other, so the run may be the larger
+    # the two are not counted at the same moment, so `longest` may be larger than `free`
     return 1 - <double>min(longest, free) / <double>free if free else 0.0
 
 

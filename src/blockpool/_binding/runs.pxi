@@ -1,6 +1,6 @@
 # See runs.pxd.
 
-# Beyond these, a search leaves the GIL.
+# A search for more blocks than MANY, or in a pool with more than LARGE_POOL, releases the GIL.
 cdef enum:
     MANY = 4096
     LARGE_POOL = 1 << 16
@@ -28,7 +28,7 @@ cdef inline uint64_t quick_length(_Mapping m, blocks) noexcept:
     return <uint64_t>n if n > 0 and is_quick(m, <uint64_t>n) else 0
 
 
-# --- with all that may come in between ---
+# --- the thorough way, with waiting and signals ---
 
 cdef bint try_allocate(_Mapping m, uint64_t n, uint64_t slack, bint many, pool_run *out) except -1:
     cdef pool_status status
@@ -84,7 +84,7 @@ cdef int allocate_run(
                 raise closed_error()
             if is_lost(m):
                 raise lost_error(&m.engine, m.name)
-            if pool_wait_is_over(&m.engine, wait):  # a signal's handler forked: this is the child
+            if pool_wait_is_over(&m.engine, wait):  # a signal handler forked, and this is the child
                 pool_wait_begin(&m.engine, &wait)
             if undisturbed:
                 reclaim(m)
@@ -119,7 +119,7 @@ cdef closed_error():
     return PoolClosed("the pool is closed; create a new one")
 
 
-# --- back ---
+# --- giving back ---
 
 @cython.nonecheck(False)
 cdef inline void release_run(_Mapping m, const pool_run *run, uint64_t nbytes) noexcept:
@@ -133,16 +133,16 @@ cdef void undo_allocation(_Mapping m, const pool_run *run) noexcept:
 
 
 cdef bint reclaim(_Mapping m) except -1:
-    """Have the pool take back what nobody uses, but nobody has returned; say whether there may be some."""
+    """Take back runs that have no user but were not returned; return whether there may be any."""
     cdef bint any
     if not pool_is_shared(&m.engine):
-        return pool_reclaim(&m.engine)  # counts of the quarantine, which the GIL guards
+        return pool_reclaim(&m.engine)  # the GIL guards the quarantine
     with nogil:
         any = pool_reclaim(&m.engine)
     return any
 
 
-# When any thread last collected garbage, on the monotonic clock, and how long that took.
+# When a thread last collected garbage, on the monotonic clock, and how many seconds that took.
 cdef double collected_at = -INFINITY, collecting_took = 0
 
 
@@ -157,11 +157,11 @@ cdef int collect(_Mapping m) except -1:
 
 
 cdef bint is_garbage_due(double began, bint last_look) noexcept:
-    """Whether a wait that began then should collect garbage now: after 0.25, 0.5, 1, 2, 4 s, then every 4 s.
+    """Whether a wait that began then should collect garbage now: after 0.25, 0.5, 1, 2 and 4 s, then every 4 s.
 
-    A block may become garbage at any time, and nothing tells. All waits of the process share one clock, and another
-    collection comes only when the last took no more than 2 % of the time since. A last look collects all the same,
-    unless there was a collection since the wait began.
+    A block may become garbage at any time, unnoticed. All waits of the process count from the last collection of any of
+    them, and the next one comes only when the last took at most 2 % of the time since. The last look collects
+    regardless, unless there was a collection since the wait began.
     """
     cdef double now = os_now()
     cdef bint rested = now - collected_at >= 50 * collecting_took

@@ -1,6 +1,6 @@
 # See transfer.pxd.
 
-# What this process sent, since it was started or forked: changed with the GIL held.
+# What this process has sent since it was started or forked; changed with the GIL held.
 cdef uint64_t sent_count = 0, copied_count = 0, copied_bytes = 0, refused_count = 0
 
 
@@ -13,11 +13,11 @@ call_in_child(forget_counts)
 
 
 def transfers():
-    """Return how many arrays and buffers were sent by ticket alone, copied, their bytes, and how many were refused."""
+    """Return how many arrays and buffers were sent uncopied, how many copied, their bytes, and how many refused."""
     return sent_count - copied_count, copied_count, copied_bytes, refused_count
 
 
-# --- copying what is not in a pool ---
+# --- copying into the pool ---
 
 cdef void refuse_copy() noexcept:
     global refused_count
@@ -25,7 +25,7 @@ cdef void refuse_copy() noexcept:
 
 
 cdef _Lease lease_for_copy(_Mapping m, uint64_t nbytes):
-    """Allocate a run for what is copied, without waiting and without collecting garbage; None if there is no room."""
+    """Allocate a run for a copy, without waiting or collecting garbage; None if there is no room."""
     global copied_count, copied_bytes
     cdef uint64_t n = (nbytes - 1) // m.engine.block_size + 1, slack = n * m.engine.block_size - nbytes
     cdef _Lease lease = _Lease.__new__(_Lease)
@@ -107,9 +107,9 @@ cdef _Lease shared_lease(view):
 
 
 def send_array(array, bint readonly, threshold, list sent not None):
-    """Take a reference to an array in a shared pool, and return the arguments of `_receive_array`; else None.
+    """Put a reference to an array in a shared pool in flight; return the arguments of `_receive_array`.
 
-    They are appended to `sent`, which `take_back` takes.
+    They are also appended to `sent`, for `take_back`. Returns None if the array is not in a shared pool.
     """
     global sent_count
     cdef PyObject *a = as_array(array)
@@ -120,7 +120,7 @@ def send_array(array, bint readonly, threshold, list sent not None):
         return None
     m = lease.mapping
     number = descr_number(array_descr(a))
-    parts = (  # in one piece, as the quickest
+    parts = (  # written out, as that is fastest
         threshold, readonly, m.id, lease.run.index, lease.run.generation, getpid(), m.name,
         array_data(a) - <char *>address_of(m, lease.run.index),
         array.shape,
@@ -134,7 +134,7 @@ def send_array(array, bint readonly, threshold, list sent not None):
 
 
 def send_buffer(memoryview view not None, bint readonly, threshold, list sent not None):
-    """The same of contiguous bytes, with the arguments of `_receive_buffer`."""
+    """The same for a contiguous memoryview, with the arguments of `_receive_buffer`."""
     global sent_count
     cdef Py_buffer *found = as_bytes(view)
     cdef _Lease lease = shared_lease(view)
@@ -149,23 +149,23 @@ def send_buffer(memoryview view not None, bint readonly, threshold, list sent no
 
 
 def take_back(list sent not None):
-    """Take the references that were noted in `sent` out of flight: nobody will receive them."""
+    """Take the references in `sent` out of flight, since no process will receive them."""
     take_references_back(sent)
 
 
 @cython.final
 @cython.internal
 cdef class _Packed:
-    """The pickle of a message that has references in flight with it, as bytes.
+    """The pickle of a message with references in flight; a buffer of its bytes.
 
-    Nobody has received what nobody has read. So the references come back when this object ends and its bytes were never
-    taken, and when `undelivered` says that those who took them could not deliver them.
+    The references come back if this object ends before anything has read its bytes, or if the connection that read them
+    could not deliver them (`undelivered`). Otherwise some process may have received them.
     """
 
     cdef bytes data
     cdef list sent
     cdef int process
-    cdef uint64_t readers       # how often the bytes were taken by anybody
+    cdef uint64_t readers       # how many times the bytes were read
     cdef bint failed
 
     cdef int require_whole(self) except -1:
@@ -187,14 +187,14 @@ cdef class _Packed:
         return memoryview(self)[key]
 
     def __del__(self):
-        # of a message that a fork copied, the parent disposes
+        # a forked child has a copy of the message; the references are the parent's business
         if self.readers == 0 and self.process == getpid():
             while self.sent:
                 take_reference_back(self.sent.pop())
 
 
 def pack(bytes data not None, list sent not None, /):
-    """Make a message of its pickle and what was noted while it was pickled."""
+    """Make a message from its pickle and the references that were noted during pickling."""
     cdef _Packed packed = _Packed.__new__(_Packed)
     packed.data = data
     packed.sent = sent
@@ -203,7 +203,7 @@ def pack(bytes data not None, list sent not None, /):
 
 
 def packed_behind(buffer, /):
-    """The message whose bytes, or a memoryview of whose bytes, a connection is given to send; else None."""
+    """Return the message that `buffer` is, or is a memoryview of; None if it is something else."""
     if type(buffer) is _Packed:
         return buffer
     owner = buffer.obj if PyMemoryView_Check(buffer) else None
@@ -211,18 +211,18 @@ def packed_behind(buffer, /):
 
 
 def bytes_to_send(_Packed packed not None, buffer, /):
-    """What a connection is to write of a message that `packed_behind` found."""
+    """Return what a connection has to write for a message that `packed_behind` found; counts it as read."""
     if buffer is not packed:
-        return buffer  # the memoryview counts as one who took the bytes
+        return buffer  # making the memoryview was counted as a read
     packed.require_whole()
     packed.readers += 1
     return packed.data
 
 
 def undelivered(_Packed packed not None, /):
-    """Take the references of a message back: a connection could not write it, so that nobody will ever have it whole.
+    """Take the references of a message back: a connection could not write it, so no process will ever have all of it.
 
-    Not if others took its bytes too: they may send it elsewhere.
+    Does nothing if the bytes were read more than once, as another connection may have sent them.
     """
     if packed.readers == 1 and packed.process == getpid():
         packed.failed = True
@@ -232,7 +232,7 @@ def undelivered(_Packed packed not None, /):
 # --- receiving ---
 
 cdef _Lease received_lease(threshold, all_readonly, pool_id, index, generation, process, name, readonly):
-    """The memory whose reference came in a message; the first two are for blockpool.multiprocessing."""
+    """Receive the reference of an array or buffer; the first two fields are the sender's settings, for the package."""
     cdef bint only_to_read = flag_field("readonly", readonly)
     cdef _Lease lease = _Lease.__new__(_Lease)
     cdef _Mapping m
@@ -245,7 +245,7 @@ cdef _Lease received_lease(threshold, all_readonly, pool_id, index, generation, 
 
 
 cdef object dtype_field(value):
-    """A dtype, or the number of one."""
+    """Return the dtype that a field gives, itself or as its number."""
     if PyLong_CheckExact(value):
         if not number_is_plain(number_field("dtype", value, 0, INT32_MAX)):
             raise garbled("dtype", value)
@@ -275,7 +275,7 @@ def _receive_array(
         step = descr_size(array.descr)
         for i in reversed(range(array.dimensions)):
             steps[i] = step if given is None else number_field("stride", given[i], INT64_MIN, INT64_MAX)
-            step *= <uint64_t>array.shape[i]  # which may come to too much, in a shape that has no elements
+            step *= <uint64_t>array.shape[i]  # may overflow, if the shape has no elements
         if not array_fits(descr_size(array.descr), array.dimensions, array.shape, steps, begin, room):
             raise garbled(f"shape, from {begin} on in a run of {room} bytes,", shape)
     except BaseException:
