@@ -128,6 +128,7 @@ include "_binding/block.pxi"
 include "_binding/pool.pxi"
 include "_binding/package.pxi"
 
+seal(_Access)
 seal(_Mapping)
 seal(_Lease)
 seal(_Packed)

@@ -379,3 +379,34 @@ def test_as_numpy_makes_them(pool, shape, dtype, order):
         assert made.nbytes == 0 or lies_in(made, pool)
     del made, block
     assert pool.stats().allocated == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "options", "error"),
+    [
+        ("empty", (-1,), {}, ValueError),
+        ("zeros", (3, "O"), {}, TypeError),
+        ("full", (3, 0), {"order": "K"}, ValueError),
+        ("asarray", ([1],), {"order": "Z"}, ValueError),
+    ],
+)
+def test_wrong_arguments_to_a_closed_pool(pool, name, arguments, options, error):
+    """Wrong arguments are told before a closed pool is, as the caller has to change those in any case."""
+    pool.close()
+    with pytest.raises(error):
+        getattr(pool, name)(*arguments, **options)
+
+
+def test_a_shape_that_reopens_the_pool():
+    """If converting the shape closes the pool and opens it again, the array is in the new memory."""
+
+    class Reopening:
+        def __index__(self):
+            pool.close()
+            pool.__init__(64, 8)
+            return 4
+
+    pool = bp.Pool(64, 4)
+    array = pool.empty(Reopening())
+    assert pool.stats().allocated == 1
+    assert pool.address <= array.ctypes.data < pool.address + pool.nbytes

@@ -175,6 +175,20 @@ def test_closing_the_pool_ends_the_wait(pool, bookkeeping, other, request_):
     kept.free()
 
 
+def test_reopening_the_pool_ends_the_wait(bookkeeping, other):
+    """A call that waits for a pool raises PoolClosed when the Pool is closed and opened again as another one."""
+    pool = bp.Pool(64, 1)
+    block = pool.allocate()
+    waiter = other.submit(pool.allocate, timeout=60)
+    bookkeeping(pool).await_waiting()
+    pool.close()
+    pool.__init__(64, 1)
+    with pytest.raises(bp.PoolClosed):
+        waiter.result(60)
+    assert pool.stats().allocated == 0
+    block.free()
+
+
 def test_dropping_the_pool_while_waiting(bookkeeping, other):
     """A waiting call gets its block even if the Pool object was dropped meanwhile."""
     pool = bp.Pool(64, 1)

@@ -141,10 +141,10 @@ static uint64_t take_words(struct shared_pool *shared, unsigned slot, uint64_t h
     return BITMAP_NONE;
 }
 
-enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack,
-                                             struct pool_run *run) {
+static inline __attribute__((always_inline)) enum shared_pool_status
+allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack, struct pool_run *run) {
     for (;;) {
-        uint64_t head = bitmap_claim_run(&shared->bitmap, n);
+        uint64_t head = n == 1 ? bitmap_claim(&shared->bitmap) : bitmap_claim_run(&shared->bitmap, n);
         if (head == BITMAP_NONE) {
             run->index = BITMAP_NONE;
             return SHARED_POOL_OK;
@@ -172,6 +172,12 @@ enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigne
         }
         wake(shared); /* other searches may have seen them taken */
     }
+}
+
+/* Compiled twice, as for a single block no loop is left. */
+enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack,
+                                             struct pool_run *run) {
+    return n == 1 ? allocate(shared, slot, 1, slack, run) : allocate(shared, slot, n, slack, run);
 }
 
 enum shared_pool_status shared_pool_drop(struct shared_pool *shared, unsigned slot, const struct pool_run *run,

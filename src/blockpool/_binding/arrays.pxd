@@ -79,12 +79,12 @@ cdef int flags_of(order) except -1
 # reference to the descr, even if it raises. If strides is NULL, the flags say the order.
 cdef object array_on(_Lease lease, form *array, int64_t offset, const npy_intp *strides, int flags)
 # An array in a new run, of zeros if `zeroed`, else with what the memory holds. If `like` is given, an array of that
-# shape, the new one has its order of axes and `order` is ignored. `closed` is as for allocate_run.
-cdef object new_array(_Mapping m, const bint *closed, shape, dtype, order, timeout, bint zeroed, like=*)
+# shape, the new one has its order of axes and `order` is ignored.
+cdef object new_array(_Access access, shape, dtype, order, timeout, bint zeroed, like=*)
 # An array in a new run, filled with a value; without dtype, of the type that NumPy gives the value.
-cdef object filled_array(_Mapping m, const bint *closed, shape, value, dtype, order, timeout)
+cdef object filled_array(_Access access, shape, value, dtype, order, timeout)
 # What Pool.asarray returns: `source` itself if it is in this pool, of that type and order; else a copy in a new run.
-cdef object copied_array(_Mapping m, const bint *closed, source, dtype, order, timeout)
+cdef object copied_array(_Access access, source, dtype, order, timeout)
 # The lease whose memory an array or memoryview shows; None if it does not show a pool's memory. Raises ValueError for a
 # released memoryview.
 cdef _Lease lease_behind(view)

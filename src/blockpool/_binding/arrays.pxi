@@ -123,7 +123,7 @@ cdef object array_on(_Lease lease, form *array, int64_t offset, const npy_intp *
     return made
 
 
-cdef object new_array(_Mapping m, const bint *closed, shape, dtype, order, timeout, bint zeroed, like=None):
+cdef object new_array(_Access access, shape, dtype, order, timeout, bint zeroed, like=None):
     cdef form array
     cdef npy_intp strides[MOST_DIMENSIONS]
     cdef _Lease lease
@@ -133,11 +133,10 @@ cdef object new_array(_Mapping m, const bint *closed, shape, dtype, order, timeo
     if array.nbytes == 0:
         Py_DECREF(<object>array.descr)
         deadline_of(timeout)
-        if closed[0]:
-            raise closed_error()
+        access.opened()
         return numpy_empty(shape, dtype, order)
     try:
-        lease = allocate_lease(m, closed, array.nbytes, timeout)
+        lease = allocate_lease(access, array.nbytes, timeout)
     except BaseException:
         Py_DECREF(<object>array.descr)
         raise
@@ -159,15 +158,15 @@ cdef object new_array(_Mapping m, const bint *closed, shape, dtype, order, timeo
     return array_on(lease, &array, 0, strides, flags)
 
 
-cdef object filled_array(_Mapping m, const bint *closed, shape, value, dtype, order, timeout):
+cdef object filled_array(_Access access, shape, value, dtype, order, timeout):
     need_numpy()
     kind = numpy_asarray(value).dtype if dtype is None else dtype
-    made = new_array(m, closed, shape, kind, order, timeout, False)
+    made = new_array(access, shape, kind, order, timeout, False)
     copy_elements(made, value)
     return made
 
 
-cdef object copied_array(_Mapping m, const bint *closed, source, dtype, order, timeout):
+cdef object copied_array(_Access access, source, dtype, order, timeout):
     cdef _Lease lease
     need_numpy()
     if order not in ("K", "C", "F"):
@@ -186,12 +185,12 @@ cdef object copied_array(_Mapping m, const bint *closed, source, dtype, order, t
         order == "K" or (source.flags.c_contiguous if order == "C" else source.flags.f_contiguous)
     ):
         lease = lease_behind(source)
-        if lease is not None and lease.mapping is m:
+        if lease is not None and lease.mapping is access.opened():
             return source
     if order == "K":
         order = "F" if source.flags.fnc else "C"
         like = None if source.flags.forc else source
-    made = new_array(m, closed, source.shape, kind, order, timeout, False, like)
+    made = new_array(access, source.shape, kind, order, timeout, False, like)
     copy_elements(made, source)
     return made
 

@@ -21,6 +21,8 @@ cdef no_room_error(const pool_failure *failure, size, count, bint shared, bint p
 # OSError for a question about the pool's memory that the kernel did not answer; `error` is a negative errno.
 cdef kernel_error(int error)
 
+# PoolClosed, for a call on a pool that is closed.
+cdef closed_error()
 # A call in a process that has no part in the pool (is_lost): PoolClosed, TooManyProcesses or PoolBusy, by the reason.
 cdef lost_error(const pool *engine, name)
 

@@ -148,6 +148,10 @@ cdef kernel_error(int error):
     return OSError(-error, f"cannot ask the kernel about the pool's memory: {remedy_of(status, error)}")
 
 
+cdef closed_error():
+    return PoolClosed("the pool is closed; create a new one")
+
+
 cdef lost_error(const pool *engine, name):
     """The error of a call in a process that has no part in the pool."""
     cdef attachment_fate fate = attachment_why_stray(engine.attachment)

@@ -23,9 +23,8 @@ cdef _Lease new_lease(_Mapping mapping, _Lease parent, const pool_run *run, uint
 # A lease that owns a run that was just allocated; counts the allocation, and tells the guard of debug mode. If this
 # raises, the run has gone back.
 cdef _Lease lease_run(_Mapping m, const pool_run *run, uint64_t nbytes)
-# Allocates a run of nbytes bytes, at least 1, for views without a Block. `closed` is as for allocate_run. Raises as
-# Pool.allocate().
-cdef _Lease allocate_lease(_Mapping m, const bint *closed, uint64_t nbytes, timeout)
+# Allocates a run of nbytes bytes, at least 1, for views without a Block. Raises as Pool.allocate().
+cdef _Lease allocate_lease(_Access access, uint64_t nbytes, timeout)
 # In debug mode, takes the run from the lease and puts it to rest, before it goes back. Raises what the guard found
 # (BlockOverrun), after that.
 cdef int release_guarded(_Lease lease) except -1

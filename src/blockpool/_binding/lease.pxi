@@ -73,12 +73,11 @@ cdef _Lease lease_run(_Mapping m, const pool_run *run, uint64_t nbytes):
         raise
 
 
-cdef _Lease allocate_lease(_Mapping m, const bint *closed, uint64_t nbytes, timeout):
+cdef _Lease allocate_lease(_Access access, uint64_t nbytes, timeout):
+    cdef _Mapping m = access.opened()
     cdef uint64_t n = 1
     cdef pool_run run
     cdef _Lease lease
-    if closed[0]:
-        raise closed_error()
     if nbytes > m.engine.block_size:
         n = (nbytes - 1) // m.engine.block_size + 1
     if timeout is ZERO and m.guard is None and is_quick(m, n):
@@ -91,7 +90,7 @@ cdef _Lease allocate_lease(_Mapping m, const bint *closed, uint64_t nbytes, time
     cdef double deadline = deadline_of(timeout)
     if n > m.engine.blocks:
         raise count_exhausted(m, n, True)
-    allocate_run(m, closed, n, n * m.engine.block_size - nbytes, False, deadline, &run)
+    allocate_run(access, m, n, n * m.engine.block_size - nbytes, False, deadline, &run)
     return lease_run(m, &run, nbytes)
 
 

@@ -22,6 +22,16 @@ cdef class _Mapping:
     cdef object pool_ref
     cdef list owners
 
+
+# Access to a mapping that can be closed, and opened again on another one. Pool is one; lower parts know only this.
+@cython.internal
+cdef class _Access:
+    cdef _Mapping mapping       # None once closed
+
+    # The mapping. Raises PoolClosed if it is closed, lost_error() if this process has no part in it.
+    cdef _Mapping opened(self)
+
+
 # Whether this process has no part in its shared pool, and so must not touch the memory. False for a private pool.
 cdef bint is_lost(_Mapping m) noexcept
 # The address of a block, which is not checked.

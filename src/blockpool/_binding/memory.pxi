@@ -27,6 +27,19 @@ cdef class _Mapping:
             PyBuffer_Release(&self.lender)
 
 
+@cython.internal
+cdef class _Access:
+    """Access to the memory of a pool."""
+
+    cdef _Mapping opened(self):
+        cdef _Mapping m = self.mapping
+        if m is None:
+            raise closed_error()
+        if is_lost(m):
+            raise lost_error(&m.engine, m.name)
+        return m
+
+
 @cython.nonecheck(False)
 cdef inline bint is_lost(_Mapping m) noexcept:
     return pool_is_lost(&m.engine)

@@ -1,18 +1,14 @@
 # Pool: the class whose methods programs call. Nothing in the binding is above it but package.pxi.
 
-cdef class Pool:
+cdef class Pool(_Access):
     cdef object __weakref__
-    cdef _Mapping mapping       # None once closed
     cdef _Mapping quick         # the same, but None in debug mode: what the quick calls use
-    cdef bint was_closed        # read by waits that are still going on
     # What is left after close().
     cdef object guard           # None unless in debug mode
     cdef object kept_name
     cdef bytes kept_id          # None for a private pool
     cdef bint may_have_ended    # whether the pool, and its name, may have ended with its last process
 
-    # The mapping. Raises PoolClosed if the pool is closed, lost_error() if this process has no part in it.
-    cdef _Mapping opened(self)
     # allocate() with any arguments; raises as it does.
     cdef allocate_slowly(self, blocks, nbytes, timeout)
 

@@ -1,6 +1,6 @@
 # See pool.pxd.
 
-cdef class Pool:
+cdef class Pool(_Access):
     """Pool(block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None)
 --
 
@@ -456,7 +456,7 @@ cdef class Pool:
             raise MemoryError(f"no memory for a list of {n} blocks")
         try:
             found = []  # first: once the blocks are allocated, a failure has to give them back
-            allocate_run(m, &self.was_closed, n, 0, True, deadline, runs)
+            allocate_run(self, m, n, 0, True, deadline, runs)
             try:
                 while i < n:
                     i += 1  # block_of_run gives this one back if it fails
@@ -501,7 +501,7 @@ cdef class Pool:
         RuntimeError
             If NumPy is first needed while the interpreter is shutting down.
         """
-        return new_array(self.opened(), &self.was_closed, shape, dtype, order, timeout, False)
+        return new_array(self, shape, dtype, order, timeout, False)
 
     def zeros(self, shape, dtype=None, *, order="C", timeout=0):
         """Return a new array in the pool, filled with zeros.
@@ -529,7 +529,7 @@ cdef class Pool:
         TypeError, ValueError, ImportError, RuntimeError
             As for `empty`.
         """
-        return new_array(self.opened(), &self.was_closed, shape, dtype, order, timeout, True)
+        return new_array(self, shape, dtype, order, timeout, True)
 
     def full(self, shape, fill_value, dtype=None, *, order="C", timeout=0):
         """Return a new array in the pool, filled with a value.
@@ -559,7 +559,7 @@ cdef class Pool:
         TypeError, ValueError, ImportError, RuntimeError
             As for `empty`, and if `fill_value` cannot be converted or broadcast.
         """
-        return filled_array(self.opened(), &self.was_closed, shape, fill_value, dtype, order, timeout)
+        return filled_array(self, shape, fill_value, dtype, order, timeout)
 
     def asarray(self, source, dtype=None, *, order="K", timeout=0):
         """Return an array in the pool with the elements of `source`.
@@ -588,7 +588,7 @@ cdef class Pool:
         TypeError, ValueError, ImportError, RuntimeError
             As for `empty`, and if `source` cannot be converted, or changes its shape while this call waits.
         """
-        return copied_array(self.opened(), &self.was_closed, source, dtype, order, timeout)
+        return copied_array(self, source, dtype, order, timeout)
 
     def numpy_allocator(self):
         """Return a context manager in which NumPy takes array data from this private pool.
@@ -718,7 +718,7 @@ cdef class Pool:
         """
         cdef _Mapping m = self.mapping
         if m is not None:
-            m.closed = self.was_closed = True
+            m.closed = True
             self.mapping = self.quick = None
             if m.guard is not None and not Py_IsFinalizing():  # then too little of Python is left for a report
                 m.guard.close(PyMemoryView_FromObject(m))
@@ -773,14 +773,6 @@ cdef class Pool:
         fork_shares = m.engine.attachment.on_fork == ON_FORK_SHARE
         return _attach_pickled, (str(handle_of(m, NULL, Handle)), fork_shares, type(self)), self.__getstate__()
 
-    cdef _Mapping opened(self):
-        cdef _Mapping m = self.mapping
-        if m is None:
-            raise closed_error()
-        if is_lost(m):
-            raise lost_error(&m.engine, m.name)
-        return m
-
     cdef allocate_slowly(self, blocks, nbytes, timeout):
         """`allocate` with any arguments."""
         cdef _Mapping m = self.opened()
@@ -788,7 +780,7 @@ cdef class Pool:
         cdef uint64_t n = 0, length = 0
         cdef pool_run run
         measure(m, blocks, nbytes, &n, &length)
-        allocate_run(m, &self.was_closed, n, n * m.engine.block_size - length, False, deadline, &run)
+        allocate_run(self, m, n, n * m.engine.block_size - length, False, deadline, &run)
         return block_of_run(m, &run, length)
 
 
@@ -829,7 +821,6 @@ cdef int adopt(Pool owner, _Mapping mapping) except -1:
     if owner.mapping is not None:  # checked here, where no other code can run in between
         raise ValueError("this Pool is open already; create a new one")
     owner.mapping = mapping
-    owner.was_closed = False
     owner.guard = mapping.guard
     owner.kept_name = mapping.name
     owner.kept_id = mapping.id

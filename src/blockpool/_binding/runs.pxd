@@ -25,10 +25,10 @@ cdef bint is_quick(_Mapping m, uint64_t n) noexcept
 cdef bint try_allocate(_Mapping m, uint64_t n, uint64_t slack, bint many, pool_run *out) except -1
 
 # The same, but collects garbage and waits for room, until the deadline (see deadline_of); with deadline 0 it collects
-# garbage once and does not wait. Raises PoolExhausted then, PoolClosed if *closed becomes true during the wait,
+# garbage once and does not wait. Raises PoolExhausted then, PoolClosed if the access is closed during the wait,
 # lost_error(), or what a signal handler raises.
 cdef int allocate_run(
-    _Mapping m, const bint *closed, uint64_t n, uint64_t slack, bint many, double deadline, pool_run *out
+    _Access access, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, pool_run *out
 ) except -1
 
 # Reads the arguments `blocks` and `nbytes` of an allocation: its length in blocks and in bytes. Raises TypeError or
@@ -51,6 +51,3 @@ cdef bint is_garbage_due(double began, bint last_look) noexcept
 # Takes back runs that have no user but were not returned: of dead processes, or at rest in debug mode. Returns whether
 # another try may find room.
 cdef bint reclaim(_Mapping m) except -1
-
-# PoolClosed for a call on a closed pool.
-cdef closed_error()

@@ -48,7 +48,7 @@ cdef bint try_allocate(_Mapping m, uint64_t n, uint64_t slack, bint many, pool_r
 
 
 cdef int allocate_run(
-    _Mapping m, const bint *closed, uint64_t n, uint64_t slack, bint many, double deadline, pool_run *out
+    _Access access, _Mapping m, uint64_t n, uint64_t slack, bint many, double deadline, pool_run *out
 ) except -1:
     cdef uint32_t sequence, wait = 0
     cdef double left, began = os_now()
@@ -80,10 +80,8 @@ cdef int allocate_run(
                 pool_wait_sleep(&m.engine, sequence, min(left, SLICE))
             undisturbed = pool_free_sequence(&m.engine) == sequence
             PyErr_CheckSignals()
-            if closed[0]:
+            if access.opened() is not m:  # closed, and opened again as another pool
                 raise closed_error()
-            if is_lost(m):
-                raise lost_error(&m.engine, m.name)
             if pool_wait_is_over(&m.engine, wait):  # a signal handler forked, and this is the child
                 pool_wait_begin(&m.engine, &wait)
             if undisturbed:
@@ -113,10 +111,6 @@ cdef int measure(_Mapping m, blocks, nbytes, uint64_t *n, uint64_t *length) exce
 cdef count_exhausted(_Mapping m, n, bint adjacent):
     pool_count_failure(&m.engine)
     return exhausted_error(&m.engine, n, adjacent)
-
-
-cdef closed_error():
-    return PoolClosed("the pool is closed; create a new one")
 
 
 # --- giving back ---
