@@ -36,7 +36,7 @@ _Kind: TypeAlias = type[_S] | np.dtype[_S]
 
 @final
 class Block:
-    # Blocks come from Pool.allocate(); no argument makes Block(...) right.
+    # Blocks come from Pool.allocate(); calling Block() always raises TypeError.
     def __init__(self, never: Never, /) -> None: ...
     @property
     def index(self) -> int: ...
