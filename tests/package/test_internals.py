@@ -49,9 +49,30 @@ def test_no_way_to_make_one(name, way):
         WAYS[way](found, type(found))
 
 
+ACCESS = bp.Pool.__base__
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ACCESS,
+        lambda: ACCESS.__new__(ACCESS),
+        lambda: object.__new__(ACCESS),
+        type("Derived", (ACCESS,), {}),
+        lambda: object.__new__(type("Derived", (ACCESS,), {})),
+        lambda: setattr(bp.Pool(64, 1), "__class__", ACCESS),
+    ],
+)
+def test_the_base_of_pool_has_no_objects_of_its_own(make):
+    """Making an object of the class that Pool derives from, or of another class that does, raises TypeError."""
+    assert bp.Pool.__mro__ == (bp.Pool, ACCESS, object)
+    with pytest.raises(TypeError):
+        make()
+
+
 def test_all_internal_classes_are_known_here():
     """Every class of the two extension modules is public or tested in this file."""
-    known = {type(found) for found in internals().values()} | {bp.Pool, bp.Block, bp.IndexPool}
+    known = {type(found) for found in internals().values()} | {bp.Pool.__base__, bp.Block, bp.IndexPool}
     modules = {"blockpool._core", "blockpool._index"}
     assert {kind for kind in object.__subclasses__() if kind.__module__ in modules} == known
 
