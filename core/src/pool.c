@@ -191,10 +191,9 @@ static enum pool_status allocate_many_private(struct pool *pool, uint64_t n, str
     }
     /* In place and from the end: a run is larger than an index, and overwrites only indices that were read. */
     for (uint64_t i = n; i-- > 0;) {
-        uint64_t index;
-        memcpy(&index, &indices[i], sizeof index);
-        struct pool_run run = {.index = index, .blocks = 1, .generation = 0};
-        memcpy(&runs[i], &run, sizeof run);
+        runs[i].index = indices[i];
+        runs[i].blocks = 1;
+        runs[i].generation = 0;
     }
     return POOL_OK;
 }

@@ -368,7 +368,7 @@ def test_as_numpy_makes_them(pool, shape, dtype, order):
     """Shape, dtype, strides and flags are those of numpy.empty for all arguments; only the memory is the pool's."""
     hypothesis.assume(not dtype.hasobject)
     like = np.empty(shape, dtype, order)
-    if like.nbytes > pool.nbytes:
+    if like.nbytes > pool.nbytes // 2:  # the test makes two of them
         return
     block = pool.allocate(nbytes=max(like.nbytes, 1))
     for made in (pool.empty(shape, dtype, order=order), block.array(shape, dtype, order=order)):
