@@ -5,7 +5,6 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from blockpool._binding.c.attachment cimport *
-from blockpool._binding.c.bitmap cimport *
 from blockpool._binding.c.block_state cimport *
 from blockpool._binding.c.os cimport *
 from blockpool._binding.c.pool cimport *

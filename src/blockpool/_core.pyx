@@ -77,8 +77,6 @@ from blockpool.errors import (
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
     long long PyLong_AsLongLongAndOverflow(object number, int *overflow) noexcept
-    object PyMemoryView_FromMemory(char *memory, Py_ssize_t size, int flags)
-    enum: PyBUF_WRITE
     int Py_AtExit(void (*call)() noexcept nogil)
     int PyGILState_Check()
     # Public, but in some versions not declared by the headers that Python.h includes.

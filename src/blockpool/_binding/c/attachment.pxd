@@ -91,7 +91,6 @@ cdef extern from "shared/attachment.h" nogil:
         double gate_seconds
         os_pause pause
 
-    bint attachment_is_stray(const attachment *self)
     attachment_fate attachment_why_stray(const attachment *self)
     void attachment_exit(double gate_seconds)
 
