@@ -72,6 +72,16 @@ def stale(pool):
         bp.redeem(handle)
 
 
+def without_a_spare_block(pool):
+    """Allocate when Python has no freed Block object left to use again, so that a new one takes memory."""
+    memory.restore()
+    kept = bp.Pool(8, 300).allocate_many(300)
+    memory.fail()
+    pool.allocate(nbytes=100)
+    memory.restore()
+    del kept
+
+
 def shared(pool):
     """Take a reference, and redeem it."""
     ticket = pool.allocate().share()
@@ -165,6 +175,7 @@ POOL = {
     "allocate": lambda pool: pool.allocate(),
     "run": lambda pool: pool.allocate(blocks=3),
     "nbytes": lambda pool: pool.allocate(nbytes=100),
+    "no spare block": without_a_spare_block,
     "size as text": lambda pool: pool.allocate(nbytes="100 B", timeout=0.0),
     "many": lambda pool: pool.allocate_many(20),
     "buf": lambda pool: pool.allocate().buf[3:],
