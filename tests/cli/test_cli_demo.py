@@ -11,9 +11,11 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from importlib import metadata
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -587,6 +589,35 @@ def test_interrupt_ends_cleanly(busy: Callable[..., subprocess.Popen[str]], kill
     assert err.strip() == "blockpool: interrupted"  # the tracker would name segments that are left
     await_true(lambda: not session(process.pid))
     assert not [path for path in seen if path.exists()]
+
+
+def test_the_thread_of_a_queue_removes_no_semaphore(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main thread drops a queue's semaphores last: another thread is cut off amid it when the process ends."""
+    made: list[str] = []
+    removed: list[threading.Thread] = []
+    register, unregister = resource_tracker.register, resource_tracker.unregister
+
+    def note_made(name: str, rtype: str) -> None:
+        register(name, rtype)
+        if rtype == "semaphore":
+            made.append(name)
+
+    def note_removed(name: str, rtype: str) -> None:
+        if rtype == "semaphore":
+            removed.append(threading.current_thread())
+        unregister(name, rtype)
+
+    monkeypatch.setattr(resource_tracker, "register", note_made)
+    monkeypatch.setattr(resource_tracker, "unregister", note_removed)
+    status, _, err = demo(capsys, tree, "--kill")
+    assert (status, err) == (0, "")
+    feeders = [thread for thread in threading.enumerate() if thread.name == "QueueFeederThread"]
+    for thread in feeders:
+        thread.join(60)
+    assert made
+    assert {thread for thread in removed if thread is not threading.main_thread()} == set()
 
 
 def test_workers_end_with_the_process_that_packs(

@@ -28,6 +28,11 @@ __all__ = ["Crew", "WorkerDied"]
 # How often a wait is interrupted, to report progress and to notice Ctrl-C.
 SLICE = 0.1
 
+# The queues of workers that ended. A queue's semaphores are removed, and then taken off the list of the resource
+# tracker, by the thread that drops them last. That must be the main thread: the queue's own is cut off in between if
+# the process ends meanwhile, and the tracker then warns of semaphores that are gone.
+_ended: list[Any] = []
+
 
 class WorkerDied(Exception):
     """A worker ended although the demo did not kill it."""
@@ -69,6 +74,7 @@ class Seat:
         self.process.close()
         self.queue.cancel_join_thread()
         self.queue.close()
+        _ended.append(self.queue)
         self.answers.close()
 
 
