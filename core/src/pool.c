@@ -229,19 +229,23 @@ enum pool_status pool_unclaim(struct pool *pool, const struct pool_run *run) {
     return POOL_OK;
 }
 
+static uint64_t ledger_word(const struct pool *pool, uint64_t index) {
+    return load_seq(&shared_pool_entry(&pool->attachment->shared, index)->head);
+}
+
+static uint64_t tickets_of(uint64_t word) { return ledger_is_live(word) ? ledger_tickets(word) : 0; }
+
 enum pool_status pool_free(struct pool *pool, const struct pool_run *run, uint64_t nbytes, struct pool_users *users) {
     enum pool_status status;
-    uint64_t word = 0;
     if (!pool->attachment) {
         return pool_release(pool, run, nbytes);
     }
-    PATIENTLY(pool, status, attachment_free(pool->attachment, run, &word, &users->local_references));
+    PATIENTLY(pool, status, attachment_free(pool->attachment, run, &users->local_references));
     if (status == POOL_IN_USE) {
-        if (users->local_references) { /* attachment_free did not read the word */
-            word = load_seq(&pool->attachment->shared.ledger[run->index]);
-        }
-        users->holders = ledger_holders(word);
-        users->tickets = ledger_tickets(word);
+        uint64_t word = ledger_word(pool, run->index);
+        shared_pool_holders(&pool->attachment->shared, run->index, word, &users->holders);
+        users->tickets = tickets_of(word);
+        users->kept = ledger_is_live(word) && word & LEDGER_KEPT;
     }
     return status;
 }
@@ -293,17 +297,13 @@ bool pool_withdraw(struct pool *pool, const struct pool_run *run) {
     return pool->attachment && attachment_withdraw(pool->attachment, run);
 }
 
-static uint64_t ledger_word(const struct pool *pool, uint64_t index) {
-    return load_seq(&pool->attachment->shared.ledger[index]);
-}
-
 uint64_t pool_tickets(const struct pool *pool, uint64_t index) {
-    return pool->attachment ? ledger_tickets(ledger_word(pool, index)) : 0;
+    return pool->attachment ? tickets_of(ledger_word(pool, index)) : 0;
 }
 
 bool pool_is_held_elsewhere(const struct pool *pool, const struct pool_run *run) {
-    return pool->attachment && (ledger_holders(load_relaxed(&pool->attachment->shared.ledger[run->index])) &
-                                ~ledger_slot_bit(pool->attachment->slot)) != 0;
+    return pool->attachment &&
+           shared_pool_is_held_elsewhere(&pool->attachment->shared, run->index, pool->attachment->slot);
 }
 
 /* Bytes of the run that were not asked for; less than a block, whatever the segment says. */
@@ -339,11 +339,13 @@ bool pool_wait_is_over(const struct pool *pool, uint32_t wait) {
     return pool->attachment ? attachment_wait_is_over(pool->attachment, wait) : wait != forks;
 }
 
-void pool_wait_end(struct pool *pool, uint32_t wait) {
+void pool_wait_end(struct pool *pool, uint32_t wait, double seconds) {
     enum pool_status status;
     if (pool->attachment) {
-        PATIENTLY(pool, status, attachment_wait_leave(pool->attachment, wait));
+        PATIENTLY(pool, status, attachment_wait_leave(pool->attachment, wait, seconds));
     } else if (!pool_wait_is_over(pool, wait)) {
+        pool->counts.waits++;
+        pool->counts.waited += (uint64_t)(seconds * 1e9);
         private_pool_wait_leave(pool->private_pool);
     }
 }
@@ -384,6 +386,8 @@ static void stats_private(struct pool *pool, struct pool_stats *stats) {
         .requested = pool->counts.requested,
         .allocations = pool->counts.allocations,
         .failures = pool->counts.failures,
+        .waits = pool->counts.waits,
+        .waited = pool->counts.waited,
         .oldest_ticket = -1,
         .processes = 1,
     };
@@ -403,6 +407,8 @@ static void stats_shared(struct pool *pool, struct pool_stats *stats) {
         .requested = bytes > totals.slack ? bytes - totals.slack : 0,
         .allocations = counts.allocations,
         .failures = counts.failures,
+        .waits = counts.waits,
+        .waited = counts.waited,
         .tickets = totals.tickets,
         .only_tickets = totals.only_tickets,
         .oldest_ticket = totals.oldest == BITMAP_NONE ? -1
@@ -441,8 +447,9 @@ bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *loo
         return false;
     }
     look->slack = slack_of(pool, look->run.index);
-    look->tickets = ledger_tickets(word);
-    look->holders = ledger_holders(word);
+    look->tickets = tickets_of(word);
+    look->kept = ledger_is_live(word) && word & LEDGER_KEPT;
+    shared_pool_holders(&pool->attachment->shared, look->run.index, word, &look->holders);
     return true;
 }
 
@@ -457,7 +464,7 @@ static const enum pool_fault_kind shared_kinds[] = {
     [SHARED_POOL_FAULT_WORD] = POOL_FAULT_WORD,       [SHARED_POOL_FAULT_TAIL] = POOL_FAULT_TAIL,
     [SHARED_POOL_FAULT_OVERLAP] = POOL_FAULT_OVERLAP, [SHARED_POOL_FAULT_HOLDER] = POOL_FAULT_HOLDER,
     [SHARED_POOL_FAULT_LOST] = POOL_FAULT_LOST,       [SHARED_POOL_FAULT_PAST_END] = POOL_FAULT_PAST_END,
-    [SHARED_POOL_FAULT_HALF] = POOL_FAULT_HALF,
+    [SHARED_POOL_FAULT_HALF] = POOL_FAULT_HALF,       [SHARED_POOL_FAULT_ROW] = POOL_FAULT_ROW,
 };
 
 static void check_private(struct pool *pool, struct pool_fault *faults, uint64_t most, struct pool_audit *audit) {

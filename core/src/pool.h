@@ -36,6 +36,7 @@ struct pool {
     struct quarantine resting; /* in debug mode */
     struct pool_counts {
         uint64_t allocations, failures;
+        uint64_t waits, waited; /* times, nanoseconds */
         uint64_t in_use, peak; /* blocks */
         uint64_t requested;    /* bytes */
     } counts;
@@ -147,8 +148,9 @@ enum pool_status pool_unclaim(struct pool *pool, const struct pool_run *run);
 
 /* What still uses a run that cannot be freed. */
 struct pool_users {
-    uint64_t holders;          /* a bit for each slot */
+    struct slot_set holders;
     uint64_t tickets;          /* references in flight */
+    bool kept;                 /* by the pool's catalog */
     uint32_t local_references; /* of this process, besides the caller's */
 };
 
@@ -197,10 +199,10 @@ pid_t pool_process(const struct pool *pool, unsigned slot);
 /* --- waiting for room --- */
 
 /* A waiter's steps, in this order: begin; repeat { free_sequence; try to allocate; sleep }; end. Each wait has its own
- * *wait. If a waiting thread forks, it is not a waiter in the child: pool_wait_is_over says so there, and it may begin
+ * *wait; its end counts it, of so many seconds. If a waiting thread forks, it is not a waiter in the child: pool_wait_is_over says so there, and it may begin
  * again. */
 void pool_wait_begin(struct pool *pool, uint32_t *wait);
-void pool_wait_end(struct pool *pool, uint32_t wait);
+void pool_wait_end(struct pool *pool, uint32_t wait, double seconds);
 bool pool_wait_is_over(const struct pool *pool, uint32_t wait);
 
 /* A number that changes when something is freed while a thread waits. */
@@ -216,6 +218,7 @@ struct pool_stats {
     uint64_t runs;
     uint64_t requested; /* bytes */
     uint64_t allocations, failures;
+    uint64_t waits, waited; /* for room: how often, and how long in all, nanoseconds */
     uint64_t tickets;
     uint64_t only_tickets; /* blocks of runs that only references in flight hold */
     double
@@ -233,7 +236,8 @@ struct pool_look {
     struct pool_run run;
     uint64_t slack;   /* bytes */
     uint64_t tickets; /* in flight */
-    uint64_t holders; /* a bit for each slot */
+    bool kept;        /* by the pool's catalog */
+    struct slot_set holders;
 };
 
 /* Finds the next run that begins at block `from` or later; false if there is none. */
@@ -251,6 +255,8 @@ enum pool_fault_kind {
     POOL_FAULT_HOLDER,            /* its run is held by a slot that is free */
     POOL_FAULT_LOST,              /* it is marked as allocated, but has no owner */
     POOL_FAULT_HALF,              /* its run was left half made or half freed */
+    POOL_FAULT_ROW,               /* a slot that is free has its bit in the block's row */
+    POOL_FAULT_NAME,              /* name `index` of the catalog belongs to a run that is not there */
 };
 
 struct pool_fault {

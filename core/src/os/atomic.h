@@ -23,6 +23,7 @@
 
 typedef _Atomic uint64_t atomic_word;
 typedef _Atomic uint32_t atomic_half;
+typedef _Atomic uint8_t atomic_byte;
 
 #ifdef BLOCKPOOL_EXPLORE
 void explore_access(const volatile void *word);
@@ -48,6 +49,11 @@ static inline void store_relaxed(atomic_word *word, uint64_t value) {
 static inline void store_release(atomic_word *word, uint64_t value) {
     explore_access(word);
     atomic_store_explicit(word, value, memory_order_release);
+}
+
+static inline void store_seq(atomic_word *word, uint64_t value) {
+    explore_access(word);
+    atomic_store_explicit(word, value, memory_order_seq_cst);
 }
 
 static inline uint64_t fetch_or_seq(atomic_word *word, uint64_t bits) {
@@ -89,6 +95,21 @@ static inline uint32_t half_load_seq(const atomic_half *half) {
 static inline uint32_t half_fetch_add_seq(atomic_half *half, uint32_t amount) {
     explore_access(half);
     return atomic_fetch_add_explicit(half, amount, memory_order_seq_cst);
+}
+
+static inline uint8_t byte_load_seq(const atomic_byte *byte) {
+    explore_access(byte);
+    return atomic_load_explicit(byte, memory_order_seq_cst);
+}
+
+static inline void byte_store_seq(atomic_byte *byte, uint8_t value) {
+    explore_access(byte);
+    atomic_store_explicit(byte, value, memory_order_seq_cst);
+}
+
+static inline void byte_store_release(atomic_byte *byte, uint8_t value) {
+    explore_access(byte);
+    atomic_store_explicit(byte, value, memory_order_release);
 }
 
 static inline void half_store_seq(atomic_half *half, uint32_t value) {

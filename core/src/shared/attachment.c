@@ -20,6 +20,13 @@ void attachment_reset(struct attachment *attachment) {
     attachment->child = (struct attachment_child){SLOTS_NONE, -1, FATE_HAS_PART, 0};
 }
 
+static uint64_t groups_of(const struct layout_geometry *geometry) { return (geometry->blocks + 63) / 64; }
+
+/* What an attachment has for itself: a count a block, and a byte a group. */
+static uint64_t private_bytes(const struct layout_geometry *geometry) {
+    return geometry->blocks * sizeof(uint32_t) + groups_of(geometry);
+}
+
 void attachment_unmap(struct attachment *attachment) {
     gate_mutex_lock(); /* so that a fork finds all of it, or nothing */
     if (attachment->memory) {
@@ -32,7 +39,7 @@ void attachment_unmap(struct attachment *attachment) {
         os_release_wiped(attachment->alive);
     }
     if (attachment->local_references) {
-        os_unmap(attachment->local_references, attachment->geometry.blocks * sizeof *attachment->local_references);
+        os_unmap(attachment->local_references, private_bytes(&attachment->geometry));
     }
     descriptor_close(attachment);
     attachment_unregister(attachment);
@@ -82,8 +89,9 @@ static enum pool_status map(struct attachment *attachment, struct pool_failure *
         attachment->memory = NULL;
     } else if ((error = os_wiped_on_fork(&page)) == 0) {
         attachment->alive = page;
-        error = os_map_private(attachment->geometry.blocks * sizeof *attachment->local_references, false, &counts);
+        error = os_map_private(private_bytes(&attachment->geometry), false, &counts);
         attachment->local_references = counts;
+        attachment->groups = (atomic_byte *)(attachment->local_references + attachment->geometry.blocks);
     }
     gate_mutex_unlock();
     if (error) {
@@ -165,15 +173,17 @@ static enum pool_status join(struct attachment *attachment, const unsigned char 
         status = POOL_NOT_FOUND;
     } else {
         /* the dead first, see attachment_end_if_last */
-        uint64_t dead = attachment_dead_slots(attachment), used = slots_used(attachment->memory, &attachment->geometry);
-        if (dead == used && !(attachment->geometry.flags & LAYOUT_PERMANENT)) {
+        struct slot_set dead, used;
+        attachment_dead_slots(attachment, &dead);
+        slots_used(attachment->memory, &attachment->geometry, &used);
+        if (slot_set_equals(&dead, &used) && !(attachment->geometry.flags & LAYOUT_PERMANENT)) {
             /* a leftover: its last process is gone */
             if (named) {
                 (void)os_shm_unlink(attachment->name);
             }
             status = POOL_NOT_FOUND;
         } else {
-            (void)attachment_recover_slots(attachment, dead);
+            (void)attachment_recover_slots(attachment, &dead);
             status = take_slot(attachment, failure);
         }
     }
@@ -255,7 +265,7 @@ static bool may_go_on_making(void *context) {
 static enum pool_status build(struct attachment *attachment, const struct attachment_request *request,
                               const struct os_pause *pause, struct pool_failure *failure) {
     struct layout_geometry *geometry = &attachment->geometry;
-    if (!layout_plan(geometry, request->block_size, request->blocks)) {
+    if (!layout_plan(geometry, request->block_size, request->blocks, request->processes)) {
         return POOL_NO_ROOM;
     }
     failure->asked = geometry->bytes;
@@ -356,18 +366,30 @@ static int remove_name(const struct attachment *attachment) {
 
 void attachment_end_if_last(struct attachment *attachment) {
     /* the dead first: a process takes the slots of its children without the gate, but only while it lives */
-    uint64_t dead = attachment_dead_slots(attachment), used = slots_used(attachment->memory, &attachment->geometry);
-    uint64_t others = used & ~dead & ~ledger_slot_bit(attachment->slot);
-    if (others == 0 && !(attachment->geometry.flags & LAYOUT_PERMANENT)) {
+    struct slot_set dead, others;
+    attachment_dead_slots(attachment, &dead);
+    slots_used(attachment->memory, &attachment->geometry, &others);
+    slot_set_subtract(&others, &dead);
+    slot_set_remove(&others, attachment->slot);
+    if (slot_set_is_empty(&others) && !(attachment->geometry.flags & LAYOUT_PERMANENT)) {
         (void)remove_name(attachment);
     }
 }
 
+static bool drop_group(struct attachment *attachment, uint64_t first, uint64_t n, unsigned argument) {
+    struct slot_set own = {{0}};
+    (void)argument;
+    slot_set_add(&own, attachment->slot);
+    shared_pool_recover(&attachment->shared, &own, attachment->slot, first, n);
+    return false;
+}
+
 void attachment_drop_all(struct attachment *attachment) {
-    uint64_t own = ledger_slot_bit(attachment->slot);
+    struct slot_set own = {{0}};
+    slot_set_add(&own, attachment->slot);
     gate_mutex_lock(); /* or a fork might give a child half of it */
-    shared_pool_recover(&attachment->shared, own);
-    (void)fetch_and_seq(&attachment->shared.waiting->slots, ~own);
+    attachment_visit_groups(attachment, drop_group, 0);
+    shared_pool_forget_waiters(&attachment->shared, &own);
     gate_mutex_unlock();
 }
 
@@ -399,18 +421,20 @@ void attachment_leave(struct attachment *attachment, double gate_seconds) {
 
 void attachment_count(struct attachment *attachment, struct attachment_counts *counts) {
     *counts =
-        (struct attachment_counts){.processes = (unsigned)__builtin_popcountll(attachment_living_slots(attachment))};
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        (struct attachment_counts){.processes = attachment_living(attachment)};
+    for (unsigned slot = 0; slot < attachment->geometry.processes; slot++) {
         const struct slot_record *place = slot_record(attachment->memory, &attachment->geometry, slot);
         uint64_t peak = load_relaxed(&place->peak);
         counts->allocations += load_relaxed(&place->allocations);
         counts->failures += load_relaxed(&place->failures);
+        counts->waits += load_relaxed(&place->waits);
+        counts->waited += load_relaxed(&place->waited);
         counts->peak = peak > counts->peak && peak <= attachment->geometry.blocks ? peak : counts->peak;
     }
 }
 
 pid_t attachment_process(const struct attachment *attachment, unsigned slot) {
-    return slot < LAYOUT_SLOTS
+    return slot < attachment->geometry.processes
                ? (pid_t)load_relaxed(&slot_record(attachment->memory, &attachment->geometry, slot)->process)
                : 0;
 }

@@ -1,9 +1,9 @@
 /* attachment.h: a process's attachment to a shared pool: attach, allocate, free, pass on, recover, leave, fork.
  *
- * An attachment is private to the process and covers one segment. Its slot's bit in the ledger says that the process
- * has at least one reference to a run; further references within the process are counted here, in `local_references`,
- * under `lock`. The lock is held for a few dozen instructions in which nothing blocks, and across a fork; allocation
- * does not need it. A call that does not get it soon returns POOL_LOCKED and has done nothing, so that before the next
+ * An attachment is private to the process and covers one segment. The ledger says whether its slot holds a run, that is
+ * whether the process has at least one reference; further references within the process are counted here, in
+ * `local_references`, under `lock`. The lock is held for a few dozen instructions in which nothing blocks, and across a
+ * fork; allocation does not need it. A call that does not get it soon returns POOL_LOCKED and has done nothing, so that before the next
  * try the caller can release locks of its own. What processes must decide together (attach, leave, recover, remove the
  * name) happens under the gate, see slots.h.
  *
@@ -103,6 +103,9 @@ struct attachment {
     atomic_word *alive; /* reads 1 in the process that attached, 0 in a stray child */
     atomic_word lock;
     uint32_t *local_references; /* per block: references of this process beyond the first */
+    /* Per group of 64 blocks: whether this process may hold a run that begins there. Set right after it got one,
+     * cleared right before it looks whether it still does. So forking and leaving cost what the process holds. */
+    atomic_byte *groups;
     void *memory;
     struct layout_geometry geometry;
     struct slot_record *slot_record;
@@ -127,6 +130,7 @@ struct attachment {
 struct attachment_request {
     const char *name; /* NULL for a pool without one */
     uint64_t block_size, blocks;
+    unsigned processes; /* the most that can be attached at a time */
     bool permanent;
     bool detach;           /* recorded in the pool for the processes that attach it */
     double gate_seconds;   /* how long to wait for the gate */
@@ -170,10 +174,10 @@ enum pool_status attachment_allocate(struct attachment *attachment, uint64_t n, 
 enum pool_status attachment_drop(struct attachment *attachment, const struct pool_run *run, bool *freed)
     __attribute__((warn_unused_result));
 
-/* Frees the run if this is its only reference anywhere. Otherwise POOL_IN_USE: *word tells which processes hold it and
- * how many tickets there are, *extra how many more references this process has. */
-enum pool_status attachment_free(struct attachment *attachment, const struct pool_run *run, uint64_t *word,
-                                 uint32_t *extra) __attribute__((warn_unused_result));
+/* Frees the run if this is its only reference anywhere. Otherwise POOL_IN_USE; *extra tells how many more references
+ * this process has. */
+enum pool_status attachment_free(struct attachment *attachment, const struct pool_run *run, uint32_t *extra)
+    __attribute__((warn_unused_result));
 
 /* Puts n references in flight. */
 enum pool_status attachment_share(struct attachment *attachment, const struct pool_run *run, uint64_t n)
@@ -196,15 +200,39 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
                                     unsigned *slots, uint64_t *tickets, struct pool_failure *failure)
     __attribute__((warn_unused_result));
 
-/* Audits, under the gate; see shared_pool_check. */
+/* Recovers the dead and audits, under the gate; see shared_pool_check. */
 enum pool_status attachment_check(struct attachment *attachment, double gate_seconds, struct shared_pool_fault *faults,
                                   uint64_t most, struct shared_pool_audit *audit, struct pool_failure *failure)
     __attribute__((warn_unused_result));
 
+/* --- names of runs, see catalog.h --- */
+
+/* Gives the name to a run that this process holds. With `replace` the run that had it loses it; without, POOL_EXISTS.
+ * POOL_FULL: the catalog is. Waits for the gate. */
+enum pool_status attachment_keep(struct attachment *attachment, const char *name, const struct pool_run *run,
+                                 bool replace, double gate_seconds, struct pool_failure *failure)
+    __attribute__((warn_unused_result));
+
+/* Takes the name from its run; POOL_NOT_FOUND if there is none. Waits for the gate. */
+enum pool_status attachment_forget(struct attachment *attachment, const char *name, double gate_seconds,
+                                   struct pool_failure *failure) __attribute__((warn_unused_result));
+
+/* Adds one reference of this process to the run that has the name; POOL_NOT_FOUND if there is none. */
+enum pool_status attachment_get(struct attachment *attachment, const char *name, struct pool_run *run)
+    __attribute__((warn_unused_result));
+
+/* Copies the first name at or after entry `from` of the catalog, and which run it has; returns the entry, or
+ * CATALOG_NAMES. */
+unsigned attachment_next_name(const struct attachment *attachment, unsigned from, char name[CATALOG_NAME_BYTES],
+                              struct pool_run *run);
+
+/* --- */
+
 struct attachment_counts {
     uint64_t processes; /* attached and not known to be dead */
     uint64_t allocations, failures;
-    uint64_t peak; /* the most blocks that any slot has recorded */
+    uint64_t waits, waited; /* how often a call waited for room, and how long, nanoseconds */
+    uint64_t peak;          /* the most blocks that any slot has recorded */
 };
 
 /* Adds up the counts of all slots, current and past. */
@@ -218,13 +246,13 @@ enum pool_status pools_identify(const char *name, unsigned char id[LAYOUT_ID_BYT
     __attribute__((warn_unused_result));
 
 /* A waiter's steps, in this order: enter; repeat { sequence; try to allocate; recover now and then; sleep }; leave.
- * *wait identifies the wait. If a thread forks during its wait, it is not a waiter in the child:
+ * *wait identifies the wait; leaving counts it, of so many seconds. If a thread forks during its wait, it is not a waiter in the child:
  * attachment_wait_is_over says so there, and it may enter again; leaving does no harm. */
 enum pool_status attachment_wait_enter(struct attachment *attachment, uint32_t *wait)
     __attribute__((warn_unused_result));
 uint32_t attachment_wait_sequence(const struct attachment *attachment);
 void attachment_wait_sleep(struct attachment *attachment, uint32_t sequence, double seconds);
-enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t wait)
+enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t wait, double seconds)
     __attribute__((warn_unused_result));
 
 static inline bool attachment_wait_is_over(const struct attachment *attachment, uint32_t wait) {

@@ -71,14 +71,14 @@ enum pool_status attachment_validate(int file, struct os_file *status, struct la
 
 /* --- recovery.c --- */
 
-/* A bit for each slot whose process is known to be dead. The caller holds the gate mutex. */
-uint64_t attachment_dead_slots(const struct attachment *attachment);
+/* The slots whose process is known to be dead. The caller holds the gate mutex. */
+void attachment_dead_slots(const struct attachment *attachment, struct slot_set *dead);
 
-/* A bit for each used slot whose process is not known to be dead. Does not wait or take the gate. */
-uint64_t attachment_living_slots(struct attachment *attachment);
+/* How many used slots have a process that is not known to be dead. Does not wait or take the gate. */
+unsigned attachment_living(struct attachment *attachment);
 
 /* Gives back what these slots held, and frees them; under the gate. Returns how many there were. */
-unsigned attachment_recover_slots(struct attachment *attachment, uint64_t dead);
+unsigned attachment_recover_slots(struct attachment *attachment, const struct slot_set *dead);
 
 /* --- sweep.c --- */
 
@@ -105,5 +105,12 @@ struct attachment *attachment_first(void);
  * free soon. */
 bool attachment_lock(struct attachment *attachment);
 void attachment_unlock(struct attachment *attachment);
+
+/* Calls `visit` for each group of blocks in which this process may hold a run, with its first block and their number.
+ * The group is visited again next time if `visit` says that the process holds something there, or if it gets something
+ * meanwhile. */
+void attachment_visit_groups(struct attachment *attachment,
+                             bool visit(struct attachment *attachment, uint64_t first, uint64_t n, unsigned argument),
+                             unsigned argument);
 
 #endif

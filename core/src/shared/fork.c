@@ -57,16 +57,24 @@ static unsigned take_slot(struct attachment *attachment) {
 static void take_slot_of_dead(struct attachment *attachment) {
     struct pool_failure failure;
     int gate;
-    if (attachment_dead_slots(attachment) == 0) {
+    struct slot_set dead;
+    attachment_dead_slots(attachment, &dead);
+    if (slot_set_is_empty(&dead)) {
         attachment->child.fate = FATE_NO_SLOT;
     } else if (gate_enter(attachment, FORK_PATIENCE, &gate, &failure) != POOL_OK) {
         attachment->child.fate = FATE_SLOTS_BUSY;
     } else {
-        (void)attachment_recover_slots(attachment, attachment_dead_slots(attachment));
+        attachment_dead_slots(attachment, &dead);
+        (void)attachment_recover_slots(attachment, &dead);
         attachment->child.slot = take_slot(attachment);
         attachment->child.fate = FATE_NO_SLOT; /* unless another process was quicker */
         gate_leave(attachment, gate);
     }
+}
+
+/* Makes the child's slot a holder of what this process holds among the blocks. */
+static bool give_group(struct attachment *attachment, uint64_t first, uint64_t n, unsigned child) {
+    return shared_pool_fork(&attachment->shared, attachment->slot, child, first, n) > 0;
 }
 
 /* Decides what the child gets, and makes it a holder of everything this process holds. */
@@ -88,7 +96,7 @@ static void prepare(struct attachment *attachment) {
             take_slot_of_dead(attachment);
         }
         if (child->slot != SLOTS_NONE) {
-            shared_pool_fork(&attachment->shared, attachment->slot, child->slot);
+            attachment_visit_groups(attachment, give_group, child->slot);
         } else if (child->error) {
             child->fate = FATE_REFUSED;
         }

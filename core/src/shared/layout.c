@@ -16,19 +16,20 @@ static uint64_t checksum_of(const struct layout_geometry *geometry) {
     return sum;
 }
 
-bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks) {
+bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks, unsigned processes) {
     if (block_size < 8 || block_size % 8 || blocks < 1 || blocks > LEDGER_MOST_BLOCKS ||
-        block_size > LAYOUT_MOST_BYTES / blocks) {
+        block_size > LAYOUT_MOST_BYTES / blocks || processes < 1 || processes > LAYOUT_MOST_PROCESSES) {
         return false;
     }
     geometry->magic = LAYOUT_MAGIC;
     geometry->version = LAYOUT_VERSION;
     geometry->block_size = block_size;
     geometry->blocks = blocks;
+    geometry->processes = (uint16_t)processes;
     geometry->slots_at = LAYOUT_PAGE;
-    geometry->ledger_at = geometry->slots_at + LAYOUT_SLOTS * sizeof(struct slot_record);
-    geometry->records_at = round_up(geometry->ledger_at + blocks * sizeof(atomic_word), 64);
-    geometry->bitmap_at = round_up(geometry->records_at + blocks * sizeof(struct shared_pool_record), 64);
+    geometry->catalog_at = geometry->slots_at + processes * sizeof(struct slot_record);
+    geometry->entries_at = geometry->catalog_at + CATALOG_NAMES * sizeof(struct catalog_entry);
+    geometry->bitmap_at = geometry->entries_at + blocks * shared_pool_entry_bytes(processes);
     geometry->data_at = round_up(geometry->bitmap_at + bitmap_bytes(blocks), LAYOUT_PAGE);
     geometry->bytes = round_up(geometry->data_at + blocks * block_size, LAYOUT_PAGE);
     return true;
@@ -55,7 +56,7 @@ enum layout_verdict layout_validate(const struct layout_geometry *geometry, uint
         return LAYOUT_OTHER;
     }
     if (geometry->checksum != checksum_of(geometry) || geometry->version != LAYOUT_VERSION ||
-        !layout_plan(&planned, geometry->block_size, geometry->blocks) ||
+        !layout_plan(&planned, geometry->block_size, geometry->blocks, geometry->processes) ||
         memcmp(&planned, geometry, sizeof planned) != 0) {
         return LAYOUT_DAMAGED;
     }
@@ -65,7 +66,6 @@ enum layout_verdict layout_validate(const struct layout_geometry *geometry, uint
 void layout_init(struct shared_pool *shared, void *memory, const struct layout_geometry *geometry) {
     struct layout_header *header = memory;
     char *base = memory;
-    struct shared_pool_parts parts = {base + geometry->bitmap_at, (atomic_word *)(base + geometry->ledger_at),
-                                      (struct shared_pool_record *)(base + geometry->records_at), &header->waiting};
-    shared_pool_init(shared, &parts, geometry->blocks, geometry->block_size);
+    struct shared_pool_parts parts = {base + geometry->bitmap_at, base + geometry->entries_at, &header->waiting};
+    shared_pool_init(shared, &parts, geometry->blocks, geometry->block_size, geometry->processes);
 }

@@ -1,27 +1,28 @@
 /* layout.h: how a shared pool is laid out in memory, and whether a file holds one.
  *
  *     header   one page: what never changes, with a checksum; then the words for waiting and the gate
- *     slots    47 × 256 bytes: the processes that are attached
- *     ledger   8 bytes a block
- *     records  16 bytes a block
+ *     slots    256 bytes a slot: the processes that are attached
+ *     catalog  256 bytes a name, see catalog.h
+ *     entries  64 bytes a block for up to 256 slots, see shared_pool.h
  *     bitmap   bitmap_bytes(blocks)
  *     data     blocks × block_size, on a page boundary
  *
- * Everything is an offset that follows from block_size and blocks; the header repeats it as a check. Nothing in a
- * header is trusted: layout_validate recomputes the layout from those two numbers and compares it with the header and
- * with the real size of the file. Callers keep the validated copy.
+ * Everything is an offset that follows from block_size, blocks and processes; the header repeats it as a check. Nothing
+ * in a header is trusted: layout_validate recomputes the layout from those three numbers and compares it with the
+ * header and with the real size of the file. Callers keep the validated copy.
  */
 #ifndef BLOCKPOOL_LAYOUT_H
 #define BLOCKPOOL_LAYOUT_H
 
+#include "shared/catalog.h"
 #include "shared/shared_pool.h"
 #include "version.h"
 
 #define LAYOUT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
-#define LAYOUT_VERSION 2u                         /* of the layout */
+#define LAYOUT_VERSION 3u                         /* of the layout */
 #define LAYOUT_LIBRARY BLOCKPOOL_VERSION          /* the release that makes such segments */
 #define LAYOUT_PAGE UINT64_C(4096)
-#define LAYOUT_SLOTS 47u /* for processes */
+#define LAYOUT_MOST_PROCESSES LEDGER_MOST_SLOTS
 #define LAYOUT_ID_BYTES 16u
 #define LAYOUT_MADE_BY_BYTES 24u
 #define LAYOUT_MOST_BYTES (UINT64_C(1) << 46)
@@ -33,23 +34,25 @@
 struct layout_geometry {
     uint64_t magic;
     uint32_t version;
-    uint32_t flags;
+    uint16_t flags;
+    uint16_t processes; /* slots, the most processes that can be attached */
     uint64_t block_size;
     uint64_t blocks;
-    uint64_t slots_at, ledger_at, records_at, bitmap_at, data_at;
+    uint64_t slots_at, catalog_at, entries_at, bitmap_at, data_at;
     uint64_t bytes;
     unsigned char id[LAYOUT_ID_BYTES];
     uint64_t checksum; /* of all fields before it */
 };
-_Static_assert(sizeof(struct layout_geometry) == 104, "written to shared memory");
+_Static_assert(sizeof(struct layout_geometry) == 104, "written to shared memory; made_by follows in every version");
 
 struct layout_header {
     struct layout_geometry geometry;
     char made_by[LAYOUT_MADE_BY_BYTES]; /* the release of the library, for people; empty in the oldest */
     struct shared_pool_waiting waiting;
+    /* in a cache line of their own */
     atomic_word gate_process; /* pid of the holder of the gate, or of its last one; for people */
     atomic_word gate_oldest;  /* its oldest waiter, see gate.c */
-    char padding[LAYOUT_PAGE - 208];
+    char padding[LAYOUT_PAGE - 720];
 };
 _Static_assert(sizeof(struct layout_header) == LAYOUT_PAGE, "one page");
 _Static_assert(offsetof(struct layout_header, waiting) == 128, "a cache line of its own");
@@ -61,7 +64,8 @@ struct slot_record {
     char command[104]; /* for people */
     /* counted by the slot's own process, with plain stores; in a cache line of their own */
     atomic_word allocations, unused, failures, peak;
-    char padding[96];
+    atomic_word waits, waited; /* for room: how often, and how long in nanoseconds */
+    char padding[80];
 };
 _Static_assert(sizeof(struct slot_record) == 256, "whole cache lines");
 _Static_assert(offsetof(struct slot_record, allocations) == 128, "apart from what others read");
@@ -74,9 +78,9 @@ enum layout_verdict {
     LAYOUT_TRUNCATED, /* the file is shorter or longer than it should be */
 };
 
-/* Fills in the layout for the two numbers; false when they are out of range. block_size is a multiple of 8, 1 <= blocks
- * <= 2^24. */
-bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks);
+/* Fills in the layout for the three numbers; false when they are out of range. block_size is a multiple of 8, 1 <=
+ * blocks <= 2^24, 1 <= processes <= LAYOUT_MOST_PROCESSES. */
+bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks, unsigned processes);
 
 /* Makes a segment in zeroed memory of geometry->bytes: everything free. Completes the checksum. */
 void layout_make(void *memory, struct layout_geometry *geometry);
@@ -89,6 +93,10 @@ void layout_init(struct shared_pool *shared, void *memory, const struct layout_g
 
 static inline struct slot_record *slot_record(void *memory, const struct layout_geometry *geometry, unsigned slot) {
     return (struct slot_record *)((char *)memory + geometry->slots_at) + slot;
+}
+
+static inline struct catalog_entry *layout_catalog(void *memory, const struct layout_geometry *geometry) {
+    return (struct catalog_entry *)(void *)((char *)memory + geometry->catalog_at);
 }
 
 static inline unsigned char *layout_data(void *memory, const struct layout_geometry *geometry) {

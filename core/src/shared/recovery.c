@@ -8,28 +8,28 @@
 #define CHECK_LOOKS 3
 #define REST_SECONDS 0.3 /* how long to wait until the other threads of this process sleep */
 
-unsigned attachment_recover_slots(struct attachment *attachment, uint64_t dead) {
-    unsigned count = 0;
-    if (dead) { /* and the mark: a process may have died while dropping tickets under the gate */
-        shared_pool_recover(&attachment->shared, dead | LEDGER_MARK);
-        (void)shared_pool_mend(&attachment->shared);
-        (void)fetch_and_seq(&attachment->shared.waiting->slots, ~dead);
+unsigned attachment_recover_slots(struct attachment *attachment, const struct slot_set *dead) {
+    if (slot_set_is_empty(dead)) {
+        return 0;
     }
-    for (uint64_t left = dead; left; left &= left - 1) { /* only now may other processes have the slots */
-        slots_free(attachment->memory, &attachment->geometry, (unsigned)__builtin_ctzll(left));
-        count++;
+    shared_pool_recover(&attachment->shared, dead, LEDGER_RECOVERY, 0, attachment->shared.blocks);
+    catalog_recover(layout_catalog(attachment->memory, &attachment->geometry), &attachment->shared);
+    (void)shared_pool_mend(&attachment->shared);
+    shared_pool_forget_waiters(&attachment->shared, dead);
+    for (unsigned slot = slot_set_next(dead, 0); slot != SLOTS_NONE; slot = slot_set_next(dead, slot + 1)) {
+        slots_free(attachment->memory, &attachment->geometry, slot); /* only now may other processes have it */
     }
-    return count;
+    return slot_set_count(dead);
 }
 
-uint64_t attachment_dead_slots(const struct attachment *attachment) {
-    uint64_t dead;
-    int unknown = slots_dead(&attachment->file, attachment->memory, &attachment->geometry, attachment->slot, &dead);
-    return unknown ? 0 : dead;
+void attachment_dead_slots(const struct attachment *attachment, struct slot_set *dead) {
+    if (slots_dead(&attachment->file, attachment->memory, &attachment->geometry, attachment->slot, dead) != 0) {
+        *dead = (struct slot_set){{0}}; /* unknown */
+    }
 }
 
 /* The same without the gate. If it cannot look, the status says why. */
-static enum pool_status look_for_dead(struct attachment *attachment, double seconds, uint64_t *dead,
+static enum pool_status look_for_dead(struct attachment *attachment, double seconds, struct slot_set *dead,
                                       struct pool_failure *failure) {
     if (!gate_mutex_lock_within(seconds)) {
         failure->process = (uint64_t)os_process();
@@ -44,10 +44,14 @@ static enum pool_status look_for_dead(struct attachment *attachment, double seco
     return status;
 }
 
-uint64_t attachment_living_slots(struct attachment *attachment) {
+unsigned attachment_living(struct attachment *attachment) {
     struct pool_failure failure;
-    uint64_t dead = 0, used = slots_used(attachment->memory, &attachment->geometry);
-    return look_for_dead(attachment, 0, &dead, &failure) == POOL_OK ? used & ~dead : used;
+    struct slot_set dead, used;
+    slots_used(attachment->memory, &attachment->geometry, &used);
+    if (look_for_dead(attachment, 0, &dead, &failure) == POOL_OK) {
+        slot_set_subtract(&used, &dead);
+    }
+    return slot_set_count(&used);
 }
 
 enum pool_status attachment_recover(struct attachment *attachment, double gate_seconds, double ticket_seconds,
@@ -59,16 +63,17 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
     if (attachment_is_stray(attachment)) {
         return POOL_STRAY;
     }
-    uint64_t dead = 0;
+    struct slot_set dead = {{0}};
     enum pool_status status = look_for_dead(attachment, gate_seconds, &dead, failure);
-    if (status != POOL_OK || (ticket_seconds < 0 && dead == 0)) {
+    if (status != POOL_OK || (ticket_seconds < 0 && slot_set_is_empty(&dead))) {
         return status; /* nothing to recover */
     }
     status = gate_enter(attachment, gate_seconds, &gate, failure);
     if (status != POOL_OK) {
         return status;
     }
-    *slots = attachment_recover_slots(attachment, attachment_dead_slots(attachment));
+    attachment_dead_slots(attachment, &dead);
+    *slots = attachment_recover_slots(attachment, &dead);
     if (ticket_seconds >= 0) {
         double before = (double)os_seconds() - ticket_seconds;
         if (before >= 0) {
@@ -91,14 +96,17 @@ enum pool_status attachment_check(struct attachment *attachment, double gate_sec
     if (status != POOL_OK) {
         return status;
     }
-    (void)attachment_recover_slots(attachment, attachment_dead_slots(attachment));
-    uint64_t used, now = slots_used(attachment->memory, &attachment->geometry);
+    struct slot_set dead, used, now, own = {{0}};
+    slot_set_add(&own, attachment->slot);
+    attachment_dead_slots(attachment, &dead);
+    (void)attachment_recover_slots(attachment, &dead);
+    slots_used(attachment->memory, &attachment->geometry, &now);
     do {
         used = now;
-        bool alone = used == ledger_slot_bit(attachment->slot); /* and stays so: attaching needs the gate */
+        bool alone = slot_set_equals(&used, &own); /* and stays so: attaching needs the gate */
         for (unsigned looks = 0; looks < CHECK_LOOKS; looks++) {
             uint64_t healed = audit->healed;
-            shared_pool_check(&attachment->shared, used | LEDGER_MARK, alone, faults, most, audit);
+            shared_pool_check(&attachment->shared, &used, alone, true, faults, most, audit);
             audit->healed += healed;
             if (!alone || audit->faults == 0) {
                 break;
@@ -106,8 +114,8 @@ enum pool_status attachment_check(struct attachment *attachment, double gate_sec
             alone = os_at_rest(
                 REST_SECONDS); /* if another thread was halfway through something, the next look finds no fault */
         }
-        now = slots_used(attachment->memory, &attachment->geometry);
-    } while (audit->faults && now != used); /* a process that forks takes a slot for its child without the gate */
+        slots_used(attachment->memory, &attachment->geometry, &now);
+    } while (audit->faults && !slot_set_equals(&now, &used)); /* a process that forks takes a slot for its child without the gate */
     gate_leave(attachment, gate);
     return POOL_OK;
 }

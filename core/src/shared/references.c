@@ -19,6 +19,27 @@ bool attachment_lock(struct attachment *attachment) {
 
 void attachment_unlock(struct attachment *attachment) { store_release(&attachment->lock, 0); }
 
+/* --- what this process may hold --- */
+
+static inline void note_group(struct attachment *attachment, uint64_t index) {
+    byte_store_release(&attachment->groups[index / 64], 1);
+}
+
+void attachment_visit_groups(struct attachment *attachment,
+                             bool visit(struct attachment *attachment, uint64_t first, uint64_t n, unsigned argument),
+                             unsigned argument) {
+    uint64_t blocks = attachment->shared.blocks;
+    for (uint64_t first = 0; first < blocks; first += 64) {
+        atomic_byte *group = &attachment->groups[first / 64];
+        if (byte_load_seq(group)) {
+            byte_store_seq(group, 0);
+            if (visit(attachment, first, blocks - first < 64 ? blocks - first : 64, argument)) {
+                byte_store_seq(group, 1);
+            }
+        }
+    }
+}
+
 /* --- allocating and freeing --- */
 
 static enum pool_status status_of(enum shared_pool_status status) {
@@ -39,7 +60,14 @@ enum pool_status attachment_allocate(struct attachment *attachment, uint64_t n, 
         return POOL_STRAY;
     }
     enum shared_pool_status status = shared_pool_allocate(&attachment->shared, attachment->slot, n, slack, run);
-    return status == SHARED_POOL_OK && run->index == BITMAP_NONE ? POOL_EXHAUSTED : status_of(status);
+    if (status != SHARED_POOL_OK) {
+        return status_of(status);
+    }
+    if (run->index == BITMAP_NONE) {
+        return POOL_EXHAUSTED;
+    }
+    note_group(attachment, run->index);
+    return POOL_OK;
 }
 
 enum pool_status attachment_drop(struct attachment *attachment, const struct pool_run *run, bool *freed) {
@@ -63,8 +91,7 @@ enum pool_status attachment_drop(struct attachment *attachment, const struct poo
     return status_of(status);
 }
 
-enum pool_status attachment_free(struct attachment *attachment, const struct pool_run *run, uint64_t *word,
-                                 uint32_t *extra) {
+enum pool_status attachment_free(struct attachment *attachment, const struct pool_run *run, uint32_t *extra) {
     enum shared_pool_status status = SHARED_POOL_OK;
     bool last = false;
     if (attachment_is_stray(attachment)) {
@@ -74,9 +101,8 @@ enum pool_status attachment_free(struct attachment *attachment, const struct poo
         return POOL_LOCKED;
     }
     *extra = attachment->local_references[run->index];
-    *word = 0;
     if (*extra == 0) {
-        status = shared_pool_drop_last(&attachment->shared, attachment->slot, run, &last, word);
+        status = shared_pool_drop_last(&attachment->shared, attachment->slot, run, &last);
     }
     attachment_unlock(attachment);
     if (last) {
@@ -105,6 +131,7 @@ static enum pool_status take(struct attachment *attachment, take_function *funct
     enum shared_pool_status status = function(&attachment->shared, attachment->slot, run, &set);
     if (status == SHARED_POOL_OK) {
         attachment->local_references[run->index] += !set;
+        note_group(attachment, run->index);
     }
     attachment_unlock(attachment);
     return status_of(status);
@@ -132,7 +159,7 @@ enum pool_status attachment_wait_enter(struct attachment *attachment, uint32_t *
         return POOL_LOCKED;
     }
     if (attachment->waiters++ == 0) {
-        (void)fetch_or_seq(&attachment->shared.waiting->slots, ledger_slot_bit(attachment->slot));
+        (void)set_bit_seq(&attachment->shared.waiting->slots[attachment->slot / 64], attachment->slot % 64);
     }
     *wait = attachment->forks;
     attachment_unlock(attachment);
@@ -150,16 +177,20 @@ void attachment_wait_sleep(struct attachment *attachment, uint32_t sequence, dou
     }
 }
 
-enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t wait) {
+enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t wait, double seconds) {
     if (attachment_is_stray(attachment)) {
         return POOL_STRAY;
     }
     if (!attachment_lock(attachment)) {
         return POOL_LOCKED;
     }
-    if (wait == attachment->forks &&
-        --attachment->waiters == 0) { /* otherwise it began in the parent, and was not counted here */
-        (void)fetch_and_seq(&attachment->shared.waiting->slots, ~ledger_slot_bit(attachment->slot));
+    if (wait == attachment->forks) { /* otherwise it began in the parent, and was not counted here */
+        atomic_word *waits = &attachment->slot_record->waits, *waited = &attachment->slot_record->waited;
+        store_relaxed(waits, load_relaxed(waits) + 1);
+        store_relaxed(waited, load_relaxed(waited) + (uint64_t)(seconds * 1e9));
+        if (--attachment->waiters == 0) {
+            (void)clear_bit_seq(&attachment->shared.waiting->slots[attachment->slot / 64], attachment->slot % 64);
+        }
     }
     attachment_unlock(attachment);
     return POOL_OK;

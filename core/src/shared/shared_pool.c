@@ -9,45 +9,51 @@
 
 _Static_assert(offsetof(struct shared_pool, bitmap) == 0, "undone() knows the pool by its bitmap");
 
-/* --- the one loop in which words of the ledger change --- */
+/* --- the one loop in which heads change --- */
+
+static atomic_word *head_of(const struct shared_pool *shared, uint64_t index) {
+    return &shared_pool_entry(shared, index)->head;
+}
 
 /* The new value of a word, or LEDGER_REFUSED. */
-typedef uint64_t change_function(uint64_t word, unsigned slot, uint64_t amount);
+typedef uint64_t change_function(uint64_t word, uint64_t amount);
 
-static uint64_t change_hold(uint64_t word, unsigned slot, uint64_t amount) {
+static uint64_t change_hold(uint64_t word, uint64_t amount) {
     (void)amount;
-    return ledger_hold(word, slot);
+    return ledger_hold(word);
 }
 
-static uint64_t change_drop(uint64_t word, unsigned slot, uint64_t amount) {
+static uint64_t change_leave(uint64_t word, uint64_t slot) { return ledger_leave(word, (unsigned)slot); }
+
+/* Only if that takes the run from its last holder, as far as its head knows. */
+static uint64_t change_leave_last(uint64_t word, uint64_t slot) {
+    uint64_t left = ledger_leave(word, (unsigned)slot);
+    return ledger_state(left) == LEDGER_IS_CLOSING ? left : LEDGER_REFUSED;
+}
+
+static uint64_t change_disown(uint64_t word, uint64_t slot) { return ledger_disown(word, (unsigned)slot); }
+static uint64_t change_share(uint64_t word, uint64_t n) { return ledger_share(word, n); }
+
+static uint64_t change_take_ticket(uint64_t word, uint64_t amount) {
     (void)amount;
-    return ledger_drop(word, slot);
+    return ledger_take_ticket(word);
 }
 
-static uint64_t change_drop_last(uint64_t word, unsigned slot, uint64_t amount) {
+static uint64_t change_keep(uint64_t word, uint64_t amount) {
     (void)amount;
-    uint64_t dropped = ledger_drop(word, slot);
-    return dropped == ledger_closing(slot) ? dropped : LEDGER_REFUSED;
+    return ledger_keep(word);
 }
 
-static uint64_t change_share(uint64_t word, unsigned slot, uint64_t amount) { return ledger_share(word, slot, amount); }
-
-static uint64_t change_take_ticket(uint64_t word, unsigned slot, uint64_t amount) {
-    (void)amount;
-    return ledger_take_ticket(word, slot);
+static uint64_t change_forget(uint64_t word, uint64_t generation) {
+    return ledger_is_run_of(word, generation) ? ledger_forget(word) : LEDGER_REFUSED;
 }
 
-static uint64_t change_recover(uint64_t word, unsigned slot, uint64_t dead) {
-    (void)slot;
-    return ledger_recover(word, dead);
-}
-
-/* Changes a word; *before and *after tell what it was and is. False when the change does not apply to *before. */
-static bool ledger_change(atomic_word *word, change_function *change, unsigned slot, uint64_t amount, uint64_t *before,
+/* Changes a head; *before and *after tell what it was and is. False when the change does not apply to *before. */
+static bool ledger_change(atomic_word *word, change_function *change, uint64_t amount, uint64_t *before,
                           uint64_t *after) {
     *before = load_seq(word);
     for (;;) {
-        *after = change(*before, slot, amount);
+        *after = change(*before, amount);
         if (*after == LEDGER_REFUSED) {
             return false;
         }
@@ -60,7 +66,11 @@ static bool ledger_change(atomic_word *word, change_function *change, unsigned s
 /* --- waking --- */
 
 static void wake(struct shared_pool *shared) {
-    if (__builtin_expect(load_seq(&shared->waiting->slots) != 0, 0)) {
+    uint64_t any = 0;
+    for (unsigned w = 0; w < shared->row_words; w++) {
+        any |= load_seq(&shared->waiting->slots[w]);
+    }
+    if (__builtin_expect(any != 0, 0)) {
         half_fetch_add_seq(&shared->waiting->sequence, 1);
         os_wake_all_shared(&shared->waiting->sequence);
     }
@@ -70,11 +80,13 @@ static void wake(struct shared_pool *shared) {
 static void undone(struct bitmap *bitmap) { wake((struct shared_pool *)bitmap); }
 
 void shared_pool_init(struct shared_pool *shared, const struct shared_pool_parts *parts, uint64_t blocks,
-                      uint64_t block_size) {
-    shared->ledger = parts->ledger;
-    shared->records = parts->records;
+                      uint64_t block_size, unsigned slots) {
+    shared->entries = parts->entries;
+    shared->entry_bytes = shared_pool_entry_bytes(slots);
     shared->waiting = parts->waiting;
     shared->blocks = blocks;
+    shared->slots = slots;
+    shared->row_words = shared_pool_row_words(slots);
     bitmap_init(&shared->bitmap, parts->bitmap, blocks, false);
     shared->bitmap.undone = undone;
     shared->length_bits = LEDGER_LENGTH_BITS;
@@ -92,7 +104,56 @@ static struct ledger_record record_of(const struct shared_pool *shared, uint64_t
 }
 
 static struct ledger_record record_at(const struct shared_pool *shared, uint64_t index) {
-    return record_of(shared, load_seq(&shared->records[index].run));
+    return record_of(shared, load_seq(&shared_pool_entry(shared, index)->run));
+}
+
+/* --- rows --- */
+
+static bool row_set(const struct shared_pool *shared, uint64_t index, unsigned slot) {
+    return set_bit_seq(&shared_pool_entry(shared, index)->row[slot / 64], slot % 64);
+}
+
+static bool row_clear(const struct shared_pool *shared, uint64_t index, unsigned slot) {
+    return clear_bit_seq(&shared_pool_entry(shared, index)->row[slot / 64], slot % 64);
+}
+
+/* Whether the row has the bit of any slot but this one. */
+static bool row_has_others(const struct shared_pool *shared, uint64_t index, unsigned slot) {
+    const struct shared_pool_entry *entry = shared_pool_entry(shared, index);
+    uint64_t any = 0;
+    for (unsigned w = 0; w < shared->row_words && !any; w++) {
+        any = load_seq(&entry->row[w]) & ~(w == slot / 64 ? UINT64_C(1) << slot % 64 : 0);
+    }
+    return any != 0;
+}
+
+/* Looks again whether nobody holds a run about which `name` asks, apart from a bit of the slot `except`. True: it is
+ * CLOSING{name}. False: it is held, or was in between; *word is the head. */
+static bool answer(const struct shared_pool *shared, uint64_t index, unsigned except, uint64_t *word) {
+    atomic_word *head = head_of(shared, index);
+    uint64_t asking = *word;
+    bool held = row_has_others(shared, index, except);
+    *word = held ? ledger_hold(asking) : ledger_close(asking);
+    if (compare_exchange_seq(head, &asking, *word)) {
+        return !held;
+    }
+    *word = asking; /* somebody said no */
+    return false;
+}
+
+/* Tries to close a run whose head was seen as `word`, as shared_pool.h says. */
+static bool try_to_close(const struct shared_pool *shared, uint64_t index, unsigned name, unsigned except,
+                         uint64_t word) {
+    while (ledger_is_loose(word) && !row_has_others(shared, index, except)) {
+        uint64_t asking = ledger_ask(word, name);
+        if (compare_exchange_seq(head_of(shared, index), &word, asking)) {
+            word = asking;
+            if (answer(shared, index, except, &word)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 /* --- freeing --- */
@@ -100,9 +161,9 @@ static struct ledger_record record_at(const struct shared_pool *shared, uint64_t
 /* Frees a run whose head is CLOSING and whose tails are the n - 1 that follow it. */
 static void finish(struct shared_pool *shared, uint64_t head, uint64_t n) {
     for (uint64_t d = n - 1; d > 0; d--) {
-        store_release(&shared->ledger[head + d], LEDGER_FREE);
+        store_release(head_of(shared, head + d), LEDGER_FREE);
     }
-    store_release(&shared->ledger[head], LEDGER_FREE);
+    store_release(head_of(shared, head), LEDGER_FREE);
     if (n == 1) {
         (void)bitmap_release(&shared->bitmap, head);
     } else {
@@ -114,7 +175,7 @@ static void finish(struct shared_pool *shared, uint64_t head, uint64_t n) {
 /* The head and the contiguous TAILs that point at it. */
 static uint64_t extent(const struct shared_pool *shared, uint64_t head) {
     uint64_t n = 1;
-    while (head + n < shared->blocks && load_seq(&shared->ledger[head + n]) == ledger_tail(n)) {
+    while (head + n < shared->blocks && load_seq(head_of(shared, head + n)) == ledger_tail(n)) {
         n++;
     }
     return n;
@@ -125,16 +186,16 @@ static uint64_t extent(const struct shared_pool *shared, uint64_t head) {
 /* Takes the words of the run; on conflict undoes what it took and returns which block was in the way. */
 static uint64_t take_words(struct shared_pool *shared, unsigned slot, uint64_t head, uint64_t n) {
     uint64_t word = LEDGER_FREE;
-    if (!compare_exchange_seq(&shared->ledger[head], &word, ledger_opening(slot))) {
+    if (!compare_exchange_seq(head_of(shared, head), &word, ledger_opening(slot))) {
         return head;
     }
     for (uint64_t d = 1; d < n; d++) {
         word = LEDGER_FREE;
-        if (!compare_exchange_seq(&shared->ledger[head + d], &word, ledger_tail(d))) {
+        if (!compare_exchange_seq(head_of(shared, head + d), &word, ledger_tail(d))) {
             for (uint64_t undo = d - 1; undo > 0; undo--) {
-                store_release(&shared->ledger[head + undo], LEDGER_FREE);
+                store_release(head_of(shared, head + undo), LEDGER_FREE);
             }
-            store_release(&shared->ledger[head], LEDGER_FREE);
+            store_release(head_of(shared, head), LEDGER_FREE);
             return head + d;
         }
     }
@@ -154,12 +215,12 @@ allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack, 
         }
         uint64_t wrong = take_words(shared, slot, head, n);
         if (wrong == BITMAP_NONE) {
-            struct shared_pool_record *record = &shared->records[head];
-            struct ledger_record next = {ledger_record_unpack(load_relaxed(&record->run)).generation + 1, n};
+            struct shared_pool_entry *entry = shared_pool_entry(shared, head);
+            struct ledger_record next = {ledger_record_unpack(load_relaxed(&entry->run)).generation + 1, n};
             uint64_t high = slack >> 32 << shared->length_bits & (LEDGER_MOST_BLOCKS - 1);
-            store_relaxed(&record->run, ledger_record_pack(next) | high);
-            store_relaxed(&record->details, slack << 32);
-            store_release(&shared->ledger[head], ledger_live(slot));
+            store_relaxed(&entry->run, ledger_record_pack(next) | high);
+            store_relaxed(&entry->details, slack << 32);
+            store_release(&entry->head, ledger_live(slot, next.generation));
             *run = (struct pool_run){head, n, next.generation & LEDGER_MOST_GENERATION};
             return SHARED_POOL_OK;
         }
@@ -180,39 +241,75 @@ enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigne
     return n == 1 ? allocate(shared, slot, 1, slack, run) : allocate(shared, slot, n, slack, run);
 }
 
+/* --- holding and dropping --- */
+
 enum shared_pool_status shared_pool_drop(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
                                          bool *last) {
-    uint64_t before, after;
-    bool dropped = ledger_change(&shared->ledger[run->index], change_drop, slot, 0, &before, &after);
-    *last = dropped && after == ledger_closing(slot);
-    return dropped ? SHARED_POOL_OK : SHARED_POOL_CORRUPT;
+    uint64_t before, after, index = run->index;
+    *last = false;
+    if (ledger_change(head_of(shared, index), change_leave, slot, &before, &after)) {
+        *last = ledger_state(after) == LEDGER_IS_CLOSING;
+        if (ledger_is_asking(after)) {
+            *last = answer(shared, index, LEDGER_NOBODY, &after) ||
+                    try_to_close(shared, index, slot, LEDGER_NOBODY, after);
+        }
+        return SHARED_POOL_OK;
+    }
+    if (!ledger_is_run(before) || !row_clear(shared, index, slot)) {
+        return SHARED_POOL_CORRUPT;
+    }
+    *last = try_to_close(shared, index, slot, LEDGER_NOBODY, load_seq(head_of(shared, index)));
+    return SHARED_POOL_OK;
 }
 
 enum shared_pool_status shared_pool_drop_last(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
-                                              bool *last, uint64_t *word) {
-    uint64_t after;
-    *last = ledger_change(&shared->ledger[run->index], change_drop_last, slot, 0, word, &after);
-    return *last || ledger_is_held(*word, slot) ? SHARED_POOL_OK : SHARED_POOL_CORRUPT;
+                                              bool *last) {
+    uint64_t before, after, index = run->index;
+    atomic_word *head = head_of(shared, index);
+    *last = ledger_change(head, change_leave_last, slot, &before, &after);
+    if (*last) {
+        return SHARED_POOL_OK;
+    }
+    if (!shared_pool_is_held(shared, index, before, slot)) {
+        return SHARED_POOL_CORRUPT;
+    }
+    if (ledger_is_owner(before, slot)) { /* hold it by the bit: a question takes the owner from the head */
+        (void)row_set(shared, index, slot);
+        (void)ledger_change(head, change_disown, slot, &before, &after);
+    }
+    do { /* say no to others who ask */
+        (void)ledger_change(head, change_hold, 0, &before, &after);
+        *last = try_to_close(shared, index, slot, slot, after);
+    } while (!*last && ledger_is_asking(load_seq(head)));
+    if (*last) {
+        (void)row_clear(shared, index, slot);
+    }
+    return SHARED_POOL_OK;
 }
 
 void shared_pool_finish(struct shared_pool *shared, const struct pool_run *run) {
     finish(shared, run->index, run->blocks);
 }
 
-/* --- references in flight --- */
+/* Looks at the head for a slot whose bit is set: whether the slot holds the run of that generation. */
+static bool is_there(const struct shared_pool *shared, const struct pool_run *run) {
+    atomic_word *head = head_of(shared, run->index);
+    uint64_t word = load_seq(head);
+    while (ledger_is_run_of(word, run->generation)) {
+        uint64_t held = ledger_hold(word);
+        if (held == word || compare_exchange_seq(head, &word, held)) {
+            return true;
+        }
+    }
+    return false;
+}
 
-enum shared_pool_status shared_pool_share(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
-                                          uint64_t n, uint32_t now) {
-    uint64_t before, after;
-    /* the time first: a ticket is never older than it looks */
-    atomic_word *details = &shared->records[run->index].details;
-    uint64_t old = load_relaxed(details);
-    while ((uint32_t)old < now && !compare_exchange_seq(details, &old, (old & ~(uint64_t)UINT32_MAX) | now)) {
+/* Takes back the bit, out of whatever run is there now. */
+static void step_back(struct shared_pool *shared, unsigned slot, uint64_t index) {
+    (void)row_clear(shared, index, slot);
+    if (try_to_close(shared, index, slot, LEDGER_NOBODY, load_seq(head_of(shared, index)))) {
+        finish(shared, index, extent(shared, index));
     }
-    if (ledger_change(&shared->ledger[run->index], change_share, slot, n, &before, &after)) {
-        return SHARED_POOL_OK;
-    }
-    return ledger_is_held(before, slot) ? SHARED_POOL_TICKETS : SHARED_POOL_CORRUPT;
 }
 
 enum shared_pool_status shared_pool_hold(struct shared_pool *shared, unsigned slot, struct pool_run *run, bool *set) {
@@ -220,64 +317,145 @@ enum shared_pool_status shared_pool_hold(struct shared_pool *shared, unsigned sl
     if (run->index >= shared->blocks) {
         return SHARED_POOL_STALE;
     }
-    atomic_word *word = &shared->ledger[run->index], *record = &shared->records[run->index].run;
-    uint64_t before, after;
-    if (ledger_record_unpack(load_seq(record)).generation != run->generation) {
+    uint64_t word = load_seq(head_of(shared, run->index));
+    if (!ledger_is_run_of(word, run->generation)) {
         return SHARED_POOL_STALE;
     }
-    if (!ledger_change(word, change_hold, slot, 0, &before, &after)) {
-        return SHARED_POOL_STALE;
+    if (!ledger_is_owner(word, slot)) {
+        *set = row_set(shared, run->index, slot);
     }
-    *set = before != after;
-    struct ledger_record found = record_of(shared, load_seq(record));
+    bool there = is_there(shared, run);
+    struct ledger_record found = record_at(shared, run->index);
     bool fits = found.length <= shared->blocks - run->index;
-    if (found.generation != run->generation || !fits) {
-        if (*set) { /* step back, out of the run that is there now */
-            *set = false;
-            if (ledger_change(word, change_drop, slot, 0, &before, &after) && after == ledger_closing(slot)) {
-                finish(shared, run->index, fits ? found.length : 1);
-            }
-        }
-        return found.generation != run->generation ? SHARED_POOL_STALE : SHARED_POOL_CORRUPT;
+    if (there && fits && found.generation == run->generation) {
+        run->blocks = found.length;
+        return SHARED_POOL_OK;
     }
-    run->blocks = found.length;
-    return SHARED_POOL_OK;
+    if (*set) {
+        *set = false;
+        step_back(shared, slot, run->index);
+    }
+    return there && found.generation == run->generation ? SHARED_POOL_CORRUPT : SHARED_POOL_STALE;
+}
+
+uint64_t shared_pool_fork(struct shared_pool *shared, unsigned parent, unsigned child, uint64_t first, uint64_t n) {
+    uint64_t runs = 0;
+    for (uint64_t i = first; i < first + n; i++) {
+        uint64_t before, after;
+        if (shared_pool_is_held(shared, i, load_relaxed(head_of(shared, i)), parent) &&
+            ledger_change(head_of(shared, i), change_hold, 0, &before, &after)) {
+            (void)row_set(shared, i, child);
+            runs++;
+        }
+    }
+    return runs;
+}
+
+/* --- references in flight --- */
+
+enum shared_pool_status shared_pool_share(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
+                                          uint64_t n, uint32_t now) {
+    uint64_t before, after;
+    struct shared_pool_entry *entry = shared_pool_entry(shared, run->index);
+    if (!shared_pool_is_held(shared, run->index, load_seq(&entry->head), slot)) {
+        return SHARED_POOL_CORRUPT;
+    }
+    /* the time first: a ticket is never older than it looks */
+    uint64_t old = load_relaxed(&entry->details);
+    while ((uint32_t)old < now && !compare_exchange_seq(&entry->details, &old, (old & ~(uint64_t)UINT32_MAX) | now)) {
+    }
+    if (ledger_change(&entry->head, change_share, n, &before, &after)) {
+        return SHARED_POOL_OK;
+    }
+    return ledger_is_run(before) ? SHARED_POOL_TICKETS : SHARED_POOL_CORRUPT;
 }
 
 enum shared_pool_status shared_pool_redeem(struct shared_pool *shared, unsigned slot, struct pool_run *run, bool *set) {
     enum shared_pool_status status = shared_pool_hold(shared, slot, run, set);
     if (status == SHARED_POOL_OK) {
         uint64_t before, after;
-        atomic_word *word = &shared->ledger[run->index];
-        (void)ledger_change(word, change_take_ticket, slot, 0, &before, &after);
+        (void)ledger_change(head_of(shared, run->index), change_take_ticket, 0, &before, &after);
     }
     return status;
 }
 
 bool shared_pool_withdraw(struct shared_pool *shared, unsigned slot, const struct pool_run *run) {
     uint64_t before, after;
-    return ledger_change(&shared->ledger[run->index], change_take_ticket, slot, 0, &before, &after) && after != before;
+    atomic_word *head = head_of(shared, run->index);
+    return shared_pool_is_held(shared, run->index, load_seq(head), slot) &&
+           ledger_change(head, change_take_ticket, 0, &before, &after) && after != before;
 }
 
-void shared_pool_fork(struct shared_pool *shared, unsigned parent, unsigned child) {
-    for (uint64_t i = 0; i < shared->blocks; i++) {
-        uint64_t before, after;
-        if (ledger_is_held(load_relaxed(&shared->ledger[i]), parent)) {
-            (void)ledger_change(&shared->ledger[i], change_hold, child, 0, &before, &after);
-        }
+/* --- the catalog --- */
+
+enum shared_pool_status shared_pool_keep(struct shared_pool *shared, unsigned slot, const struct pool_run *run) {
+    uint64_t before, after;
+    atomic_word *head = head_of(shared, run->index);
+    return shared_pool_is_held(shared, run->index, load_seq(head), slot) &&
+                   ledger_change(head, change_keep, 0, &before, &after)
+               ? SHARED_POOL_OK
+               : SHARED_POOL_CORRUPT;
+}
+
+bool shared_pool_is_kept(const struct shared_pool *shared, const struct pool_run *run) {
+    if (run->index >= shared->blocks) {
+        return false;
+    }
+    uint64_t word = load_seq(head_of(shared, run->index));
+    return ledger_is_run_of(word, run->generation) && word & LEDGER_KEPT &&
+           record_at(shared, run->index).generation == run->generation;
+}
+
+void shared_pool_forget(struct shared_pool *shared, const struct pool_run *run) {
+    uint64_t before, after;
+    if (run->index < shared->blocks &&
+        ledger_change(head_of(shared, run->index), change_forget, run->generation, &before, &after) &&
+        try_to_close(shared, run->index, LEDGER_RECOVERY, LEDGER_NOBODY, after)) {
+        finish(shared, run->index, extent(shared, run->index));
     }
 }
 
 /* --- recovery --- */
 
-void shared_pool_recover(struct shared_pool *shared, uint64_t dead) {
-    for (uint64_t i = 0; i < shared->blocks; i++) {
-        uint64_t before, after;
-        uint64_t word = load_relaxed(&shared->ledger[i]);
-        if (ledger_is_head(word) && word & dead &&
-            ledger_change(&shared->ledger[i], change_recover, 0, dead, &before, &after) &&
-            ledger_state(after) == LEDGER_IS_CLOSING) {
-            finish(shared, i, extent(shared, i));
+static bool is_gone(const struct slot_set *gone, unsigned name, unsigned slot) {
+    return slot_set_has(gone, slot) || slot == name;
+}
+
+static void recover_block(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t index) {
+    atomic_word *head = head_of(shared, index);
+    uint64_t word = load_seq(head), after = word;
+    while (ledger_is_head(word) && is_gone(gone, name, ledger_slot(word))) {
+        after = ledger_recover(word, name);
+        if (after == word || compare_exchange_seq(head, &word, after)) {
+            break;
+        }
+        after = word; /* a holder changed it; it may be another run by now */
+    }
+    if (after == ledger_make(LEDGER_IS_CLOSING, name, after) ||
+        try_to_close(shared, index, name, LEDGER_NOBODY, after)) {
+        finish(shared, index, extent(shared, index));
+    }
+}
+
+void shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t first,
+                         uint64_t n) {
+    for (uint64_t i = first; i < first + n; i++) {
+        struct shared_pool_entry *entry = shared_pool_entry(shared, i);
+        for (unsigned w = 0; w < shared->row_words; w++) {
+            if (gone->words[w] && load_relaxed(&entry->row[w]) & gone->words[w]) {
+                (void)fetch_and_seq(&entry->row[w], ~gone->words[w]);
+            }
+        }
+        if (load_relaxed(&entry->head) != LEDGER_FREE) {
+            recover_block(shared, gone, name, i);
+        }
+    }
+}
+
+void shared_pool_forget_waiters(struct shared_pool *shared, const struct slot_set *gone) {
+    for (unsigned w = 0; w < shared->row_words; w++) {
+        if (gone->words[w]) {
+            (void)fetch_and_seq(&shared->waiting->slots[w], ~gone->words[w]);
         }
     }
 }
@@ -285,12 +463,12 @@ void shared_pool_recover(struct shared_pool *shared, uint64_t dead) {
 /* Mends one bit; returns whether it was wrong. */
 static bool mend(struct shared_pool *shared, uint64_t index) {
     bool wrong = false;
-    bool set = bitmap_test(&shared->bitmap, index), used = load_seq(&shared->ledger[index]) != LEDGER_FREE;
+    bool set = bitmap_test(&shared->bitmap, index), used = load_seq(head_of(shared, index)) != LEDGER_FREE;
     if (set && !used) {
         wrong = bitmap_release(&shared->bitmap, index);
     } else if (!set && used) {
         wrong = bitmap_claim_range(&shared->bitmap, index, 1);
-        if (load_seq(&shared->ledger[index]) == LEDGER_FREE) {
+        if (load_seq(head_of(shared, index)) == LEDGER_FREE) {
             (void)bitmap_release(&shared->bitmap, index);
         }
     }
@@ -306,7 +484,7 @@ uint64_t shared_pool_mend(struct shared_pool *shared) {
         uint64_t n = shared->blocks - first < 64 ? shared->blocks - first : 64, used = 0;
         uint64_t taken = load_seq(&shared->bitmap.words[first / 64]) & UINT64_MAX >> (64 - n);
         for (uint64_t i = 0; i < n; i++) {
-            used |= (uint64_t)(load_seq(&shared->ledger[first + i]) != LEDGER_FREE) << i;
+            used |= (uint64_t)(load_seq(head_of(shared, first + i)) != LEDGER_FREE) << i;
         }
         for (uint64_t differ = taken ^ used; differ; differ &= differ - 1) {
             wrong += mend(shared, first + (unsigned)__builtin_ctzll(differ));
@@ -321,31 +499,28 @@ uint64_t shared_pool_mend(struct shared_pool *shared) {
 /* Whether the word belongs to a run whose tickets are to be dropped. */
 static bool is_old(const struct shared_pool *shared, uint64_t index, uint64_t word, uint32_t before) {
     return ledger_is_live(word) && ledger_tickets(word) > 0 &&
-           (uint32_t)load_seq(&shared->records[index].details) <= before;
+           (uint32_t)load_seq(&shared_pool_entry(shared, index)->details) <= before;
 }
 
 uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before) {
     uint64_t dropped = 0;
     for (uint64_t i = 0; i < shared->blocks; i++) {
-        atomic_word *at = &shared->ledger[i];
-        uint64_t word = load_seq(at);
+        atomic_word *head = head_of(shared, i);
+        uint64_t word = load_seq(head);
         while (is_old(shared, i, word, before)) {
             bool marked = word & LEDGER_MARK;
             uint64_t after = marked ? ledger_drop_tickets(word) : ledger_mark(word);
-            if (!compare_exchange_seq(at, &word, after)) {
+            if (!compare_exchange_seq(head, &word, after)) {
                 continue;
             }
-            if (!marked) {
-                word = after; /* and look at the time again: a ticket made from now on clears the mark */
-                continue;
-            }
-            dropped += ledger_tickets(word);
-            if (ledger_state(after) == LEDGER_IS_CLOSING) {
+            dropped += marked ? ledger_tickets(word) : 0;
+            word = after; /* if only marked, look at the time again: a ticket made from now on clears the mark */
+            if (marked && try_to_close(shared, i, LEDGER_RECOVERY, LEDGER_NOBODY, word)) {
                 finish(shared, i, extent(shared, i));
+                break;
             }
-            word = LEDGER_FREE;
         }
-        while (ledger_is_held(word, LEDGER_TICKET_SLOT) && !compare_exchange_seq(at, &word, word & ~LEDGER_MARK)) {
+        while (ledger_is_live(word) && word & LEDGER_MARK && !compare_exchange_seq(head, &word, word & ~LEDGER_MARK)) {
         }
     }
     return dropped;
@@ -355,8 +530,8 @@ uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before) {
 
 bool shared_pool_next_run(const struct shared_pool *shared, uint64_t from, struct pool_run *run, uint64_t *word) {
     for (uint64_t i = from; i < shared->blocks; i++) {
-        *word = load_seq(&shared->ledger[i]);
-        if (ledger_is_live(*word)) {
+        *word = load_seq(head_of(shared, i));
+        if (ledger_is_run(*word)) {
             struct ledger_record record = record_at(shared, i);
             uint64_t most = shared->blocks - i;
             *run = (struct pool_run){i, record.length < most ? record.length : most, record.generation};
@@ -366,22 +541,42 @@ bool shared_pool_next_run(const struct shared_pool *shared, uint64_t from, struc
     return false;
 }
 
+bool shared_pool_is_held_elsewhere(const struct shared_pool *shared, uint64_t index, unsigned slot) {
+    uint64_t word = load_seq(head_of(shared, index));
+    return ledger_is_run(word) && ((ledger_is_live(word) && ledger_slot(word) != slot &&
+                                    ledger_slot(word) != LEDGER_NOBODY) ||
+                                   row_has_others(shared, index, slot));
+}
+
+void shared_pool_holders(const struct shared_pool *shared, uint64_t index, uint64_t word, struct slot_set *holders) {
+    const struct shared_pool_entry *entry = shared_pool_entry(shared, index);
+    *holders = (struct slot_set){{0}};
+    for (unsigned w = 0; w < shared->row_words; w++) {
+        holders->words[w] = load_seq(&entry->row[w]);
+    }
+    if (ledger_is_live(word) && ledger_slot(word) < shared->slots) {
+        slot_set_add(holders, ledger_slot(word));
+    }
+}
+
 void shared_pool_count(const struct shared_pool *shared, struct shared_pool_totals *totals) {
     *totals = (struct shared_pool_totals){.oldest = BITMAP_NONE};
     for (uint64_t i = 0; i < shared->blocks; i++) {
-        uint64_t word = load_relaxed(&shared->ledger[i]);
+        uint64_t word = load_relaxed(head_of(shared, i));
         totals->allocated += word != LEDGER_FREE;
-        if (!ledger_is_live(word)) {
+        if (!ledger_is_run(word)) {
             continue;
         }
-        uint64_t details = load_relaxed(&shared->records[i].details), made = details & UINT32_MAX;
+        uint64_t details = load_relaxed(&shared_pool_entry(shared, i)->details), made = details & UINT32_MAX;
         totals->runs++;
         totals->slack += shared_pool_slack(shared, i);
-        totals->tickets += ledger_tickets(word);
-        if (ledger_tickets(word) && made < totals->oldest) {
+        uint64_t tickets = ledger_is_live(word) ? ledger_tickets(word) : 0;
+        totals->tickets += tickets;
+        if (tickets && made < totals->oldest) {
             totals->oldest = made;
         }
-        if (ledger_holders(word) == 0) {
+        if (tickets && ledger_slot(word) == LEDGER_NOBODY && !(word & LEDGER_KEPT) &&
+            !row_has_others(shared, i, LEDGER_NOBODY)) {
             totals->only_tickets += record_at(shared, i).length;
         }
     }
@@ -395,11 +590,11 @@ void shared_pool_count(const struct shared_pool *shared, struct shared_pool_tota
 
 /* Whether the run at a LIVE head whose `record` was read is still LIVE: then it was all the time. */
 static bool still_lives(const struct shared_pool *shared, uint64_t head, uint64_t record) {
-    return ledger_is_live(load_seq(&shared->ledger[head])) && load_seq(&shared->records[head].run) == record;
+    return ledger_is_run(load_seq(head_of(shared, head))) && load_seq(&shared_pool_entry(shared, head)->run) == record;
 }
 
 static int look_at_live(const struct shared_pool *shared, uint64_t head) {
-    uint64_t record = load_seq(&shared->records[head].run), n = record_of(shared, record).length;
+    uint64_t record = load_seq(&shared_pool_entry(shared, head)->run), n = record_of(shared, record).length;
     if (n <= shared->blocks - head && extent(shared, head) >= n) {
         return SHARED_POOL_FAULT_NONE;
     }
@@ -411,44 +606,61 @@ static int look_at_tail(const struct shared_pool *shared, uint64_t index, uint64
     if (distance > index) {
         return SHARED_POOL_FAULT_TAIL;
     }
-    uint64_t at = index - distance, head = load_seq(&shared->ledger[at]);
-    if (ledger_is_live(head)) {
-        uint64_t record = load_seq(&shared->records[at].run);
+    uint64_t at = index - distance, head = load_seq(head_of(shared, at));
+    if (ledger_is_run(head)) {
+        uint64_t record = load_seq(&shared_pool_entry(shared, at)->run);
         if (distance < record_of(shared, record).length) {
             return SHARED_POOL_FAULT_NONE;
         }
-        bool same = load_seq(&shared->ledger[index]) == word;
+        bool same = load_seq(head_of(shared, index)) == word;
         return same && still_lives(shared, at, record) ? SHARED_POOL_FAULT_TAIL : CHANGES;
     }
     if (ledger_is_head(head)) {
         return IN_TRANSIT; /* if that is a fault, it is the head's */
     }
-    return load_seq(&shared->ledger[index]) == word ? SHARED_POOL_FAULT_TAIL : CHANGES;
+    return load_seq(head_of(shared, index)) == word ? SHARED_POOL_FAULT_TAIL : CHANGES;
 }
 
-static int look_at(const struct shared_pool *shared, uint64_t index, uint64_t used) {
-    uint64_t word = load_seq(&shared->ledger[index]);
-    if (!ledger_is_valid(word)) {
+/* Whether a slot that nobody uses has its bit in the row. */
+static bool row_is_wrong(const struct shared_pool *shared, uint64_t index, const struct slot_set *used) {
+    const struct shared_pool_entry *entry = shared_pool_entry(shared, index);
+    uint64_t wrong = 0;
+    for (unsigned w = 0; w < shared->row_words; w++) {
+        wrong |= load_seq(&entry->row[w]) & ~used->words[w];
+    }
+    return wrong != 0;
+}
+
+static int look_at(const struct shared_pool *shared, uint64_t index, const struct slot_set *used) {
+    uint64_t word = load_seq(head_of(shared, index));
+    if (!ledger_is_valid(word, shared->slots)) {
         return SHARED_POOL_FAULT_WORD;
+    }
+    if (row_is_wrong(shared, index, used)) {
+        return SHARED_POOL_FAULT_ROW;
     }
     if (word == LEDGER_FREE) {
         if (!bitmap_test(&shared->bitmap, index)) {
             return SHARED_POOL_FAULT_NONE;
         }
-        return load_seq(&shared->ledger[index]) == LEDGER_FREE ? SHARED_POOL_FAULT_LOST : CHANGES;
+        return load_seq(head_of(shared, index)) == LEDGER_FREE ? SHARED_POOL_FAULT_LOST : CHANGES;
     }
     if (!ledger_is_head(word)) {
         return look_at_tail(shared, index, word);
     }
-    if (ledger_holders(word) & ~used) {
+    unsigned slot = ledger_slot(word);
+    if (slot < shared->slots && !slot_set_has(used, slot)) {
         return SHARED_POOL_FAULT_HOLDER;
     }
-    return ledger_is_live(word) ? look_at_live(shared, index) : SHARED_POOL_FAULT_HALF;
+    if (!ledger_is_live(word) || (ledger_is_loose(word) && !row_has_others(shared, index, LEDGER_NOBODY))) {
+        return SHARED_POOL_FAULT_HALF;
+    }
+    return look_at_live(shared, index);
 }
 
 /* Audits a block: a fault, or IN_TRANSIT. A TAIL without a head must be found at every look: otherwise it cannot be
  * told from a run that came and went between two reads. */
-static int audit_block(const struct shared_pool *shared, uint64_t index, uint64_t used, bool alone) {
+static int audit_block(const struct shared_pool *shared, uint64_t index, const struct slot_set *used, bool alone) {
     int found = CHANGES;
     for (int looks = 0; looks < CHECK_LOOKS && (looks == 0 || found == CHANGES || found == SHARED_POOL_FAULT_TAIL);
          looks++) {
@@ -471,14 +683,14 @@ static void report(struct shared_pool_audit *audit, struct shared_pool_fault *fa
     audit->faults++;
 }
 
-void shared_pool_check(struct shared_pool *shared, uint64_t used, bool alone, struct shared_pool_fault *faults,
-                       uint64_t most, struct shared_pool_audit *audit) {
+void shared_pool_check(struct shared_pool *shared, const struct slot_set *used, bool alone, bool heal,
+                       struct shared_pool_fault *faults, uint64_t most, struct shared_pool_audit *audit) {
     *audit = (struct shared_pool_audit){0};
     for (uint64_t i = 0; i < shared->blocks; i++) {
         int found = audit_block(shared, i, used, alone);
-        if (load_seq(&shared->ledger[i]) != LEDGER_FREE && bitmap_claim_range(&shared->bitmap, i, 1)) {
+        if (heal && load_seq(head_of(shared, i)) != LEDGER_FREE && bitmap_claim_range(&shared->bitmap, i, 1)) {
             audit->healed++;
-            if (load_seq(&shared->ledger[i]) == LEDGER_FREE) {
+            if (load_seq(head_of(shared, i)) == LEDGER_FREE) {
                 (void)bitmap_release(&shared->bitmap, i);
                 wake(shared);
             }

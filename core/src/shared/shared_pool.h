@@ -7,11 +7,19 @@
  *   allocate   claim the bits; head FREE → OPENING{me}; tails FREE → TAIL, front to back; the record, with the next
  *              generation; head OPENING → LIVE{me}. If a word is not FREE, its bit was wrong: that bit stays set, the
  *              rest is undone (tails back to front, then the head, then the other bits), and another place is tried.
- *   last drop  LIVE → CLOSING{me}; tails to FREE, back to front; head to FREE; clear the bits; wake the waiters. Tails
- *              go before their head, so a TAIL always has one. What clearing a bit returns does not matter.
- *   recovery   of a dead slot, by one process at a time (under the gate): every head that names the slot is finished in
- *              the dead process's name, see ledger_recover. Whatever a living process could also be changing, it
- *              changes only by compare-and-swap. It may stop anywhere, and may be started again.
+ *   hold       by a name (index, generation): set my bit in the row, look at the head, and step back if it is another
+ *              run or none. Stepping back is a drop: whoever looked at the row meanwhile saw the bit, and left the run
+ *              to me.
+ *   drop       the owner leaves the head, another holder clears its bit; then try to close.
+ *   try to     if the run is loose (ledger.h) and its row is empty: LIVE → ASKING{me}; look at the row again; if it is
+ *   close      still empty, ASKING → CLOSING{me}, else back to LIVE, and from the start.
+ *   free       what CLOSING{me} owes: tails to FREE, back to front; head to FREE; clear the bits; wake the waiters.
+ *              Tails go before their head, so a TAIL always has one. What clearing a bit returns does not matter.
+ *   recovery   of dead slots, by one process at a time (under the gate), for every block: clear their bits in the row;
+ *              a head that names one of them, or an earlier recovery, is finished or becomes what it would be had that
+ *              one let go, see ledger_recover; then try to close, as one may have died between its drop and its try.
+ *              Whatever a living process could also be changing, it changes only by compare-and-swap. It may stop
+ *              anywhere, and may be started again.
  *   mend       after that: clears bits whose word is FREE, sets bits whose word is not. After setting one it looks at
  *              the word again, and clears the bit if the word became FREE meanwhile. (Without that second look a block
  *              leaks, if its owner cleared the bit before mend set it.) A death can leave any bit wrong, so mend looks
@@ -25,7 +33,8 @@
  * What it leaves meanwhile is no fault. Two things look the same whether or not a process is still to finish them:
  *
  *   - a set bit over a FREE word: claimed but not yet taken, or freed but not yet cleared;
- *   - a head OPENING or CLOSING, with some of its tails.
+ *   - a head OPENING or CLOSING, with some of its tails;
+ *   - a run that somebody asks about, or that nobody holds.
  *
  * The audit counts these blocks as in transit, unless its caller knows that nothing else can be at work: then they are
  * faults. Everything else is certain at once, because every step leaves it in order: a LIVE run has all its tails from
@@ -33,10 +42,8 @@
  * count together only if the same run, by its generation, lived from the first moment to the last. What changes during
  * a look is in transit too.
  *
- * REDEEMING a name (index, generation): the generation must match; set my holder bit; look at the generation again, and
- * step back if it changed, undoing only what this call set, by the same pure drop; only then take a ticket, if there is
- * one. (Taking it in the same step would rob another run if the process died while stepping back.) A process that dies
- * in between leaves one ticket too many, never one too few.
+ * REDEEMING a name: hold, and only then take a ticket, if there is one. (Taking it first would rob another run if the
+ * process died while stepping back.) A process that dies in between leaves one ticket too many, never one too few.
  *
  * A TICKET'S AGE counts from when the call that made it read the clock. The time is written before the ticket is made,
  * and only ever moves forward, so a call that is held up in between cannot make another's ticket look old. Dropping old
@@ -45,15 +52,15 @@
  * Every index and length read from the segment is checked before use, and every loop is bounded by the number of blocks
  * that this process verified when it attached. SHARED_POOL_CORRUPT reports anything else.
  *
- * REJECTED: a log of intentions per process (two more writes per operation, and torn ones to interpret); holders in one
- * array and counts in another (never both right at one instant); freeing by the process that allocated (it may be
- * dead).
+ * REJECTED: a log of intentions per process (two more writes per operation, and torn ones to interpret); all holders in
+ * the head (48 at most); a count of holders beside the row (never both right at one instant); freeing by the process
+ * that allocated (it may be dead); a holder that waits until a question is decided (who asked may be stopped for hours).
  */
 #ifndef BLOCKPOOL_SHARED_POOL_H
 #define BLOCKPOOL_SHARED_POOL_H
 
 #include "bitmap/bitmap.h"
-#include "shared/ledger.h"
+#include "shared/slot_set.h"
 
 enum shared_pool_status {
     SHARED_POOL_OK,
@@ -62,31 +69,54 @@ enum shared_pool_status {
     SHARED_POOL_CORRUPT, /* the segment holds what this library never writes */
 };
 
-/* The two record words of a block. A run's slack is less than a block, and a run at most 2^46 bytes. So where blocks
- * exceed 4 GiB, runs are short, and the bits of the slack beyond 32 fit above those of the length. */
-struct shared_pool_record {
+/* What the segment has of each block; whole cache lines, so that neighbours share none. A run's slack is less than a
+ * block, and a run at most 2^46 bytes. So where blocks exceed 4 GiB, runs are short, and the bits of the slack beyond 32
+ * fit above those of the length. */
+struct shared_pool_entry {
+    atomic_word head;    /* ledger.h */
     atomic_word run;     /* ledger_record_pack; the high bits of the slack lie above the bits that the length needs */
     atomic_word details; /* the slack's low 32 bits << 32 | time of the last ticket, seconds */
+    atomic_word unused;
+    atomic_word row[]; /* a bit for each slot that holds the run without being its owner */
 };
-_Static_assert(sizeof(struct shared_pool_record) == 16, "25 bytes a block in all");
 
-/* The part of the header that waiting needs; one cache line in the segment. */
+#ifndef SHARED_POOL_LEAST_ROW
+#define SHARED_POOL_LEAST_ROW 4u /* words: with fewer, an entry would not be smaller than a cache line */
+#endif
+
+/* The words of a row for so many slots. */
+static inline unsigned shared_pool_row_words(unsigned slots) {
+    unsigned words = (slots + 63) / 64;
+    return words < SHARED_POOL_LEAST_ROW ? SHARED_POOL_LEAST_ROW : words;
+}
+
+static inline size_t shared_pool_entry_bytes(unsigned slots) {
+    return (sizeof(struct shared_pool_entry) + shared_pool_row_words(slots) * sizeof(atomic_word) + 63) / 64 * 64;
+}
+
+/* The part of the header that waiting needs, in cache lines of its own. */
 struct shared_pool_waiting {
-    atomic_word slots; /* a bit for each slot with a waiter */
     atomic_half sequence;
-    char padding[52];
+    char padding[60];
+    atomic_word slots[SLOT_SET_WORDS]; /* a bit for each slot with a waiter */
 };
-_Static_assert(sizeof(struct shared_pool_waiting) == 64, "one cache line");
+_Static_assert(sizeof(struct shared_pool_waiting) == 64 + LEDGER_MOST_SLOTS / 8, "written to shared memory");
 
 /* A view of the segment, private to the process. */
 struct shared_pool {
     struct bitmap bitmap;
-    atomic_word *ledger;
-    struct shared_pool_record *records;
+    unsigned char *entries;
+    size_t entry_bytes;
     struct shared_pool_waiting *waiting;
     uint64_t blocks;
+    unsigned slots;
+    unsigned row_words;
     unsigned length_bits; /* of a record's 24; the others are the slack's */
 };
+
+static inline struct shared_pool_entry *shared_pool_entry(const struct shared_pool *shared, uint64_t index) {
+    return (struct shared_pool_entry *)(void *)(shared->entries + index * shared->entry_bytes);
+}
 
 struct pool_run {
     uint64_t index;
@@ -97,35 +127,27 @@ struct pool_run {
 /* Where the parts of a shared pool lie. */
 struct shared_pool_parts {
     void *bitmap; /* as bitmap_init wants it, in use or fresh */
-    atomic_word *ledger;
-    struct shared_pool_record *records;
+    void *entries;
     struct shared_pool_waiting *waiting;
 };
 
-/* Makes *shared a view of a pool of that many blocks of that size. */
+/* Makes *shared a view of a pool of that many blocks of that size, for that many slots. */
 void shared_pool_init(struct shared_pool *shared, const struct shared_pool_parts *parts, uint64_t blocks,
-                      uint64_t block_size);
+                      uint64_t block_size, unsigned slots);
 
 /* Allocates a run of n blocks for the slot. On SHARED_POOL_OK *run is complete, or run->index is BITMAP_NONE if there
  * is no such run. `slack` is how many bytes at its end are unused, less than a block. */
 enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack,
                                              struct pool_run *run) __attribute__((warn_unused_result));
 
-/* The slot no longer holds the run. *last tells whether it was the last holder; then the caller owes a
- * shared_pool_finish. */
+/* The slot, which holds the run, no longer does. *last tells whether nobody does; then the caller owes a
+ * shared_pool_finish. No other thread may be in this or the next four calls with the same slot. */
 enum shared_pool_status shared_pool_drop(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
                                          bool *last) __attribute__((warn_unused_result));
 
-/* The same, but only if the slot is the last holder and no ticket is in flight. *word is the ledger's word. */
+/* The same, but only if the slot alone holds it. */
 enum shared_pool_status shared_pool_drop_last(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
-                                              bool *last, uint64_t *word) __attribute__((warn_unused_result));
-
-/* Frees the run after its last drop, and wakes the waiters. */
-void shared_pool_finish(struct shared_pool *shared, const struct pool_run *run);
-
-/* Puts n references to a run that the slot holds in flight, at the time `now`. */
-enum shared_pool_status shared_pool_share(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
-                                          uint64_t n, uint32_t now) __attribute__((warn_unused_result));
+                                              bool *last) __attribute__((warn_unused_result));
 
 /* Makes the slot a holder of the run of that index and generation. On SHARED_POOL_OK run->blocks is its length, and
  * *set tells whether the slot did not hold it before. */
@@ -136,15 +158,38 @@ enum shared_pool_status shared_pool_hold(struct shared_pool *shared, unsigned sl
 enum shared_pool_status shared_pool_redeem(struct shared_pool *shared, unsigned slot, struct pool_run *run, bool *set)
     __attribute__((warn_unused_result));
 
+/* Makes the slot `child` a holder of what the slot `parent` holds among n blocks from `first` on; returns of how many
+ * runs. */
+uint64_t shared_pool_fork(struct shared_pool *shared, unsigned parent, unsigned child, uint64_t first, uint64_t n);
+
+/* Frees the run after its last drop, and wakes the waiters. */
+void shared_pool_finish(struct shared_pool *shared, const struct pool_run *run);
+
+/* Puts n references to a run that the slot holds in flight, at the time `now`. */
+enum shared_pool_status shared_pool_share(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
+                                          uint64_t n, uint32_t now) __attribute__((warn_unused_result));
+
 /* Takes one reference to a run that the slot holds out of flight; returns whether there was one. */
 bool shared_pool_withdraw(struct shared_pool *shared, unsigned slot, const struct pool_run *run);
 
-/* Makes the slot `child` a holder of all that the slot `parent` holds. No other thread of the parent may be at work. */
-void shared_pool_fork(struct shared_pool *shared, unsigned parent, unsigned child);
+/* Makes the catalog a holder of a run that the slot holds. */
+enum shared_pool_status shared_pool_keep(struct shared_pool *shared, unsigned slot, const struct pool_run *run)
+    __attribute__((warn_unused_result));
 
-/* Gives back what the slots held, a bit each: dead slots, under the gate; or the caller's own, once its other threads
- * no longer use the pool. */
-void shared_pool_recover(struct shared_pool *shared, uint64_t slots);
+/* Whether the catalog holds the run of that index and generation. */
+bool shared_pool_is_kept(const struct shared_pool *shared, const struct pool_run *run);
+
+/* Under the gate: the catalog no longer holds the run of that index and generation, if it did; frees it if nobody else
+ * does. */
+void shared_pool_forget(struct shared_pool *shared, const struct pool_run *run);
+
+/* Gives back what the slots held among n blocks from `first` on. `name` is LEDGER_RECOVERY, under the gate, for slots
+ * that are dead; or the one slot itself, the caller's own, once its other threads no longer use the pool. */
+void shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t first,
+                         uint64_t n);
+
+/* Makes the slots no waiters. */
+void shared_pool_forget_waiters(struct shared_pool *shared, const struct slot_set *gone);
 
 /* Mends the bitmap, under the gate; returns how many bits were wrong. */
 uint64_t shared_pool_mend(struct shared_pool *shared);
@@ -152,14 +197,26 @@ uint64_t shared_pool_mend(struct shared_pool *shared);
 /* Drops the tickets of every run whose last one was made at `before` or earlier, under the gate; returns how many. */
 uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before);
 
-/* The next LIVE head at or after `from`; false if there is none. */
+/* The next run at or after `from` that is live, with its head's word; false if there is none. */
 bool shared_pool_next_run(const struct shared_pool *shared, uint64_t from, struct pool_run *run, uint64_t *word);
+
+/* Whether the slot holds the run at the block, whose head's word is given. */
+static inline bool shared_pool_is_held(const struct shared_pool *shared, uint64_t index, uint64_t word, unsigned slot) {
+    return ledger_is_owner(word, slot) ||
+           (ledger_is_run(word) && load_seq(&shared_pool_entry(shared, index)->row[slot / 64]) >> slot % 64 & 1);
+}
+
+/* Whether a slot other than this one holds it. */
+bool shared_pool_is_held_elsewhere(const struct shared_pool *shared, uint64_t index, unsigned slot);
+
+/* Which slots hold it. */
+void shared_pool_holders(const struct shared_pool *shared, uint64_t index, uint64_t word, struct slot_set *holders);
 
 /* Unused bytes at the end of the run. */
 static inline uint64_t shared_pool_slack(const struct shared_pool *shared, uint64_t index) {
-    const struct shared_pool_record *record = &shared->records[index];
-    uint64_t high = (load_relaxed(&record->run) & (LEDGER_MOST_BLOCKS - 1)) >> shared->length_bits;
-    return high << 32 | load_relaxed(&record->details) >> 32;
+    const struct shared_pool_entry *entry = shared_pool_entry(shared, index);
+    uint64_t high = (load_relaxed(&entry->run) & (LEDGER_MOST_BLOCKS - 1)) >> shared->length_bits;
+    return high << 32 | load_relaxed(&entry->details) >> 32;
 }
 
 struct shared_pool_totals {
@@ -186,6 +243,7 @@ enum shared_pool_fault_kind {
     SHARED_POOL_FAULT_LOST,     /* block `index`: its bit is set but its word is FREE */
     SHARED_POOL_FAULT_PAST_END, /* bit `index`, past the last block, is clear */
     SHARED_POOL_FAULT_HALF,     /* block `index`: a run half made or half freed, which nothing can finish */
+    SHARED_POOL_FAULT_ROW,      /* block `index`: a free slot has its bit in the row */
 };
 
 struct shared_pool_fault {
@@ -199,10 +257,10 @@ struct shared_pool_audit {
     uint64_t in_transit; /* blocks that were being allocated or freed */
 };
 
-/* Audits ledger and bitmap, and writes the first `most` faults to `faults`. `used` has a bit for each slot in use;
- * `alone` says that nothing else can be at work. Takes a few steps per block, whatever it finds. The caller holds the
- * gate. */
-void shared_pool_check(struct shared_pool *shared, uint64_t used, bool alone, struct shared_pool_fault *faults,
-                       uint64_t most, struct shared_pool_audit *audit);
+/* Audits ledger and bitmap, and writes the first `most` faults to `faults`. `used` has the slots in use; `alone` says
+ * that nothing else can be at work. Takes a few steps per block, whatever it finds. Under the gate it may `heal` bits;
+ * otherwise it writes nothing. */
+void shared_pool_check(struct shared_pool *shared, const struct slot_set *used, bool alone, bool heal,
+                       struct shared_pool_fault *faults, uint64_t most, struct shared_pool_audit *audit);
 
 #endif

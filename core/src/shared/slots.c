@@ -52,7 +52,7 @@ static int keep_lock(const struct os_descriptor *locked, void **hold) {
 unsigned slots_take(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, void **hold,
                     int *description, int *error) {
     *error = 0;
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < geometry->processes; slot++) {
         struct slot_record *place = slot_record(memory, geometry, slot);
         if (load_seq(&place->used)) {
             continue;
@@ -63,7 +63,7 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
             return SLOTS_NONE;
         }
         uint64_t was_free = 0;
-        int refused = lock_through(&locked, slot);
+        int refused = lock_through(&locked, SLOTS_BYTE(slot));
         bool taken = refused == 0 && compare_exchange_seq(&place->used, &was_free, 1);
         if (taken && !hold) {
             *description = locked.number;
@@ -98,28 +98,34 @@ void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned s
     store_relaxed(&place->process, (uint64_t)os_process());
 }
 
-uint64_t slots_used(void *memory, const struct layout_geometry *geometry) {
-    uint64_t used = 0;
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
-        used |= (uint64_t)(load_seq(&slot_record(memory, geometry, slot)->used) != 0) << slot;
+void slots_used(void *memory, const struct layout_geometry *geometry, struct slot_set *used) {
+    *used = (struct slot_set){{0}};
+    for (unsigned slot = 0; slot < geometry->processes; slot++) {
+        if (load_seq(&slot_record(memory, geometry, slot)->used)) {
+            slot_set_add(used, slot);
+        }
     }
-    return used;
 }
 
 int slots_dead(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, unsigned own,
-               uint64_t *dead) {
-    uint64_t found = 0;
-    *dead = 0;
+               struct slot_set *dead) {
+    struct slot_set used, found = {{0}};
+    *dead = found;
     int error = os_verify(file);
-    for (uint64_t used = slots_used(memory, geometry); used && error == 0; used &= used - 1) {
-        unsigned slot = (unsigned)__builtin_ctzll(used);
-        int locked = slot == own ? 1 : os_is_locked(file->number, slot);
+    slots_used(memory, geometry, &used);
+    for (unsigned slot = slot_set_next(&used, 0); slot != SLOTS_NONE && error == 0;
+         slot = slot_set_next(&used, slot + 1)) {
+        int locked = slot == own ? 1 : os_is_locked(file->number, SLOTS_BYTE(slot));
+        if (locked == 0) {
+            slot_set_add(&found, slot);
+        }
         error = locked < 0 ? locked : 0;
-        found |= locked == 0 ? ledger_slot_bit(slot) : 0;
     }
     if (error == 0) {
         error = os_verify(file); /* otherwise these were another file's locks */
     }
-    *dead = error ? 0 : found;
+    if (error == 0) {
+        *dead = found;
+    }
     return error;
 }

@@ -35,8 +35,9 @@
 #include "os/file.h"
 #include "shared/layout.h"
 
-#define SLOTS_GATE_BYTE 63u
-#define SLOTS_NONE UINT32_MAX
+#define SLOTS_GATE_BYTE 63u /* in every version of the layout */
+#define SLOTS_BYTE(slot) (UINT64_C(64) + (slot))
+#define SLOTS_NONE LEDGER_NOBODY
 
 /* Tries to lock the gate of the segment in `file`; returns the descriptor that holds it, -EAGAIN if another process has
  * it, or another negative errno. */
@@ -57,12 +58,12 @@ void slots_free(void *memory, const struct layout_geometry *geometry, unsigned s
 /* Records which process uses the slot, for people to read. */
 void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned slot);
 
-/* A bit for each slot in use. */
-uint64_t slots_used(void *memory, const struct layout_geometry *geometry);
+/* Which slots are in use. */
+void slots_used(void *memory, const struct layout_geometry *geometry, struct slot_set *used);
 
-/* Sets a bit in *dead for each used slot whose process is dead, except the slot `own` (or SLOTS_NONE). If that cannot
- * be known, sets none and returns a negative errno. */
+/* Puts each used slot whose process is dead into *dead, except the slot `own` (or SLOTS_NONE). If that cannot be known,
+ * puts none and returns a negative errno. */
 int slots_dead(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, unsigned own,
-               uint64_t *dead) __attribute__((warn_unused_result));
+               struct slot_set *dead) __attribute__((warn_unused_result));
 
 #endif

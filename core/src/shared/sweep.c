@@ -51,27 +51,42 @@ static void look_end(struct looked_at *at) {
     gate_mutex_unlock();
 }
 
+/* Reads from the file which slots are in use. */
+static bool read_used(const struct looked_at *at, struct slot_set *used) {
+    struct slot_record some[16];
+    *used = (struct slot_set){{0}};
+    for (unsigned first = 0; first < at->geometry.processes; first += 16) {
+        unsigned n = at->geometry.processes - first < 16 ? at->geometry.processes - first : 16;
+        if (os_read(at->file.number, at->geometry.slots_at + first * sizeof *some, some, n * sizeof *some) != 0) {
+            return false;
+        }
+        for (unsigned i = 0; i < n; i++) {
+            if (load_relaxed(&some[i].used)) {
+                slot_set_add(used, first + i);
+            }
+        }
+    }
+    return true;
+}
+
 /* Whether certainly no process has the pool attached. Reads the slots twice: a process that forks takes one for its
  * child without the gate, and may be dead by the time it is probed. */
 static bool is_deserted(const struct looked_at *at) {
-    struct slot_record slots[LAYOUT_SLOTS], again[LAYOUT_SLOTS];
-    if (os_read(at->file.number, at->geometry.slots_at, slots, sizeof slots) != 0) {
+    struct slot_set used, again;
+    if (!read_used(at, &used)) {
         return false;
     }
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
-        if (load_relaxed(&slots[slot].used) && os_is_locked(at->file.number, slot) != 0) {
+    for (unsigned slot = slot_set_next(&used, 0); slot != SLOTS_NONE; slot = slot_set_next(&used, slot + 1)) {
+        if (os_is_locked(at->file.number, SLOTS_BYTE(slot)) != 0) {
             return false;
         }
     }
-    if (os_read(at->file.number, at->geometry.slots_at, again, sizeof again) != 0) {
+    if (!read_used(at, &again)) {
         return false;
     }
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
-        if (load_relaxed(&again[slot].used) && !load_relaxed(&slots[slot].used)) {
-            return false;
-        }
-    }
-    return os_verify(&at->file) == 0; /* otherwise these were locks of a file that another thread opened, see slots.h */
+    slot_set_subtract(&again, &used);
+    /* otherwise these were locks of a file that another thread opened, see slots.h */
+    return slot_set_is_empty(&again) && os_verify(&at->file) == 0;
 }
 
 static bool is_leftover(const struct looked_at *at) {
