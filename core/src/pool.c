@@ -214,6 +214,17 @@ enum pool_status pool_allocate_many(struct pool *pool, uint64_t n, struct pool_r
     return POOL_OK;
 }
 
+void pool_count_wait(struct pool *pool, double seconds) {
+    uint64_t nanoseconds = (uint64_t)(seconds * 1e9);
+    if (!pool->attachment) {
+        pool->counts.waits++;
+        pool->counts.waited += nanoseconds;
+    } else if (!pool_is_lost(pool)) {
+        pool->attachment->slot_record->waits++;
+        pool->attachment->slot_record->waited += nanoseconds;
+    }
+}
+
 enum pool_status pool_drop_reference(struct pool *pool, const struct pool_run *run) {
     bool freed;
     enum pool_status status;
@@ -289,6 +300,12 @@ enum pool_status pool_redeem(struct pool *pool, struct pool_run *run) {
     return status;
 }
 
+enum pool_status pool_get(struct pool *pool, const char *name, struct pool_run *run) {
+    enum pool_status status;
+    PATIENTLY(pool, status, attachment_get(pool->attachment, name, run));
+    return status;
+}
+
 enum pool_status pool_share(struct pool *pool, const struct pool_run *run, uint64_t n) {
     return n > LEDGER_MOST_TICKETS ? POOL_TICKETS : attachment_share(pool->attachment, run, n);
 }
@@ -339,13 +356,11 @@ bool pool_wait_is_over(const struct pool *pool, uint32_t wait) {
     return pool->attachment ? attachment_wait_is_over(pool->attachment, wait) : wait != forks;
 }
 
-void pool_wait_end(struct pool *pool, uint32_t wait, double seconds) {
+void pool_wait_end(struct pool *pool, uint32_t wait) {
     enum pool_status status;
     if (pool->attachment) {
-        PATIENTLY(pool, status, attachment_wait_leave(pool->attachment, wait, seconds));
+        PATIENTLY(pool, status, attachment_wait_leave(pool->attachment, wait));
     } else if (!pool_wait_is_over(pool, wait)) {
-        pool->counts.waits++;
-        pool->counts.waited += (uint64_t)(seconds * 1e9);
         private_pool_wait_leave(pool->private_pool);
     }
 }

@@ -137,6 +137,9 @@ static inline void pool_count_failure(struct pool *pool) {
     }
 }
 
+/* Counts a request that waited for room so long. */
+void pool_count_wait(struct pool *pool, double seconds);
+
 /* --- giving back --- */
 
 /* Ends one ownership of a run that was counted with `nbytes`. POOL_CORRUPT: the segment does not say that this process
@@ -177,6 +180,10 @@ enum pool_status pool_add_reference(struct pool *pool, struct pool_run *run) __a
 /* The same, and takes a reference out of flight if there is one. */
 enum pool_status pool_redeem(struct pool *pool, struct pool_run *run) __attribute__((warn_unused_result));
 
+/* Adds a reference of this process to the run that has the name; see attachment_get. */
+enum pool_status pool_get(struct pool *pool, const char *name, struct pool_run *run)
+    __attribute__((warn_unused_result));
+
 /* Puts n references in flight. POOL_TICKETS: they would be too many. */
 enum pool_status pool_share(struct pool *pool, const struct pool_run *run, uint64_t n)
     __attribute__((warn_unused_result));
@@ -199,10 +206,10 @@ pid_t pool_process(const struct pool *pool, unsigned slot);
 /* --- waiting for room --- */
 
 /* A waiter's steps, in this order: begin; repeat { free_sequence; try to allocate; sleep }; end. Each wait has its own
- * *wait; its end counts it, of so many seconds. If a waiting thread forks, it is not a waiter in the child: pool_wait_is_over says so there, and it may begin
+ * *wait. If a waiting thread forks, it is not a waiter in the child: pool_wait_is_over says so there, and it may begin
  * again. */
 void pool_wait_begin(struct pool *pool, uint32_t *wait);
-void pool_wait_end(struct pool *pool, uint32_t wait, double seconds);
+void pool_wait_end(struct pool *pool, uint32_t wait);
 bool pool_wait_is_over(const struct pool *pool, uint32_t wait);
 
 /* A number that changes when something is freed while a thread waits. */

@@ -36,6 +36,7 @@ from blockpool._core import (
     begin_wait,
     claim,
     collect_if_due,
+    count_wait,
     end_wait,
     exhausted,
     free_sequence,
@@ -209,6 +210,7 @@ async def allocate_async(pool: Pool, blocks: int, nbytes: int, seconds: float) -
         request.block = None  # the traceback keeps the request
         raise
     finally:
+        count_wait(mapping, time.monotonic() - request.began)
         if timer is not None:
             timer.cancel()
     waiter.withdraw(request)

@@ -81,7 +81,7 @@ class PoolBusy(BlockPoolError, TimeoutError):
 
 
 class TooManyProcesses(BlockPoolError):
-    """47 processes are attached to the pool, the most that it can have."""
+    """As many processes are attached to the pool as it was created for."""
 
 
 class TooManyTickets(BlockPoolError):

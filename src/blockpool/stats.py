@@ -47,6 +47,10 @@ class PoolStats:
     allocations, frees, failures : int
         Since the pool was created: runs allocated, runs that came back (including by recovery), and requests that found
         no room.
+    waits : int
+        Requests that waited for room, whether they got it or not.
+    waited : float
+        How long they waited, in seconds in all.
     tickets : int
         References in flight between processes.
     oldest_ticket : float or None
@@ -69,6 +73,8 @@ class PoolStats:
     allocations: int
     frees: int
     failures: int
+    waits: int
+    waited: float
     tickets: int
     oldest_ticket: float | None
     processes: int

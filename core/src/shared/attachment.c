@@ -107,6 +107,7 @@ static enum pool_status take_slot(struct attachment *attachment, struct pool_fai
     attachment->slot =
         slots_take(&attachment->file, attachment->memory, &attachment->geometry, &attachment->lock_page, NULL, &error);
     if (attachment->slot == SLOTS_NONE) {
+        failure->processes = attachment->geometry.processes;
         return error ? pool_status_from_errno(error, failure) : POOL_FULL;
     }
     slots_sign(attachment->memory, &attachment->geometry, attachment->slot);

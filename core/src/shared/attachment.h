@@ -70,6 +70,7 @@ enum pool_status {
 struct pool_failure {
     int error;                 /* negative errno, if the kernel refused */
     uint64_t process;          /* POOL_BUSY: the holder of the gate; this process if another of its threads has it */
+    uint32_t processes;        /* POOL_FULL: as many can be attached */
     uint64_t asked;            /* POOL_NO_ROOM: bytes with all bookkeeping */
     uint64_t available;        /* POOL_NO_ROOM: bytes */
     char limit[OS_LIMIT_MOST]; /* POOL_NO_ROOM: what sets the limit: OS_SHM_DIRECTORY, or as in struct os_limit */
@@ -246,13 +247,13 @@ enum pool_status pools_identify(const char *name, unsigned char id[LAYOUT_ID_BYT
     __attribute__((warn_unused_result));
 
 /* A waiter's steps, in this order: enter; repeat { sequence; try to allocate; recover now and then; sleep }; leave.
- * *wait identifies the wait; leaving counts it, of so many seconds. If a thread forks during its wait, it is not a waiter in the child:
+ * *wait identifies the wait. If a thread forks during its wait, it is not a waiter in the child:
  * attachment_wait_is_over says so there, and it may enter again; leaving does no harm. */
 enum pool_status attachment_wait_enter(struct attachment *attachment, uint32_t *wait)
     __attribute__((warn_unused_result));
 uint32_t attachment_wait_sequence(const struct attachment *attachment);
 void attachment_wait_sleep(struct attachment *attachment, uint32_t sequence, double seconds);
-enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t wait, double seconds)
+enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t wait)
     __attribute__((warn_unused_result));
 
 static inline bool attachment_wait_is_over(const struct attachment *attachment, uint32_t wait) {

@@ -177,20 +177,16 @@ void attachment_wait_sleep(struct attachment *attachment, uint32_t sequence, dou
     }
 }
 
-enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t wait, double seconds) {
+enum pool_status attachment_wait_leave(struct attachment *attachment, uint32_t wait) {
     if (attachment_is_stray(attachment)) {
         return POOL_STRAY;
     }
     if (!attachment_lock(attachment)) {
         return POOL_LOCKED;
     }
-    if (wait == attachment->forks) { /* otherwise it began in the parent, and was not counted here */
-        atomic_word *waits = &attachment->slot_record->waits, *waited = &attachment->slot_record->waited;
-        store_relaxed(waits, load_relaxed(waits) + 1);
-        store_relaxed(waited, load_relaxed(waited) + (uint64_t)(seconds * 1e9));
-        if (--attachment->waiters == 0) {
-            (void)clear_bit_seq(&attachment->shared.waiting->slots[attachment->slot / 64], attachment->slot % 64);
-        }
+    if (wait == attachment->forks &&
+        --attachment->waiters == 0) { /* otherwise it began in the parent, and was not counted here */
+        (void)clear_bit_seq(&attachment->shared.waiting->slots[attachment->slot / 64], attachment->slot % 64);
     }
     attachment_unlock(attachment);
     return POOL_OK;

@@ -1,6 +1,6 @@
 # See attach.pxd.
 
-cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork):
+cdef _Mapping create_shared(block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork):
     cdef attachment_request request
     cdef pool_failure failure
     cdef pool_status status
@@ -11,6 +11,9 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
     count = as_count(blocks, "blocks")
     if count > LEDGER_MOST_BLOCKS:
         raise ValueError(f"blocks must be at most {LEDGER_MOST_BLOCKS} in a shared pool, not {readable(count)}")
+    most = as_count(processes, "processes")
+    if most > LAYOUT_MOST_PROCESSES:
+        raise ValueError(f"processes must be 1 to {LAYOUT_MOST_PROCESSES}, not {readable(most)}")
     if size * count > LAYOUT_MOST_BYTES:
         raise PoolExhausted(
             f"asked for {readable(size * count)} bytes ({count} blocks of {size}); ask for fewer or smaller blocks"
@@ -23,6 +26,7 @@ cdef _Mapping create_shared(block_size, blocks, name, exist_ok, permanent, prefa
         request.name = file
     request.block_size = size
     request.blocks = count
+    request.processes = most
     request.permanent = bool(permanent)
     request.detach = on_fork == "detach"
     request.gate_seconds = GATE_SECONDS

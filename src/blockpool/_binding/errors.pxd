@@ -42,4 +42,4 @@ cdef in_words(counted)
 # "pool 'x'", or "the pool" if it has no name.
 cdef titled(name)
 # The ids of the processes whose bits are set in `holders`; 0 for a process that is still attaching.
-cdef list holders_of(const pool *engine, uint64_t holders)
+cdef list holders_of(const pool *engine, const slot_set *holders)

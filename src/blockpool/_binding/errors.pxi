@@ -50,7 +50,10 @@ cdef int raise_failure(pool_status status, const pool_failure *failure, name) ex
         kind, why = unusable(status, failure, name)
         raise kind(why)
     if status == POOL_FULL:
-        raise TooManyProcesses(f"{what} has 47 processes attached, the most it can have; let one leave first")
+        raise TooManyProcesses(
+            f"{what} has {failure.processes} processes attached, as many as it was created for; let one leave first, "
+            "or create it with more (Pool.create(processes=…))"
+        )
     if status == POOL_BUSY and failure.process == <uint64_t>getpid():
         raise PoolBusy(
             f"{what}: another thread of this process was recovering, checking or forking for {GATE_SECONDS:g} s; "
@@ -157,17 +160,18 @@ cdef lost_error(const pool *engine, name):
     cdef attachment_fate fate = attachment_why_stray(engine.attachment)
     cdef int error = engine.attachment.fate_error
     cdef pool_status status = POOL_SYSTEM
+    most = engine.attachment.geometry.processes
     has_none = f"this process has no part in {titled(name)}: "
     if fate == FATE_DETACHED:
         return PoolClosed(f"{has_none}it was forked with on_fork='detach'; attach the pool again")
     if fate == FATE_NO_SLOT:
         return TooManyProcesses(
-            f"{has_none}47 processes, the most there can be, were attached when it was forked; let one leave, then "
-            "attach the pool again"
+            f"{has_none}{most} processes, as many as it was created for, were attached when it was forked; let one "
+            "leave, then attach the pool again, or create it with more (Pool.create(processes=…))"
         )
     if fate == FATE_SLOTS_BUSY:
         return PoolBusy(
-            f"{has_none}all 47 places were taken when it was forked, and another process kept it from finding out "
+            f"{has_none}all {most} places were taken when it was forked, and another process kept it from finding out "
             "which of their owners are dead; attach the pool again"
         )
     if fate == FATE_REFUSED:
@@ -203,7 +207,7 @@ cdef int raise_run_failure(const pool *engine, name, pool_status status, uint64_
 
 cdef in_use_error(const pool *engine, const pool_users *users, what):
     """The error of a run that was not freed because something else uses it."""
-    cdef list others = [pid for pid in holders_of(engine, users.holders) if pid != getpid()]
+    cdef list others = [pid for pid in holders_of(engine, &users.holders) if pid != getpid()]
     cdef list attached = [str(pid) for pid in others if pid]
     cdef list found = []
     if users.local_references:
@@ -214,14 +218,20 @@ cdef in_use_error(const pool *engine, const pool_users *users, what):
         found.append(f"process{'es' if len(attached) > 1 else ''} {', '.join(attached)}")
     if len(others) > len(attached):
         found.append("a process that is still attaching")
+    if users.kept:
+        found.append("the pool's catalog, under a name")
     if users.tickets:
         found.append(in_words([(users.tickets, "ticket in flight", "tickets in flight")]))
     return BlockInUse(f"{what} is still used by {', '.join(found)}; call release(), and the last of them frees it")
 
 
-cdef list holders_of(const pool *engine, uint64_t holders):
-    cdef unsigned slot
-    return [pool_process(engine, slot) for slot in range(LEDGER_TICKET_SLOT) if holders >> slot & 1]
+cdef list holders_of(const pool *engine, const slot_set *holders):
+    cdef unsigned slot = slot_set_next(holders, 0)
+    cdef list found = []
+    while slot < LAYOUT_MOST_PROCESSES:
+        found.append(pool_process(engine, slot))
+        slot = slot_set_next(holders, slot + 1)
+    return found
 
 
 cdef in_words(counted):
@@ -287,4 +297,8 @@ cdef fault_text(const pool_fault *fault):
         return f"block {fault.index} is marked as allocated but no process holds it"
     if fault.kind == POOL_FAULT_HALF:
         return f"the run at block {fault.index} was left half made or half freed"
+    if fault.kind == POOL_FAULT_ROW:
+        return f"block {fault.index} is marked as held by a process that is not attached"
+    if fault.kind == POOL_FAULT_NAME:
+        return f"name {fault.index} of the catalog belongs to a run that does not exist"
     return f"bit {fault.index}, past the last block, was changed"

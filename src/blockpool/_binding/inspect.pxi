@@ -24,6 +24,8 @@ cdef stats_of(_Mapping m):
         allocations=stats.allocations,
         frees=max(stats.allocations, stats.runs) - stats.runs,
         failures=stats.failures,
+        waits=stats.waits,
+        waited=stats.waited / 1e9,
         tickets=stats.tickets,
         oldest_ticket=None if stats.oldest_ticket < 0 else stats.oldest_ticket,
         processes=stats.processes,
@@ -43,7 +45,7 @@ cdef list runs_of(_Mapping m):
         return found
     while pool_next_run(&m.engine, at, &look):
         nbytes = look.run.blocks * m.engine.block_size - look.slack
-        holders = tuple(holders_of(&m.engine, look.holders)) if pool_is_shared(&m.engine) else this_process
+        holders = tuple(holders_of(&m.engine, &look.holders)) if pool_is_shared(&m.engine) else this_process
         found.append(run_report(look.run.index, look.run.blocks, nbytes, holders, look.tickets))
         at = look.run.index + look.run.blocks
     return found

@@ -36,6 +36,11 @@ def end_wait(_Mapping m not None, uint32_t wait, /):
     pool_wait_end(&m.engine, wait)
 
 
+def count_wait(_Mapping m not None, double seconds, /):
+    """Count a request that waited so long."""
+    pool_count_wait(&m.engine, seconds)
+
+
 def free_sequence(_Mapping m not None, /):
     """Return a number that changes whenever something is freed during a wait."""
     return pool_free_sequence(&m.engine)

@@ -51,8 +51,8 @@ cdef class Pool(_Access):
 
     Process safety: a forked child has its own copy (copy-on-write) of a private pool and of what is allocated in it. In
     a shared pool it has a part like any process, and holds everything its parent holds. A child has no part if the pool
-    has ``on_fork="detach"`` or no file descriptor was free (its calls raise `PoolClosed`), or if 47 processes were
-    attached already (`TooManyProcesses`, or `PoolBusy` if it could not find out which of them are dead). It can attach
+    has ``on_fork="detach"`` or no file descriptor was free (its calls raise `PoolClosed`), or if as many
+    processes were attached already as it was created for (`TooManyProcesses`, or `PoolBusy` if it could not find out which of them are dead). It can attach
     the pool again.
 
     Examples
@@ -67,7 +67,7 @@ cdef class Pool(_Access):
 
     def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None, **others):
         if others:
-            refuse_keyword("Pool", others, "Pool.create", ("name", "exist_ok", "permanent", "on_fork"))
+            refuse_keyword("Pool", others, "Pool.create", ("name", "processes", "exist_ok", "permanent", "on_fork"))
         if self.mapping is not None:
             raise ValueError("this Pool is open already; create a new one")
         cdef _Mapping m = _Mapping.__new__(_Mapping)
@@ -89,11 +89,11 @@ cdef class Pool(_Access):
     @classmethod
     @cython.embedsignature(False)
     def create(
-        cls, block_size, blocks, *, name=None, exist_ok=False, permanent=False, prefault=False, on_fork=None,
-        **others
+        cls, block_size, blocks, *, name=None, processes=256, exist_ok=False, permanent=False, prefault=False,
+        on_fork=None, **others
     ):
-        """create($type, /, block_size, blocks, *, name=None, exist_ok=False, permanent=False, prefault=False,
-    on_fork=None)
+        """create($type, /, block_size, blocks, *, name=None, processes=256, exist_ok=False, permanent=False,
+    prefault=False, on_fork=None)
 --
 
         Create a pool that processes share.
@@ -107,8 +107,12 @@ cdef class Pool(_Access):
         name : str, optional
             Name that others pass to `attach`: 1 to 180 letters, digits, ``_``, ``-`` and ``.``. Other processes reach a
             pool without a name by fork, or by being sent the pool, a block or a ticket.
+        processes : int
+            The most processes that can be attached at a time, 1 to 4096. With more than 256, the pool needs more memory
+            for each block, besides its data: 64 bytes up to 256 processes, 576 for 4096.
         exist_ok : bool
-            If there is a pool with that name and geometry already, attach it.
+            If there is a pool with that name and geometry already, attach it; it may be for another number of
+            processes.
         permanent : bool
             Keep the pool until `unlink`. Otherwise it ends when its last process leaves. Needs a name.
         prefault : bool
@@ -143,8 +147,7 @@ cdef class Pool(_Access):
 
         Notes
         -----
-        At most 47 processes can be attached at a time. If one dies, for whatever reason, what it held comes back by
-        itself.
+        If a process dies, for whatever reason, what it held comes back by itself.
 
         Several processes may call this with the same name and `exist_ok` at the same time: one creates the pool, and
         the others attach it.
@@ -152,7 +155,7 @@ cdef class Pool(_Access):
         if others:
             refuse_keyword("Pool.create", others, "Pool", ("buffer", "huge_pages", "debug"))
         owner = cls.__new__(cls)
-        adopt(<Pool?>owner, create_shared(block_size, blocks, name, exist_ok, permanent, prefault, on_fork))
+        adopt(<Pool?>owner, create_shared(block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork))
         return owner
 
     @classmethod
@@ -185,7 +188,7 @@ cdef class Pool(_Access):
         PoolExhausted
             If the process's address space is full.
         TooManyProcesses
-            If 47 processes are attached already.
+            If as many processes are attached already as the pool was created for.
         PoolBusy
             If another process kept this one waiting too long; it may be stopped.
         TypeError, ValueError

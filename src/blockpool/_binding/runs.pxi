@@ -88,6 +88,7 @@ cdef int allocate_run(
                 reclaim(m)
     finally:
         pool_wait_end(&m.engine, wait)
+        pool_count_wait(&m.engine, os_now() - began)
     raise count_exhausted(m, n, not many)
 
 

@@ -1,6 +1,6 @@
 # core/src/shared: what is known of shared pools besides what pool.h does with them; attachment.h has the contracts.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from blockpool._binding.c.os cimport os_pause
 
@@ -11,7 +11,7 @@ cdef extern from "shared/attachment.h" nogil:
         LAYOUT_DETACH
         LAYOUT_PERMANENT
         LAYOUT_VERSION
-        LEDGER_TICKET_SLOT
+        LAYOUT_MOST_PROCESSES
         LEDGER_MOST_TICKETS
         LEDGER_MOST_BLOCKS
         POOLS_SURVEYED
@@ -19,7 +19,8 @@ cdef extern from "shared/attachment.h" nogil:
     const uint64_t LAYOUT_MOST_BYTES
 
     struct layout_geometry:
-        uint32_t flags
+        uint16_t flags
+        uint16_t processes
         uint64_t bytes
         unsigned char *id
 
@@ -48,6 +49,11 @@ cdef extern from "shared/attachment.h" nogil:
         POOL_SYSTEM
         POOL_STOPPED
 
+    struct slot_set:
+        pass
+
+    unsigned slot_set_next(const slot_set *self, unsigned start)
+
     struct pool_run:
         uint64_t index
         uint64_t blocks
@@ -56,6 +62,7 @@ cdef extern from "shared/attachment.h" nogil:
     struct pool_failure:
         int error
         uint64_t process
+        uint32_t processes
         uint64_t asked
         uint64_t available
         char *limit
@@ -86,6 +93,7 @@ cdef extern from "shared/attachment.h" nogil:
         const char *name
         uint64_t block_size
         uint64_t blocks
+        unsigned processes
         bint permanent
         bint detach
         double gate_seconds
@@ -93,6 +101,17 @@ cdef extern from "shared/attachment.h" nogil:
 
     attachment_fate attachment_why_stray(const attachment *self)
     void attachment_exit(double gate_seconds)
+
+    enum:
+        CATALOG_NAMES
+        CATALOG_NAME_BYTES
+
+    pool_status attachment_keep(
+        attachment *self, const char *name, const pool_run *run, bint replace, double gate_seconds,
+        pool_failure *failure,
+    )
+    pool_status attachment_forget(attachment *self, const char *name, double gate_seconds, pool_failure *failure)
+    unsigned attachment_next_name(const attachment *self, unsigned start, char *name, pool_run *run)
 
     struct pools_surveyed:
         char *name

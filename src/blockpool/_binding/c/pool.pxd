@@ -2,7 +2,9 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from blockpool._binding.c.attachment cimport attachment, attachment_request, pool_failure, pool_run, pool_status
+from blockpool._binding.c.attachment cimport (
+    attachment, attachment_request, pool_failure, pool_run, pool_status, slot_set,
+)
 from blockpool._binding.c.os cimport os_pause
 
 
@@ -42,12 +44,14 @@ cdef extern from "pool.h" nogil:
     pool_status pool_allocate_many(pool *self, uint64_t n, pool_run *runs)
     void pool_count(pool *self, uint64_t blocks, uint64_t nbytes)
     void pool_count_failure(pool *self)
+    void pool_count_wait(pool *self, double seconds)
     pool_status pool_release(pool *self, const pool_run *run, uint64_t nbytes)
     pool_status pool_unclaim(pool *self, const pool_run *run)
 
     struct pool_users:
-        uint64_t holders
+        slot_set holders
         uint64_t tickets
+        bint kept
         uint32_t local_references
 
     pool_status pool_free(pool *self, const pool_run *run, uint64_t nbytes, pool_users *users)
@@ -61,6 +65,7 @@ cdef extern from "pool.h" nogil:
     pool_status pool_add_reference(pool *self, pool_run *run)
     pool_status pool_redeem(pool *self, pool_run *run)
     pool_status pool_share(pool *self, const pool_run *run, uint64_t n)
+    pool_status pool_get(pool *self, const char *name, pool_run *run)
     bint pool_withdraw(pool *self, const pool_run *run)
     uint64_t pool_tickets(const pool *self, uint64_t index)
     bint pool_is_held_elsewhere(const pool *self, const pool_run *run)
@@ -81,6 +86,8 @@ cdef extern from "pool.h" nogil:
         uint64_t requested
         uint64_t allocations
         uint64_t failures
+        uint64_t waits
+        uint64_t waited
         uint64_t tickets
         uint64_t only_tickets
         double oldest_ticket
@@ -93,7 +100,8 @@ cdef extern from "pool.h" nogil:
         pool_run run
         uint64_t slack
         uint64_t tickets
-        uint64_t holders
+        bint kept
+        slot_set holders
 
     bint pool_next_run(const pool *self, uint64_t start, pool_look *look)
 
@@ -108,6 +116,8 @@ cdef extern from "pool.h" nogil:
         POOL_FAULT_HOLDER
         POOL_FAULT_LOST
         POOL_FAULT_HALF
+        POOL_FAULT_ROW
+        POOL_FAULT_NAME
 
     struct pool_fault:
         pool_fault_kind kind
