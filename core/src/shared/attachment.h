@@ -3,7 +3,7 @@
  * An attachment is private to the process and covers one segment. The ledger says whether its slot holds a run, that is
  * whether the process has at least one reference; further references within the process are counted here, in
  * `local_references`, under `lock`. The lock is held for a few dozen instructions in which nothing blocks, and across a
- * fork; allocation does not need it. A call that does not get it soon returns POOL_LOCKED and has done nothing, so that before the next
+ * fork. Allocating does not need it, nor does freeing a run that had no other holder, see shared_pool_drop_alone. A call that does not get it soon returns POOL_LOCKED and has done nothing, so that before the next
  * try the caller can release locks of its own. What processes must decide together (attach, leave, recover, remove the
  * name) happens under the gate, see slots.h.
  *

@@ -76,6 +76,10 @@ enum pool_status attachment_drop(struct attachment *attachment, const struct poo
     if (attachment_is_stray(attachment)) {
         return POOL_STRAY;
     }
+    if (shared_pool_drop_alone(&attachment->shared, attachment->slot, run)) {
+        *freed = true;
+        return POOL_OK;
+    }
     if (!attachment_lock(attachment)) {
         return POOL_LOCKED;
     }
@@ -96,6 +100,9 @@ enum pool_status attachment_free(struct attachment *attachment, const struct poo
     bool last = false;
     if (attachment_is_stray(attachment)) {
         return POOL_STRAY;
+    }
+    if (shared_pool_drop_alone(&attachment->shared, attachment->slot, run)) {
+        return POOL_OK;
     }
     if (!attachment_lock(attachment)) {
         return POOL_LOCKED;

@@ -25,12 +25,6 @@ static uint64_t change_hold(uint64_t word, uint64_t amount) {
 
 static uint64_t change_leave(uint64_t word, uint64_t slot) { return ledger_leave(word, (unsigned)slot); }
 
-/* Only if that takes the run from its last holder, as far as its head knows. */
-static uint64_t change_leave_last(uint64_t word, uint64_t slot) {
-    uint64_t left = ledger_leave(word, (unsigned)slot);
-    return ledger_state(left) == LEDGER_IS_CLOSING ? left : LEDGER_REFUSED;
-}
-
 static uint64_t change_disown(uint64_t word, uint64_t slot) { return ledger_disown(word, (unsigned)slot); }
 static uint64_t change_share(uint64_t word, uint64_t n) { return ledger_share(word, n); }
 
@@ -65,12 +59,20 @@ static bool ledger_change(atomic_word *word, change_function *change, uint64_t a
 
 /* --- waking --- */
 
-static void wake(struct shared_pool *shared) {
+static inline bool has_waiters(const struct shared_pool *shared) {
     uint64_t any = 0;
-    for (unsigned w = 0; w < shared->row_words; w++) {
+#pragma GCC unroll 4 /* no branch in what every free has to pass */
+    for (unsigned w = 0; w < SHARED_POOL_LEAST_ROW; w++) {
         any |= load_seq(&shared->waiting->slots[w]);
     }
-    if (__builtin_expect(any != 0, 0)) {
+    for (unsigned w = SHARED_POOL_LEAST_ROW; __builtin_expect(w < shared->row_words, 0); w++) {
+        any |= load_seq(&shared->waiting->slots[w]);
+    }
+    return any != 0;
+}
+
+static inline void wake(struct shared_pool *shared) {
+    if (__builtin_expect(has_waiters(shared), 0)) {
         half_fetch_add_seq(&shared->waiting->sequence, 1);
         os_wake_all_shared(&shared->waiting->sequence);
     }
@@ -243,6 +245,17 @@ enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigne
 
 /* --- holding and dropping --- */
 
+bool shared_pool_drop_alone(struct shared_pool *shared, unsigned slot, const struct pool_run *run) {
+    atomic_word *head = head_of(shared, run->index);
+    uint64_t word = load_relaxed(head);
+    if (__builtin_expect((word & ~LEDGER_GENERATION) != ledger_live(slot, 0), 0) ||
+        !compare_exchange_seq(head, &word, ledger_make(LEDGER_IS_CLOSING, slot, word))) {
+        return false;
+    }
+    finish(shared, run->index, run->blocks);
+    return true;
+}
+
 enum shared_pool_status shared_pool_drop(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
                                          bool *last) {
     uint64_t before, after, index = run->index;
@@ -266,10 +279,8 @@ enum shared_pool_status shared_pool_drop_last(struct shared_pool *shared, unsign
                                               bool *last) {
     uint64_t before, after, index = run->index;
     atomic_word *head = head_of(shared, index);
-    *last = ledger_change(head, change_leave_last, slot, &before, &after);
-    if (*last) {
-        return SHARED_POOL_OK;
-    }
+    *last = false;
+    before = load_seq(head);
     if (!shared_pool_is_held(shared, index, before, slot)) {
         return SHARED_POOL_CORRUPT;
     }

@@ -140,6 +140,11 @@ void shared_pool_init(struct shared_pool *shared, const struct shared_pool_parts
 enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack,
                                              struct pool_run *run) __attribute__((warn_unused_result));
 
+/* Frees a run that its owner, the slot, shares with nobody, and never did: nobody else has held it, not even another
+ * reference of the same process, as whatever adds a holder sets ROW first. That is one step, which needs no lock.
+ * Returns false, having done nothing, for all other runs. */
+bool shared_pool_drop_alone(struct shared_pool *shared, unsigned slot, const struct pool_run *run);
+
 /* The slot, which holds the run, no longer does. *last tells whether nobody does; then the caller owes a
  * shared_pool_finish. No other thread may be in this or the next four calls with the same slot. */
 enum shared_pool_status shared_pool_drop(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
