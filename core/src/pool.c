@@ -318,11 +318,6 @@ uint64_t pool_tickets(const struct pool *pool, uint64_t index) {
     return pool->attachment ? tickets_of(ledger_word(pool, index)) : 0;
 }
 
-bool pool_is_held_elsewhere(const struct pool *pool, const struct pool_run *run) {
-    return pool->attachment &&
-           shared_pool_is_held_elsewhere(&pool->attachment->shared, run->index, pool->attachment->slot);
-}
-
 /* Bytes of the run that were not asked for; less than a block, whatever the segment says. */
 static uint64_t slack_of(const struct pool *pool, uint64_t index) {
     uint64_t slack = pool->attachment ? shared_pool_slack(&pool->attachment->shared, index) : 0;

@@ -195,7 +195,10 @@ bool pool_withdraw(struct pool *pool, const struct pool_run *run);
 uint64_t pool_tickets(const struct pool *pool, uint64_t index);
 
 /* Whether the ledger says that another process holds the run; that process may be dead. */
-bool pool_is_held_elsewhere(const struct pool *pool, const struct pool_run *run);
+static inline bool pool_is_held_elsewhere(const struct pool *pool, const struct pool_run *run) {
+    return pool->attachment &&
+           shared_pool_is_held_elsewhere(&pool->attachment->shared, run->index, pool->attachment->slot);
+}
 
 /* How many bytes of the run were asked for. */
 uint64_t pool_run_bytes(const struct pool *pool, const struct pool_run *run);

@@ -28,9 +28,9 @@ bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t
     geometry->processes = (uint16_t)processes;
     geometry->slots_at = LAYOUT_PAGE;
     geometry->catalog_at = geometry->slots_at + processes * sizeof(struct slot_record);
-    geometry->entries_at = geometry->catalog_at + CATALOG_NAMES * sizeof(struct catalog_entry);
-    geometry->bitmap_at = geometry->entries_at + blocks * shared_pool_entry_bytes(processes);
-    geometry->data_at = round_up(geometry->bitmap_at + bitmap_bytes(blocks), LAYOUT_PAGE);
+    geometry->bitmap_at = geometry->catalog_at + CATALOG_NAMES * sizeof(struct catalog_entry);
+    geometry->entries_at = geometry->bitmap_at + bitmap_bytes(blocks);
+    geometry->data_at = round_up(geometry->entries_at + blocks * shared_pool_entry_bytes(processes), LAYOUT_PAGE);
     geometry->bytes = round_up(geometry->data_at + blocks * block_size, LAYOUT_PAGE);
     return true;
 }

@@ -3,8 +3,8 @@
  *     header   one page: what never changes, with a checksum; then the words for waiting and the gate
  *     slots    256 bytes a slot: the processes that are attached
  *     catalog  256 bytes a name, see catalog.h
+ *     bitmap   bitmap_bytes(blocks), a multiple of 64
  *     entries  64 bytes a block for up to 256 slots, see shared_pool.h
- *     bitmap   bitmap_bytes(blocks)
  *     data     blocks × block_size, on a page boundary
  *
  * Everything is an offset that follows from block_size, blocks and processes; the header repeats it as a check. Nothing
@@ -38,7 +38,7 @@ struct layout_geometry {
     uint16_t processes; /* slots, the most processes that can be attached */
     uint64_t block_size;
     uint64_t blocks;
-    uint64_t slots_at, catalog_at, entries_at, bitmap_at, data_at;
+    uint64_t slots_at, catalog_at, bitmap_at, entries_at, data_at;
     uint64_t bytes;
     unsigned char id[LAYOUT_ID_BYTES];
     uint64_t checksum; /* of all fields before it */

@@ -143,6 +143,11 @@ static inline bool ledger_is_loose(uint64_t word) {
     return (word & ~(LEDGER_ROW | LEDGER_MARK | LEDGER_GENERATION)) == ledger_make(LEDGER_IS_LIVE, LEDGER_NOBODY, 0);
 }
 
+/* Whether the owner holds the LIVE run alone, and no other ever did: no row, no tickets, no name. */
+static inline bool ledger_is_alone(uint64_t word, unsigned owner) {
+    return (word & ~LEDGER_GENERATION) == ledger_make(LEDGER_IS_LIVE, owner, 0);
+}
+
 /* The LIVE run gets a row; a run about which somebody asks is held, and so LIVE. */
 static inline uint64_t ledger_hold(uint64_t word) {
     if (ledger_is_live(word)) {

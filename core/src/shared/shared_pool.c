@@ -248,7 +248,7 @@ enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigne
 bool shared_pool_drop_alone(struct shared_pool *shared, unsigned slot, const struct pool_run *run) {
     atomic_word *head = head_of(shared, run->index);
     uint64_t word = load_relaxed(head);
-    if (__builtin_expect((word & ~LEDGER_GENERATION) != ledger_live(slot, 0), 0) ||
+    if (__builtin_expect(!ledger_is_alone(word, slot), 0) ||
         !compare_exchange_seq(head, &word, ledger_make(LEDGER_IS_CLOSING, slot, word))) {
         return false;
     }
@@ -552,11 +552,10 @@ bool shared_pool_next_run(const struct shared_pool *shared, uint64_t from, struc
     return false;
 }
 
-bool shared_pool_is_held_elsewhere(const struct shared_pool *shared, uint64_t index, unsigned slot) {
+bool shared_pool_has_other_holders(const struct shared_pool *shared, uint64_t index, unsigned slot) {
     uint64_t word = load_seq(head_of(shared, index));
-    return ledger_is_run(word) && ((ledger_is_live(word) && ledger_slot(word) != slot &&
-                                    ledger_slot(word) != LEDGER_NOBODY) ||
-                                   row_has_others(shared, index, slot));
+    bool owned = ledger_is_live(word) && ledger_slot(word) != slot && ledger_slot(word) != LEDGER_NOBODY;
+    return owned || (ledger_is_run(word) && row_has_others(shared, index, slot));
 }
 
 void shared_pool_holders(const struct shared_pool *shared, uint64_t index, uint64_t word, struct slot_set *holders) {

@@ -212,7 +212,7 @@ static inline bool shared_pool_is_held(const struct shared_pool *shared, uint64_
 }
 
 /* Whether a slot other than this one holds it. */
-bool shared_pool_is_held_elsewhere(const struct shared_pool *shared, uint64_t index, unsigned slot);
+static inline bool shared_pool_is_held_elsewhere(const struct shared_pool *shared, uint64_t index, unsigned slot);
 
 /* Which slots hold it. */
 void shared_pool_holders(const struct shared_pool *shared, uint64_t index, uint64_t word, struct slot_set *holders);
@@ -236,6 +236,13 @@ struct shared_pool_totals {
 
 /* Counts from the words. With others at work, the numbers are not of one moment. */
 void shared_pool_count(const struct shared_pool *shared, struct shared_pool_totals *totals);
+
+bool shared_pool_has_other_holders(const struct shared_pool *shared, uint64_t index, unsigned slot);
+
+static inline bool shared_pool_is_held_elsewhere(const struct shared_pool *shared, uint64_t index, unsigned slot) {
+    return !ledger_is_alone(load_relaxed(&shared_pool_entry(shared, index)->head), slot) &&
+           shared_pool_has_other_holders(shared, index, slot);
+}
 
 /* --- audit --- */
 
