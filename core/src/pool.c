@@ -447,6 +447,10 @@ uint64_t pool_allocated(const struct pool *pool) {
     return totals.allocated;
 }
 
+bool pool_is_live(const struct pool *pool, const struct pool_run *run) {
+    return shared_pool_is_live(&pool->attachment->shared, run);
+}
+
 bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *look) {
     uint64_t word = 0;
     if (!pool->attachment) {
@@ -458,7 +462,7 @@ bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *loo
     }
     look->slack = slack_of(pool, look->run.index);
     look->tickets = tickets_of(word);
-    look->kept = ledger_is_live(word) && word & LEDGER_KEPT;
+    look->kept = word & LEDGER_KEPT;
     shared_pool_holders(&pool->attachment->shared, look->run.index, word, &look->holders);
     return true;
 }
@@ -475,6 +479,7 @@ static const enum pool_fault_kind shared_kinds[] = {
     [SHARED_POOL_FAULT_OVERLAP] = POOL_FAULT_OVERLAP, [SHARED_POOL_FAULT_HOLDER] = POOL_FAULT_HOLDER,
     [SHARED_POOL_FAULT_LOST] = POOL_FAULT_LOST,       [SHARED_POOL_FAULT_PAST_END] = POOL_FAULT_PAST_END,
     [SHARED_POOL_FAULT_HALF] = POOL_FAULT_HALF,       [SHARED_POOL_FAULT_ROW] = POOL_FAULT_ROW,
+    [SHARED_POOL_FAULT_NAME] = POOL_FAULT_NAME,
 };
 
 static void check_private(struct pool *pool, struct pool_fault *faults, uint64_t most, struct pool_audit *audit) {

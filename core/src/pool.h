@@ -250,6 +250,9 @@ struct pool_look {
     struct slot_set holders;
 };
 
+/* Whether the run of that index and generation of a shared pool is live. */
+bool pool_is_live(const struct pool *pool, const struct pool_run *run);
+
 /* Finds the next run that begins at block `from` or later; false if there is none. */
 bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *look);
 

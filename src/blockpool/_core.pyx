@@ -53,9 +53,10 @@ from blockpool._binding.guards cimport seal
 # module become None and nothing can be imported, but blocks are still freed and errors still raised. For the same
 # reason these are functions and classes, not modules.
 cdef object collect_garbage, environ, flags, implementation
-cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, foreign, why_not_found
+cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found
 cdef object parse_size, readable, shortage
-cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
+cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken
+cdef object PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
 cdef object PoolExists, PoolForbidden, PoolNotFound, PoolVersion, StaleHandle, TooManyProcesses, TooManyTickets
 
 import copyreg
@@ -65,13 +66,13 @@ from os import environ
 from sys import flags, implementation
 
 from blockpool._handles import (
-    NO_DESCRIPTOR, NO_PROC, Handle, Ticket, file_name, find_descriptor, foreign, why_not_found,
+    NO_DESCRIPTOR, NO_PROC, Handle, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found,
 )
 from blockpool._room import shortage
 from blockpool._sizes import parse_size, readable
 from blockpool.errors import (
-    BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted, PoolExists,
-    PoolForbidden, PoolNotFound, PoolVersion, StaleHandle, TooManyProcesses, TooManyTickets,
+    BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken, PoolBusy, PoolClosed, PoolCorrupt,
+    PoolExhausted, PoolExists, PoolForbidden, PoolNotFound, PoolVersion, StaleHandle, TooManyProcesses, TooManyTickets,
 )
 
 cdef extern from "Python.h":
@@ -116,6 +117,7 @@ include "_binding/memory.pxi"
 include "_binding/runs.pxi"
 include "_binding/attach.pxi"
 include "_binding/references.pxi"
+include "_binding/names.pxi"
 include "_binding/lease.pxi"
 include "_binding/arrays.pxi"
 include "_binding/dlpack.pxi"

@@ -141,20 +141,24 @@ class Ticket(Handle):
     __slots__ = ()
     _kind = "ticket"
 
+    @property
+    def handle(self) -> Handle:
+        """The name of the run alone, which can be redeemed while some process holds the run."""
+        return Handle(self.pool_id, self.index, self.generation, self.process, self.name)
+
 
 def file_name(name: object) -> str:
-    """Return the file name of the pool that has a name.
+    """Return the file name of the pool that has a name; raise TypeError or ValueError if no pool can have it."""
+    return f"blockpool.{name_of(name)}"
 
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not a name that a pool can have.
-    """
+
+def name_of(name: object) -> str:
+    """Return the name of a pool or block as it was given; raise TypeError or ValueError if none can have it."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, not {type(name).__name__}")
     if _NAME.fullmatch(name) is None:
         raise ValueError(f"name must be 1 to 180 letters, digits, '_', '-' and '.', not {name!r:.60}")
-    return f"blockpool.{name}"
+    return name
 
 
 def foreign(name: str | None) -> str:

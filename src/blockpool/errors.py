@@ -13,6 +13,8 @@ __all__ = [
     "BlockPoolError",
     "DoubleFree",
     "InvalidBlock",
+    "NameNotFound",
+    "NameTaken",
     "PoolBusy",
     "PoolClosed",
     "PoolCorrupt",
@@ -50,6 +52,14 @@ class StaleHandle(InvalidBlock):
 
 class BlockInUse(BlockPoolError, BufferError):
     """The block cannot be freed now: a view, another Block or another process still uses it. Nothing was changed."""
+
+
+class NameTaken(BlockPoolError, ValueError):
+    """The pool's catalog has a block of that name already."""
+
+
+class NameNotFound(BlockPoolError, LookupError):
+    """The pool's catalog has no block of that name."""
 
 
 class PoolClosed(BlockPoolError, ValueError):

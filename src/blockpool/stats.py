@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TYPE_CHECKING = False  # as in blockpool/__init__.py
+if TYPE_CHECKING:
+    from blockpool._handles import Handle
+
 __all__ = [
     "Audit",
     "IndexStats",
@@ -125,6 +129,10 @@ class Run:
         Ids of the processes that hold it, including dead ones until they are recovered.
     tickets : int
         References in flight.
+    names : tuple of str
+        Names that the pool's catalog has for it (`Pool.keep`).
+    handle : Handle or None
+        What `redeem` makes a Block of; None in a private pool.
     """
 
     index: int
@@ -132,6 +140,8 @@ class Run:
     nbytes: int
     holders: tuple[int, ...]
     tickets: int
+    names: tuple[str, ...] = ()
+    handle: Handle | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,7 +154,7 @@ unsigned catalog_fault(const struct catalog_entry *catalog, const struct shared_
     for (unsigned i = from; i < CATALOG_NAMES; i++) {
         uint64_t word = load_seq(&catalog[i].run);
         struct pool_run run = run_of(word);
-        if (word && !shared_pool_is_kept(shared, &run)) {
+        if (word && !shared_pool_is_kept(shared, &run) && load_seq(&catalog[i].run) == word) { /* not just forgotten */
             return i;
         }
     }

@@ -54,8 +54,7 @@ unsigned catalog_next(const struct catalog_entry *catalog, unsigned from, char n
 /* Under the gate: forgets runs that are kept and have no name. */
 void catalog_recover(struct catalog_entry *catalog, struct shared_pool *shared);
 
-/* Under the gate: the first entry at or after `from` whose run is not there or not kept; CATALOG_NAMES if there is
- * none. */
+/* The first entry at or after `from` whose run is not there or not kept; CATALOG_NAMES if there is none. */
 unsigned catalog_fault(const struct catalog_entry *catalog, const struct shared_pool *shared, unsigned from);
 
 #endif

@@ -84,6 +84,17 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
     return POOL_OK;
 }
 
+static void check_names(const struct attachment *attachment, struct shared_pool_fault *faults, uint64_t most,
+                        struct shared_pool_audit *audit) {
+    const struct catalog_entry *catalog = layout_catalog(attachment->memory, &attachment->geometry);
+    for (unsigned i = 0; (i = catalog_fault(catalog, &attachment->shared, i)) < CATALOG_NAMES; i++) {
+        if (audit->faults < most) {
+            faults[audit->faults] = (struct shared_pool_fault){SHARED_POOL_FAULT_NAME, i};
+        }
+        audit->faults++;
+    }
+}
+
 enum pool_status attachment_check(struct attachment *attachment, double gate_seconds, struct shared_pool_fault *faults,
                                   uint64_t most, struct shared_pool_audit *audit, struct pool_failure *failure) {
     int gate;
@@ -108,6 +119,7 @@ enum pool_status attachment_check(struct attachment *attachment, double gate_sec
             uint64_t healed = audit->healed;
             shared_pool_check(&attachment->shared, &used, alone, true, faults, most, audit);
             audit->healed += healed;
+            check_names(attachment, faults, most, audit);
             if (!alone || audit->faults == 0) {
                 break;
             }

@@ -409,12 +409,7 @@ enum shared_pool_status shared_pool_keep(struct shared_pool *shared, unsigned sl
 }
 
 bool shared_pool_is_kept(const struct shared_pool *shared, const struct pool_run *run) {
-    if (run->index >= shared->blocks) {
-        return false;
-    }
-    uint64_t word = load_seq(head_of(shared, run->index));
-    return ledger_is_run_of(word, run->generation) && word & LEDGER_KEPT &&
-           record_at(shared, run->index).generation == run->generation;
+    return shared_pool_is_live(shared, run) && load_seq(head_of(shared, run->index)) & LEDGER_KEPT;
 }
 
 void shared_pool_forget(struct shared_pool *shared, const struct pool_run *run) {
@@ -538,6 +533,12 @@ uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before) {
 }
 
 /* --- looking --- */
+
+bool shared_pool_is_live(const struct shared_pool *shared, const struct pool_run *run) {
+    return run->index < shared->blocks &&
+           ledger_is_run_of(load_seq(head_of(shared, run->index)), run->generation) &&
+           record_at(shared, run->index).generation == run->generation;
+}
 
 bool shared_pool_next_run(const struct shared_pool *shared, uint64_t from, struct pool_run *run, uint64_t *word) {
     for (uint64_t i = from; i < shared->blocks; i++) {

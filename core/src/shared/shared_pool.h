@@ -202,6 +202,9 @@ uint64_t shared_pool_mend(struct shared_pool *shared);
 /* Drops the tickets of every run whose last one was made at `before` or earlier, under the gate; returns how many. */
 uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before);
 
+/* Whether the run of that index and generation is live. */
+bool shared_pool_is_live(const struct shared_pool *shared, const struct pool_run *run);
+
 /* The next run at or after `from` that is live, with its head's word; false if there is none. */
 bool shared_pool_next_run(const struct shared_pool *shared, uint64_t from, struct pool_run *run, uint64_t *word);
 
@@ -256,6 +259,7 @@ enum shared_pool_fault_kind {
     SHARED_POOL_FAULT_PAST_END, /* bit `index`, past the last block, is clear */
     SHARED_POOL_FAULT_HALF,     /* block `index`: a run half made or half freed, which nothing can finish */
     SHARED_POOL_FAULT_ROW,      /* block `index`: a free slot has its bit in the row */
+    SHARED_POOL_FAULT_NAME,     /* entry `index` of the catalog: its run is not there, or not kept */
 };
 
 struct shared_pool_fault {

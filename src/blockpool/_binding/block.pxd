@@ -20,6 +20,8 @@ cdef class Block:
     cdef int leave(self) except -1
     # Raises as enter() does; the run may be freed right afterwards.
     cdef int require_open(self) except -1
+    # Whether the block is one of the mapping, and neither released nor freed.
+    cdef bint is_in(self, _Mapping m) noexcept
     # The lease that owns the run, made now if there is none. Only between enter() and leave().
     cdef _Lease own_lease(self)
     # What pickle makes of the block: a function and its arguments. Puts a reference in flight, and appends the

@@ -450,6 +450,9 @@ cdef class Block:
         return 0
 
     @cython.nonecheck(False)
+    cdef bint is_in(self, _Mapping m) noexcept:
+        return self.mapping is m and state_is_open(&self.state) and not is_lost(m)
+
     cdef int enter(self) except -1:
         if self.mapping is not None and is_lost(self.mapping):
             raise lost_error(&self.mapping.engine, self.mapping.name)

@@ -8,6 +8,7 @@ cdef stats_of(_Mapping m)
 cdef list runs_of(_Mapping m)
 # An Audit. Raises PoolCorrupt if the bookkeeping is damaged, otherwise as recover_pool.
 cdef check_pool(_Mapping m)
+
 # Brings back what dead processes held; returns a Recovered. If ticket_seconds is not negative, also drops the tickets
 # of every run whose newest one is older. Raises lost_error(), or what raise_failure() makes of the status.
 cdef recover_pool(_Mapping m, double ticket_seconds)

@@ -37,22 +37,27 @@ cdef list runs_of(_Mapping m):
     cdef uint64_t at = 0
     cdef list found = []
     cdef tuple this_process = (getpid(),)
+    cdef dict names = names_of(m) if pool_is_shared(&m.engine) else {}
     if m.guard is not None:  # it knows the bytes that were asked for, and does not list runs at rest
         for index in sorted(m.guard.live):
             run = m.guard.live.get(index)
             if run is not None:
-                found.append(run_report(index, run.blocks, run.nbytes, this_process, 0))
+                found.append(run_report(index, run.blocks, run.nbytes, this_process, 0, (), None))
         return found
     while pool_next_run(&m.engine, at, &look):
         nbytes = look.run.blocks * m.engine.block_size - look.slack
         holders = tuple(holders_of(&m.engine, &look.holders)) if pool_is_shared(&m.engine) else this_process
-        found.append(run_report(look.run.index, look.run.blocks, nbytes, holders, look.tickets))
+        named = tuple(names.get((look.run.index, look.run.generation), ()))
+        handle = handle_of(m, &look.run, Handle) if pool_is_shared(&m.engine) else None
+        found.append(run_report(look.run.index, look.run.blocks, nbytes, holders, look.tickets, named, handle))
         at = look.run.index + look.run.blocks
     return found
 
 
-cdef run_report(index, blocks, nbytes, tuple holders, tickets):
-    return report("Run", dict(index=index, blocks=blocks, nbytes=nbytes, holders=holders, tickets=tickets))
+cdef run_report(index, blocks, nbytes, tuple holders, tickets, tuple names, handle):
+    return report("Run", dict(
+        index=index, blocks=blocks, nbytes=nbytes, holders=holders, tickets=tickets, names=names, handle=handle,
+    ))
 
 
 cdef check_pool(_Mapping m):
@@ -82,15 +87,6 @@ cdef recover_pool(_Mapping m, double ticket_seconds):
         status = pool_recover(&m.engine, GATE_SECONDS, ticket_seconds, &processes, &tickets, &failure)
     require_part(m, status, &failure)
     return report("Recovered", dict(processes=processes, tickets=tickets))
-
-
-cdef int require_part(_Mapping m, pool_status status, const pool_failure *failure) except -1:
-    """Raise the error of the status, unless that is POOL_OK."""
-    if status == POOL_STRAY:
-        raise lost_error(&m.engine, m.name)
-    if status != POOL_OK:
-        raise_failure(status, failure, m.name)
-    return 0
 
 
 cdef residency_of(_Mapping m):

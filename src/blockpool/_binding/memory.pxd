@@ -37,6 +37,9 @@ cdef bint is_lost(_Mapping m) noexcept
 # The address of a block, which is not checked.
 cdef void *address_of(_Mapping m, uint64_t index) noexcept
 
+# Raises the error of a call on the mapping's pool, unless the status is POOL_OK.
+cdef int require_part(_Mapping m, pool_status status, const pool_failure *failure) except -1
+
 # Opens a private pool in a new mapping, in memory of its own or in the caller's `buffer`. size and blocks were checked
 # as numbers. Raises as Pool() does; the mapping is of no use then.
 cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge_pages, bint debug) except -1

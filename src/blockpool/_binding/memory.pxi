@@ -50,6 +50,14 @@ cdef inline void *address_of(_Mapping m, uint64_t index) noexcept:
     return pool_address(&m.engine, index)
 
 
+cdef int require_part(_Mapping m, pool_status status, const pool_failure *failure) except -1:
+    if status == POOL_STRAY:
+        raise lost_error(&m.engine, m.name)
+    if status != POOL_OK:
+        raise_failure(status, failure, m.name)
+    return 0
+
+
 cdef void let_others_run() noexcept:
     """Let the thread that the engine waits for go on; it may need the GIL."""
     if PyGILState_Check():

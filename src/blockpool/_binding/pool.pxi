@@ -201,6 +201,137 @@ cdef class Pool(_Access):
         adopt(<Pool?>owner, agreed(attach_named(name, as_on_fork(on_fork)), on_fork))
         return owner
 
+    def keep(self, name, block, *, replace=False):
+        """Give a block of this shared pool a name. The pool's catalog holds it until `forget`, or as long as the pool.
+
+        Parameters
+        ----------
+        name : str
+            1 to 180 letters, digits, ``_``, ``-`` and ``.``.
+        block : Block
+            The block. Its object may be released afterwards, and its process may end.
+        replace : bool
+            Take the name from the block that has it, if there is one. This is one step: `get` returns the old block or
+            the new one.
+
+        Raises
+        ------
+        NameTaken
+            If a block has the name already, and `replace` is false.
+        PoolExhausted
+            If the catalog has 256 names, the most it can have.
+        InvalidBlock
+            If the block was released or freed.
+        PoolBusy
+            If another process kept this one waiting too long; it may be stopped.
+        PoolCorrupt
+            If something wrote over the pool's bookkeeping.
+        PoolClosed, TooManyProcesses
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        TypeError, ValueError
+            If an argument has the wrong type, the name is not one that a block can have, or the block is not of this
+            pool, or the pool is private.
+
+        Notes
+        -----
+        May be called from any thread. The names of a permanent pool outlive all processes.
+
+        Examples
+        --------
+        >>> import blockpool
+        >>> pool = blockpool.Pool.create("4KiB", 16)
+        >>> with pool.allocate(nbytes=5) as block:
+        ...     block.buf[:] = b"hello"
+        ...     pool.keep("greeting", block)
+        >>> bytes(pool.get("greeting").buf)
+        b'hello'
+        >>> pool.names()
+        ['greeting']
+        >>> pool.forget("greeting")
+        """
+        keep_block(with_catalog(self), name, block, replace)
+
+    def get(self, name):
+        """Return the block that has a name; see `keep`.
+
+        Parameters
+        ----------
+        name : str
+            The name given to `keep`.
+
+        Returns
+        -------
+        Block
+            A new object. The block stays allocated while this exists, also if it loses its name.
+
+        Raises
+        ------
+        NameNotFound
+            If no block has the name.
+        PoolCorrupt
+            If something wrote over the pool's bookkeeping.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        TypeError, ValueError
+            If the name is not one that a block can have, or the pool is private.
+
+        Notes
+        -----
+        May be called from any thread. It waits for no other process.
+        """
+        cdef _Mapping m = with_catalog(self)
+        cdef Block block = Block.__new__(Block)  # first, so that nothing fails once the run is held
+        cdef pool_run run
+        get_run(m, name, &run)
+        open_block(block, m, &run, pool_run_bytes(&m.engine, &run))
+        return block
+
+    def forget(self, name):
+        """Take a block's name away. The block is freed when nothing else holds it.
+
+        Parameters
+        ----------
+        name : str
+            The name given to `keep`.
+
+        Raises
+        ------
+        NameNotFound
+            If no block has the name.
+        PoolBusy
+            If another process kept this one waiting too long; it may be stopped.
+        PoolClosed, TooManyProcesses
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        TypeError, ValueError
+            If the name is not one that a block can have, or the pool is private.
+        """
+        forget_name(with_catalog(self), name)
+
+    def names(self):
+        """Return the names that blocks of this shared pool have; see `keep`.
+
+        Returns
+        -------
+        list of str
+            In alphabetical order.
+
+        Raises
+        ------
+        PoolClosed, TooManyProcesses, PoolBusy
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        ValueError
+            If the pool is private.
+        """
+        return sorted([name for names in names_of(with_catalog(self)).values() for name in names])
+
+    def __contains__(self, what, /):
+        cdef _Mapping m = self.opened()
+        if isinstance(what, Block):
+            return (<Block>what).is_in(m)
+        if isinstance(what, Handle):
+            return names_live_run(m, Handle.parse(what))
+        raise TypeError(f"a pool has Blocks, handles and tickets in it, not {type(what).__name__}")
+
     def unlink(self):
         """Remove the name of a shared pool. Attached processes go on; no other process can attach.
 
@@ -785,6 +916,36 @@ cdef class Pool(_Access):
         measure(m, blocks, nbytes, &n, &length)
         allocate_run(self, m, n, n * m.engine.block_size - length, False, deadline, &run)
         return block_of_run(m, &run, length)
+
+
+# --- names ---
+
+cdef _Mapping with_catalog(Pool owner):
+    """The mapping of a shared pool."""
+    cdef _Mapping m = owner.opened()
+    if not pool_is_shared(&m.engine):
+        raise ValueError("the pool is private: it has no names, as no other process can get them; use a dict")
+    return m
+
+
+cdef int keep_block(_Mapping m, name, block, replace) except -1:
+    if not isinstance(block, Block):
+        raise TypeError(f"block must be a Block, not {type(block).__name__}")
+    (<Block>block).enter()
+    try:
+        if (<Block>block).mapping is not m:
+            raise ValueError(f"the block is not of {titled(m.name)}; keep it in its own pool (block.pool)")
+        keep_run(m, name, &(<Block>block).run, bool(replace))
+    finally:
+        (<Block>block).leave()
+    return 0
+
+
+cdef bint names_live_run(_Mapping m, handle) except -1:
+    cdef pool_run run
+    run.index = handle.index
+    run.generation = handle.generation
+    return pool_is_shared(&m.engine) and handle.pool_id == m.id.hex() and pool_is_live(&m.engine, &run)
 
 
 # --- the Pool objects of a mapping ---

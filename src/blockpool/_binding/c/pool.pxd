@@ -103,6 +103,7 @@ cdef extern from "pool.h" nogil:
         bint kept
         slot_set holders
 
+    bint pool_is_live(const pool *self, const pool_run *run)
     bint pool_next_run(const pool *self, uint64_t start, pool_look *look)
 
     enum pool_fault_kind:
