@@ -39,7 +39,7 @@ static bool read_entry(const struct catalog_entry *entry, struct words *name, ui
     return *word && load_seq(&entry->sequence) == sequence;
 }
 
-/* The entry of the name; NULL if there is none. */
+/* The entry of the name, and its run; NULL and 0 if there is none. */
 static struct catalog_entry *entry_of(const struct catalog_entry *catalog, const char *name, uint64_t *word) {
     struct words wanted = words_of(name), found;
     for (unsigned i = 0; i < CATALOG_NAMES; i++) {
@@ -48,6 +48,7 @@ static struct catalog_entry *entry_of(const struct catalog_entry *catalog, const
             return (struct catalog_entry *)&catalog[i];
         }
     }
+    *word = 0;
     return NULL;
 }
 
@@ -81,7 +82,7 @@ static void write_name(struct catalog_entry *entry, const char *name) {
 
 enum catalog_status catalog_keep(struct catalog_entry *catalog, struct shared_pool *shared, unsigned slot,
                                  const char *name, const struct pool_run *run, bool replace) {
-    uint64_t old = 0, new = word_of(run);
+    uint64_t old, new = word_of(run);
     struct catalog_entry *entry = entry_of(catalog, name, &old);
     if (entry && !replace) {
         return CATALOG_TAKEN;
