@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Run:
     names : tuple of str
         Names that the pool's catalog has for it (`Pool.keep`).
     handle : Handle or None
-        What `redeem` makes a Block of; None in a private pool.
+        What `redeem` makes a Block of; None in a private pool. It does not count when two are compared.
     """
 
     index: int
@@ -141,7 +141,7 @@ class Run:
     holders: tuple[int, ...]
     tickets: int
     names: tuple[str, ...] = ()
-    handle: Handle | None = None
+    handle: Handle | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,12 +39,27 @@ static bool read_entry(const struct catalog_entry *entry, struct words *name, ui
     return *word && load_seq(&entry->sequence) == sequence;
 }
 
+/* Whether the entry has the name; then *word is its run. */
+static bool is_entry_of(const struct catalog_entry *entry, const struct words *name, uint64_t *word) {
+    uint64_t sequence = load_seq(&entry->sequence);
+    *word = load_seq(&entry->run);
+    if (sequence & 1 || !*word) {
+        return false;
+    }
+    for (unsigned w = 0; w < NAME_WORDS; w++) {
+        if (load_seq(&entry->name[w]) != name->words[w]) {
+            return false;
+        }
+    }
+    *word = load_seq(&entry->run);
+    return *word && load_seq(&entry->sequence) == sequence;
+}
+
 /* The entry of the name, and its run; NULL and 0 if there is none. */
 static struct catalog_entry *entry_of(const struct catalog_entry *catalog, const char *name, uint64_t *word) {
-    struct words wanted = words_of(name), found;
+    struct words wanted = words_of(name);
     for (unsigned i = 0; i < CATALOG_NAMES; i++) {
-        if (load_relaxed(&catalog[i].run) && read_entry(&catalog[i], &found, word) &&
-            memcmp(&wanted, &found, sizeof wanted) == 0) {
+        if (is_entry_of(&catalog[i], &wanted, word)) {
             return (struct catalog_entry *)&catalog[i];
         }
     }
