@@ -37,8 +37,8 @@ struct pool {
     struct pool_counts {
         uint64_t allocations, failures;
         uint64_t waits, waited; /* times, nanoseconds */
-        uint64_t in_use, peak; /* blocks */
-        uint64_t requested;    /* bytes */
+        uint64_t in_use, peak;  /* blocks */
+        uint64_t requested;     /* bytes */
     } counts;
     /* Whether a thread has waited here. If so, the pool is in the list that pool_forked goes through. */
     bool waited;

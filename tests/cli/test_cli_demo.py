@@ -594,7 +594,7 @@ def test_interrupt_ends_cleanly(busy: Callable[..., subprocess.Popen[str]], kill
 def test_the_thread_of_a_queue_removes_no_semaphore(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The main thread drops a queue's semaphores last: another thread is cut off amid it when the process ends."""
+    """The main thread drops a queue's semaphores last: another thread is cut off halfway when the process ends."""
     made: list[str] = []
     removed: list[threading.Thread] = []
     register, unregister = resource_tracker.register, resource_tracker.unregister

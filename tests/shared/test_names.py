@@ -156,11 +156,11 @@ def test_readers_find_the_old_block_or_the_new_one(shared, peers):
                 seen |= values
             len(seen)
         """)
-    round = 0
+    turn = 0
     while not all(reader.answers(0) for reader in readers):
-        round += 1
-        assert round < 200_000
-        put(shared, "a", bytes([round % 255 if round < 300 else 255]) * size, replace=True)
+        turn += 1
+        assert turn < 200_000
+        put(shared, "a", bytes([turn % 255 if turn < 300 else 255]) * size, replace=True)
     for reader in readers:
         assert reader.answer() >= 1
     shared.forget("a")
@@ -235,7 +235,7 @@ def test_a_killed_keeper(shared, peers):
 
 
 def test_a_stopped_process_in_the_gate_does_not_stop_readers(shared, peer):
-    """Getting a block needs no gate: it works while another process is stopped amid a keep."""
+    """Getting a block needs no gate: it works while another process is stopped while it keeps a block."""
     put(shared, "a", b"1")
     peer(f"pool = bp.Pool.attach({shared.name!r}); block = pool.allocate()")
     peer.start("while True: pool.keep('b', block, replace=True)")
@@ -369,7 +369,7 @@ def test_private_pools_have_no_names(pool):
         lambda: pool.keep("a", block),
         lambda: pool.get("a"),
         lambda: pool.forget("a"),
-        lambda: pool.names(),
+        pool.names,
     ):
         with pytest.raises(ValueError, match="the pool is private: it has no names"):
             call()
@@ -385,7 +385,7 @@ def test_a_closed_pool_has_no_names(shared):
         lambda: shared.keep("a", block),
         lambda: shared.get("a"),
         lambda: shared.forget("a"),
-        lambda: shared.names(),
+        shared.names,
         lambda: block in shared,
     ):
         with pytest.raises(bp.PoolClosed):

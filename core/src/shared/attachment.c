@@ -421,8 +421,7 @@ void attachment_leave(struct attachment *attachment, double gate_seconds) {
 /* --- looking --- */
 
 void attachment_count(struct attachment *attachment, struct attachment_counts *counts) {
-    *counts =
-        (struct attachment_counts){.processes = attachment_living(attachment)};
+    *counts = (struct attachment_counts){.processes = attachment_living(attachment)};
     for (unsigned slot = 0; slot < attachment->geometry.processes; slot++) {
         const struct slot_record *place = slot_record(attachment->memory, &attachment->geometry, slot);
         uint64_t peak = load_relaxed(&place->peak);

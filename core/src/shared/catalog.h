@@ -1,4 +1,5 @@
-/* catalog.h: the names of a pool's runs. The catalog holds a run that has a name, whoever made it may go or die.
+/* catalog.h: the names of a pool's runs. The catalog holds a run that has a name; the process that
+ * made it may leave or die.
  *
  * An entry is a name and a word that says which run has it, 0 if none. CHANGES are made under the gate, one at a time.
  * What decides is one store of the word: readers find the old run or the new one. The flag KEPT in a run's head

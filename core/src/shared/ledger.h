@@ -8,7 +8,7 @@
  *     ASKING      {slot}: that one asks whether anybody still holds the run; its owner and tickets are gone
  *     CLOSING     {slot}: that one is freeing the run
  *
- *     bits 48-60  the slot, one up; 0 is nobody, LEDGER_RECOVERY whoever recovers, under the gate
+ *     bits 48-60  the slot, one up; 0 is nobody, LEDGER_RECOVERY the process that recovers, under the gate
  *     bits 35-47  tickets, references in flight
  *     bit 34      ROW: some slot may have set its bit in the run's row
  *     bit 33      KEPT: the pool's catalog holds the run
@@ -22,7 +22,7 @@
  * by its tickets; and by the catalog. The owner has no bit. So nothing but the head changes when a run is allocated and
  * freed that no other process ever held: without ROW, nobody needs to look at the row.
  *
- * HOLDERS OF A ROW ARE NOT COUNTED, so whoever would free a run looks at every bit. What makes that safe is that both
+ * HOLDERS OF A ROW ARE NOT COUNTED, so a slot that would free a run looks at every bit. What makes that safe is that both
  * sides set before they look. To hold: see the right generation and ROW in the head (set it if need be); set the bit;
  * look at the head again: LIVE and the same generation. To free: LIVE, held by nobody, and the row is empty; then
  * ASKING{me}; then look at the row again. Either that look finds the bit, or the holder finds ASKING. A holder that
@@ -47,7 +47,7 @@
 #include <stdint.h>
 
 #define LEDGER_MOST_SLOTS 4096u
-#define LEDGER_NOBODY UINT32_MAX             /* no slot */
+#define LEDGER_NOBODY UINT32_MAX            /* no slot */
 #define LEDGER_RECOVERY (LEDGER_MOST_SLOTS) /* of no process, see above */
 #define LEDGER_MOST_TICKETS 8191u
 #define LEDGER_MOST_BLOCKS (UINT64_C(1) << 24)
@@ -93,9 +93,7 @@ static inline uint64_t ledger_opening(unsigned slot) { return ledger_make(LEDGER
 static inline uint64_t ledger_live(unsigned owner, uint64_t generation) {
     return ledger_make(LEDGER_IS_LIVE, owner, generation);
 }
-static inline uint64_t ledger_tail(uint64_t distance) {
-    return (uint64_t)LEDGER_IS_TAIL << LEDGER_STATE_AT | distance;
-}
+static inline uint64_t ledger_tail(uint64_t distance) { return (uint64_t)LEDGER_IS_TAIL << LEDGER_STATE_AT | distance; }
 
 static inline bool ledger_is_live(uint64_t word) { return ledger_state(word) == LEDGER_IS_LIVE; }
 static inline bool ledger_is_asking(uint64_t word) { return ledger_state(word) == LEDGER_IS_ASKING; }

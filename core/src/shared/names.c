@@ -31,8 +31,8 @@ enum pool_status attachment_keep(struct attachment *attachment, const char *name
     }
     enum pool_status status = gate_enter(attachment, gate_seconds, &gate, failure);
     if (status == POOL_OK) {
-        status = status_of(
-            catalog_keep(catalog_of(attachment), &attachment->shared, attachment->slot, name, run, replace));
+        status =
+            status_of(catalog_keep(catalog_of(attachment), &attachment->shared, attachment->slot, name, run, replace));
         gate_leave(attachment, gate);
     }
     return status;

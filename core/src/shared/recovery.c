@@ -127,7 +127,8 @@ enum pool_status attachment_check(struct attachment *attachment, double gate_sec
                 REST_SECONDS); /* if another thread was halfway through something, the next look finds no fault */
         }
         slots_used(attachment->memory, &attachment->geometry, &now);
-    } while (audit->faults && !slot_set_equals(&now, &used)); /* a process that forks takes a slot for its child without the gate */
+    } while (audit->faults &&
+             !slot_set_equals(&now, &used)); /* a process that forks takes a slot for its child without the gate */
     gate_leave(attachment, gate);
     return POOL_OK;
 }

@@ -263,8 +263,8 @@ enum shared_pool_status shared_pool_drop(struct shared_pool *shared, unsigned sl
     if (ledger_change(head_of(shared, index), change_leave, slot, &before, &after)) {
         *last = ledger_state(after) == LEDGER_IS_CLOSING;
         if (ledger_is_asking(after)) {
-            *last = answer(shared, index, LEDGER_NOBODY, &after) ||
-                    try_to_close(shared, index, slot, LEDGER_NOBODY, after);
+            *last =
+                answer(shared, index, LEDGER_NOBODY, &after) || try_to_close(shared, index, slot, LEDGER_NOBODY, after);
         }
         return SHARED_POOL_OK;
     }
@@ -535,8 +535,7 @@ uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before) {
 /* --- looking --- */
 
 bool shared_pool_is_live(const struct shared_pool *shared, const struct pool_run *run) {
-    return run->index < shared->blocks &&
-           ledger_is_run_of(load_seq(head_of(shared, run->index)), run->generation) &&
+    return run->index < shared->blocks && ledger_is_run_of(load_seq(head_of(shared, run->index)), run->generation) &&
            record_at(shared, run->index).generation == run->generation;
 }
 

@@ -8,8 +8,8 @@
  *              generation; head OPENING → LIVE{me}. If a word is not FREE, its bit was wrong: that bit stays set, the
  *              rest is undone (tails back to front, then the head, then the other bits), and another place is tried.
  *   hold       by a name (index, generation): set my bit in the row, look at the head, and step back if it is another
- *              run or none. Stepping back is a drop: whoever looked at the row meanwhile saw the bit, and left the run
- *              to me.
+ *              run or none. Stepping back is a drop: a slot that looked at the row meanwhile saw the bit, and left
+ *              the run to me.
  *   drop       the owner leaves the head, another holder clears its bit; then try to close.
  *   try to     if the run is loose (ledger.h) and its row is empty: LIVE → ASKING{me}; look at the row again; if it is
  *   close      still empty, ASKING → CLOSING{me}, else back to LIVE, and from the start.

@@ -51,9 +51,9 @@ cdef class Pool(_Access):
 
     Process safety: a forked child has its own copy (copy-on-write) of a private pool and of what is allocated in it. In
     a shared pool it has a part like any process, and holds everything its parent holds. A child has no part if the pool
-    has ``on_fork="detach"`` or no file descriptor was free (its calls raise `PoolClosed`), or if as many
-    processes were attached already as it was created for (`TooManyProcesses`, or `PoolBusy` if it could not find out which of them are dead). It can attach
-    the pool again.
+    has ``on_fork="detach"`` or no file descriptor was free (its calls raise `PoolClosed`), or if as many processes were
+    attached already as the pool was created for (`TooManyProcesses`, or `PoolBusy` if it could not find out which of
+    them are dead). It can attach the pool again.
 
     Examples
     --------
