@@ -352,11 +352,15 @@ enum shared_pool_status shared_pool_hold(struct shared_pool *shared, unsigned sl
 uint64_t shared_pool_fork(struct shared_pool *shared, unsigned parent, unsigned child, uint64_t first, uint64_t n) {
     uint64_t runs = 0;
     for (uint64_t i = first; i < first + n; i++) {
-        uint64_t before, after;
-        if (shared_pool_is_held(shared, i, load_relaxed(head_of(shared, i)), parent) &&
-            ledger_change(head_of(shared, i), change_hold, 0, &before, &after)) {
-            (void)row_set(shared, i, child);
-            runs++;
+        atomic_word *head = head_of(shared, i);
+        uint64_t word = load_relaxed(head);
+        /* another thread may free the run meanwhile, and another process get the block: so each word is judged */
+        while (shared_pool_is_held(shared, i, word, parent)) {
+            if (compare_exchange_seq(head, &word, ledger_hold(word))) {
+                (void)row_set(shared, i, child);
+                runs++;
+                break;
+            }
         }
     }
     return runs;
