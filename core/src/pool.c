@@ -267,14 +267,15 @@ void pool_rest(struct pool *pool, const struct pool_run *run, uint64_t nbytes) {
     quarantine_add(&pool->resting, pool->private_pool, run->index, run->blocks);
 }
 
-bool pool_reclaim(struct pool *pool) {
+bool pool_reclaim(struct pool *pool, bool waiting) {
     unsigned processes = 0;
     uint64_t tickets;
     struct pool_failure failure;
     if (!pool->attachment) {
         return quarantine_release_all(&pool->resting, pool->private_pool);
     }
-    return attachment_recover(pool->attachment, 0, -1, &processes, &tickets, &failure) == POOL_OK && processes > 0;
+    return !(waiting && attachment_is_looked_after(pool->attachment)) &&
+           attachment_recover(pool->attachment, 0, -1, &processes, &tickets, &failure) == POOL_OK && processes > 0;
 }
 
 enum pool_status pool_recover(struct pool *pool, double gate_seconds, double ticket_seconds, unsigned *processes,

@@ -164,8 +164,9 @@ enum pool_status pool_free(struct pool *pool, const struct pool_run *run, uint64
 /* Releases a run of a private pool in debug mode, through the quarantine. */
 void pool_rest(struct pool *pool, const struct pool_run *run, uint64_t nbytes);
 
-/* Takes back blocks that have no user but were not released; returns whether there were any. Never waits. */
-bool pool_reclaim(struct pool *pool);
+/* Takes back blocks that have no user but were not released; returns whether there were any. Never waits. A caller that
+ * is `waiting`, and comes back again and again, leaves it to others that did so a moment ago. */
+bool pool_reclaim(struct pool *pool, bool waiting);
 
 /* Recovers what dead processes held, and drops tickets older than so many seconds (negative: none). Waits for the
  * gate. */

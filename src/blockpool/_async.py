@@ -175,7 +175,7 @@ class _Waiter:
         """Bring back what is no longer used, in the thread; an error goes to the first request."""
         try:
             if not collect_if_due(self.mapping, began, False) and not freed:  # noqa: FBT003 - as below
-                recover_unused(self.mapping)
+                recover_unused(self.mapping, True)  # noqa: FBT003 - as above
         except Exception as error:  # noqa: BLE001 - as in _Request.look
             with async_lock:
                 if self.queue:
@@ -222,7 +222,7 @@ def _last_look(request: _Request, waiter: _Waiter) -> Block:
     block = claim(request.pool, request.blocks, request.nbytes)
     if block is None:
         if not collect_if_due(waiter.mapping, request.began, True):  # noqa: FBT003 - C takes no keywords
-            recover_unused(waiter.mapping)
+            recover_unused(waiter.mapping, False)  # noqa: FBT003 - as above
         block = claim(request.pool, request.blocks, request.nbytes)
     if block is None:
         raise exhausted(request.pool, request.blocks)

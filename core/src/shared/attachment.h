@@ -201,6 +201,10 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
                                     unsigned *slots, uint64_t *tickets, struct pool_failure *failure)
     __attribute__((warn_unused_result));
 
+/* Whether some process looked for the dead a moment ago, so that one that waits need not. With many that wait, their
+ * looks would take more time than all else: each asks the kernel about every slot. */
+bool attachment_is_looked_after(const struct attachment *attachment);
+
 /* Recovers the dead and audits, under the gate; see shared_pool_check. */
 enum pool_status attachment_check(struct attachment *attachment, double gate_seconds, struct shared_pool_fault *faults,
                                   uint64_t most, struct shared_pool_audit *audit, struct pool_failure *failure)

@@ -52,7 +52,8 @@ struct layout_header {
     /* in a cache line of their own */
     atomic_word gate_process; /* pid of the holder of the gate, or of its last one; for people */
     atomic_word gate_oldest;  /* its oldest waiter, see gate.c */
-    char padding[LAYOUT_PAGE - 720];
+    atomic_word looked;       /* when a process last looked for the dead, milliseconds; a hint */
+    char padding[LAYOUT_PAGE - 728];
 };
 _Static_assert(sizeof(struct layout_header) == LAYOUT_PAGE, "one page");
 _Static_assert(offsetof(struct layout_header, waiting) == 128, "a cache line of its own");

@@ -6,6 +6,7 @@
 #include "os/wait.h"
 
 #define CHECK_LOOKS 3
+#define LOOKED_MOST 200  /* milliseconds for which a look by one process serves all that wait */
 #define REST_SECONDS 0.3 /* how long to wait until the other threads of this process sleep */
 
 unsigned attachment_recover_slots(struct attachment *attachment, const struct slot_set *dead) {
@@ -28,6 +29,13 @@ void attachment_dead_slots(const struct attachment *attachment, struct slot_set 
     }
 }
 
+static uint64_t milliseconds(void) { return (uint64_t)(os_now() * 1000); }
+
+bool attachment_is_looked_after(const struct attachment *attachment) {
+    const struct layout_header *header = attachment->memory;
+    return !attachment_is_stray(attachment) && milliseconds() - load_relaxed(&header->looked) < LOOKED_MOST;
+}
+
 /* The same without the gate. If it cannot look, the status says why. */
 static enum pool_status look_for_dead(struct attachment *attachment, double seconds, struct slot_set *dead,
                                       struct pool_failure *failure) {
@@ -37,6 +45,8 @@ static enum pool_status look_for_dead(struct attachment *attachment, double seco
     }
     enum pool_status status = descriptor_ready(attachment, failure);
     if (status == POOL_OK) {
+        struct layout_header *header = attachment->memory;
+        store_relaxed(&header->looked, milliseconds());
         int error = slots_dead(&attachment->file, attachment->memory, &attachment->geometry, attachment->slot, dead);
         status = error ? pool_status_from_errno(error, failure) : POOL_OK;
     }

@@ -257,7 +257,7 @@ cdef class Block:
             raise lost_error(&self.mapping.engine, self.mapping.name)
         # A dead process holds nothing. This comes first: between begin and end of the free, no Python code may run.
         if self.mapping is not None and pool_is_held_elsewhere(&self.mapping.engine, &self.run):
-            reclaim(self.mapping)
+            reclaim(self.mapping, False)
         cdef state_outcome outcome = state_begin_free(&self.state)
         cdef pool_status status = POOL_OK
         cdef Py_ssize_t references = 0

@@ -53,9 +53,12 @@ def sleep_since(_Mapping m not None, uint32_t sequence, /):
     return pool_free_sequence(&m.engine) != sequence
 
 
-def recover_unused(_Mapping m not None, /):
-    """Bring back what dead processes held, and runs at rest in debug mode."""
-    reclaim(m)
+def recover_unused(_Mapping m not None, bint waiting, /):
+    """Bring back what dead processes held, and runs at rest in debug mode.
+
+    A caller that is `waiting` leaves it to another process that did so a moment ago.
+    """
+    reclaim(m, waiting)
 
 
 def collect_if_due(_Mapping m not None, double began, bint last_look, /):

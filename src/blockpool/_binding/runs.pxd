@@ -49,5 +49,5 @@ cdef int collect(_Mapping m) except -1
 # Whether a wait that began at that time (os_now) should collect garbage now; `last_look` is its end.
 cdef bint is_garbage_due(double began, bint last_look) noexcept
 # Takes back runs that have no user but were not returned: of dead processes, or at rest in debug mode. Returns whether
-# another try may find room.
-cdef bint reclaim(_Mapping m) except -1
+# another try may find room. A caller that is `waiting` leaves it to another process that did so a moment ago.
+cdef bint reclaim(_Mapping m, bint waiting) except -1

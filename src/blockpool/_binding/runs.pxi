@@ -55,7 +55,7 @@ cdef int allocate_run(
     cdef bint looked_last = False, undisturbed
     if try_allocate(m, n, slack, many, out):
         return 0
-    if reclaim(m) and try_allocate(m, n, slack, many, out):
+    if reclaim(m, False) and try_allocate(m, n, slack, many, out):
         return 0
     if deadline == 0:
         collect(m)
@@ -85,7 +85,7 @@ cdef int allocate_run(
             if pool_wait_is_over(&m.engine, wait):  # a signal handler forked, and this is the child
                 pool_wait_begin(&m.engine, &wait)
             if undisturbed:
-                reclaim(m)
+                reclaim(m, True)
     finally:
         pool_wait_end(&m.engine, wait)
         pool_count_wait(&m.engine, os_now() - began)
@@ -127,13 +127,13 @@ cdef void undo_allocation(_Mapping m, const pool_run *run) noexcept:
         report_damage(run.index)
 
 
-cdef bint reclaim(_Mapping m) except -1:
+cdef bint reclaim(_Mapping m, bint waiting) except -1:
     """Take back runs that have no user but were not returned; return whether there may be any."""
     cdef bint any
     if not pool_is_shared(&m.engine):
-        return pool_reclaim(&m.engine)  # the GIL guards the quarantine
+        return pool_reclaim(&m.engine, waiting)  # the GIL guards the quarantine
     with nogil:
-        any = pool_reclaim(&m.engine)
+        any = pool_reclaim(&m.engine, waiting)
     return any
 
 
@@ -147,7 +147,7 @@ cdef int collect(_Mapping m) except -1:
     collect_garbage()
     collected_at = os_now()
     collecting_took = collected_at - began
-    reclaim(m)
+    reclaim(m, False)
     return 0
 
 

@@ -30,7 +30,9 @@ cdef _Lease lease_for_copy(_Mapping m, uint64_t nbytes):
     cdef uint64_t n = (nbytes - 1) // m.engine.block_size + 1, slack = n * m.engine.block_size - nbytes
     cdef _Lease lease = _Lease.__new__(_Lease)
     if n <= m.engine.blocks and (
-        try_allocate(m, n, slack, False, &lease.run) or (reclaim(m) and try_allocate(m, n, slack, False, &lease.run))
+        try_allocate(m, n, slack, False, &lease.run) or (
+            reclaim(m, False) and try_allocate(m, n, slack, False, &lease.run)
+        )
     ):
         lease.nbytes = nbytes
         lease.mapping = m

@@ -56,7 +56,7 @@ cdef extern from "pool.h" nogil:
 
     pool_status pool_free(pool *self, const pool_run *run, uint64_t nbytes, pool_users *users)
     void pool_rest(pool *self, const pool_run *run, uint64_t nbytes)
-    bint pool_reclaim(pool *self)
+    bint pool_reclaim(pool *self, bint waiting)
     pool_status pool_recover(
         pool *self, double gate_seconds, double ticket_seconds, unsigned *processes, uint64_t *tickets,
         pool_failure *failure,
