@@ -124,6 +124,11 @@ struct attachment {
         enum attachment_fate fate;
         int error;
     } child;
+    struct attachment_strays { /* children of this process that were to have a part, and have none */
+        unsigned count;
+        enum attachment_fate fate; /* of the last one */
+        int error;
+    } strays;
     struct attachment *next;         /* of this process */
     char name[OS_SHM_NAME_MOST + 1]; /* empty without one */
 };
@@ -295,6 +300,9 @@ void pools_survey(struct pools_survey *survey);
 static inline bool attachment_is_stray(const struct attachment *attachment) {
     return attachment->alive == NULL || load_relaxed(attachment->alive) == 0;
 }
+
+/* Which forked children have no part although they should, since the last call. */
+struct attachment_strays attachment_take_strays(struct attachment *attachment);
 
 /* Why the process has no part. */
 static inline enum attachment_fate attachment_why_stray(const struct attachment *attachment) {

@@ -129,8 +129,24 @@ static void close_description(const struct attachment *attachment) {
     }
 }
 
+static void note_stray(struct attachment *attachment) {
+    const struct attachment_child *child = &attachment->child;
+    if (child->slot == SLOTS_NONE && attachment->on_fork == ON_FORK_SHARE && !attachment_is_stray(attachment)) {
+        attachment->strays = (struct attachment_strays){attachment->strays.count + 1, child->fate, child->error};
+    }
+}
+
+struct attachment_strays attachment_take_strays(struct attachment *attachment) {
+    gate_mutex_lock();
+    struct attachment_strays strays = attachment->strays;
+    attachment->strays.count = 0;
+    gate_mutex_unlock();
+    return strays;
+}
+
 static void after_fork_in_parent(void) {
     for (struct attachment *attachment = attachments; attachment; attachment = attachment->next) {
+        note_stray(attachment);
         close_description(attachment);
         attachment->child = (struct attachment_child){SLOTS_NONE, -1, FATE_HAS_PART, 0};
         attachment_unlock(attachment);
@@ -228,6 +244,7 @@ static void after_fork_in_child(void) {
         attachment_unlock(attachment);
         attachment->lock_page = NULL; /* not inherited */
         attachment->waiters = 0;
+        attachment->strays.count = 0;
         attachment->forks++;
         if (attachment->on_fork == ON_FORK_NOTHING) {
             attachment_unmap(attachment);

@@ -25,6 +25,8 @@ cdef kernel_error(int error)
 cdef closed_error()
 # A call in a process that has no part in the pool (is_lost): PoolClosed, TooManyProcesses or PoolBusy, by the reason.
 cdef lost_error(const pool *engine, name)
+# The reason, as part of a sentence: for a process whose fate and errno are given.
+cdef why_lost(const pool *engine, attachment_fate fate, int error)
 
 # An operation on the run at block `index` failed: raises lost_error(), StaleHandle, TooManyTickets or PoolCorrupt.
 cdef int raise_run_failure(const pool *engine, name, pool_status status, uint64_t index) except -1

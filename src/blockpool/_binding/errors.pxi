@@ -158,29 +158,33 @@ cdef closed_error():
 cdef lost_error(const pool *engine, name):
     """The error of a call in a process that has no part in the pool."""
     cdef attachment_fate fate = attachment_why_stray(engine.attachment)
-    cdef int error = engine.attachment.fate_error
+    kind = TooManyProcesses if fate == FATE_NO_SLOT else PoolBusy if fate == FATE_SLOTS_BUSY else PoolClosed
+    return kind(f"this process has no part in {titled(name)}: {why_lost(engine, fate, engine.attachment.fate_error)}")
+
+
+cdef why_lost(const pool *engine, attachment_fate fate, int error):
+    """Why a process has no part in the pool, and what it can do."""
     cdef pool_status status = POOL_SYSTEM
     most = engine.attachment.geometry.processes
-    has_none = f"this process has no part in {titled(name)}: "
     if fate == FATE_DETACHED:
-        return PoolClosed(f"{has_none}it was forked with on_fork='detach'; attach the pool again")
+        return "it was forked with on_fork='detach'; attach the pool again"
     if fate == FATE_NO_SLOT:
-        return TooManyProcesses(
-            f"{has_none}{most} processes, as many as it was created for, were attached when it was forked; let one "
-            "leave, then attach the pool again, or create it with more (Pool.create(processes=…))"
+        return (
+            f"{most} processes, as many as it was created for, were attached when it was forked; let one leave, then "
+            "attach the pool again, or create it with more (Pool.create(processes=…))"
         )
     if fate == FATE_SLOTS_BUSY:
-        return PoolBusy(
-            f"{has_none}all {most} places were taken when it was forked, and another process kept it from finding out "
-            "which of their owners are dead; attach the pool again"
+        return (
+            f"all {most} places were taken when it was forked, and another process kept it from finding out which of "
+            "their owners are dead; attach the pool again"
         )
     if fate == FATE_REFUSED:
         if -error in (EMFILE, ENFILE):
             status = POOL_NO_DESCRIPTOR
-        return PoolClosed(f"{has_none}when it was forked, {remedy_of(status, error)}; then attach the pool again")
+        return f"when it was forked, {remedy_of(status, error)}; then attach the pool again"
     if fate == FATE_LEFT:
-        return PoolClosed(f"{has_none}it has left the pool")
-    return PoolClosed(f"{has_none}it was made by a bare clone(), not by fork(); attach the pool again")
+        return "it has left the pool"
+    return "it was made by a bare clone(), not by fork(); attach the pool again"
 
 
 # --- runs ---

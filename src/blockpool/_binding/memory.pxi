@@ -189,3 +189,23 @@ cdef void strike_off(_Mapping m) noexcept:
     """Remove the mapping from the table. Runs no Python code."""
     if m.reference is not None and mappings is not None and mappings.get(m.id) is m.reference:
         del mappings[m.id]
+
+
+cdef void tell_of_strays() noexcept:
+    """Log which forked children have no part in a shared pool although they should."""
+    cdef attachment_strays strays
+    cdef _Mapping m
+    for reference in list(mappings.values()):
+        m = reference()
+        if m is None:
+            continue
+        strays = attachment_take_strays(m.engine.attachment)
+        if strays.count:
+            from logging import getLogger
+
+            getLogger("blockpool").warning(
+                "a forked child has no part in %s: %s", titled(m.name), why_lost(&m.engine, strays.fate, strays.error)
+            )
+
+
+call_in_parent(tell_of_strays)

@@ -139,10 +139,10 @@ def fork_within_a_wait(kind):
             # in a child of its own process, what another thread would do: give the block back
             threading.Timer(0.2, held.clear).start()
 
-    signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
-    threading.Timer(0.6, held.clear).start()
     me = os.getpid()
+    threading.Timer(0.6, held.clear).start()
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)  # last: a child of a fork before here would not know what it is
     block = pool.allocate(timeout=60)
     block.free()
     if os.getpid() != me:

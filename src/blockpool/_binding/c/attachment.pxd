@@ -99,6 +99,12 @@ cdef extern from "shared/attachment.h" nogil:
         double gate_seconds
         os_pause pause
 
+    struct attachment_strays:
+        unsigned count
+        attachment_fate fate
+        int error
+
+    attachment_strays attachment_take_strays(attachment *self)
     attachment_fate attachment_why_stray(const attachment *self)
     void attachment_exit(double gate_seconds)
 
