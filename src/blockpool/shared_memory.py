@@ -21,7 +21,7 @@ Differences from the standard library:
 - A segment with an automatic name ends at the latest when no process is left that created or attached it, or was forked
   from one that did. A segment with a given name stays until it is unlinked.
 - Given names are 1 to 176 letters, digits, '_', '-' and '.'.
-- At most 47 processes can have a segment at a time. The small segments with automatic names that one process creates
+- At most 256 processes can have a segment at a time. The small segments with automatic names that one process creates
   share a pool, so this limit applies to all of them together.
 - If another process unlinks a large segment (more than 4 MiB) with an automatic name, its creator drops the memory when
   it next creates, closes or unlinks a segment.

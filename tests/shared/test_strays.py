@@ -1,0 +1,65 @@
+"""What a parent logs when a forked child has no part in a shared pool."""
+
+import logging
+import os
+import resource
+
+import blockpool as bp
+
+
+def fork():
+    """Fork a child that ends at once; return when it has."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def test_a_fork_without_a_place_is_logged(caplog):
+    """A child for which there is no place makes a warning in the parent, which says why and what to do."""
+    pool = bp.Pool.create(64, 8, processes=1)
+    with caplog.at_level(logging.WARNING, "blockpool"):
+        fork()
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("blockpool", logging.WARNING)
+    assert record.getMessage().startswith("a forked child has no part in the pool: 1 processes, as many as it was")
+    assert "processes=" in record.getMessage()
+    pool.check()
+
+
+def test_a_fork_without_a_descriptor_is_logged(caplog, pool_name):
+    """A child for which there is no file descriptor makes a warning that names the pool and the limit."""
+    pool = bp.Pool.create(64, 8, name=pool_name)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with caplog.at_level(logging.WARNING, "blockpool"):
+            fork()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert f"no part in pool {pool_name!r}: when it was forked, Too many open files" in caplog.text
+    pool.check()
+
+
+def test_what_is_not_logged(caplog):
+    """A child that has a part, or is not meant to have one, makes no warning; nor do private and closed pools."""
+    shared = bp.Pool.create(64, 8, processes=4)
+    detached = bp.Pool.create(64, 8, processes=1, on_fork="detach")
+    private = bp.Pool(64, 8)
+    bp.Pool.create(64, 8, processes=1).close()
+    with caplog.at_level(logging.DEBUG, "blockpool"):
+        fork()
+        fork()
+    assert caplog.records == []
+    assert (shared.recover().processes, detached.recover().processes) == (2, 0)
+    private.check()
+
+
+def test_each_child_is_logged_once(caplog):
+    """The warnings of two forks are two, and a child does not repeat those of its parent."""
+    pool = bp.Pool.create(64, 8, processes=1)
+    with caplog.at_level(logging.WARNING, "blockpool"):
+        fork()
+        fork()
+    assert len(caplog.records) == 2
+    pool.check()
