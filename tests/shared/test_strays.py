@@ -56,7 +56,7 @@ def test_what_is_not_logged(caplog):
 
 
 def test_each_child_is_logged_once(caplog):
-    """The warnings of two forks are two, and a child does not repeat those of its parent."""
+    """Two forks without a place make two warnings."""
     pool = bp.Pool.create(64, 8, processes=1)
     with caplog.at_level(logging.WARNING, "blockpool"):
         fork()

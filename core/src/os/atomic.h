@@ -102,9 +102,9 @@ static inline uint8_t byte_load_seq(const atomic_byte *byte) {
     return atomic_load_explicit(byte, memory_order_seq_cst);
 }
 
-static inline void byte_store_seq(atomic_byte *byte, uint8_t value) {
+static inline uint8_t byte_exchange_seq(atomic_byte *byte, uint8_t value) {
     explore_access(byte);
-    atomic_store_explicit(byte, value, memory_order_seq_cst);
+    return atomic_exchange_explicit(byte, value, memory_order_seq_cst);
 }
 
 static inline void byte_store_release(atomic_byte *byte, uint8_t value) {

@@ -31,11 +31,9 @@ void attachment_visit_groups(struct attachment *attachment,
     uint64_t blocks = attachment->shared.blocks;
     for (uint64_t first = 0; first < blocks; first += 64) {
         atomic_byte *group = &attachment->groups[first / 64];
-        if (byte_load_seq(group)) {
-            byte_store_seq(group, 0);
-            if (visit(attachment, first, blocks - first < 64 ? blocks - first : 64, argument)) {
-                byte_store_seq(group, 1);
-            }
+        if (byte_load_seq(group) && byte_exchange_seq(group, 0) &&
+            visit(attachment, first, blocks - first < 64 ? blocks - first : 64, argument)) {
+            byte_store_release(group, 1);
         }
     }
 }
