@@ -53,16 +53,17 @@ struct layout_header {
     atomic_word gate_process; /* pid of the holder of the gate, or of its last one; for people */
     atomic_word gate_oldest;  /* its oldest waiter, see gate.c */
     atomic_word looked;       /* when a process last looked for the dead, milliseconds; a hint */
-    char padding[LAYOUT_PAGE - 728];
+    char more[40];
+    atomic_word used[SLOT_SET_WORDS]; /* a bit for each slot in use; cleared only under the gate */
+    char padding[LAYOUT_PAGE - 1280];
 };
 _Static_assert(sizeof(struct layout_header) == LAYOUT_PAGE, "one page");
 _Static_assert(offsetof(struct layout_header, waiting) == 128, "a cache line of its own");
 
 struct slot_record {
-    atomic_word used; /* 0 free, 1 used; becomes free only under the gate */
     atomic_word process;
     atomic_word start; /* os_process_start */
-    char command[104]; /* for people */
+    char command[112]; /* for people */
     /* counted by the slot's own process, with plain stores; in a cache line of their own */
     atomic_word allocations, unused, failures, peak;
     atomic_word waits, waited; /* for room: how often, and how long in nanoseconds */

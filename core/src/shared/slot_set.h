@@ -57,6 +57,13 @@ static inline void slot_set_subtract(struct slot_set *set, const struct slot_set
     }
 }
 
+/* Takes all but the slots below `count` out of the set. */
+static inline void slot_set_keep_first(struct slot_set *set, unsigned count) {
+    for (unsigned w = count / 64; w < SLOT_SET_WORDS; w++) {
+        set->words[w] &= w == count / 64 ? (UINT64_C(1) << count % 64) - 1 : 0;
+    }
+}
+
 /* The first member that is `from` or greater; LEDGER_NOBODY if there is none. */
 static inline unsigned slot_set_next(const struct slot_set *set, unsigned from) {
     for (unsigned w = from / 64; w < SLOT_SET_WORDS; w++) { /* also if `from` is past the last */

@@ -52,9 +52,10 @@ static int keep_lock(const struct os_descriptor *locked, void **hold) {
 unsigned slots_take(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, void **hold,
                     int *description, int *error) {
     *error = 0;
+    struct layout_header *header = memory;
     for (unsigned slot = 0; slot < geometry->processes; slot++) {
-        struct slot_record *place = slot_record(memory, geometry, slot);
-        if (load_seq(&place->used)) {
+        atomic_word *used = &header->used[slot / 64];
+        if (load_seq(used) >> slot % 64 & 1) {
             continue;
         }
         struct os_descriptor locked = {os_reopen(file), file->identity};
@@ -62,15 +63,14 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
             *error = locked.number;
             return SLOTS_NONE;
         }
-        uint64_t was_free = 0;
         int refused = lock_through(&locked, SLOTS_BYTE(slot));
-        bool taken = refused == 0 && compare_exchange_seq(&place->used, &was_free, 1);
+        bool taken = refused == 0 && set_bit_seq(used, slot % 64);
         if (taken && !hold) {
             *description = locked.number;
             return slot;
         }
         if (taken && (refused = keep_lock(&locked, hold)) != 0) {
-            store_release(&place->used, 0);
+            (void)clear_bit_seq(used, slot % 64);
             taken = false;
         }
         os_close_kept(&locked); /* and the lock with it, unless it is pinned */
@@ -86,9 +86,9 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
 }
 
 void slots_free(void *memory, const struct layout_geometry *geometry, unsigned slot) {
-    struct slot_record *place = slot_record(memory, geometry, slot);
-    store_relaxed(&place->process, 0);
-    store_release(&place->used, 0);
+    struct layout_header *header = memory;
+    store_relaxed(&slot_record(memory, geometry, slot)->process, 0);
+    (void)clear_bit_seq(&header->used[slot / 64], slot % 64);
 }
 
 void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned slot) {
@@ -99,12 +99,12 @@ void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned s
 }
 
 void slots_used(void *memory, const struct layout_geometry *geometry, struct slot_set *used) {
+    const struct layout_header *header = memory;
     *used = (struct slot_set){{0}};
-    for (unsigned slot = 0; slot < geometry->processes; slot++) {
-        if (load_seq(&slot_record(memory, geometry, slot)->used)) {
-            slot_set_add(used, slot);
-        }
+    for (unsigned w = 0; w * 64 < geometry->processes; w++) {
+        used->words[w] = load_seq(&header->used[w]);
     }
+    slot_set_keep_first(used, geometry->processes);
 }
 
 int slots_dead(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, unsigned own,

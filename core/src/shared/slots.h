@@ -10,11 +10,11 @@
  * carries no lock. That must belong to the segment's file before and after; otherwise, or if the kernel refuses, no
  * process is known to be dead. A process is alive, dead or unknown, and only what the dead held may be taken.
  *
- * Taking a slot: first the lock, then the slot's word FREE → USED, giving the lock back if it was not FREE. (The other
+ * Taking a slot: first the lock, then the slot's bit, giving the lock back if it was set already. (The other
  * way round, a recovery that looks between the two would take the newcomer for dead.) No process probes its own slot.
  *
  * A process that attaches takes a slot under the gate. A process that forks takes one for its child without it, because
- * a fork must not wait for a gate. So to the holder of the gate, a word may go FREE → USED at any time, never back.
+ * a fork must not wait for a gate. So to the holder of the gate, a bit may be set at any time, never cleared.
  * Hence the order: first look which processes are dead, then which slots are used. If all used slots belong to the
  * dead, no child has come meanwhile, because its parent took the slot before dying. And a reference of a slot that
  * seems free is checked again against the slots then in use.

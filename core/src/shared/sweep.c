@@ -53,20 +53,9 @@ static void look_end(struct looked_at *at) {
 
 /* Reads from the file which slots are in use. */
 static bool read_used(const struct looked_at *at, struct slot_set *used) {
-    struct slot_record some[16];
-    *used = (struct slot_set){{0}};
-    for (unsigned first = 0; first < at->geometry.processes; first += 16) {
-        unsigned n = at->geometry.processes - first < 16 ? at->geometry.processes - first : 16;
-        if (os_read(at->file.number, at->geometry.slots_at + first * sizeof *some, some, n * sizeof *some) != 0) {
-            return false;
-        }
-        for (unsigned i = 0; i < n; i++) {
-            if (load_relaxed(&some[i].used)) {
-                slot_set_add(used, first + i);
-            }
-        }
-    }
-    return true;
+    bool read = os_read(at->file.number, offsetof(struct layout_header, used), used->words, sizeof used->words) == 0;
+    slot_set_keep_first(used, at->geometry.processes);
+    return read;
 }
 
 /* Whether certainly no process has the pool attached. Reads the slots twice: a process that forks takes one for its
