@@ -9,6 +9,7 @@
 #include "process.h"
 
 #include "os/thread.h"
+#include "sets.h"
 #include "shared/attachment.h"
 
 #define BLOCK 64u
@@ -22,8 +23,12 @@ static char name[96];
 /* Creates `attachment` in a pool of a new name. */
 static inline void make_as(bool permanent) {
     snprintf(name, sizeof name, "%s", process_name());
-    struct attachment_request request = {
-        .name = name, .block_size = BLOCK, .blocks = BLOCKS, .permanent = permanent, .gate_seconds = PATIENCE};
+    struct attachment_request request = {.name = name,
+                                         .block_size = BLOCK,
+                                         .blocks = BLOCKS,
+                                         .processes = PROCESSES,
+                                         .permanent = permanent,
+                                         .gate_seconds = PATIENCE};
     memset(page->told, 0, sizeof page->told);
     CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_OK);
 }
@@ -48,7 +53,26 @@ static inline bool exists(const char *which) {
 }
 
 static inline uint64_t count(void) { return bitmap_count(&attachment.shared.bitmap); }
-static inline uint64_t word_of(const struct pool_run *run) { return load_seq(&attachment.shared.ledger[run->index]); }
+static inline uint64_t word_of(const struct pool_run *run) {
+    return load_seq(&shared_pool_entry(&attachment.shared, run->index)->head);
+}
+static inline uint64_t tickets_of(const struct pool_run *run) {
+    return ledger_is_live(word_of(run)) ? ledger_tickets(word_of(run)) : 0;
+}
+static inline uint64_t holders_of(const struct pool_run *run) { return holders_at(&attachment.shared, run->index); }
+
+/* Whether `attachment` alone holds the run, and nothing is in flight. */
+static inline bool is_mine_alone(const struct pool_run *run) {
+    uint64_t word = word_of(run) & ~LEDGER_ROW;
+    return (word == ledger_live(attachment.slot, run->generation) ||
+            word == ledger_live(LEDGER_NOBODY, run->generation)) &&
+           holders_of(run) == bit_of(attachment.slot);
+}
+
+/* Which slots are in use. */
+static inline uint64_t used_slots(void) { return used_in(attachment.memory, &attachment.geometry); }
+
+static inline uint64_t waiting_slots(void) { return waiters_of(&attachment.shared); }
 
 static inline void sound(void) {
     struct shared_pool_fault fault = {SHARED_POOL_FAULT_NONE, 0};
@@ -85,9 +109,8 @@ static inline bool drop_from(struct attachment *whose, const struct pool_run *ru
 static inline bool drop(const struct pool_run *run) { return drop_from(&attachment, run); }
 
 static inline enum pool_status free_run(const struct pool_run *run) {
-    uint64_t word;
     uint32_t extra;
-    return attachment_free(&attachment, run, &word, &extra);
+    return attachment_free(&attachment, run, &extra);
 }
 
 static inline unsigned recover(void) {

@@ -24,6 +24,7 @@
 #include "os/wait.h"
 
 #define PROCESS_PATIENCE 60.0 /* seconds: with sanitizers, on a busy machine */
+#define PROCESSES 8u          /* slots of the pools that tests make */
 
 /* The page: a step that the processes reach one after the other, and room for what they tell each other. */
 struct process_page {

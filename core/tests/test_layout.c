@@ -12,9 +12,9 @@ static uint64_t sum_of(const struct layout_geometry *geometry) {
     return sum;
 }
 
-static void *made(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks) {
+static void *made(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks, unsigned processes) {
     memset(geometry, 0, sizeof *geometry);
-    CHECK(layout_plan(geometry, block_size, blocks), ==, true);
+    CHECK(layout_plan(geometry, block_size, blocks, processes), ==, true);
     void *memory = aligned_alloc(4096, geometry->bytes);
     memset(memory, 0, geometry->bytes);
     layout_make(memory, geometry);
@@ -25,70 +25,104 @@ static void *made(struct layout_geometry *geometry, uint64_t block_size, uint64_
 
 static const uint64_t counts[] = {1, 2, 63, 64, 65, 511, 512, 513, 32768, 100000, 1000000, UINT64_C(1) << 24};
 #define COUNTS (sizeof counts / sizeof *counts)
+static const unsigned widths[] = {1, 2, 63, 64, 65, 255, 256, 257, 320, 321, 1000, 4095, 4096};
+#define WIDTHS (sizeof widths / sizeof *widths)
 
 static void the_parts_follow_each_other_and_are_aligned(void) {
     static const uint64_t sizes[] = {8, 24, 4096, 65536, UINT64_C(1) << 22};
     for (unsigned c = 0; c < COUNTS; c++) {
-        for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        for (unsigned s = 0; s < (sizeof sizes / sizeof *sizes) * WIDTHS; s++) {
             struct layout_geometry g = {0};
-            CHECK(layout_plan(&g, sizes[s], counts[c]), ==, true);
+            uint64_t size = sizes[s / WIDTHS], processes = widths[s % WIDTHS], row = (processes + 63) / 64 * 8;
+            CHECK(layout_plan(&g, size, counts[c], (unsigned)processes), ==, true);
+            CHECK(g.processes, ==, processes);
             CHECK(g.slots_at, ==, sizeof(struct layout_header));
-            CHECK(g.ledger_at, >=, g.slots_at + LAYOUT_SLOTS * sizeof(struct slot_record));
-            CHECK(g.records_at, >=, g.ledger_at + 8 * counts[c]);
-            CHECK(g.bitmap_at, >=, g.records_at + 16 * counts[c]);
-            CHECK(g.data_at, >=, g.bitmap_at + bitmap_bytes(counts[c]));
-            CHECK(g.bytes, >=, g.data_at + sizes[s] * counts[c]);
-            CHECK(g.slots_at % 64 + g.ledger_at % 64 + g.records_at % 64 + g.bitmap_at % 64, ==, 0);
+            CHECK(g.catalog_at, >=, g.slots_at + processes * sizeof(struct slot_record));
+            CHECK(g.bitmap_at, >=, g.catalog_at + CATALOG_NAMES * sizeof(struct catalog_entry));
+            CHECK(g.entries_at, >=, g.bitmap_at + bitmap_bytes(counts[c]));
+            CHECK(g.data_at, >=, g.entries_at + counts[c] * (32 + row)); /* the head, the record, and the row */
+            CHECK(g.bytes, >=, g.data_at + size * counts[c]);
+            CHECK(g.slots_at % 64 + g.catalog_at % 64 + g.entries_at % 64 + g.bitmap_at % 64, ==, 0);
             CHECK(g.data_at % LAYOUT_PAGE + g.bytes % LAYOUT_PAGE, ==, 0);
-            CHECK(g.bytes - g.data_at - sizes[s] * counts[c], <, LAYOUT_PAGE);
+            CHECK(g.bytes - g.data_at - size * counts[c], <, LAYOUT_PAGE);
         }
     }
 }
 
-static void a_block_costs_at_most_25_bytes(void) {
-    struct layout_geometry g = {0};
-    CHECK(layout_plan(&g, 4096, 1000000), ==, true);
-    CHECK(g.data_at - g.ledger_at, <=, 25 * UINT64_C(1000000));
-    CHECK(g.ledger_at, <=, 16384); /* header and slots, once */
-    CHECK(g.bytes - 1000000 * UINT64_C(4096), <=, 25 * UINT64_C(1000000) + 16384 + 2 * LAYOUT_PAGE);
-    CHECK(layout_plan(&g, 4096, LEDGER_MOST_BLOCKS), ==, true);
-    CHECK(g.data_at - g.ledger_at, <=, 25 * LEDGER_MOST_BLOCKS);
+static void a_block_costs_a_cache_line_for_256_processes_and_more_for_more(void) {
+    static const struct {
+        unsigned processes;
+        uint64_t entry;
+    } costs[] = {{1, 64}, {64, 64}, {256, 64}, {257, 128}, {768, 128}, {769, 192}, {4096, 576}};
+    for (unsigned i = 0; i < sizeof costs / sizeof *costs; i++) {
+        struct layout_geometry g = {0};
+        CHECK(layout_plan(&g, 4096, 1000000, costs[i].processes), ==, true);
+        CHECK(shared_pool_entry_bytes(costs[i].processes), ==, costs[i].entry);
+        CHECK(g.data_at - g.bitmap_at, <=, (costs[i].entry + 1) * UINT64_C(1000000)); /* with the bitmap */
+        CHECK(g.bitmap_at, ==, 4096 + 65536 + 256 * costs[i].processes);              /* once */
+    }
 }
 
 static void numbers_out_of_range_are_refused(void) {
-    struct layout_geometry g = {0};
-    CHECK(layout_plan(&g, 0, 1), ==, false);
-    CHECK(layout_plan(&g, 7, 1), ==, false);
-    CHECK(layout_plan(&g, 12, 1), ==, false);
-    CHECK(layout_plan(&g, 8, 0), ==, false);
-    CHECK(layout_plan(&g, 8, LEDGER_MOST_BLOCKS), ==, true);
-    CHECK(layout_plan(&g, 8, LEDGER_MOST_BLOCKS + 1), ==, false);
-    CHECK(layout_plan(&g, 8, UINT64_MAX), ==, false);
-    CHECK(layout_plan(&g, LAYOUT_MOST_BYTES, 1), ==, true);
-    CHECK(layout_plan(&g, LAYOUT_MOST_BYTES + 8, 1), ==, false);
-    CHECK(layout_plan(&g, LAYOUT_MOST_BYTES, 2), ==, false);
-    CHECK(layout_plan(&g, UINT64_C(1) << 63, 2), ==, false);
-    CHECK(layout_plan(&g, UINT64_MAX - 7, LEDGER_MOST_BLOCKS), ==, false);
+    static const struct {
+        uint64_t block_size, blocks;
+        bool fits;
+    } pools[] = {
+        {0, 1, false},
+        {7, 1, false},
+        {12, 1, false},
+        {8, 0, false},
+        {8, LEDGER_MOST_BLOCKS, true},
+        {8, LEDGER_MOST_BLOCKS + 1, false},
+        {8, UINT64_MAX, false},
+        {LAYOUT_MOST_BYTES, 1, true},
+        {LAYOUT_MOST_BYTES + 8, 1, false},
+        {LAYOUT_MOST_BYTES, 2, false},
+        {UINT64_C(1) << 63, 2, false},
+        {UINT64_MAX - 7, LEDGER_MOST_BLOCKS, false},
+    };
+    for (unsigned i = 0; i < sizeof pools / sizeof *pools; i++) {
+        struct layout_geometry g = {0};
+        CHECK(layout_plan(&g, pools[i].block_size, pools[i].blocks, 1), ==, pools[i].fits);
+        CHECK(layout_plan(&g, pools[i].block_size, pools[i].blocks, 4096), ==, pools[i].fits);
+        CHECK(layout_plan(&g, pools[i].block_size, pools[i].blocks, 0), ==, false);
+        CHECK(layout_plan(&g, pools[i].block_size, pools[i].blocks, 4097), ==, false);
+        CHECK(layout_plan(&g, pools[i].block_size, pools[i].blocks, 1 << 16 | 8), ==, false); /* cut to 16 bits: 8 */
+        CHECK(layout_plan(&g, pools[i].block_size, pools[i].blocks, UINT32_MAX), ==, false);
+    }
 }
 
 static void a_fresh_segment_is_empty_and_sound(void) {
     static const uint64_t few[] = {1, 64, 70, 512, 600};
-    for (unsigned c = 0; c < sizeof few / sizeof *few; c++) {
+    for (unsigned c = 0; c < (sizeof few / sizeof *few) * WIDTHS; c++) {
         struct layout_geometry g;
         struct shared_pool shared;
         struct shared_pool_fault fault;
         struct shared_pool_audit audit;
-        void *memory = made(&g, 64, few[c]);
+        const struct slot_set nobody = {{0}};
+        uint64_t blocks = few[c / WIDTHS];
+        unsigned processes = widths[c % WIDTHS];
+        char *memory = made(&g, 64, blocks, processes);
         layout_init(&shared, memory, &g);
-        CHECK(shared.blocks, ==, few[c]);
+        CHECK(shared.blocks, ==, blocks);
+        CHECK(shared.slots, ==, processes);
         CHECK(bitmap_count(&shared.bitmap), ==, 0);
-        shared_pool_check(&shared, 0, true, &fault, 1, &audit);
+        shared_pool_check(&shared, &nobody, true, true, &fault, 1, &audit);
         CHECK(audit.faults + audit.healed + audit.in_transit, ==, 0);
-        CHECK((char *)shared.ledger - (char *)memory, ==, g.ledger_at);
-        CHECK((char *)shared.records - (char *)memory, ==, g.records_at);
-        CHECK((char *)slot_record(memory, &g, 46) - (char *)memory, ==, g.slots_at + 46 * 256);
-        CHECK((char *)layout_data(memory, &g) - (char *)memory, ==, g.data_at);
-        CHECK(layout_validate(memory, g.bytes), ==, LAYOUT_OK);
+        for (uint64_t i = 0; i < blocks; i++) { /* an entry has its own cache lines, and ends before the next */
+            struct shared_pool_entry *entry = shared_pool_entry(&shared, i);
+            uint64_t at = (uint64_t)((char *)entry - memory),
+                     end = (uint64_t)((char *)&entry->row[shared.row_words] - memory);
+            CHECK(at, ==, g.entries_at + i * shared_pool_entry_bytes(processes));
+            CHECK(at % 64, ==, 0);
+            CHECK(end, <=, i + 1 < blocks ? at + shared_pool_entry_bytes(processes) : g.data_at);
+        }
+        CHECK(shared.row_words * 64, >=, processes);
+        CHECK((char *)layout_catalog(memory, &g) - memory, ==, g.catalog_at);
+        CHECK((char *)slot_record(memory, &g, processes - 1) - memory, ==, g.slots_at + (processes - 1) * 256);
+        CHECK((char *)layout_data(memory, &g) - memory, ==, g.data_at);
+        CHECK(layout_validate(&g, g.bytes), ==, LAYOUT_OK);
+        CHECK(memcmp(memory, &g, sizeof g), ==, 0);
         free(memory);
     }
 }
@@ -97,7 +131,7 @@ static void a_fresh_segment_is_empty_and_sound(void) {
 
 static void any_flipped_bit_of_the_geometry_is_found(void) {
     struct layout_geometry g;
-    void *memory = made(&g, 4096, 1000);
+    void *memory = made(&g, 4096, 1000, 256);
     for (size_t bit = 0; bit < 8 * sizeof g; bit++) {
         struct layout_geometry bad = g;
         ((unsigned char *)&bad)[bit / 8] ^= (unsigned char)(1u << bit % 8);
@@ -111,9 +145,9 @@ static void any_flipped_bit_of_the_geometry_is_found(void) {
 
 static void a_contradiction_is_found_even_if_the_sum_is_right(void) {
     struct layout_geometry g;
-    void *memory = made(&g, 4096, 1000);
-    uint64_t *fields[] = {&g.block_size, &g.blocks,    &g.slots_at, &g.ledger_at,
-                          &g.records_at, &g.bitmap_at, &g.data_at,  &g.bytes};
+    void *memory = made(&g, 4096, 1000, 256);
+    uint64_t *fields[] = {&g.block_size, &g.blocks,    &g.slots_at, &g.catalog_at,
+                          &g.entries_at, &g.bitmap_at, &g.data_at,  &g.bytes};
     static const uint64_t values[] = {0,
                                       1,
                                       7,
@@ -137,6 +171,13 @@ static void a_contradiction_is_found_even_if_the_sum_is_right(void) {
             g = was;
         }
     }
+    static const uint16_t processes[] = {0, 1, 255, 257, 4095, 4096, 4097, UINT16_MAX};
+    for (unsigned i = 0; i < sizeof processes / sizeof *processes; i++) {
+        g.processes = processes[i];
+        g.checksum = sum_of(&g);
+        CHECK(layout_validate(&g, g.bytes), ==, LAYOUT_DAMAGED);
+    }
+    g.processes = 256;
     g.version = 0;
     g.checksum = sum_of(&g);
     CHECK(layout_validate(&g, g.bytes), ==, LAYOUT_DAMAGED);
@@ -146,9 +187,29 @@ static void a_contradiction_is_found_even_if_the_sum_is_right(void) {
     free(memory);
 }
 
+/* The first page of a segment as releases with layout version 2 made it: the geometry had other fields after `blocks`,
+ * but was as long. */
+static void a_segment_of_version_2_is_another_version_and_says_who_made_it(void) {
+    struct {
+        uint64_t magic;
+        uint32_t version, flags;
+        uint64_t block_size, blocks, slots_at, ledger_at, records_at, bitmap_at, data_at, bytes;
+        unsigned char id[16];
+        uint64_t checksum;
+        char made_by[24];
+    } old = {LAYOUT_MAGIC, 2, 0, 64, 70, 4096, 16128, 16688, 17808, 20480, 28672, {1}, 99, "0.4.0"};
+    _Static_assert(offsetof(struct layout_header, made_by) == 104, "where every version has it");
+    CHECK(offsetof(__typeof__(old), made_by), ==, 104);
+    struct layout_geometry now;
+    memcpy(&now, &old, sizeof now);
+    CHECK(layout_validate(&now, old.bytes), ==, LAYOUT_OTHER);
+    CHECK(now.version, ==, 2);
+    CHECK(strcmp((const char *)&old + offsetof(struct layout_header, made_by), "0.4.0"), ==, 0);
+}
+
 static void a_file_of_another_size_is_refused(void) {
     struct layout_geometry g;
-    void *memory = made(&g, 4096, 1000);
+    void *memory = made(&g, 4096, 1000, 256);
     static const int64_t off[] = {-4096, -1, 1, 4096, 1 << 20};
     for (unsigned i = 0; i < sizeof off / sizeof *off; i++) {
         CHECK(layout_validate(&g, g.bytes + (uint64_t)off[i]), ==, LAYOUT_TRUNCATED);
@@ -172,11 +233,12 @@ static void what_has_no_magic_is_no_pool_whatever_its_size(void) {
 
 int main(void) {
     RUN(the_parts_follow_each_other_and_are_aligned);
-    RUN(a_block_costs_at_most_25_bytes);
+    RUN(a_block_costs_a_cache_line_for_256_processes_and_more_for_more);
     RUN(numbers_out_of_range_are_refused);
     RUN(a_fresh_segment_is_empty_and_sound);
     RUN(any_flipped_bit_of_the_geometry_is_found);
     RUN(a_contradiction_is_found_even_if_the_sum_is_right);
+    RUN(a_segment_of_version_2_is_another_version_and_says_who_made_it);
     RUN(a_file_of_another_size_is_refused);
     RUN(what_has_no_magic_is_no_pool_whatever_its_size);
     return check_end();

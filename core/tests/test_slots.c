@@ -7,20 +7,23 @@
 #include "os/lock.h"
 #include "os/memory.h"
 #include "os/process.h"
+#include "sets.h"
 #include "shared/slots.h"
 
 static struct os_descriptor file;
 static void *memory;
 static struct layout_geometry geometry;
 
-static void make(void) {
+static void make_for(unsigned processes) {
     memset(&geometry, 0, sizeof geometry);
-    CHECK(layout_plan(&geometry, 64, 70), ==, true);
+    CHECK(layout_plan(&geometry, 64, 70, processes), ==, true);
     CHECK(os_keep(os_memfd("blockpool-test"), &file), ==, 0);
     CHECK(os_reserve(file.number, geometry.bytes, NULL), ==, 0);
     CHECK(os_map_file(file.number, geometry.bytes, &memory), ==, 0);
     layout_make(memory, &geometry);
 }
+
+static void make(void) { make_for(PROCESSES); }
 
 static void unmake(void) {
     os_unmap_file(memory, geometry.bytes);
@@ -34,11 +37,19 @@ static unsigned take(void **hold) {
     return slot;
 }
 
-static uint64_t dead(unsigned own) {
-    uint64_t found = 99;
+static struct slot_set dead_set(unsigned own) {
+    struct slot_set found;
+    memset(&found, 255, sizeof found);
     CHECK(slots_dead(&file, memory, &geometry, own, &found), ==, 0);
     return found;
 }
+
+static uint64_t dead(unsigned own) {
+    struct slot_set found = dead_set(own);
+    return bits_of(&found);
+}
+
+static uint64_t used(void) { return used_in(memory, &geometry); }
 
 static int open_descriptors(void) {
     int count = 0;
@@ -50,28 +61,62 @@ static int open_descriptors(void) {
 
 /* --- taking and freeing --- */
 
-static void there_are_47_slots_and_no_48th(void) {
-    void *holds[LAYOUT_SLOTS], *none = NULL;
-    make();
-    int before = open_descriptors();
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
-        CHECK(slots_used(memory, &geometry), ==, ledger_slot_bit(slot) - 1);
-        CHECK(take(&holds[slot]), ==, slot);
+/* Each slot has a mapping, of which the kernel allows some 65,000. */
+static void there_are_as_many_slots_as_the_pool_has_and_not_one_more(void) {
+    static const unsigned sizes[] = {1, 2, 63, 64, 65, 256, 257, LAYOUT_MOST_PROCESSES};
+    static void *holds[LAYOUT_MOST_PROCESSES];
+    for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        unsigned n = sizes[s], middle = n / 2;
+        void *none = NULL;
+        struct slot_set in_use;
+        make_for(n);
+        int before = open_descriptors();
+        for (unsigned slot = 0; slot < n; slot++) {
+            CHECK(take(&holds[slot]), ==, slot);
+        }
+        CHECK(take(&none), ==, SLOTS_NONE);
+        slots_used(memory, &geometry, &in_use);
+        CHECK(slot_set_count(&in_use), ==, n);
+        CHECK(slot_set_has(&in_use, n - 1), ==, true);
+        CHECK(dead(SLOTS_NONE), ==, 0);
+        CHECK(open_descriptors(), ==, before); /* the descriptors are closed, the locks stay */
+        slots_free(memory, &geometry, middle);
+        CHECK(take(&none), ==, SLOTS_NONE); /* free, but its last process still has the lock */
+        os_unpin_lock(holds[middle]);
+        CHECK(take(&holds[middle]), ==, middle);
+        os_unpin_lock(holds[n - 1]); /* the last one dies */
+        struct slot_set gone = dead_set(SLOTS_NONE);
+        CHECK(slot_set_count(&gone), ==, 1);
+        CHECK(slot_set_has(&gone, n - 1), ==, true);
+        gone = dead_set(n - 1);
+        CHECK(slot_set_is_empty(&gone), ==, true);
+        for (unsigned slot = 0; slot < n; slot++) {
+            slots_free(memory, &geometry, slot);
+            if (slot < n - 1) {
+                os_unpin_lock(holds[slot]);
+            }
+        }
+        CHECK(used(), ==, 0);
+        CHECK(open_descriptors(), ==, before);
+        unmake();
     }
-    CHECK(take(&none), ==, SLOTS_NONE);
-    CHECK(slots_used(memory, &geometry), ==, ledger_slot_bit(LAYOUT_SLOTS) - 1);
-    CHECK(dead(SLOTS_NONE), ==, 0);
-    CHECK(open_descriptors(), ==, before); /* the descriptors are closed, the locks stay */
-    slots_free(memory, &geometry, 20);
-    CHECK(take(&none), ==, SLOTS_NONE); /* free, but its last process still has the lock */
-    os_unpin_lock(holds[20]);
-    CHECK(take(&holds[20]), ==, 20);
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
-        slots_free(memory, &geometry, slot);
-        os_unpin_lock(holds[slot]);
+}
+
+static void no_slot_has_the_byte_of_the_gate_or_of_another(void) {
+    static bool taken[64 + LAYOUT_MOST_PROCESSES];
+    taken[SLOTS_GATE_BYTE] = true;
+    for (unsigned slot = 0; slot < LAYOUT_MOST_PROCESSES; slot++) {
+        CHECK(SLOTS_BYTE(slot), <, sizeof taken);
+        CHECK(taken[SLOTS_BYTE(slot)], ==, false);
+        taken[SLOTS_BYTE(slot)] = true;
     }
-    CHECK(slots_used(memory, &geometry), ==, 0);
-    CHECK(open_descriptors(), ==, before);
+    make_for(LAYOUT_MOST_PROCESSES); /* a lock on the gate is none on the slots beside it */
+    int gate = slots_gate_try(&file, memory);
+    CHECK(gate, >=, 0);
+    for (unsigned slot = 0; slot < 4; slot++) {
+        CHECK(os_is_locked(file.number, SLOTS_BYTE(slot)), ==, 0);
+    }
+    slots_gate_leave(&file, gate);
     unmake();
 }
 
@@ -95,7 +140,7 @@ static void the_lock_comes_before_the_word(void) {
     void *hold;
     make();
     int other = os_reopen(&file); /* a process that has locked slot 0, but not reached its word yet */
-    CHECK(os_lock(other, 0), ==, 0);
+    CHECK(os_lock(other, SLOTS_BYTE(0)), ==, 0);
     CHECK(take(&hold), ==, 1);
     CHECK(load_seq(&slot_record(memory, &geometry, 0)->used), ==, 0);
     CHECK(dead(SLOTS_NONE), ==, 0);
@@ -114,8 +159,8 @@ static void a_used_slot_is_left_alone_even_if_nobody_has_its_lock(void) {
     CHECK(take(&hold), ==, 1);
     CHECK(dead(1), ==, 1);
     int probe = os_reopen(&file);
-    CHECK(os_is_locked(probe, 0), ==, 0);
-    CHECK(os_is_locked(probe, 1), ==, 1);
+    CHECK(os_is_locked(probe, SLOTS_BYTE(0)), ==, 0);
+    CHECK(os_is_locked(probe, SLOTS_BYTE(1)), ==, 1);
     os_close(probe);
     os_unpin_lock(hold);
     unmake();
@@ -189,10 +234,10 @@ static void exit_ends_the_lock(void) {
     pid_t child = start(take_and_wait);
     await(1);
     CHECK(dead(SLOTS_NONE), ==, 0);
-    CHECK(slots_used(memory, &geometry), ==, 1);
+    CHECK(used(), ==, 1);
     reach(2);
     CHECK(ended(child), ==, 0);
-    CHECK(dead(SLOTS_NONE), ==, ledger_slot_bit((unsigned)told(0)));
+    CHECK(dead(SLOTS_NONE), ==, bit_of((unsigned)told(0)));
     unmake();
 }
 
@@ -311,7 +356,7 @@ int fcntl(int number, int command, ...) {
 static void a_lock_of_another_file_is_no_lock(void) {
     for (int reused = 0; reused < 2; reused++) {
         void *hold = NULL;
-        uint64_t found;
+        struct slot_set found;
         make();
         int before = open_descriptors();
         thief.reused = reused;
@@ -320,10 +365,10 @@ static void a_lock_of_another_file_is_no_lock(void) {
         CHECK(open_descriptors(), ==, before + reused); /* the other file is still open */
         thief.after = 0;
         unsigned slot = take(&hold);
-        CHECK(slots_used(memory, &geometry), ==, ledger_slot_bit(slot));
-        CHECK(os_is_locked(file.number, slot), ==, 1);
+        CHECK(used(), ==, bit_of(slot));
+        CHECK(os_is_locked(file.number, SLOTS_BYTE(slot)), ==, 1);
         CHECK(slots_dead(&file, memory, &geometry, SLOTS_NONE, &found), ==, 0);
-        CHECK(found, ==, 0);
+        CHECK(slot_set_is_empty(&found), ==, true);
         CHECK(open_descriptors(), ==, before + 2 * reused);
         int gate = slots_gate_try(&file, memory);
         CHECK(gate, >=, 0);
@@ -342,7 +387,8 @@ static void a_lock_of_another_file_is_no_lock(void) {
 int main(void) {
     thief.after = -1;
     process_begin();
-    RUN(there_are_47_slots_and_no_48th);
+    RUN(there_are_as_many_slots_as_the_pool_has_and_not_one_more);
+    RUN(no_slot_has_the_byte_of_the_gate_or_of_another);
     RUN(a_slot_is_signed_for_people);
     RUN(the_lock_comes_before_the_word);
     RUN(a_used_slot_is_left_alone_even_if_nobody_has_its_lock);
