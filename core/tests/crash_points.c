@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #include "os/thread.h"
+#include "sets.h"
 #include "shared/attachment.h"
 
 #define BLOCK 64u
@@ -160,6 +161,11 @@ static void survive_second(void) { survive(1); }
 
 /* --- the judgement --- */
 
+/* What is known of the names: how many there are, and that they lead to runs that nobody else holds. */
+static struct {
+    unsigned least, most;
+} names;
+
 /* The run that main process and victim share. */
 static struct {
     struct pool_run run;
@@ -167,11 +173,29 @@ static struct {
     uint32_t least, most; /* tickets */
 } common;
 
+static uint64_t head_at(uint64_t index) { return load_seq(&shared_pool_entry(&attachment.shared, index)->head); }
+
+/* Whether a name leads to the run. */
+static bool is_named(const struct pool_run *run) {
+    struct pool_run named;
+    char what[CATALOG_NAME_BYTES];
+    for (unsigned i = 0; (i = attachment_next_name(&attachment, i, what, &named)) < CATALOG_NAMES; i++) {
+        if (named.index == run->index && named.generation == run->generation) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void judge_run(const struct pool_run *run, uint64_t holders, uint64_t least, uint64_t most, bool *expected) {
-    uint64_t word = load_seq(&attachment.shared.ledger[run->index]);
-    struct ledger_record record = ledger_record_unpack(load_seq(&attachment.shared.records[run->index].run));
+    uint64_t word = head_at(run->index);
+    struct ledger_record record =
+        ledger_record_unpack(load_seq(&shared_pool_entry(&attachment.shared, run->index)->run));
     MUST(ledger_is_live(word));
-    MUST(ledger_holders(word) == holders);
+    MUST(holders_at(&attachment.shared, run->index) == holders);
+    MUST(ledger_slot(word) == LEDGER_NOBODY || holders & bit_of(ledger_slot(word)));
+    MUST(ledger_generation(word) == (run->generation & LEDGER_GENERATION));
+    MUST(((word & LEDGER_KEPT) != 0) == is_named(run));
     MUST(ledger_tickets(word) >= least && ledger_tickets(word) <= most);
     MUST(record.generation == run->generation);
     MUST(record.length == run->blocks);
@@ -179,7 +203,7 @@ static void judge_run(const struct pool_run *run, uint64_t holders, uint64_t lea
     for (uint64_t d = 0; d < run->blocks; d++) {
         MUST(!expected[run->index + d]);
         expected[run->index + d] = true;
-        MUST(d == 0 || load_seq(&attachment.shared.ledger[run->index + d]) == ledger_tail(d));
+        MUST(d == 0 || head_at(run->index + d) == ledger_tail(d));
     }
 }
 
@@ -189,7 +213,7 @@ static void judge(uint64_t participant) {
     bool expected[BLOCKS] = {false};
     struct shared_pool_fault fault = {SHARED_POOL_FAULT_NONE, 0};
     struct shared_pool_audit audit;
-    uint64_t main_slot = ledger_slot_bit(attachment.slot), used = 0;
+    uint64_t main_slot = bit_of(attachment.slot), used = 0;
     MUST(attachment_check(&attachment, PATIENCE, &fault, 1, &audit, &failure) == POOL_OK);
     if (audit.faults) {
         printf("check: fault of kind %d at %llu\n", (int)fault.kind, (unsigned long long)fault.index);
@@ -198,7 +222,7 @@ static void judge(uint64_t participant) {
     for (unsigned s = 0; s < SURVIVORS; s++) {
         for (unsigned r = 0; r < board->run_count[s]; r++) {
             const struct pool_run *run = &board->runs[s][r];
-            uint64_t holders = ledger_holders(load_seq(&attachment.shared.ledger[run->index]));
+            uint64_t holders = holders_at(&attachment.shared, run->index);
             MUST((holders & (holders - 1)) == 0 && (holders & survivors));
             judge_run(run, holders, 0, 0, expected);
         }
@@ -206,8 +230,8 @@ static void judge(uint64_t participant) {
     if (common.there && (common.main_holds || participant)) {
         judge_run(&common.run, (common.main_holds ? main_slot : 0) | participant, common.least, common.most, expected);
     } else if (common.there) {
-        uint64_t word = load_seq(&attachment.shared.ledger[common.run.index]);
-        bool still = ledger_is_live(word) && ledger_holders(word) == 0;
+        uint64_t word = head_at(common.run.index);
+        bool still = ledger_is_live(word) && holders_at(&attachment.shared, common.run.index) == 0;
         MUST(still || common.least == 0);
         if (still) {
             judge_run(&common.run, 0, 1, common.most, expected);
@@ -216,15 +240,27 @@ static void judge(uint64_t participant) {
     if (participant) {
         judge_run(&board->victims, participant, 0, 0, expected);
     }
+    struct pool_run named;
+    char what[CATALOG_NAME_BYTES];
+    unsigned count = 0;
+    for (unsigned i = 0; (i = attachment_next_name(&attachment, i, what, &named)) < CATALOG_NAMES; i++, count++) {
+        struct ledger_record record =
+            ledger_record_unpack(load_seq(&shared_pool_entry(&attachment.shared, named.index)->run));
+        named.blocks = record.length;
+        MUST(strcmp(what, "model") == 0);
+        judge_run(&named, 0, 0, 0, expected);
+    }
+    MUST(count >= names.least && count <= names.most);
     for (uint64_t i = 0; i < BLOCKS; i++) {
-        MUST((load_seq(&attachment.shared.ledger[i]) != LEDGER_FREE) == expected[i]);
+        MUST((head_at(i) != LEDGER_FREE) == expected[i]);
+        MUST(ledger_is_live(head_at(i)) || row_at(&attachment.shared, i) == 0);
         MUST(bitmap_test(&attachment.shared.bitmap, i) == expected[i]);
         used += expected[i];
     }
     MUST(bitmap_count(&attachment.shared.bitmap) == used);
     MUST(bitmap_summary_fault(&attachment.shared.bitmap) == BITMAP_NONE);
-    MUST(slots_used(attachment.memory, &attachment.geometry) == (main_slot | survivors | participant));
-    MUST(load_seq(&attachment.shared.waiting->slots) == 0);
+    MUST(used_in(attachment.memory, &attachment.geometry) == (main_slot | survivors | participant));
+    MUST(waiters_of(&attachment.shared) == 0);
 }
 
 static void pause_survivors(void) {
@@ -270,6 +306,13 @@ static void give_held_with_ticket(void) { give(1, true); }
 static void give_held_with_two(void) { give(2, true); }
 static void give_ticket(void) { give(1, false); }
 
+/* The main process gives a run a name, and does not hold it itself. */
+static void give_named(void) {
+    struct pool_run run = allocate(&attachment, 2);
+    MUST(attachment_keep(&attachment, "model", &run, false, PATIENCE, &failure) == POOL_OK);
+    drop(&attachment, &run);
+}
+
 static struct pool_run mine, mine_too; /* the victim's */
 
 static void attach_redeem(void) {
@@ -286,6 +329,14 @@ static void attach_allocate_one(void) {
 static void attach_allocate_run(void) {
     attach();
     mine = allocate(&own, 3);
+}
+
+/* A run that another reference of the same process held meanwhile, so that its row has to be looked at. */
+static void attach_allocate_run_with_row(void) {
+    attach_allocate_run();
+    struct pool_run again = mine;
+    MUST(attachment_redeem(&own, &again) == POOL_OK);
+    drop(&own, &again);
 }
 
 static void attach_hold_all_kinds(void) {
@@ -322,9 +373,8 @@ static void act_drop(void) { drop(&own, &mine); }
 static void act_share(void) { MUST(attachment_share(&own, &mine, 1) == POOL_OK); }
 
 static void act_free(void) {
-    uint64_t word;
     uint32_t extra;
-    MUST(attachment_free(&own, &mine, &word, &extra) == POOL_OK);
+    MUST(attachment_free(&own, &mine, &extra) == POOL_OK);
 }
 
 static void act_redeem(void) {
@@ -346,9 +396,22 @@ static void act_redeem_overtaken(void) {
     kill_at = 0;
     for (uint64_t i = 0; status == POOL_STALE && i < BLOCKS;
          i++) { /* it left nothing behind that only its death mends */
-        uint64_t word = load_seq(&own.shared.ledger[i]);
-        MUST(!ledger_is_head(word) || !(word & ledger_slot_bit(own.slot)));
+        uint64_t holders = holders_at(&own.shared, i);
+        MUST(!(holders & bit_of(own.slot)));
+        MUST(holders || !ledger_is_loose(load_seq(&shared_pool_entry(&own.shared, i)->head)));
     }
+}
+
+static void act_keep(void) { MUST(attachment_keep(&own, "model", &mine, false, PATIENCE, &failure) == POOL_OK); }
+
+static void act_replace(void) { MUST(attachment_keep(&own, "model", &mine, true, PATIENCE, &failure) == POOL_OK); }
+
+static void act_forget(void) { MUST(attachment_forget(&own, "model", PATIENCE, &failure) == POOL_OK); }
+
+static void act_get(void) {
+    struct pool_run run;
+    MUST(attachment_get(&own, "model", &run) == POOL_OK);
+    MUST(run.blocks == 2 && is_filled(&own, &run));
 }
 
 static void act_recover(void) {
@@ -444,28 +507,37 @@ struct operation {
     void (*act)(void);          /* the victim, counting */
     uint32_t least, most, done; /* tickets of the common run: after a kill, and after it was through */
     bool forks;
+    struct {
+        unsigned least, most, done; /* names in the same way */
+    } names;
 };
 
 static const struct operation operations[] = {
-    {"attach", nothing, nothing, attach, 0, 0, 0, false},
-    {"allocate one", nothing, attach, act_allocate_one, 0, 0, 0, false},
-    {"allocate run of 3", nothing, attach, act_allocate_run, 0, 0, 0, false},
-    {"drop one", nothing, attach_allocate_one, act_drop, 0, 0, 0, false},
-    {"drop, others hold it", give_held_with_ticket, attach_redeem, act_drop, 0, 0, 0, false},
-    {"drop, last holder of a run", give_ticket, attach_redeem, act_drop, 0, 0, 0, false},
-    {"free run of 3", nothing, attach_allocate_run, act_free, 0, 0, 0, false},
-    {"share, others hold it", give_held, attach_redeem, act_share, 0, 1, 1, false},
-    {"share, only holder", give_ticket, attach_redeem, act_share, 0, 1, 1, false},
-    {"redeem, only ticket", give_ticket, attach, act_redeem, 0, 1, 0, false},
-    {"redeem, one of two tickets", give_held_with_two, attach, act_redeem, 1, 2, 1, false},
-    {"redeem, handle", give_held, attach, act_redeem, 0, 0, 0, false},
-    {"redeem, stale", give_held_with_ticket, attach, act_redeem_stale, 1, 1, 1, false},
-    {"recover", give_held, attach_beside_a_dead_one, act_recover, 0, 0, 0, false},
-    {"recover, dropping tickets", give_ticket, attach, act_drop_tickets, 0, 1, 0, false},
-    {"leave", give_held, attach_hold_all_kinds, act_leave, 0, 0, 0, false},
-    {"wait", nothing, attach, act_wait, 0, 0, 0, false},
-    {"fork, parent killed", give_held, attach_to_fork, act_fork_parent, 0, 0, 0, true},
-    {"fork, child killed", give_held, attach_to_fork, act_fork_child, 0, 0, 0, true},
+    {"attach", nothing, nothing, attach, 0, 0, 0, false, {0, 0, 0}},
+    {"allocate one", nothing, attach, act_allocate_one, 0, 0, 0, false, {0, 0, 0}},
+    {"allocate run of 3", nothing, attach, act_allocate_run, 0, 0, 0, false, {0, 0, 0}},
+    {"drop one", nothing, attach_allocate_one, act_drop, 0, 0, 0, false, {0, 0, 0}},
+    {"drop, others hold it", give_held_with_ticket, attach_redeem, act_drop, 0, 0, 0, false, {0, 0, 0}},
+    {"drop, last holder of a run", give_ticket, attach_redeem, act_drop, 0, 0, 0, false, {0, 0, 0}},
+    {"free run of 3", nothing, attach_allocate_run, act_free, 0, 0, 0, false, {0, 0, 0}},
+    {"free run of 3, with a row", nothing, attach_allocate_run_with_row, act_free, 0, 0, 0, false, {0, 0, 0}},
+    {"free run of 3, held by a bit", give_ticket, attach_redeem, act_free, 0, 0, 0, false, {0, 0, 0}},
+    {"share, others hold it", give_held, attach_redeem, act_share, 0, 1, 1, false, {0, 0, 0}},
+    {"share, only holder", give_ticket, attach_redeem, act_share, 0, 1, 1, false, {0, 0, 0}},
+    {"redeem, only ticket", give_ticket, attach, act_redeem, 0, 1, 0, false, {0, 0, 0}},
+    {"redeem, one of two tickets", give_held_with_two, attach, act_redeem, 1, 2, 1, false, {0, 0, 0}},
+    {"redeem, handle", give_held, attach, act_redeem, 0, 0, 0, false, {0, 0, 0}},
+    {"redeem, stale", give_held_with_ticket, attach, act_redeem_stale, 1, 1, 1, false, {0, 0, 0}},
+    {"keep", nothing, attach_allocate_run, act_keep, 0, 0, 0, false, {0, 1, 1}},
+    {"keep, replacing", give_named, attach_allocate_run, act_replace, 0, 0, 0, false, {1, 1, 1}},
+    {"forget", give_named, attach, act_forget, 0, 0, 0, false, {0, 1, 0}},
+    {"get", give_named, attach, act_get, 0, 0, 0, false, {1, 1, 1}},
+    {"recover", give_held, attach_beside_a_dead_one, act_recover, 0, 0, 0, false, {0, 0, 0}},
+    {"recover, dropping tickets", give_ticket, attach, act_drop_tickets, 0, 1, 0, false, {0, 0, 0}},
+    {"leave", give_held, attach_hold_all_kinds, act_leave, 0, 0, 0, false, {0, 0, 0}},
+    {"wait", nothing, attach, act_wait, 0, 0, 0, false, {0, 0, 0}},
+    {"fork, parent killed", give_held, attach_to_fork, act_fork_parent, 0, 0, 0, true, {0, 0, 0}},
+    {"fork, child killed", give_held, attach_to_fork, act_fork_child, 0, 0, 0, true, {0, 0, 0}},
 };
 
 /* --- running them --- */
@@ -499,6 +571,9 @@ static void answer(uint32_t call) {
     if (common.there) { /* the only room there is */
         common.run = allocate(&attachment, 3);
         MUST(common.run.index == place);
+        struct pool_run again = common.run; /* so that whoever drops it has to look at its row */
+        MUST(attachment_redeem(&attachment, &again) == POOL_OK);
+        drop(&attachment, &again);
     }
     while (n > 0) {
         drop(&attachment, &rest[--n]);
@@ -532,6 +607,8 @@ static bool run_point(const struct operation *operation) {
     operation->given();
     common.least = operation->least;
     common.most = operation->most;
+    names.least = operation->names.least;
+    names.most = operation->names.most;
     pid_t child = start(victim);
     int status = 0;
     bool alive = true;
@@ -553,12 +630,15 @@ static bool run_point(const struct operation *operation) {
     if (through && common.there && operation->most) {
         common.least = common.most = operation->done;
     }
+    if (through) {
+        names.least = names.most = operation->names.done;
+    }
     if (operation->forks && board->forking) {
         for (double end = os_now() + PATIENCE; !board->ready; usleep(20)) {
             MUST(os_now() < end);
             MUST(!board->wrong);
         }
-        participant = ledger_slot_bit(board->slot);
+        participant = bit_of(board->slot);
     }
     (void)recover(-1);
     pause_survivors();
@@ -573,6 +653,9 @@ static bool run_point(const struct operation *operation) {
         drop(&attachment, &common.run);
     }
     (void)recover(0); /* the tickets that are left */
+    enum pool_status forgotten = attachment_forget(&attachment, "model", PATIENCE, &failure);
+    MUST(forgotten == POOL_OK || (forgotten == POOL_NOT_FOUND && names.least == 0));
+    names.least = names.most = 0;
     memset(&common, 0, sizeof common);
     judge(0);
     resume_survivors();
@@ -611,7 +694,8 @@ static void run_overtaken(bool goes_too) {
                                         0,
                                         0,
                                         0,
-                                        false};
+                                        false,
+                                        {0, 0, 0}};
     uint64_t points = 0, accesses = 0;
     subpoint[0] = subpoint[1] = 0;
     for (point = 1; !run_point(&operation); point++) {
@@ -642,7 +726,7 @@ static void run_overtaken(bool goes_too) {
 
 static char own_name[96];
 static const struct attachment_request own_request = {
-    .name = own_name, .block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
+    .name = own_name, .block_size = BLOCK, .blocks = BLOCKS, .processes = PROCESSES, .gate_seconds = PATIENCE};
 
 static void create(void) { MUST(attachment_create(&own, &own_request, &failure) == POOL_OK); }
 
@@ -653,8 +737,8 @@ static void create_and_hold(void) {
 }
 
 static const struct operation alone[] = {
-    {"create", nothing, nothing, create, 0, 0, 0, false},
-    {"leave, last process", nothing, create_and_hold, act_leave, 0, 0, 0, false},
+    {"create", nothing, nothing, create, 0, 0, 0, false, {0, 0, 0}},
+    {"leave, last process", nothing, create_and_hold, act_leave, 0, 0, 0, false, {0, 0, 0}},
 };
 
 static void run_alone(const struct operation *operation) {
@@ -689,13 +773,14 @@ int main(void) {
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     MUST(board != MAP_FAILED);
     snprintf(name, sizeof name, "%s", process_name());
-    struct attachment_request request = {.name = name, .block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .name = name, .block_size = BLOCK, .blocks = BLOCKS, .processes = PROCESSES, .gate_seconds = PATIENCE};
     MUST(attachment_create(&attachment, &request, &failure) == POOL_OK);
     pid_t children[SURVIVORS] = {start(survive_first), start(survive_second)};
-    while (__builtin_popcountll(slots_used(attachment.memory, &attachment.geometry)) < 1 + (int)SURVIVORS) {
+    while (__builtin_popcountll(used_in(attachment.memory, &attachment.geometry)) < 1 + (int)SURVIVORS) {
         usleep(100);
     }
-    survivors = slots_used(attachment.memory, &attachment.geometry) & ~ledger_slot_bit(attachment.slot);
+    survivors = used_in(attachment.memory, &attachment.geometry) & ~bit_of(attachment.slot);
     for (unsigned i = 0; i < sizeof operations / sizeof *operations; i++) {
         run_operation(&operations[i]);
     }

@@ -3,48 +3,92 @@ add_harness(crash_points
   PROGRAM tests/crash_points.c
   LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
           shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
-          shared/references shared/recovery shared/fork shared/exit shared/sweep)
+          shared/references shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep)
 add_test(NAME crash_points COMMAND crash_points)
 set_tests_properties(crash_points PROPERTIES TIMEOUT 300)
 
 if(NOT BLOCKPOOL_SANITIZE)
   plant(crash_points opening_not_recovered shared/ledger.h "allocate " CHANGE
-    "if (!ledger_is_head(word) || !named) {"
-    "if (ledger_state(word) == LEDGER_IS_OPENING || !ledger_is_head(word) || !named) {")
+    "    case LEDGER_IS_OPENING:
+    case LEDGER_IS_CLOSING:
+"
+    "    case LEDGER_IS_OPENING:
+        return word;
+    case LEDGER_IS_CLOSING:
+")
   plant(crash_points closing_not_recovered shared/ledger.h "drop " CHANGE
-    "if (!ledger_is_head(word) || !named) {"
-    "if (ledger_state(word) == LEDGER_IS_CLOSING || !ledger_is_head(word) || !named) {")
+    "    case LEDGER_IS_OPENING:
+    case LEDGER_IS_CLOSING:
+"
+    "    case LEDGER_IS_CLOSING:
+        return word;
+    case LEDGER_IS_OPENING:
+")
+  plant(crash_points question_not_withdrawn shared/ledger.h "drop, last holder" CHANGE
+    "    case LEDGER_IS_ASKING:
+        return ledger_hold(word);"
+    "    case LEDGER_IS_ASKING:
+        return word;")
+  plant(crash_points recovery_does_not_try_to_close shared/shared_pool.c "allocate " CHANGE
+    "    if (after == ledger_make(LEDGER_IS_CLOSING, name, after) ||
+        try_to_close(shared, index, name, LEDGER_NOBODY, after)) {"
+    "    if (after == ledger_make(LEDGER_IS_CLOSING, name, after)) {")
+  plant(crash_points row_not_recovered shared/shared_pool.c "drop, others hold it" CHANGE
+    "(void)fetch_and_seq(&entry->row[w], ~gone->words[w]);"
+    "")
   plant(crash_points bits_not_mended shared/recovery.c "allocate " CHANGE
     "(void)shared_pool_mend(&attachment->shared);"
     "")
   plant(crash_points head_before_tails shared/shared_pool.c "drop, last holder" CHANGE
     "    for (uint64_t d = n - 1; d > 0; d--) {"
-    "    store_release(&shared->ledger[head], LEDGER_FREE);
+    "    store_release(head_of(shared, head), LEDGER_FREE);
     for (uint64_t d = n - 1; d > 0; d--) {")
   plant(crash_points live_before_record shared/shared_pool.c "allocate " CHANGE
-    "            struct shared_pool_record *record = &shared->records[head];"
-    "            struct shared_pool_record *record = &shared->records[head];
-            store_release(&shared->ledger[head], ledger_live(slot) | LEDGER_TICKET);")
+    "            struct shared_pool_entry *entry = shared_pool_entry(shared, head);"
+    "            struct shared_pool_entry *entry = shared_pool_entry(shared, head);
+            store_release(&entry->head, ledger_live(slot, 0) | LEDGER_TICKET);")
   plant(crash_points ticket_taken_with_the_hold shared/shared_pool.c "redeem, overtaken:" CHANGE
-    "    *set = before != after;"
-    "    *set = before != after;
-    if (ledger_record_unpack(load_seq(record)).generation != run->generation) {
-        (void)ledger_change(word, change_take_ticket, slot, 0, &before, &after);
+    "    bool there = is_there(shared, run);"
+    "    bool there = is_there(shared, run);
+    if (!there) {
+        uint64_t before, after;
+        (void)ledger_change(head_of(shared, run->index), change_take_ticket, 0, &before, &after);
     }")
   plant(crash_points no_step_back shared/shared_pool.c "redeem, overtaken twice" CHANGE
-    "if (ledger_change(word, change_drop, slot, 0, &before, &after) && after == ledger_closing(slot)) {"
-    "if (ledger_change(word, change_drop, slot, 0, &before, &after) && after == LEDGER_FREE) {")
+    "    (void)row_clear(shared, index, slot);
+    if (try_to_close("
+    "    (void)row_clear(shared, index, slot);
+    if (false && try_to_close(")
   plant(crash_points slot_freed_first shared/recovery.c "recover" CHANGE
-    "        shared_pool_recover(&attachment->shared, dead | LEDGER_MARK);"
-    "        slots_free(attachment->memory, &attachment->geometry, (unsigned)__builtin_ctzll(dead));
-        shared_pool_recover(&attachment->shared, dead | LEDGER_MARK);")
+    "    shared_pool_recover(&attachment->shared, dead, "
+    "    slots_free(attachment->memory, &attachment->geometry, slot_set_next(dead, 0));
+    shared_pool_recover(&attachment->shared, dead, ")
   plant(crash_points dead_waiters_kept shared/recovery.c "wait" CHANGE
-    "(void)fetch_and_seq(&attachment->shared.waiting->slots, ~dead);"
+    "shared_pool_forget_waiters(&attachment->shared, dead);"
     "")
+  plant(crash_points kept_runs_not_recovered shared/recovery.c "keep" CHANGE
+    "catalog_recover(layout_catalog(attachment->memory, &attachment->geometry), &attachment->shared);"
+    "")
+  plant(crash_points named_before_it_is_kept shared/catalog.c "keep" CHANGE
+    "    if (shared_pool_keep(shared, slot, run) != SHARED_POOL_OK) {"
+    "    if (!old) {
+        write_name(entry, name);
+    }
+    store_seq(&entry->run, new);
+    if (shared_pool_keep(shared, slot, run) != SHARED_POOL_OK) {")
+  plant(crash_points let_go_before_it_is_replaced shared/catalog.c "keep, replacing" CHANGE
+    "    store_seq(&entry->run, new);
+"
+    "    if (old) {
+        store_seq(&entry->run, 0);
+        let_go(catalog, shared, old);
+    }
+    store_seq(&entry->run, new);
+")
   plant(crash_points lock_not_inherited shared/fork.c "fork, " CHANGE
     "int error = os_pin_lock(attachment->child.description, &attachment->lock_page);"
     "int error = 0;")
   plant(crash_points child_holds_nothing shared/fork.c "fork, " CHANGE
-    "shared_pool_fork(&attachment->shared, attachment->slot, child->slot);"
-    "")
+    "    return shared_pool_fork("
+    "    return !child && shared_pool_fork(")
 endif()
