@@ -69,14 +69,23 @@ static uint64_t value(void) {
                                        UINT64_MAX,
                                        INT64_MAX};
     uint64_t number_of = numbers[below(sizeof numbers / sizeof *numbers)];
-    switch (below(6)) {
+    switch (below(8)) {
     case 0:
         return random_word();
     case 1:
         return number_of;
     case 2: /* a word of the ledger */
-        return below(8) << 61 | (below(3) ? 0 : below(8192)) << 48 |
-               (below(2) ? UINT64_C(1) << below(48) : random_word() & ((UINT64_C(1) << 48) - 1));
+        return below(8) << 61 |
+               (below(2)   ? 0
+                : below(4) ? below(10)
+                           : below(8192))
+                   << 48 |
+               (below(3) ? 0 : below(8192)) << 35 | (below(2) ? 2 * below(2) : below(8)) << 32 |
+               (below(2) ? below(4) : random_word() & UINT32_MAX);
+    case 6: /* one bit, of a row */
+        return UINT64_C(1) << below(below(2) ? 10 : 64);
+    case 7: /* the run of a name */
+        return (below(4) ? below(80) : number_of & 0xffffff) << 40 | below(4);
     case 3: /* a tail */
         return UINT64_C(1) << 61 | (below(2) ? below(8) : number_of & 0xffffff);
     case 4: /* a record */
@@ -90,12 +99,12 @@ static uint64_t value(void) {
 
 static size_t make(uint8_t *data) {
     size_t damages = below(4) ? 1 + below(4) : below(25), size = 2;
-    unsigned place = (unsigned)below(8);
+    unsigned place = (unsigned)below(9);
     data[0] = (uint8_t)random_word();
     data[1] = (uint8_t)(below(10) ? random_word() & 0x83 : random_word());
     for (size_t i = 0; i < damages; i++, size += DAMAGE) {
         uint64_t which = below(3) ? below(80) : below(65536), word = value();
-        place = below(3) ? place : (unsigned)below(8);
+        place = below(3) ? place : (unsigned)below(9);
         place = place == 0 && below(8) ? 3 : place;     /* the header is soon explored */
         place = data[0] >= 248 && below(2) ? 6 : place; /* the largest segment is there for its summaries */
         data[size] = (uint8_t)place;

@@ -93,7 +93,11 @@ void __wrap_os_process_command(char *command, size_t size) { snprintf(command, s
 
 /* --- the segments --- */
 
-static const uint64_t sizes[] = {70, 1500, 40000}; /* one chunk; some; two groups */
+/* One chunk; some, and rows in two cache lines; two groups. */
+static const struct {
+    uint64_t blocks;
+    unsigned processes;
+} sizes[] = {{70, 8}, {1500, 300}, {40000, 256}};
 #define SEGMENTS (sizeof sizes / sizeof *sizes)
 
 static struct segment {
@@ -105,6 +109,36 @@ static struct segment {
     struct attachment living;
     void *hold;
 } segments[SEGMENTS];
+
+static atomic_word *head_of(const struct shared_pool *shared, const struct pool_run *run) {
+    return &shared_pool_entry(shared, run->index)->head;
+}
+
+/* Runs with names, one of them with two, held by the living, by the dead, or by nobody; one that is kept without a
+ * name; and a name written halfway. */
+static void populate_catalog(struct segment *segment, unsigned me, unsigned dead) {
+    struct shared_pool *shared = &segment->living.shared;
+    struct catalog_entry *catalog = layout_catalog(segment->memory, &segment->geometry);
+    static const char *const names[] = {"n0", "n1", "a name of many bytes, which fills more than one word", "n3"};
+    struct pool_run run = {0, 0, 0};
+    bool done;
+    for (unsigned i = 0; i < 4; i++) {
+        if (i != 1) { /* the run before has this name too */
+            MUST(shared_pool_allocate(shared, me, 1 + i, 3, &run) == SHARED_POOL_OK);
+        }
+        MUST(catalog_keep(catalog, shared, me, names[i], &run, false) == CATALOG_OK);
+        if (i == 2) {
+            MUST(shared_pool_hold(shared, dead, &run, &done) == SHARED_POOL_OK && done);
+        }
+        if (i > 1) {
+            MUST(shared_pool_drop(shared, me, &run, &done) == SHARED_POOL_OK && !done);
+        }
+    }
+    MUST(shared_pool_allocate(shared, dead, 2, 0, &run) == SHARED_POOL_OK);
+    MUST(shared_pool_keep(shared, dead, &run) == SHARED_POOL_OK);
+    store_relaxed(&catalog[4].sequence, 7);
+    store_relaxed(&catalog[4].name[0], 0x6861);
+}
 
 /* Runs in every state, held by the living, by the dead slot 2, by both and by tickets alone. */
 static void populate(struct segment *segment) {
@@ -127,26 +161,34 @@ static void populate(struct segment *segment) {
         }
     }
     MUST(shared_pool_drop(shared, me, &last, &done) == SHARED_POOL_OK && done); /* CLOSING, and not finished */
-    store_relaxed(&shared->ledger[last.index], ledger_closing(dead));
+    store_relaxed(head_of(shared, &last), ledger_make(LEDGER_IS_CLOSING, dead, last.generation));
+    for (unsigned i = 0; i < 3; i++) { /* ASKING; the last one is held all the same */
+        MUST(shared_pool_allocate(shared, dead, 2, 1, &run) == SHARED_POOL_OK);
+        if (i == 2) {
+            MUST(shared_pool_hold(shared, me, &run, &done) == SHARED_POOL_OK && done);
+        }
+        store_relaxed(head_of(shared, &run), ledger_make(LEDGER_IS_ASKING, i ? dead : LEDGER_RECOVERY, run.generation));
+    }
+    populate_catalog(segment, me, dead);
     if (shared->blocks > 1000) {
         MUST(shared_pool_allocate(shared, me, 600, 0, &run) == SHARED_POOL_OK);
         MUST(shared_pool_allocate(shared, dead, 300, 0, &run) == SHARED_POOL_OK);
     }
     MUST(shared_pool_allocate(shared, dead, 4, 0, &run) == SHARED_POOL_OK); /* OPENING, and not all there */
-    store_relaxed(&shared->ledger[run.index], ledger_opening(dead));
-    store_relaxed(&shared->ledger[run.index + 3], LEDGER_FREE);
+    store_relaxed(head_of(shared, &run), ledger_opening(dead));
+    store_relaxed(&shared_pool_entry(shared, run.index + 3)->head, LEDGER_FREE);
     struct slot_record *place = slot_record(segment->memory, &segment->geometry, dead);
     store_relaxed(&place->used, 1);
     store_relaxed(&place->process, 1);
-    store_relaxed(&shared->waiting->slots, ledger_slot_bit(dead) | 1);
+    store_relaxed(&shared->waiting->slots[0], UINT64_C(1) << dead | 1);
 }
 
-static void prepare(struct segment *segment, uint64_t blocks) {
+static void prepare(struct segment *segment, uint64_t blocks, unsigned processes) {
     struct layout_geometry *geometry = &segment->geometry;
     struct pool_failure failure;
     void *memory, *hold;
     int error;
-    MUST(layout_plan(geometry, BLOCK, blocks));
+    MUST(layout_plan(geometry, BLOCK, blocks, processes));
     MUST(os_keep(os_memfd("blockpool-fuzz"), &segment->file) == 0);
     MUST(os_reserve(segment->file.number, geometry->bytes, NULL) == 0);
     MUST(os_map_file(segment->file.number, geometry->bytes, &memory) == 0);
@@ -176,24 +218,26 @@ static uint64_t sum_of(const struct layout_geometry *geometry) {
 static void damage(struct segment *segment, const uint8_t *bytes) {
     const struct layout_geometry *geometry = &segment->geometry;
     uint64_t words = (geometry->blocks + 511) / 512 * 8, summaries = bitmap_bytes(geometry->blocks) / 8 - words;
+    uint64_t entry = shared_pool_entry_bytes(geometry->processes);
     const struct {
-        uint64_t at, words;
+        uint64_t at, words, step;
     } places[] = {
-        {0, sizeof(struct layout_geometry) / 8},
-        {offsetof(struct layout_header, waiting), 9},
-        {geometry->slots_at, LAYOUT_SLOTS * sizeof(struct slot_record) / 8},
-        {geometry->ledger_at, geometry->blocks},
-        {geometry->records_at, 2 * geometry->blocks},
-        {geometry->bitmap_at, words},
-        {geometry->bitmap_at + 8 * words, summaries},
-        {LAYOUT_PAGE, (geometry->data_at - LAYOUT_PAGE) / 8},
+        {0, sizeof(struct layout_geometry) / 8, 8},
+        {offsetof(struct layout_header, waiting), sizeof(struct shared_pool_waiting) / 8 + 2, 8},
+        {geometry->slots_at, geometry->processes * sizeof(struct slot_record) / 8, 8},
+        {geometry->entries_at, geometry->blocks, entry},         /* heads */
+        {geometry->entries_at, geometry->blocks * entry / 8, 8}, /* with their records and rows */
+        {geometry->bitmap_at, words, 8},
+        {geometry->bitmap_at + 8 * words, summaries, 8},
+        {geometry->catalog_at, CATALOG_NAMES * sizeof(struct catalog_entry) / 8, 8},
+        {LAYOUT_PAGE, (geometry->data_at - LAYOUT_PAGE) / 8, 8},
     };
     uint64_t which, value, word, n;
     unsigned place = bytes[0] % (sizeof places / sizeof *places), number = bytes[2] | (unsigned)bytes[3] << 8;
     memcpy(&value, bytes + 4, 8);
     /* small numbers name the first words, large ones any of them */
     which = (number < 256 ? number : (uint64_t)number * places[place].words >> 16) % places[place].words;
-    unsigned char *at = segment->memory + places[place].at + 8 * which;
+    unsigned char *at = segment->memory + places[place].at + places[place].step * which;
     memcpy(&word, at, 8);
     n = 1;
     switch (bytes[1] % 8) {
@@ -213,7 +257,7 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
         word |= value;
         break;
     case 5: /* another word of the same place: valid, but not here */
-        memcpy(&word, segment->memory + places[place].at + 8 * (value % places[place].words), 8);
+        memcpy(&word, segment->memory + places[place].at + places[place].step * (value % places[place].words), 8);
         break;
     case 6: /* many words alike */
         word = value;
@@ -221,11 +265,12 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
         break;
     default: /* some */
         n = 1 + value % 8;
-        word = ledger_make((enum ledger_state)(value >> 8 & 7), value >> 16 & 0xffff, value >> 32 & 0xff);
+        word = (value >> 8 & 7) << LEDGER_STATE_AT | (value >> 16 & 8191) << LEDGER_SLOT_AT |
+               (value >> 40 & 7) * LEDGER_MARK | (value >> 43 & 3) * LEDGER_TICKET | (value >> 32 & 0xff);
         n = n < places[place].words - which ? n : places[place].words - which;
     }
     for (uint64_t i = 0; i < n; i++) {
-        memcpy(at + 8 * i, &word, 8);
+        memcpy(at + places[place].step * i, &word, 8);
     }
 }
 
@@ -236,18 +281,33 @@ static void look_for_stray_writes(const struct segment *segment, const struct la
         uint64_t from, to;
     } unchanged[] = {
         {0, offsetof(struct layout_header, waiting)},
+        {offsetof(struct layout_header, waiting.padding), offsetof(struct layout_header, waiting.slots)},
         {offsetof(struct layout_header, padding), LAYOUT_PAGE},
-        {geometry->ledger_at + 8 * geometry->blocks, geometry->records_at},
-        {geometry->records_at + 16 * geometry->blocks, geometry->bitmap_at},
-        {geometry->bitmap_at + bitmap_bytes(geometry->blocks), geometry->bytes},
+        {geometry->slots_at + geometry->processes * sizeof(struct slot_record), geometry->catalog_at},
+        {geometry->catalog_at + CATALOG_NAMES * sizeof(struct catalog_entry), geometry->bitmap_at},
+        {geometry->bitmap_at + bitmap_bytes(geometry->blocks), geometry->entries_at},
+        {geometry->entries_at + geometry->blocks * shared_pool_entry_bytes(geometry->processes), geometry->bytes},
     };
     for (unsigned i = 0; i < sizeof unchanged / sizeof *unchanged; i++) {
         uint64_t from = unchanged[i].from;
         MUST(memcmp(segment->memory + from, segment->damaged + from, unchanged[i].to - from) == 0);
     }
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
-        uint64_t from = geometry->slots_at + slot * sizeof(struct slot_record) + offsetof(struct slot_record, padding);
-        MUST(memcmp(segment->memory + from, segment->damaged + from, 96) == 0);
+    for (unsigned slot = 0; slot < geometry->processes; slot++) {
+        const struct slot_record *is = slot_record(segment->memory, geometry, slot),
+                                 *was = slot_record(segment->damaged, geometry, slot);
+        MUST(memcmp(is->padding, was->padding, sizeof is->padding) == 0);
+    }
+    struct shared_pool now, then;
+    layout_init(&now, segment->memory, geometry);
+    layout_init(&then, segment->damaged, geometry);
+    for (uint64_t i = 0; i < geometry->blocks; i++) {
+        const struct shared_pool_entry *is = shared_pool_entry(&now, i), *was = shared_pool_entry(&then, i);
+        uint64_t words = (now.entry_bytes - sizeof *is) / 8, slots = geometry->processes;
+        MUST(load_relaxed(&is->unused) == load_relaxed(&was->unused));
+        for (uint64_t w = slots / 64; w < words; w++) { /* bits of no slot */
+            uint64_t past = w == slots / 64 ? UINT64_MAX << slots % 64 : UINT64_MAX;
+            MUST(((load_relaxed(&is->row[w]) ^ load_relaxed(&was->row[w])) & past) == 0);
+        }
     }
 }
 
@@ -268,6 +328,7 @@ static void use(struct attachment *attachment) {
     struct attachment_counts counts;
     struct pool_failure failure;
     uint64_t blocks = attachment->geometry.blocks, word = 0, tickets, n = 0;
+    char name[CATALOG_NAME_BYTES];
     uint32_t extra;
     unsigned slots;
     bool freed;
@@ -303,10 +364,36 @@ static void use(struct attachment *attachment) {
             runs[n++] = made_up;
         }
     }
+    for (unsigned i = 0, looks = 0; (i = attachment_next_name(attachment, i, name, &run)) < CATALOG_NAMES; i++) {
+        MUST(looks++ < CATALOG_NAMES && memchr(name, 0, sizeof name));
+        if (n < RUNS && looks < 8) {
+            enum pool_status got = attachment_get(attachment, name, &run);
+            if (got == POOL_OK) {
+                in_bounds(attachment, &run);
+                runs[n++] = run;
+            }
+        }
+    }
+    for (unsigned i = 0; i < 6 && n > 0; i++) {
+        snprintf(name, sizeof name, "n%u", i);
+        enum pool_status status = attachment_keep(attachment, name, &runs[i % n], i % 2, PATIENCE, &failure);
+        MUST(status == POOL_OK || status == POOL_EXISTS || status == POOL_FULL || status == POOL_CORRUPT);
+        if (i == 1 || i == 5) {
+            status = attachment_forget(attachment, name, PATIENCE, &failure);
+            MUST(status == POOL_OK || status == POOL_NOT_FOUND);
+        }
+    }
+    for (uint64_t i = 0; i < 12; i++) {
+        struct slot_set holders;
+        shared_pool_holders(&attachment->shared, i, load_seq(&shared_pool_entry(&attachment->shared, i)->head),
+                            &holders);
+        MUST(slot_set_count(&holders) <= attachment->shared.row_words * 64);
+        (void)shared_pool_is_held_elsewhere(&attachment->shared, i, attachment->slot);
+    }
     shared_pool_count(&attachment->shared, &totals);
     MUST(totals.allocated <= blocks);
     attachment_count(attachment, &counts);
-    MUST(counts.processes <= LAYOUT_SLOTS && counts.peak <= blocks);
+    MUST(counts.processes <= attachment->geometry.processes && counts.peak <= blocks);
     uint32_t wait;
     if (attachment_wait_enter(attachment, &wait) == POOL_OK) {
         attachment_wait_sleep(attachment, attachment_wait_sequence(attachment) + 1, 0.001);
@@ -317,7 +404,7 @@ static void use(struct attachment *attachment) {
             (void)!attachment_share(attachment, &runs[i], i % 2 ? 1 : 8000);
         }
         if (i % 4 == 3) {
-            (void)!attachment_free(attachment, &runs[i], &word, &extra);
+            (void)!attachment_free(attachment, &runs[i], &extra);
         } else {
             (void)!attachment_drop(attachment, &runs[i], &freed);
         }
@@ -348,7 +435,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct segment *segment = &segments[data[0] >= 248 && !GUIDED ? 2 : data[0] >= 160];
     struct layout_geometry *geometry = &segment->geometry;
     if (!segment->memory) {
-        prepare(segment, sizes[segment - segments]);
+        prepare(segment, sizes[segment - segments].blocks, sizes[segment - segments].processes);
     }
     memcpy(segment->memory, segment->good, geometry->bytes);
     for (size_t i = 0; i < MOST_DAMAGES && 2 + (i + 1) * DAMAGE <= size; i++) {
