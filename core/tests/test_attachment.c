@@ -17,9 +17,10 @@ static void a_pool_lives_as_long_as_its_attachments(void) {
 
 static void a_taken_name_is_refused(void) {
     make();
-    struct attachment_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .name = name, .block_size = BLOCK, .blocks = 10, .processes = PROCESSES, .gate_seconds = PATIENCE};
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_EXISTS);
-    CHECK(slots_used(attachment.memory, &attachment.geometry), ==, 1); /* the look at it left nothing behind */
+    CHECK(used_slots(), ==, 1); /* the look at it left nothing behind */
     unmake();
 }
 
@@ -50,7 +51,8 @@ static void attachments_outlive_unlink_and_leave_a_new_pool_of_that_name_alone(v
     CHECK(pools_unlink(name, attachment.geometry.id, PATIENCE, &failure), ==, POOL_OK);
     CHECK(pools_unlink(name, attachment.geometry.id, PATIENCE, &failure), ==, POOL_NOT_FOUND);
     struct pool_run run = allocate(2);
-    struct attachment_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .name = name, .block_size = BLOCK, .blocks = 10, .processes = PROCESSES, .gate_seconds = PATIENCE};
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_OK);
     CHECK(pools_unlink(name, attachment.geometry.id, PATIENCE, &failure), ==, POOL_NOT_FOUND);
     CHECK(drop(&run), ==, true);
@@ -66,7 +68,8 @@ static void invalid_names_are_refused(void) {
     longest[sizeof longest - 1] = 0;
     const char *bad[] = {"", ".hidden", "a/b", "..", longest};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct attachment_request request = {.name = bad[i], .block_size = BLOCK, .blocks = 10, .gate_seconds = 1};
+        struct attachment_request request = {
+            .name = bad[i], .block_size = BLOCK, .blocks = 10, .processes = PROCESSES, .gate_seconds = 1};
         CHECK(attachment_attach(&other, bad[i], 1, &failure), ==, POOL_SYSTEM);
         CHECK(failure.error, ==, -EINVAL);
         CHECK(attachment_create(&other, &request, &failure), ==, POOL_SYSTEM);
@@ -91,7 +94,8 @@ static void other_files_are_not_taken_for_pools(void) {
         }
         fclose(out);
         CHECK(attach(&other), ==, POOL_NO_POOL);
-        struct attachment_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
+        struct attachment_request request = {
+            .name = name, .block_size = BLOCK, .blocks = 10, .processes = PROCESSES, .gate_seconds = PATIENCE};
         CHECK(attachment_create(&other, &request, &failure), ==, POOL_EXISTS);
         CHECK(exists(name), ==, true);
         unlink(path);
@@ -156,7 +160,8 @@ static void as_another_user(void) {
     CHECK(seteuid(65534), ==, 0);
     CHECK(attach(&other), ==, POOL_FORBIDDEN);
     CHECK(failure.error, ==, -EACCES);
-    struct attachment_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .name = name, .block_size = BLOCK, .blocks = 10, .processes = PROCESSES, .gate_seconds = PATIENCE};
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_FORBIDDEN);
 }
 
@@ -186,8 +191,11 @@ static void no_room_is_told_before_anything_is_reserved(void) {
     snprintf(name, sizeof name, "%s", process_name());
     const char *names[] = {name, NULL};
     for (unsigned i = 0; i < 2; i++) {
-        struct attachment_request request = {
-            .name = names[i], .block_size = UINT64_C(1) << 36, .blocks = 512, .gate_seconds = 1}; /* 32 TiB */
+        struct attachment_request request = {.name = names[i],
+                                             .block_size = UINT64_C(1) << 36,
+                                             .blocks = 512,
+                                             .processes = PROCESSES,
+                                             .gate_seconds = 1}; /* 32 TiB */
         CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_ROOM);
         CHECK(failure.available, >, 0);
         CHECK(failure.available, <, UINT64_C(1) << 45);
@@ -211,7 +219,8 @@ static void reach_memfd(void) {
 }
 
 static void a_pool_without_a_name_is_reached_through_its_process(void) {
-    struct attachment_request request = {.block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .block_size = BLOCK, .blocks = BLOCKS, .processes = PROCESSES, .gate_seconds = PATIENCE};
     CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_OK);
     struct pool_run run = allocate(4);
     fill(&attachment, &run, 9);
@@ -221,7 +230,7 @@ static void a_pool_without_a_name_is_reached_through_its_process(void) {
     tell_run(2, &run);
     CHECK(ftruncate(attachment.file.number, 0), ==, -1); /* sealed */
     CHECK(ended(start(reach_memfd)), ==, 0);
-    CHECK(ledger_tickets(word_of(&run)), ==, 0);
+    CHECK(tickets_of(&run), ==, 0);
     int file = os_reopen(&attachment.file);
     end(&attachment);
     CHECK(attachment_attach_through(&other, 0, file, NULL, PATIENCE, &failure), ==,
@@ -240,7 +249,7 @@ static void one_process_may_attach_twice(void) {
     CHECK(is_filled(&other, &there, 5), ==, true);
     CHECK(recover(), ==, 0);
     end(&other); /* gives back what it held, and nothing else */
-    CHECK(word_of(&run), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&run), ==, true);
     CHECK(drop(&run), ==, true);
     unmake();
 }
@@ -255,8 +264,8 @@ static void leaving_gives_everything_back_but_tickets(void) {
     CHECK(attachment_wait_enter(&other, &wait), ==, POOL_OK);
     end(&other);
     CHECK(count(), ==, 4);
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 0);
-    CHECK(slots_used(attachment.memory, &attachment.geometry), ==, ledger_slot_bit(attachment.slot));
+    CHECK(waiting_slots(), ==, 0);
+    CHECK(used_slots(), ==, bit_of(attachment.slot));
     CHECK(drop_tickets(0), ==, 1);
     unmake();
 }
@@ -267,25 +276,25 @@ static void child_has_no_slot(void) {
     CHECK(attachment_allocate(&attachment, 1, 0, &run), ==, POOL_STRAY);
 }
 
-static void the_48th_process_is_refused(void) {
+static void one_process_more_than_there_are_slots_is_refused(void) {
     make();
-    pid_t children[LAYOUT_SLOTS - 1];
-    for (unsigned i = 0; i < LAYOUT_SLOTS - 1; i++) {
+    pid_t children[PROCESSES - 1];
+    for (unsigned i = 0; i < PROCESSES - 1; i++) {
         tell(0, 1);
         children[i] = start(a_process_attaches);
         await(1);
     }
     CHECK(attach(&other), ==, POOL_FULL);
     CHECK(ended(fork_with(ON_FORK_SHARE, child_has_no_slot)), ==, 0);
-    kill_and_wait(children[10]);
+    kill_and_wait(children[3]);
     CHECK(attach(&other), ==, POOL_OK); /* which recovers the dead one first */
     end(&other);
-    for (unsigned i = 0; i < LAYOUT_SLOTS - 1; i++) {
-        if (i != 10) {
+    for (unsigned i = 0; i < PROCESSES - 1; i++) {
+        if (i != 3) {
             kill_and_wait(children[i]);
         }
     }
-    CHECK(recover(), ==, LAYOUT_SLOTS - 2);
+    CHECK(recover(), ==, PROCESSES - 2);
     unmake();
 }
 
@@ -329,7 +338,7 @@ int main(void) {
     RUN(a_pool_without_a_name_is_reached_through_its_process);
     RUN(one_process_may_attach_twice);
     RUN(leaving_gives_everything_back_but_tickets);
-    RUN(the_48th_process_is_refused);
+    RUN(one_process_more_than_there_are_slots_is_refused);
     RUN(a_stopped_holder_of_the_gate_blocks_nobody_forever);
     CHECK(process_end(), ==, 0);
     return check_end();

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
+#include "sets.h"
 #include "shared/attachment.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -23,8 +24,11 @@ static char name[96];
 
 static void make(bool named) {
     snprintf(name, sizeof name, "%s", process_name());
-    struct attachment_request request = {
-        .name = named ? name : NULL, .block_size = 64, .blocks = BLOCKS, .gate_seconds = PATIENCE};
+    struct attachment_request request = {.name = named ? name : NULL,
+                                         .block_size = 64,
+                                         .blocks = BLOCKS,
+                                         .processes = PROCESSES,
+                                         .gate_seconds = PATIENCE};
     memset(page->told, 0, sizeof page->told);
     CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_OK);
 }
@@ -137,7 +141,8 @@ static void its_name_may_be_another_pools_by_now(void) {
     make(true);
     pid_t child = start_holder(false);
     CHECK(pools_unlink(name, attachment.geometry.id, PATIENCE, &failure), ==, POOL_OK);
-    struct attachment_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .name = name, .block_size = 64, .blocks = 1, .processes = PROCESSES, .gate_seconds = PATIENCE};
     static struct attachment second;
     CHECK(attachment_create(&second, &request, &failure), ==, POOL_OK);
     int number = stranger_at(attachment.file.number);
@@ -260,8 +265,9 @@ static void without_a_descriptor_every_call_says_so(void) {
     snprintf(second, sizeof second, "%s", process_name());
     unsigned descriptors = open_descriptors();
     for (unsigned n = 0; n < 2; n++) { /* one is for the file, one more for the lock */
-        struct attachment_request named = {.name = second, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE},
-                                  unnamed = {.block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+        struct attachment_request
+            named = {.name = second, .block_size = 64, .blocks = 1, .processes = PROCESSES, .gate_seconds = PATIENCE},
+            unnamed = {.block_size = 64, .blocks = 1, .processes = PROCESSES, .gate_seconds = PATIENCE};
         leave_descriptors(n);
         CHECK(attachment_create(&other, &named, &failure), ==, POOL_NO_DESCRIPTOR);
         CHECK(failure.error, ==, -EMFILE);
@@ -272,7 +278,7 @@ static void without_a_descriptor_every_call_says_so(void) {
         restore_descriptors();
         CHECK(open_descriptors(), ==, descriptors);
         CHECK(exists(second), ==, false);
-        CHECK(slots_used(attachment.memory, &attachment.geometry), ==, 3);
+        CHECK(used_in(attachment.memory, &attachment.geometry), ==, 3);
     }
     leave_descriptors(0);
     CHECK(attachment_check(&attachment, PATIENCE, &fault, 1, &audit, &failure), ==, POOL_NO_DESCRIPTOR);
@@ -303,7 +309,8 @@ static void where_no_mapping_fits(void) {
     struct rlimit limit;
     unsigned descriptors = open_descriptors();
     CHECK(getrlimit(RLIMIT_AS, &limit), ==, 0);
-    struct attachment_request request = {.block_size = 4096, .blocks = 1 << 14, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .block_size = 4096, .blocks = 1 << 14, .processes = PROCESSES, .gate_seconds = PATIENCE};
     limit.rlim_cur = 32 << 20;
     CHECK(setrlimit(RLIMIT_AS, &limit), ==, 0);
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_MAPPING);
@@ -336,7 +343,8 @@ static void where_no_proc_is(void) {
         tell(10, 1);
         return;
     }
-    struct attachment_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .name = name, .block_size = 64, .blocks = 1, .processes = PROCESSES, .gate_seconds = PATIENCE};
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_PROC);
     request.name = NULL;
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_PROC);
@@ -354,7 +362,7 @@ static void without_proc_that_is_what_is_said(void) {
     if (told(10)) {
         printf("skip: no /proc (no right to mount over it)\n");
     }
-    CHECK(slots_used(attachment.memory, &attachment.geometry), ==, 1);
+    CHECK(used_in(attachment.memory, &attachment.geometry), ==, 1);
     end(&attachment);
 }
 
@@ -363,7 +371,8 @@ static void where_no_directory_is(void) {
         tell(10, 1);
         return;
     }
-    struct attachment_request request = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .name = name, .block_size = 64, .blocks = 1, .processes = PROCESSES, .gate_seconds = PATIENCE};
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_DIRECTORY);
     CHECK(attachment_attach(&other, name, PATIENCE, &failure), ==, POOL_NOT_FOUND);
     CHECK(pools_sweep(), ==, 0);
@@ -407,8 +416,9 @@ static void nothing_closes_a_file_of_another_thread(void) {
     half_store_seq(&busy, 1);
     CHECK(pthread_create(&thread, NULL, use_files, &failed), ==, 0);
     for (unsigned i = 0; i < 200; i++) {
-        struct attachment_request taken = {.name = name, .block_size = 64, .blocks = 1, .gate_seconds = PATIENCE},
-                                  unnamed = {.block_size = 64, .blocks = 1, .gate_seconds = PATIENCE};
+        struct attachment_request
+            taken = {.name = name, .block_size = 64, .blocks = 1, .processes = PROCESSES, .gate_seconds = PATIENCE},
+            unnamed = {.block_size = 64, .blocks = 1, .processes = PROCESSES, .gate_seconds = PATIENCE};
         unsigned char id[LAYOUT_ID_BYTES] = "another pool's";
         CHECK(attachment_create(&other, &taken, &failure), ==, POOL_EXISTS);
         CHECK(attachment_create(&other, &unnamed, &failure), ==, POOL_OK);
@@ -486,6 +496,7 @@ static void a_child_forked_in_the_midst_of_create_makes_a_pool_of_its_own(void) 
         struct attachment_request request = {.name = named ? name : NULL,
                                              .block_size = 4096,
                                              .blocks = (OS_PIECE + OS_PIECE / 4) / 4096,
+                                             .processes = PROCESSES,
                                              .gate_seconds = PATIENCE,
                                              .pause = {fork_once, NULL}};
         struct pool_run run;
@@ -498,15 +509,15 @@ static void a_child_forked_in_the_midst_of_create_makes_a_pool_of_its_own(void) 
         if (forked.child == 0) {
             bool right = named && status == POOL_EXISTS; /* its parent was quicker */
             if (status == POOL_OK) {
-                right = slots_used(other.memory, &other.geometry) == 1 &&
-                        attachment_allocate(&other, 2, 0, &run) == POOL_OK;
+                right =
+                    used_in(other.memory, &other.geometry) == 1 && attachment_allocate(&other, 2, 0, &run) == POOL_OK;
                 end(&other);
             }
             _exit(!right || !is_stranger(forked.number));
         }
         CHECK(ended(forked.child), ==, 0);
         if (status == POOL_OK) {
-            CHECK(slots_used(other.memory, &other.geometry), ==, 1);
+            CHECK(used_in(other.memory, &other.geometry), ==, 1);
             CHECK(attachment_allocate(&other, 2, 0, &run), ==, POOL_OK);
             end(&other);
         } else {

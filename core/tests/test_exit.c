@@ -3,8 +3,6 @@
 
 #include <pthread.h>
 
-static uint64_t used_slots(void) { return slots_used(attachment.memory, &attachment.geometry); }
-
 static void hold_and_exit(void) {
     CHECK(attach(&other), ==, POOL_OK);
     struct pool_run kept = allocate_in(&other, 3), sent = allocate_in(&other, 2);
@@ -16,7 +14,7 @@ static void hold_and_exit(void) {
 static void a_process_with_one_thread_gives_everything_back_but_tickets(void) {
     make();
     CHECK(ended(start(hold_and_exit)), ==, 0);
-    CHECK(used_slots(), ==, ledger_slot_bit(attachment.slot)); /* without any recovery */
+    CHECK(used_slots(), ==, bit_of(attachment.slot)); /* without any recovery */
     CHECK(count(), ==, 2);
     CHECK(recover(), ==, 0);
     CHECK(drop_tickets(0), ==, 1);
@@ -54,8 +52,12 @@ static void beside_other_threads_memory_stays_the_processs_until_it_ends(void) {
 }
 
 static void create_and_exit(void) {
-    struct attachment_request request = {
-        .name = name, .block_size = BLOCK, .blocks = BLOCKS, .permanent = told(0) != 0, .gate_seconds = PATIENCE};
+    struct attachment_request request = {.name = name,
+                                         .block_size = BLOCK,
+                                         .blocks = BLOCKS,
+                                         .processes = PROCESSES,
+                                         .permanent = told(0) != 0,
+                                         .gate_seconds = PATIENCE};
     pthread_t thread;
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_OK);
     if (told(1)) {
@@ -89,7 +91,7 @@ static void a_process_without_a_part_leaves_nothing(void) {
     held = allocate(3);
     CHECK(ended(fork_with(ON_FORK_DETACH, exit_of_a_detached_child)), ==, 0);
     CHECK(exists(name), ==, true);
-    CHECK(word_of(&held), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&held), ==, true);
     CHECK(drop(&held), ==, true);
     unmake();
 }
@@ -105,7 +107,8 @@ static void gates_and_stay(void) {
 }
 
 static void busy_gates_share_the_time_that_an_exit_may_take(void) {
-    struct attachment_request request = {.block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .block_size = BLOCK, .blocks = BLOCKS, .processes = PROCESSES, .gate_seconds = PATIENCE};
     for (unsigned i = 0; i < 3; i++) {
         CHECK(attachment_create(&three[i], &request, &failure), ==, POOL_OK);
     }

@@ -11,7 +11,7 @@ static void child_uses_what_it_inherited(void) {
     CHECK(is_filled(&attachment, &held, 1), ==, true);
     CHECK(attachment.slot, ==, 1);
     CHECK(load_seq(&attachment.slot_record->process), ==, getpid());
-    CHECK(ledger_holders(word_of(&held)), ==, 3);
+    CHECK(holders_of(&held), ==, 3);
     fill(&attachment, &held, 2);
     struct pool_run own = allocate(2);
     CHECK(recover(), ==, 0); /* the parent lives */
@@ -27,7 +27,7 @@ static void a_forked_child_is_attached_and_holds_what_its_parent_holds(void) {
     CHECK(ended(fork_with(ON_FORK_SHARE, child_uses_what_it_inherited)), ==, 0);
     CHECK(is_filled(&attachment, &held, 2), ==, true);
     CHECK(recover(), ==, 0); /* it left */
-    CHECK(word_of(&held), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&held), ==, true);
     CHECK(drop(&held), ==, true);
     unmake();
 }
@@ -45,7 +45,7 @@ static void the_count_within_the_process_is_inherited_too(void) {
     struct pool_run again = held;
     CHECK(attachment_redeem(&attachment, &again), ==, POOL_OK);
     CHECK(ended(fork_with(ON_FORK_SHARE, child_keeps_extra_references)), ==, 0);
-    CHECK(word_of(&held), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&held), ==, true);
     CHECK(drop(&held), ==, false);
     CHECK(drop(&held), ==, true);
     CHECK(recover(), ==, 1);
@@ -72,7 +72,6 @@ __attribute__((no_sanitize("undefined"))) static int touch(const void *address, 
 
 static void child_is_detached(void) {
     struct pool_run run;
-    uint64_t word;
     uint32_t extra;
     bool freed;
     char said[512];
@@ -87,7 +86,7 @@ static void child_is_detached(void) {
     CHECK(said[0], ==, 0);
     CHECK(attachment_allocate(&attachment, 1, 0, &run), ==, POOL_STRAY);
     CHECK(attachment_drop(&attachment, &held, &freed), ==, POOL_STRAY);
-    CHECK(attachment_free(&attachment, &held, &word, &extra), ==, POOL_STRAY);
+    CHECK(attachment_free(&attachment, &held, &extra), ==, POOL_STRAY);
     uint32_t wait;
     CHECK(attachment_wait_enter(&attachment, &wait), ==, POOL_STRAY);
     end(&attachment);
@@ -102,7 +101,7 @@ static void a_detached_child_gets_nothing_and_may_attach_again(void) {
     fill(&attachment, &held, 1);
     CHECK(ended(fork_with(ON_FORK_DETACH, child_is_detached)), ==, 0);
     CHECK(is_filled(&attachment, &held, 1), ==, true);
-    CHECK(word_of(&held), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&held), ==, true);
     CHECK(drop(&held), ==, true);
     unmake();
 }
@@ -146,8 +145,7 @@ static void parent_that_is_killed(void) {
         bool right = !attachment_is_stray(&attachment);
         reach(3);
         await(4);
-        right = right && is_filled(&attachment, &held, 8) &&
-                ledger_holders(word_of(&held)) == ledger_slot_bit(attachment.slot);
+        right = right && is_filled(&attachment, &held, 8) && holders_of(&held) == bit_of(attachment.slot);
         bool freed = false;
         right = right && attachment_drop(&attachment, &held, &freed) == POOL_OK && freed;
         end(&attachment);
@@ -192,9 +190,9 @@ static void process_that_cannot_fork(void) {
     }
     CHECK(ended(first), ==, 0);
     CHECK(fork(), ==, -1);
-    CHECK(ledger_holders(word_of(&held)) & (ledger_holders(word_of(&held)) - 1), !=, 0);
+    CHECK(__builtin_popcountll(holders_of(&held)), ==, 2);
     CHECK(recover(), ==, 1);
-    CHECK(word_of(&held), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&held), ==, true);
     CHECK(drop(&held), ==, true); /* so no lock stayed locked */
     end(&attachment);
 }
@@ -212,25 +210,25 @@ static void a_child_that_dies_at_once_is_recovered(void) {
     make();
     held = allocate(3);
     CHECK(ended(fork_with(ON_FORK_SHARE, nothing)), ==, 0);
-    CHECK(ledger_holders(word_of(&held)), ==, 3);
+    CHECK(holders_of(&held), ==, 3);
     CHECK(recover(), ==, 1);
-    CHECK(word_of(&held), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&held), ==, true);
     CHECK(drop(&held), ==, true);
     unmake();
 }
 
 static void child_goes_on_with_a_wait(void) {
-    uint64_t bit = ledger_slot_bit(attachment.slot);
+    uint64_t bit = bit_of(attachment.slot);
     uint32_t wait, parents = (uint32_t)told(0);
     CHECK(attachment_wait_is_over(&attachment, parents), ==, true);
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 1);
+    CHECK(waiting_slots(), ==, 1);
     CHECK(attachment_wait_enter(&attachment, &wait), ==, POOL_OK);
     CHECK(attachment_wait_is_over(&attachment, wait), ==, false);
     CHECK(attachment_wait_leave(&attachment, parents), ==, POOL_OK); /* the wait that was under way ends */
-    CHECK(load_seq(&attachment.shared.waiting->slots) & bit, ==, bit);
+    CHECK(waiting_slots() & bit, ==, bit);
     CHECK(attachment_wait_leave(&attachment, wait), ==, POOL_OK);
     CHECK(attachment.waiters, ==, 0);
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 1);
+    CHECK(waiting_slots(), ==, 1);
     end(&attachment);
 }
 
@@ -242,7 +240,7 @@ static void a_fork_within_a_wait_leaves_the_counts_right(void) {
     CHECK(ended(fork_with(ON_FORK_SHARE, child_goes_on_with_a_wait)), ==, 0);
     CHECK(attachment_wait_is_over(&attachment, wait), ==, false);
     CHECK(attachment_wait_leave(&attachment, wait), ==, POOL_OK);
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 0);
+    CHECK(waiting_slots(), ==, 0);
     unmake();
 }
 
@@ -302,7 +300,102 @@ static void a_fork_without_a_descriptor_says_so(void) {
     }
     CHECK(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
     CHECK(ended(child), ==, 0);
-    CHECK(slots_used(attachment.memory, &attachment.geometry), ==, 1);
+    CHECK(used_slots(), ==, 1);
+    unmake();
+}
+
+/* --- what a fork costs --- */
+
+static struct pool_run kept_runs[4];
+static const uint64_t kept_groups[] = {0, 3, 100, 255};
+
+/* Which of the runs the process holds, as bits; it must be those that it says it may hold, by groups. */
+static unsigned held_runs(void) {
+    unsigned found = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        found |= (unsigned)(holders_of(&kept_runs[i]) >> attachment.slot & 1) << i;
+    }
+    return found;
+}
+
+static unsigned marked_groups(void) {
+    unsigned marked = 0;
+    for (uint64_t group = 0; group < (attachment.geometry.blocks + 63) / 64; group++) {
+        marked += attachment.groups[group] != 0;
+    }
+    return marked;
+}
+
+static bool is_marked(unsigned run) { return attachment.groups[kept_runs[run].index / 64] != 0; }
+
+static void child_of_few_groups(void) {
+    CHECK(held_runs(), ==, told(0));
+    CHECK(marked_groups(), ==, told(1));
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(is_marked(i), ==, told(0) >> i & 1);
+    }
+}
+
+static void grandchild_of_few_groups(void) {
+    child_of_few_groups();
+    CHECK(ended(fork_with(ON_FORK_SHARE, child_of_few_groups)), ==, 0);
+    end(&attachment);
+}
+
+static unsigned forks(unsigned runs, unsigned groups) {
+    tell(0, runs);
+    tell(1, groups);
+    int end_of_child = ended(fork_with(ON_FORK_SHARE, grandchild_of_few_groups));
+    CHECK(recover(), ==, 1); /* the grandchild did not leave */
+    return (unsigned)end_of_child;
+}
+
+static void give_one(void) {
+    CHECK(attach(&other), ==, POOL_OK);
+    struct pool_run run = allocate_in(&other, 1);
+    CHECK(attachment_share(&other, &run, 1), ==, POOL_OK);
+    tell_run(2, &run);
+    reach(1);
+    stay();
+}
+
+static void a_fork_looks_only_where_the_process_holds_something(void) {
+    struct attachment_request request = {
+        .name = name, .block_size = BLOCK, .blocks = 256 * 64, .processes = PROCESSES, .gate_seconds = PATIENCE};
+    snprintf(name, sizeof name, "%s", process_name());
+    CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_OK);
+    static struct pool_run runs[256 * 64];
+    for (uint64_t i = 0; i < request.blocks; i++) {
+        runs[i] = allocate(1);
+        for (unsigned k = 0; k < 4; k++) {
+            kept_runs[k] = runs[i].index == kept_groups[k] * 64 + 9 ? runs[i] : kept_runs[k];
+        }
+    }
+    CHECK(marked_groups(), ==, 256);
+    for (uint64_t i = 0; i < request.blocks; i++) {
+        bool kept = false;
+        for (unsigned k = 0; k < 4; k++) {
+            kept |= runs[i].index == kept_runs[k].index;
+        }
+        CHECK(kept || drop(&runs[i]), ==, true);
+    }
+    CHECK(marked_groups(), ==, 256); /* dropping does not look what else there is in the group */
+    CHECK(forks(15, 4), ==, 0);
+    CHECK(marked_groups(), ==, 4); /* the first fork did */
+    CHECK(drop(&kept_runs[1]), ==, true);
+    CHECK(forks(13, 3), ==, 0);
+    attachment.groups[kept_runs[2].index / 64] = 0; /* in an unmarked group nothing is looked at */
+    CHECK(forks(9, 2), ==, 0);
+    attachment.groups[kept_runs[2].index / 64] = 1;
+    CHECK(drop(&kept_runs[2]), ==, true);
+    pid_t keeper = start(give_one);
+    await(1);
+    kept_runs[1] = redeem_told(&attachment, 2);  /* whatever way it gets a run */
+    CHECK(kept_runs[1].index / 64 % 255, !=, 0); /* it lies where this process had nothing */
+    CHECK(forks(11, 3), ==, 0);
+    kill_and_wait(keeper);
+    CHECK(recover(), ==, 1);
+    CHECK(held_runs(), ==, 11);
     unmake();
 }
 
@@ -329,7 +422,7 @@ static void *redeem_and_drop(void *context) {
 static void take_a_moment(void) { os_sleep(0.001); }
 
 static void child_holds_what_was_published(void) {
-    CHECK(!published || ledger_is_held(word_of(&held), attachment.slot), ==, true);
+    CHECK(!published || holders_of(&held) & bit_of(attachment.slot), ==, true);
 }
 
 static void keep_what_is_redeemed(void) {
@@ -376,7 +469,7 @@ static void check_until_told(void) {
 
 static void an_audit_beside_forks_finds_no_fault(void) {
     struct attachment_request request = {
-        .name = name, .block_size = BLOCK, .blocks = 1 << 16, .gate_seconds = PATIENCE};
+        .name = name, .block_size = BLOCK, .blocks = 1 << 16, .processes = PROCESSES, .gate_seconds = PATIENCE};
     snprintf(name, sizeof name, "%s", process_name());
     tell(0, 0);
     CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_OK);
@@ -398,7 +491,8 @@ static void *come_and_go(void *context) {
     while (!__atomic_load_n(&done, __ATOMIC_RELAXED)) {
         static struct attachment unnamed, again;
         struct pool_failure why;
-        struct attachment_request request = {.block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = PATIENCE};
+        struct attachment_request request = {
+            .block_size = BLOCK, .blocks = BLOCKS, .processes = PROCESSES, .gate_seconds = PATIENCE};
         CHECK(attachment_create(&unnamed, &request, &why), ==, POOL_OK);
         CHECK(attachment_attach(&again, name, PATIENCE, &why), ==, POOL_OK);
         end(&again);
@@ -461,7 +555,7 @@ static void child_of_a_stray(void) {
 static void stray(void) {
     struct pool_run run = {0, 0, 0};
     struct shared_pool_audit audit;
-    uint64_t word, tickets;
+    uint64_t tickets;
     uint32_t extra;
     unsigned slots;
     bool freed;
@@ -469,7 +563,7 @@ static void stray(void) {
     CHECK(attachment_is_stray(&attachment), ==, true);
     CHECK(attachment_allocate(&attachment, 1, 0, &run), ==, POOL_STRAY);
     CHECK(attachment_drop(&attachment, &held, &freed), ==, POOL_STRAY);
-    CHECK(attachment_free(&attachment, &held, &word, &extra), ==, POOL_STRAY);
+    CHECK(attachment_free(&attachment, &held, &extra), ==, POOL_STRAY);
     CHECK(attachment_share(&attachment, &held, 1), ==, POOL_STRAY);
     CHECK(attachment_redeem(&attachment, &held), ==, POOL_STRAY);
     CHECK(attachment_recover(&attachment, 0, 0, &slots, &tickets, &failure), ==, POOL_STRAY);
@@ -485,9 +579,9 @@ static void a_stray_child_can_do_nothing_to_the_pool(void) {
     make();
     held = allocate(3);
     CHECK(ended(start(stray)), ==, 0);
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 0);
+    CHECK(waiting_slots(), ==, 0);
     CHECK(recover(), ==, 0);
-    CHECK(word_of(&held), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&held), ==, true);
     CHECK(exists(name), ==, true);
     CHECK(drop(&held), ==, true);
     unmake();
@@ -506,6 +600,7 @@ int main(void) {
     RUN(a_fork_needs_no_gate);
     RUN(a_fork_without_a_descriptor_says_so);
     RUN(a_fork_after_the_program_closed_our_descriptor_finds_the_file_again);
+    RUN(a_fork_looks_only_where_the_process_holds_something);
     RUN(a_fork_beside_a_thread_that_redeems_loses_no_reference);
     RUN(an_audit_beside_forks_finds_no_fault);
     RUN(a_fork_beside_threads_that_come_and_go_takes_nothing_of_theirs_along);

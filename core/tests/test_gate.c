@@ -13,7 +13,8 @@ static struct attachment attachment, second;
 static struct pool_failure failure;
 
 static void make(struct attachment *whose) {
-    struct attachment_request request = {.block_size = 64, .blocks = 70, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .block_size = 64, .blocks = 70, .processes = PROCESSES, .gate_seconds = PATIENCE};
     CHECK(attachment_create(whose, &request, &failure), ==, POOL_OK);
 }
 

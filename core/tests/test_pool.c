@@ -14,6 +14,7 @@
 #define BLOCKS 64u
 #define BLOCK 4096u
 #define GATE 5.0
+#define PROCESSES 8u
 
 static struct pool pool;
 static struct pool_failure failure;
@@ -24,7 +25,8 @@ static enum pool_status open_private(uint64_t block_size, uint64_t blocks, bool 
 }
 
 static enum pool_status create_shared(void) {
-    struct attachment_request request = {.block_size = BLOCK, .blocks = BLOCKS, .gate_seconds = GATE};
+    struct attachment_request request = {
+        .block_size = BLOCK, .blocks = BLOCKS, .processes = PROCESSES, .gate_seconds = GATE};
     enum pool_status status = pool_create(&pool, &request, &failure);
     if (status == POOL_OK) {
         pool_set_on_fork(&pool, false);
@@ -117,6 +119,35 @@ static void statistics_count_what_was_asked_for(void) {
     CHECK(stats.peak, ==, 2);
 }
 
+static void waits_are_counted(void) {
+    struct pool_stats stats;
+    pool_stats(&pool, &stats);
+    CHECK(stats.waits + stats.waited, ==, 0);
+    pool_count_wait(&pool, 0);
+    pool_count_wait(&pool, 1.5);
+    pool_count_wait(&pool, 0.000000001);
+    pool_stats(&pool, &stats);
+    CHECK(stats.waits, ==, 3);
+    CHECK(stats.waited, ==, 1500000001);
+    if (pool_is_shared(&pool)) {
+        CHECK(load_relaxed(&pool.attachment->slot_record->waits), ==, 3);
+        CHECK(load_relaxed(&pool.attachment->slot_record->waited), ==, 1500000001);
+    }
+    pid_t child = fork();
+    if (child == 0) { /* counts for itself */
+        pool_forked();
+        pool_count_wait(&pool, 1);
+        struct pool_stats own;
+        pool_stats(&pool, &own);
+        _exit(own.waits == 4 && own.waited == 2500000001 ? 0 : 1);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0), ==, child);
+    CHECK(status, ==, 0);
+    pool_stats(&pool, &stats); /* a shared pool has the counts of processes that are gone too */
+    CHECK(stats.waits, ==, pool_is_shared(&pool) ? 4 : 3);
+}
+
 static void runs_are_listed_in_order(void) {
     struct pool_run runs[] = {allocate(1), allocate(5), allocate(2)};
     struct pool_look look;
@@ -125,7 +156,13 @@ static void runs_are_listed_in_order(void) {
         CHECK(look.run.index, >=, at);
         CHECK(look.slack, ==, 0);
         CHECK(look.tickets, ==, 0);
-        CHECK((look.holders != 0), ==, pool_is_shared(&pool));
+        CHECK(look.kept, ==, false);
+        if (pool_is_shared(&pool)) {
+            CHECK(slot_set_count(&look.holders), ==, 1);
+            CHECK(slot_set_has(&look.holders, pool.attachment->slot), ==, true);
+        } else {
+            CHECK(slot_set_is_empty(&look.holders), ==, true);
+        }
         count++;
         blocks += look.run.blocks;
     }
@@ -275,7 +312,8 @@ static void references_keep_a_shared_run(void) {
     CHECK(pool_add_reference(&pool, &again), ==, POOL_OK);
     CHECK(pool_free(&pool, &run, 2 * BLOCK, &users), ==, POOL_IN_USE);
     CHECK(users.local_references, ==, 1);
-    CHECK(users.holders, ==, ledger_slot_bit(pool.attachment->slot));
+    CHECK(slot_set_count(&users.holders), ==, 1);
+    CHECK(slot_set_has(&users.holders, pool.attachment->slot), ==, true);
     CHECK(pool_release(&pool, &again, 2 * BLOCK), ==, POOL_OK);
     CHECK(pool_share(&pool, &run, LEDGER_MOST_TICKETS + 1), ==, POOL_TICKETS);
     CHECK(pool_share(&pool, &run, 2), ==, POOL_OK);
@@ -292,6 +330,29 @@ static void references_keep_a_shared_run(void) {
     close_pool();
 }
 
+static void a_name_keeps_a_shared_run(void) {
+    struct pool_users users = {0};
+    struct pool_look look;
+    CHECK(create_shared(), ==, POOL_OK);
+    struct pool_run run = allocate(2), got;
+    CHECK(pool_get(&pool, "model", &got), ==, POOL_NOT_FOUND);
+    CHECK(attachment_keep(pool.attachment, "model", &run, false, GATE, &failure), ==, POOL_OK);
+    CHECK(pool_free(&pool, &run, 2 * BLOCK, &users), ==, POOL_IN_USE);
+    CHECK(users.kept, ==, true);
+    CHECK(users.tickets + users.local_references, ==, 0);
+    CHECK(slot_set_count(&users.holders), ==, 1);
+    CHECK(pool_get(&pool, "model", &got), ==, POOL_OK);
+    CHECK(got.index == run.index && got.blocks == 2, ==, true);
+    CHECK(pool_release(&pool, &got, 2 * BLOCK), ==, POOL_OK);
+    CHECK(pool_release(&pool, &run, 2 * BLOCK), ==, POOL_OK);
+    CHECK(pool_next_run(&pool, 0, &look), ==, true);
+    CHECK(look.kept, ==, true);
+    CHECK(slot_set_is_empty(&look.holders), ==, true);
+    CHECK(attachment_forget(pool.attachment, "model", GATE, &failure), ==, POOL_OK);
+    CHECK(pool_next_run(&pool, 0, &look), ==, false);
+    close_pool();
+}
+
 /* --- a lock that is taken --- */
 
 static int yields;
@@ -305,11 +366,17 @@ static void let_go(void) {
 /* The call waits while another thread has the lock of this process's counts, and then succeeds. */
 static void a_call_goes_on_when_the_lock_is_free(void) {
     CHECK(create_shared(), ==, POOL_OK);
-    struct pool_run run = allocate(1);
+    struct pool_run alone = allocate(1), run = allocate(1), again = run;
+    CHECK(pool_add_reference(&pool, &again), ==, POOL_OK);
     pool.yield = let_go;
+    yields = 0;
     CHECK(attachment_lock(pool.attachment), ==, true);
-    CHECK(pool_release(&pool, &run, BLOCK), ==, POOL_OK);
+    CHECK(pool_release(&pool, &alone, BLOCK), ==, POOL_OK); /* no other reference has ever been to it: needs no lock */
+    CHECK(yields, ==, 0);
+    CHECK(pool_release(&pool, &again, BLOCK), ==, POOL_OK);
     CHECK(yields, ==, 3);
+    CHECK(pool_allocated(&pool), ==, 1);
+    CHECK(pool_release(&pool, &run, BLOCK), ==, POOL_OK);
     CHECK(pool_allocated(&pool), ==, 0);
     pool.yield = os_yield;
     close_pool();
@@ -327,6 +394,7 @@ static void a_pool_that_is_all_zero_is_closed(void) {
 ON_EACH(runs_are_given_back_once)
 ON_EACH(many_are_all_or_nothing)
 ON_EACH(statistics_count_what_was_asked_for)
+ON_EACH(waits_are_counted)
 ON_EACH(runs_are_listed_in_order)
 ON_EACH(a_waiter_is_woken_by_a_release)
 ON_EACH(a_forked_child_does_not_wait_for_its_parent)
@@ -335,6 +403,7 @@ int main(void) {
     RUN(runs_are_given_back_once_in_both_kinds);
     RUN(many_are_all_or_nothing_in_both_kinds);
     RUN(statistics_count_what_was_asked_for_in_both_kinds);
+    RUN(waits_are_counted_in_both_kinds);
     RUN(runs_are_listed_in_order_in_both_kinds);
     RUN(a_waiter_is_woken_by_a_release_in_both_kinds);
     RUN(a_forked_child_does_not_wait_for_its_parent_in_both_kinds);
@@ -344,6 +413,7 @@ int main(void) {
     RUN(in_debug_mode_freed_runs_rest);
     RUN(damage_is_told_with_its_place);
     RUN(references_keep_a_shared_run);
+    RUN(a_name_keeps_a_shared_run);
     RUN(a_call_goes_on_when_the_lock_is_free);
     RUN(a_pool_that_is_all_zero_is_closed);
     return check_end();

@@ -30,13 +30,13 @@ static void what_a_killed_process_held_comes_back_and_the_rest_stays(void) {
     await(1);
     CHECK(recover(), ==, 0);
     CHECK(count(), ==, 3 + 2 + 15 + 2);
-    CHECK(__builtin_popcountll(load_seq(&attachment.shared.waiting->slots)), ==, 1);
+    CHECK(__builtin_popcountll(waiting_slots()), ==, 1);
     kill_and_wait(child);
     CHECK(recover(), ==, 1);
     CHECK(recover(), ==, 0);
     CHECK(count(), ==, 3 + 2 + 2);
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 0);
-    CHECK(word_of(&run), ==, ledger_live(attachment.slot));
+    CHECK(waiting_slots(), ==, 0);
+    CHECK(is_mine_alone(&run), ==, true);
     CHECK(is_filled(&attachment, &run, 1) && is_filled(&attachment, &alone, 2), ==, true);
     struct pool_run sent = redeem_told(&attachment, 2); /* was in flight, and waited */
     CHECK(is_filled(&attachment, &sent, 3), ==, true);
@@ -64,8 +64,12 @@ static void attaching_recovers_the_dead(void) {
 }
 
 static void create_and_stay(void) {
-    struct attachment_request request = {
-        .name = name, .block_size = BLOCK, .blocks = BLOCKS, .permanent = told(0) != 0, .gate_seconds = PATIENCE};
+    struct attachment_request request = {.name = name,
+                                         .block_size = BLOCK,
+                                         .blocks = BLOCKS,
+                                         .processes = PROCESSES,
+                                         .permanent = told(0) != 0,
+                                         .gate_seconds = PATIENCE};
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_OK);
     struct pool_run run = allocate_in(&other, 7);
     CHECK(attachment_share(&other, &run, told(1)), ==, POOL_OK);
@@ -89,7 +93,8 @@ static void what_a_killed_group_leaves_is_swept(void) {
     CHECK(attach(&other), ==, POOL_NOT_FOUND); /* tickets do not keep it */
     CHECK(exists(name), ==, false);
     leave_behind(false, 0);
-    struct attachment_request request = {.name = name, .block_size = BLOCK, .blocks = 10, .gate_seconds = PATIENCE};
+    struct attachment_request request = {
+        .name = name, .block_size = BLOCK, .blocks = 10, .processes = PROCESSES, .gate_seconds = PATIENCE};
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_OK);
     CHECK(other.geometry.blocks, ==, 10);
     end(&other);
@@ -113,7 +118,7 @@ static void recovery_refreshes_summaries_that_a_dead_process_did_not_mark(void) 
     pid_t child = start(a_process_attaches);
     await(1);
     /* it released block 0, and died before it marked the chunk */
-    store_release(&attachment.shared.ledger[0], LEDGER_FREE);
+    store_release(&shared_pool_entry(&attachment.shared, 0)->head, LEDGER_FREE);
     (void)fetch_and_seq(&bitmap->words[0], ~UINT64_C(1));
     CHECK(bitmap_summary_fault(bitmap), !=, BITMAP_NONE);
     kill_and_wait(child);
@@ -139,11 +144,11 @@ static void the_bit_of_a_killed_waiter_is_cleared(void) {
     make();
     pid_t child = start(wait_and_stay);
     await(1);
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 2);
+    CHECK(waiting_slots(), ==, 2);
     kill_and_wait(child);
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 2);
+    CHECK(waiting_slots(), ==, 2);
     CHECK(recover(), ==, 1);
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 0);
+    CHECK(waiting_slots(), ==, 0);
     unmake();
 }
 

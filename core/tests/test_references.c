@@ -21,22 +21,21 @@ static void a_full_pool_says_so(void) {
 static void freeing_needs_the_only_reference(void) {
     make();
     struct pool_run run = allocate(3), again = run;
-    uint64_t word;
     uint32_t extra;
     CHECK(attachment_redeem(&attachment, &again), ==, POOL_OK); /* a handle: a second reference of this process */
-    CHECK(attachment_free(&attachment, &run, &word, &extra), ==, POOL_IN_USE);
+    CHECK(attachment_free(&attachment, &run, &extra), ==, POOL_IN_USE);
     CHECK(extra, ==, 1);
     CHECK(drop(&again), ==, false);
     CHECK(attachment_share(&attachment, &run, 2), ==, POOL_OK);
-    CHECK(attachment_free(&attachment, &run, &word, &extra), ==, POOL_IN_USE);
-    CHECK(ledger_tickets(word), ==, 2);
+    CHECK(attachment_free(&attachment, &run, &extra), ==, POOL_IN_USE);
+    CHECK(tickets_of(&run), ==, 2);
     CHECK(drop_tickets(1000), ==, 0); /* younger than that */
     CHECK(drop_tickets(0), ==, 2);
     CHECK(attach(&other), ==, POOL_OK);
     again = (struct pool_run){run.index, 0, run.generation};
     CHECK(attachment_redeem(&other, &again), ==, POOL_OK);
-    CHECK(attachment_free(&attachment, &run, &word, &extra), ==, POOL_IN_USE);
-    CHECK(ledger_holders(word), ==, ledger_slot_bit(attachment.slot) | ledger_slot_bit(other.slot));
+    CHECK(attachment_free(&attachment, &run, &extra), ==, POOL_IN_USE);
+    CHECK(holders_of(&run), ==, bit_of(attachment.slot) | bit_of(other.slot));
     CHECK(drop_from(&other, &again), ==, false);
     CHECK(free_run(&run), ==, POOL_OK);
     CHECK(count(), ==, 0);
@@ -51,10 +50,10 @@ static void a_reference_in_flight_is_withdrawn_once(void) {
     CHECK(attachment_withdraw(&attachment, &run), ==, false);
     CHECK(attachment_share(&attachment, &run, 2), ==, POOL_OK);
     CHECK(attachment_withdraw(&attachment, &run), ==, true);
-    CHECK(ledger_tickets(word_of(&run)), ==, 1);
+    CHECK(tickets_of(&run), ==, 1);
     CHECK(attachment_withdraw(&attachment, &run), ==, true);
     CHECK(attachment_withdraw(&attachment, &run), ==, false);
-    CHECK(word_of(&run), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&run), ==, true);
     CHECK(free_run(&run), ==, POOL_OK);
     CHECK(attachment_withdraw(&attachment, &run), ==, false); /* not held, so nothing to withdraw */
     CHECK(word_of(&run), ==, LEDGER_FREE);
@@ -74,7 +73,7 @@ static void a_stale_handle_is_never_anothers_data(void) {
     CHECK(attachment_redeem(&attachment, &inner), ==, POOL_STALE);
     CHECK(attachment_redeem(&attachment, &outside), ==, POOL_STALE);
     CHECK(attachment_redeem(&attachment, &far), ==, POOL_STALE);
-    CHECK(word_of(&run), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&run), ==, true);
     CHECK(drop(&run), ==, true);
     unmake();
 }
@@ -87,7 +86,7 @@ static void a_run_has_at_most_8191_tickets(void) {
     CHECK(attachment_share(&attachment, &run, 192), ==, POOL_TICKETS);
     CHECK(attachment_share(&attachment, &run, 191), ==, POOL_OK);
     CHECK(attachment_share(&attachment, &run, 1), ==, POOL_TICKETS);
-    CHECK(ledger_tickets(word_of(&run)), ==, 8191);
+    CHECK(tickets_of(&run), ==, 8191);
     CHECK(drop(&run), ==, false); /* the tickets keep it */
     for (unsigned i = 0; i < 8191; i++) {
         struct pool_run again = {run.index, 0, run.generation};
@@ -136,11 +135,11 @@ static void a_waiter_wakes_when_another_process_frees(void) {
         tell(0, n);
         pid_t child = start(wait_for_room);
         await(1);
-        CHECK(SOON(load_seq(&attachment.shared.waiting->slots) == 2), ==, true);
+        CHECK(SOON(waiting_slots() == 2), ==, true);
         os_sleep(0.02); /* asleep, most likely */
         CHECK(drop(&all), ==, true);
         CHECK(ended(child), ==, 0);
-        CHECK(load_seq(&attachment.shared.waiting->slots), ==, 0);
+        CHECK(waiting_slots(), ==, 0);
         unmake();
     }
 }
@@ -180,9 +179,9 @@ static void threads_count_their_references_to_one_run(void) {
         pthread_join(threads[i], &wrong);
         CHECK((uintptr_t)wrong, ==, 0);
     }
-    CHECK(load_seq(&attachment.shared.waiting->slots), ==, 0);
+    CHECK(waiting_slots(), ==, 0);
     (void)drop_tickets(0); /* those that a redeem did not take */
-    CHECK(word_of(&held), ==, ledger_live(attachment.slot));
+    CHECK(is_mine_alone(&held), ==, true);
     CHECK(count(), ==, 2);
     CHECK(drop(&held), ==, true);
     unmake();

@@ -18,8 +18,12 @@
 static struct pool_failure failure;
 
 static enum pool_status create_as(struct attachment *attachment, const char *name, uint64_t blocks, bool permanent) {
-    struct attachment_request request = {
-        .name = name, .block_size = BLOCK, .blocks = blocks, .permanent = permanent, .gate_seconds = PATIENCE};
+    struct attachment_request request = {.name = name,
+                                         .block_size = BLOCK,
+                                         .blocks = blocks,
+                                         .processes = PROCESSES,
+                                         .permanent = permanent,
+                                         .gate_seconds = PATIENCE};
     return attachment_create(attachment, &request, &failure);
 }
 
@@ -335,7 +339,8 @@ static void a_gate_that_stays_shut_is_told(void) {
     waitpid(child, NULL, WUNTRACED);
     CHECK(pools_unlink(left_name, NULL, 0.02, &failure), ==, POOL_BUSY);
     CHECK(failure.process, ==, child);
-    struct attachment_request request = {.name = left_name, .block_size = BLOCK, .blocks = 1, .gate_seconds = 0.02};
+    struct attachment_request request = {
+        .name = left_name, .block_size = BLOCK, .blocks = 1, .processes = PROCESSES, .gate_seconds = 0.02};
     CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_BUSY);
     CHECK(failure.process, ==, child);
     CHECK(exists(left_name), ==, true);
