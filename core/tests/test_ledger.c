@@ -116,7 +116,9 @@ static void parts_of(struct parts p, uint64_t word) {
         CHECK(ledger_is_valid(word, sizes[s]), ==, expect_valid(p, sizes[s]));
     }
     for (unsigned s = 0; s < SLOTS; s++) {
-        CHECK(ledger_is_owner(word, slots[s]), ==, p.state == LEDGER_IS_LIVE && p.slot == slots[s]);
+        bool owner = p.state == LEDGER_IS_LIVE && p.slot == slots[s];
+        CHECK(ledger_is_owner(word, slots[s]), ==, owner);
+        CHECK(ledger_is_alone(word, slots[s]), ==, owner && !p.tickets && !p.row && !p.kept && !p.mark && !p.spare);
     }
     for (unsigned g = 0; g < GENERATIONS; g++) { /* the high bits of a generation are not in the head */
         uint64_t generation = generations[g] | UINT64_C(0x55) << 31;
