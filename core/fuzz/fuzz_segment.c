@@ -223,7 +223,7 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
         uint64_t at, words, step;
     } places[] = {
         {0, sizeof(struct layout_geometry) / 8, 8},
-        {offsetof(struct layout_header, waiting), sizeof(struct shared_pool_waiting) / 8 + 2, 8},
+        {offsetof(struct layout_header, waiting), (sizeof(struct shared_pool_waiting) + 3 * 8) / 8, 8},
         {geometry->slots_at, geometry->processes * sizeof(struct slot_record) / 8, 8},
         {geometry->entries_at, geometry->blocks, entry},         /* heads */
         {geometry->entries_at, geometry->blocks * entry / 8, 8}, /* with their records and rows */

@@ -9,6 +9,7 @@
 #include "check.h"
 #include "os/memory.h"
 #include "os/thread.h"
+#include "os/wait.h"
 #include "shared/attachment_parts.h"
 
 #define BLOCKS 64u
@@ -278,8 +279,8 @@ static void in_debug_mode_freed_runs_rest(void) {
     CHECK(pool_allocate(&pool, BLOCKS, 0, &run), ==, POOL_EXHAUSTED);
     CHECK(pool_check(&pool, GATE, &fault, 1, &audit, &failure), ==, POOL_OK);
     CHECK(audit.allocated, ==, 0);
-    CHECK(pool_reclaim(&pool), ==, true);
-    CHECK(pool_reclaim(&pool), ==, false);
+    CHECK(pool_reclaim(&pool, false), ==, true);
+    CHECK(pool_reclaim(&pool, false), ==, false);
     CHECK(pool_allocate(&pool, BLOCKS, 0, &run), ==, POOL_OK);
     close_pool();
 }
@@ -327,6 +328,30 @@ static void references_keep_a_shared_run(void) {
     CHECK(pool_free(&pool, &run, 2 * BLOCK, &users), ==, POOL_OK);
     CHECK(pool_redeem(&pool, &again), ==, POOL_STALE);
     CHECK(pool_release(&pool, &run, 2 * BLOCK), ==, POOL_CORRUPT); /* freed before */
+    close_pool();
+}
+
+/* Takes a slot without living. */
+static void add_a_dead_process(void) {
+    struct attachment *attachment = pool.attachment;
+    store_relaxed(&slot_record(attachment->memory, &attachment->geometry, 5)->used, 1);
+}
+
+static void one_that_waits_leaves_the_dead_to_others_for_a_moment(void) {
+    CHECK(create_shared(), ==, POOL_OK);
+    struct layout_header *header = pool.attachment->memory;
+    bool left = false;
+    for (unsigned i = 0; i < 100 && !left; i++) { /* again if it took longer than that moment */
+        add_a_dead_process();
+        store_relaxed(&header->looked, (uint64_t)(os_now() * 1000));
+        left = !pool_reclaim(&pool, true);
+    }
+    CHECK(left, ==, true);
+    CHECK(pool_reclaim(&pool, false), ==, true);
+    CHECK(pool_reclaim(&pool, false), ==, false); /* no more dead */
+    add_a_dead_process();
+    store_relaxed(&header->looked, 0);
+    CHECK(pool_reclaim(&pool, true), ==, true);
     close_pool();
 }
 
@@ -413,6 +438,7 @@ int main(void) {
     RUN(in_debug_mode_freed_runs_rest);
     RUN(damage_is_told_with_its_place);
     RUN(references_keep_a_shared_run);
+    RUN(one_that_waits_leaves_the_dead_to_others_for_a_moment);
     RUN(a_name_keeps_a_shared_run);
     RUN(a_call_goes_on_when_the_lock_is_free);
     RUN(a_pool_that_is_all_zero_is_closed);

@@ -152,6 +152,35 @@ static void the_bit_of_a_killed_waiter_is_cleared(void) {
     unmake();
 }
 
+static void look_for_the_dead(void) {
+    CHECK(attach(&other), ==, POOL_OK);
+    atomic_word *looked = &((struct layout_header *)other.memory)->looked;
+    store_relaxed(looked, 0);
+    CHECK(attachment_is_looked_after(&other), ==, false);
+    unsigned slots;
+    uint64_t tickets;
+    CHECK(attachment_recover(&other, PATIENCE, -1, &slots, &tickets, &failure), ==, POOL_OK);
+    end(&other);
+}
+
+/* A look that ends at once is not late: it says when it was. */
+static void of_many_that_wait_one_looks_for_the_dead(void) {
+    make();
+    struct layout_header *header = attachment.memory;
+    CHECK(ended(start(look_for_the_dead)), ==, 0);
+    double before = os_now();
+    bool looked_after = attachment_is_looked_after(&attachment);
+    CHECK(looked_after || (os_now() - before > 0.1), ==, true);
+    store_relaxed(&header->looked, UINT64_MAX); /* whatever stands there */
+    CHECK(attachment_is_looked_after(&attachment), ==, false);
+    uint64_t now = (uint64_t)(os_now() * 1000);
+    store_relaxed(&header->looked, now - 1000);
+    CHECK(attachment_is_looked_after(&attachment), ==, false);
+    CHECK(recover(), ==, 0); /* who does not wait looks all the same */
+    CHECK(load_relaxed(&header->looked), >=, now);
+    unmake();
+}
+
 static void holder_to_be_killed(void) {
     CHECK(attach(&other), ==, POOL_OK);
     (void)allocate_in(&other, BLOCKS);
@@ -185,6 +214,7 @@ int main(void) {
     RUN(what_a_killed_group_leaves_is_swept);
     RUN(recovery_refreshes_summaries_that_a_dead_process_did_not_mark);
     RUN(the_bit_of_a_killed_waiter_is_cleared);
+    RUN(of_many_that_wait_one_looks_for_the_dead);
     RUN(a_waiter_gets_what_a_killed_process_held);
     CHECK(process_end(), ==, 0);
     return check_end();
