@@ -37,7 +37,7 @@ if(NOT BLOCKPOOL_SANITIZE)
     "(void)fetch_and_seq(&entry->row[w], ~gone->words[w]);"
     "")
   plant(crash_points bits_not_mended shared/recovery.c "allocate " CHANGE
-    "(void)shared_pool_mend(&attachment->shared);"
+    "(void)shared_pool_mend(shared, first, n);"
     "")
   plant(crash_points head_before_tails shared/shared_pool.c "drop, last holder" CHANGE
     "    for (uint64_t d = n - 1; d > 0; d--) {"
@@ -60,15 +60,15 @@ if(NOT BLOCKPOOL_SANITIZE)
     "    (void)row_clear(shared, index, slot);
     if (false && try_to_close(")
   plant(crash_points slot_freed_first shared/recovery.c "recover" CHANGE
-    "    shared_pool_recover(&attachment->shared, dead, "
+    "    for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {"
     "    slots_free(attachment->memory, &attachment->geometry, slot_set_next(dead, 0));
-    shared_pool_recover(&attachment->shared, dead, ")
+    for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {")
   plant(crash_points dead_waiters_kept shared/recovery.c "wait" CHANGE
-    "shared_pool_forget_waiters(&attachment->shared, dead);"
+    "shared_pool_forget_waiters(shared, dead);"
     "")
   plant(crash_points kept_runs_not_recovered shared/recovery.c "keep" CHANGE
-    "catalog_recover(layout_catalog(attachment->memory, &attachment->geometry), &attachment->shared);"
-    "")
+    "catalog_recover(catalog, shared, first, n);"
+    "(void)catalog;")
   plant(crash_points named_before_it_is_kept shared/catalog.c "keep" CHANGE
     "    if (shared_pool_keep(shared, slot, run) != SHARED_POOL_OK) {"
     "    if (!old) {

@@ -386,8 +386,8 @@ static struct pool_run first, second, third;
 static void recover_me(void) {
     struct slot_set dead = set_of(bit_of(ME));
     shared_pool_recover(&shared, &dead, LEDGER_RECOVERY, 0, shared.blocks);
-    catalog_recover(catalog, &shared);
-    (void)shared_pool_mend(&shared);
+    catalog_recover(catalog, &shared, 0, BLOCKS);
+    (void)shared_pool_mend(&shared, 0, BLOCKS);
 }
 
 static void die_keeping(void) { (void)!keep("new", &third, false); }

@@ -799,7 +799,7 @@ static void one_pass_recovers_all_the_dead(void) {
         }
     }
     (void)one;
-    CHECK(shared_pool_mend(&shared), ==, 4); /* what was claimed, and not taken */
+    CHECK(shared_pool_mend(&shared, 0, BLOCKS), ==, 4); /* what was claimed, and not taken */
     CHECK(bitmap_count(&shared.bitmap), ==, 6);
     unmake();
 }
@@ -833,9 +833,9 @@ static void mend_finds_each_wrong_bit(void) {
         if (set ? !bitmap_release(&shared.bitmap, wrong) : !bitmap_claim_range(&shared.bitmap, wrong, 1)) {
             CHECK(wrong, ==, BITMAP_NONE);
         }
-        CHECK(shared_pool_mend(&shared), ==, 1);
+        CHECK(shared_pool_mend(&shared, 0, BLOCKS), ==, 1);
         CHECK(bitmap_test(&shared.bitmap, wrong), ==, set);
-        CHECK(shared_pool_mend(&shared), ==, 0);
+        CHECK(shared_pool_mend(&shared, 0, BLOCKS), ==, 0);
     }
     for (unsigned r = 0; r < 3; r++) {
         drop_by(0, &runs[r]);

@@ -156,11 +156,11 @@ unsigned catalog_next(const struct catalog_entry *catalog, unsigned from, char n
     return CATALOG_NAMES;
 }
 
-void catalog_recover(struct catalog_entry *catalog, struct shared_pool *shared) {
-    struct pool_run run;
-    uint64_t word;
-    for (uint64_t at = 0; shared_pool_next_run(shared, at, &run, &word); at = run.index + 1) {
-        if (ledger_is_live(word) && word & LEDGER_KEPT) {
+void catalog_recover(struct catalog_entry *catalog, struct shared_pool *shared, uint64_t first, uint64_t n) {
+    for (uint64_t i = first; i < first + n; i++) {
+        uint64_t word = load_seq(&shared_pool_entry(shared, i)->head);
+        struct pool_run run;
+        if (ledger_is_live(word) && word & LEDGER_KEPT && shared_pool_next_run(shared, i, &run, &word)) {
             let_go(catalog, shared, word_of(&run));
         }
     }

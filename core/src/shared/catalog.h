@@ -52,8 +52,8 @@ enum catalog_status catalog_forget(struct catalog_entry *catalog, struct shared_
 unsigned catalog_next(const struct catalog_entry *catalog, unsigned from, char name[CATALOG_NAME_BYTES],
                       struct pool_run *run);
 
-/* Under the gate: forgets runs that are kept and have no name. */
-void catalog_recover(struct catalog_entry *catalog, struct shared_pool *shared);
+/* Under the gate: forgets runs that are kept and have no name, among n blocks from `first` on. */
+void catalog_recover(struct catalog_entry *catalog, struct shared_pool *shared, uint64_t first, uint64_t n);
 
 /* The first entry at or after `from` whose run is not there or not kept; CATALOG_NAMES if there is none. */
 unsigned catalog_fault(const struct catalog_entry *catalog, const struct shared_pool *shared, unsigned from);

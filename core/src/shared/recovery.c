@@ -6,17 +6,23 @@
 #include "os/wait.h"
 
 #define CHECK_LOOKS 3
-#define LOOKED_MOST 200  /* milliseconds for which a look by one process serves all that wait */
-#define REST_SECONDS 0.3 /* how long to wait until the other threads of this process sleep */
+#define RECOVERED_TOGETHER BITMAP_CHUNK_BITS /* blocks: their entries stay in the cache from one step to the next */
+#define LOOKED_MOST 200                      /* milliseconds for which a look by one process serves all that wait */
+#define REST_SECONDS 0.3                     /* how long to wait until the other threads of this process sleep */
 
 unsigned attachment_recover_slots(struct attachment *attachment, const struct slot_set *dead) {
     if (slot_set_is_empty(dead)) {
         return 0;
     }
-    shared_pool_recover(&attachment->shared, dead, LEDGER_RECOVERY, 0, attachment->shared.blocks);
-    catalog_recover(layout_catalog(attachment->memory, &attachment->geometry), &attachment->shared);
-    (void)shared_pool_mend(&attachment->shared);
-    shared_pool_forget_waiters(&attachment->shared, dead);
+    struct shared_pool *shared = &attachment->shared;
+    struct catalog_entry *catalog = layout_catalog(attachment->memory, &attachment->geometry);
+    for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {
+        uint64_t left = shared->blocks - first, n = left < RECOVERED_TOGETHER ? left : RECOVERED_TOGETHER;
+        shared_pool_recover(shared, dead, LEDGER_RECOVERY, first, n);
+        catalog_recover(catalog, shared, first, n);
+        (void)shared_pool_mend(shared, first, n);
+    }
+    shared_pool_forget_waiters(shared, dead);
     for (unsigned slot = slot_set_next(dead, 0); slot != SLOTS_NONE; slot = slot_set_next(dead, slot + 1)) {
         slots_free(attachment->memory, &attachment->geometry, slot); /* only now may other processes have it */
     }

@@ -485,19 +485,19 @@ static bool mend(struct shared_pool *shared, uint64_t index) {
     return wrong;
 }
 
-uint64_t shared_pool_mend(struct shared_pool *shared) {
-    uint64_t wrong = 0;
-    for (uint64_t c = 0; c < shared->bitmap.chunk_count; c++) {
-        bitmap_mark(&shared->bitmap, c); /* a dead process may have released bits without marking the summary */
-    }
-    for (uint64_t first = 0; first < shared->blocks; first += 64) {
-        uint64_t n = shared->blocks - first < 64 ? shared->blocks - first : 64, used = 0;
-        uint64_t taken = load_seq(&shared->bitmap.words[first / 64]) & UINT64_MAX >> (64 - n);
-        for (uint64_t i = 0; i < n; i++) {
-            used |= (uint64_t)(load_seq(head_of(shared, first + i)) != LEDGER_FREE) << i;
+uint64_t shared_pool_mend(struct shared_pool *shared, uint64_t first, uint64_t n) {
+    uint64_t wrong = 0, end = first + n;
+    for (uint64_t at = first; at < end; at += 64) {
+        uint64_t some = end - at < 64 ? end - at : 64, used = 0;
+        if (at % BITMAP_CHUNK_BITS == 0) { /* a dead process may have released bits without marking the summary */
+            bitmap_mark(&shared->bitmap, at / BITMAP_CHUNK_BITS);
+        }
+        uint64_t taken = load_seq(&shared->bitmap.words[at / 64]) & UINT64_MAX >> (64 - some);
+        for (uint64_t i = 0; i < some; i++) {
+            used |= (uint64_t)(load_seq(head_of(shared, at + i)) != LEDGER_FREE) << i;
         }
         for (uint64_t differ = taken ^ used; differ; differ &= differ - 1) {
-            wrong += mend(shared, first + (unsigned)__builtin_ctzll(differ));
+            wrong += mend(shared, at + (unsigned)__builtin_ctzll(differ));
         }
     }
     if (wrong) {

@@ -196,8 +196,9 @@ void shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone
 /* Makes the slots no waiters. */
 void shared_pool_forget_waiters(struct shared_pool *shared, const struct slot_set *gone);
 
-/* Mends the bitmap, under the gate; returns how many bits were wrong. */
-uint64_t shared_pool_mend(struct shared_pool *shared);
+/* Mends the bits of n blocks from `first` on, which begins a chunk of the bitmap, under the gate; returns how many were
+ * wrong. */
+uint64_t shared_pool_mend(struct shared_pool *shared, uint64_t first, uint64_t n);
 
 /* Drops the tickets of every run whose last one was made at `before` or earlier, under the gate; returns how many. */
 uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before);
