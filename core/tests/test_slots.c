@@ -176,6 +176,41 @@ static void nobody_probes_his_own_slot(void) {
     unmake();
 }
 
+static bool others(unsigned own) { return slots_have_others(&file, memory, &geometry, own); }
+
+static void use(unsigned slot, bool is) { store_release(&slot_record(memory, &geometry, slot)->used, is); }
+
+static void only_the_living_count_as_others(void) {
+    void *holds[3];
+    make_for(257);
+    CHECK(others(SLOTS_NONE), ==, false);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(take(&holds[i]), ==, i);
+    }
+    CHECK(others(0), ==, true);
+    os_unpin_lock(holds[2]);
+    CHECK(others(0), ==, true);
+    os_unpin_lock(holds[1]);
+    CHECK(others(0), ==, false); /* the dead do not count, nor does who asks */
+    CHECK(others(1), ==, true);
+    use(256, true);
+    CHECK(others(0), ==, false);
+    int lock = os_reopen(&file);
+    CHECK(os_lock(lock, SLOTS_BYTE(256)), ==, 0);
+    CHECK(others(0), ==, true);
+    use(256, false);
+    CHECK(others(0), ==, false); /* it is about to take the slot: without the gate, only for a child of another one */
+    os_close(lock);
+    struct os_descriptor lost = {-1, file.identity};
+    CHECK(slots_have_others(&lost, memory, &geometry, 0), ==, true); /* unknown */
+    for (unsigned slot = 1; slot < 3; slot++) {
+        use(slot, false);
+    }
+    CHECK(slots_have_others(&lost, memory, &geometry, 0), ==, false); /* there is nothing to know */
+    os_unpin_lock(holds[0]);
+    unmake();
+}
+
 /* --- what ends a lock, and what does not --- */
 
 static void take_and_stay(void) {
@@ -337,12 +372,17 @@ static struct {
     int lost; /* the number */
 } thief;
 
+static void fork_and_die(void);
+
 /* Replaces the C library's: during a call, another thread closes the descriptor, and may open another file. */
 int fcntl(int number, int command, ...) {
     va_list arguments;
     va_start(arguments, command);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
+    if (command == F_OFD_GETLK) {
+        fork_and_die();
+    }
     if (command == F_OFD_SETLK && thief.after >= 0 && thief.after-- == 0) {
         thief.lost = number;
         close(number);
@@ -351,6 +391,26 @@ int fcntl(int number, int command, ...) {
         }
     }
     return (int)syscall(SYS_fcntl, number, command, argument);
+}
+
+/* Right before the kernel is asked about a slot, its process takes one for its child, and dies. */
+static int child_slot = -1;
+
+static void fork_and_die(void) {
+    if (child_slot >= 0) {
+        use((unsigned)child_slot, true);
+        child_slot = -1;
+    }
+}
+
+static void a_process_that_forks_and_dies_meanwhile_has_a_child_that_counts(void) {
+    make();
+    use(1, true); /* and nobody has its lock */
+    CHECK(others(0), ==, false);
+    child_slot = 3;
+    CHECK(others(0), ==, true);
+    CHECK(child_slot, ==, -1);
+    unmake();
 }
 
 static void a_lock_of_another_file_is_no_lock(void) {
@@ -393,6 +453,8 @@ int main(void) {
     RUN(the_lock_comes_before_the_word);
     RUN(a_used_slot_is_left_alone_even_if_nobody_has_its_lock);
     RUN(nobody_probes_his_own_slot);
+    RUN(only_the_living_count_as_others);
+    RUN(a_process_that_forks_and_dies_meanwhile_has_a_child_that_counts);
     RUN(exit_ends_the_lock);
     RUN(a_kill_ends_the_lock);
     RUN(a_stopped_process_is_alive);

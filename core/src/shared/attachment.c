@@ -173,7 +173,7 @@ static enum pool_status join(struct attachment *attachment, const unsigned char 
     if (named && !os_shm_names(attachment->name, &attachment->file.identity)) {
         status = POOL_NOT_FOUND;
     } else {
-        /* the dead first, see attachment_end_if_last */
+        /* the dead first, see slots.h */
         struct slot_set dead, used;
         attachment_dead_slots(attachment, &dead);
         slots_used(attachment->memory, &attachment->geometry, &used);
@@ -366,13 +366,8 @@ static int remove_name(const struct attachment *attachment) {
 }
 
 void attachment_end_if_last(struct attachment *attachment) {
-    /* the dead first: a process takes the slots of its children without the gate, but only while it lives */
-    struct slot_set dead, others;
-    attachment_dead_slots(attachment, &dead);
-    slots_used(attachment->memory, &attachment->geometry, &others);
-    slot_set_subtract(&others, &dead);
-    slot_set_remove(&others, attachment->slot);
-    if (slot_set_is_empty(&others) && !(attachment->geometry.flags & LAYOUT_PERMANENT)) {
+    if (!(attachment->geometry.flags & LAYOUT_PERMANENT) &&
+        !slots_have_others(&attachment->file, attachment->memory, &attachment->geometry, attachment->slot)) {
         (void)remove_name(attachment);
     }
 }

@@ -107,6 +107,31 @@ void slots_used(void *memory, const struct layout_geometry *geometry, struct slo
     slot_set_keep_first(used, geometry->processes);
 }
 
+/* The slots in use, except `own`. */
+static void used_by_others(void *memory, const struct layout_geometry *geometry, unsigned own, struct slot_set *used) {
+    slots_used(memory, geometry, used);
+    if (own != SLOTS_NONE) {
+        slot_set_remove(used, own);
+    }
+}
+
+bool slots_have_others(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry,
+                       unsigned own) {
+    struct slot_set used, later;
+    used_by_others(memory, geometry, own, &used);
+    for (unsigned slot = slot_set_next(&used, 0); slot != SLOTS_NONE; slot = slot_set_next(&used, slot + 1)) {
+        if (os_is_locked(file->number, SLOTS_BYTE(slot)) != 0) {
+            return true; /* also if that was a lock of another file, see slots.h: then nothing is known */
+        }
+    }
+    used_by_others(memory, geometry, own, &later);
+    if (!slot_set_is_empty(&used) && os_verify(file) != 0) {
+        return true;
+    }
+    slot_set_subtract(&later, &used); /* a process may have taken one for its child before it died */
+    return !slot_set_is_empty(&later);
+}
+
 int slots_dead(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, unsigned own,
                struct slot_set *dead) {
     struct slot_set used, found = {{0}};

@@ -61,6 +61,11 @@ void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned s
 /* Which slots are in use. */
 void slots_used(void *memory, const struct layout_geometry *geometry, struct slot_set *used);
 
+/* Whether a slot other than `own` has a process that is not known to be dead. Ends at the first one, so it is quick
+ * among many. The caller holds the gate. */
+bool slots_have_others(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry,
+                       unsigned own);
+
 /* Puts each used slot whose process is dead into *dead, except the slot `own` (or SLOTS_NONE). If that cannot be known,
  * puts none and returns a negative errno. */
 int slots_dead(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, unsigned own,
