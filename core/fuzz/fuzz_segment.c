@@ -178,7 +178,7 @@ static void populate(struct segment *segment) {
     store_relaxed(head_of(shared, &run), ledger_opening(dead));
     store_relaxed(&shared_pool_entry(shared, run.index + 3)->head, LEDGER_FREE);
     struct slot_record *place = slot_record(segment->memory, &segment->geometry, dead);
-    store_relaxed(&place->used, 1);
+    (void)set_bit_seq(&((struct layout_header *)segment->memory)->used[dead / 64], dead % 64);
     store_relaxed(&place->process, 1);
     store_relaxed(&shared->waiting->slots[0], UINT64_C(1) << dead | 1);
 }

@@ -12,6 +12,16 @@
 
 static struct os_descriptor file;
 static void *memory;
+
+static atomic_word *used_word(unsigned slot) { return &((struct layout_header *)memory)->used[slot / 64]; }
+
+/* Makes the slot used, without a process, or free. */
+static void use(unsigned slot, bool is) {
+    (void)(is ? set_bit_seq(used_word(slot), slot % 64) : clear_bit_seq(used_word(slot), slot % 64));
+}
+
+static bool is_used(unsigned slot) { return load_seq(used_word(slot)) >> slot % 64 & 1; }
+
 static struct layout_geometry geometry;
 
 static void make_for(unsigned processes) {
@@ -142,7 +152,7 @@ static void the_lock_comes_before_the_word(void) {
     int other = os_reopen(&file); /* a process that has locked slot 0, but not reached its word yet */
     CHECK(os_lock(other, SLOTS_BYTE(0)), ==, 0);
     CHECK(take(&hold), ==, 1);
-    CHECK(load_seq(&slot_record(memory, &geometry, 0)->used), ==, 0);
+    CHECK(is_used(0), ==, false);
     CHECK(dead(SLOTS_NONE), ==, 0);
     os_close(other);
     void *second;
@@ -155,7 +165,7 @@ static void the_lock_comes_before_the_word(void) {
 static void a_used_slot_is_left_alone_even_if_nobody_has_its_lock(void) {
     void *hold;
     make();
-    store_release(&slot_record(memory, &geometry, 0)->used, 1); /* its process died */
+    use(0, true); /* its process died */
     CHECK(take(&hold), ==, 1);
     CHECK(dead(1), ==, 1);
     int probe = os_reopen(&file);
@@ -168,8 +178,8 @@ static void a_used_slot_is_left_alone_even_if_nobody_has_its_lock(void) {
 
 static void nobody_probes_his_own_slot(void) {
     make();
-    store_release(&slot_record(memory, &geometry, 3)->used, 1);
-    store_release(&slot_record(memory, &geometry, 5)->used, 1);
+    use(3, true);
+    use(5, true);
     CHECK(dead(SLOTS_NONE), ==, 1 << 3 | 1 << 5);
     CHECK(dead(3), ==, 1 << 5);
     CHECK(dead(5), ==, 1 << 3);
@@ -177,8 +187,6 @@ static void nobody_probes_his_own_slot(void) {
 }
 
 static bool others(unsigned own) { return slots_have_others(&file, memory, &geometry, own); }
-
-static void use(unsigned slot, bool is) { store_release(&slot_record(memory, &geometry, slot)->used, is); }
 
 static void only_the_living_count_as_others(void) {
     void *holds[3];
