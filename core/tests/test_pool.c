@@ -333,8 +333,8 @@ static void references_keep_a_shared_run(void) {
 
 /* Takes a slot without living. */
 static void add_a_dead_process(void) {
-    struct attachment *attachment = pool.attachment;
-    store_relaxed(&slot_record(attachment->memory, &attachment->geometry, 5)->used, 1);
+    struct layout_header *header = pool.attachment->memory;
+    (void)set_bit_seq(&header->used[0], 5);
 }
 
 static void one_that_waits_leaves_the_dead_to_others_for_a_moment(void) {
