@@ -18,6 +18,15 @@ static void a_process_is_named_by_its_pid_and_start(void) {
     CHECK(told(1), >=, os_process_start()); /* in clock ticks: the same, or later */
 }
 
+static void a_start_is_a_time_of_the_day(void) {
+    double now = (double)time(NULL), started = os_start_time(os_process_start());
+    CHECK(started >= now - PROCESS_PATIENCE && started <= now + 1, ==, true);
+    pid_t child = start(tell_of_itself);
+    CHECK(ended(child), ==, 0);
+    CHECK(os_start_time(told(1)) >= started - 0.001, ==, true);
+    CHECK(os_start_time(100 * (uint64_t)sysconf(_SC_CLK_TCK)) - os_start_time(0) > 99.9, ==, true);
+}
+
 /* Its name is in /proc/self/stat, before the start. */
 static void with_a_confusing_name(void) {
     uint64_t before = os_process_start();
@@ -63,6 +72,7 @@ int main(int argc, char **argv) {
     const char *end = strstr(whole, " one two");
     CHECK(end && strlen(end) == 8, ==, true);
     RUN(a_process_is_named_by_its_pid_and_start);
+    RUN(a_start_is_a_time_of_the_day);
     RUN(a_name_with_parentheses_does_not_matter);
     RUN(the_command_is_cut_to_fit_and_has_spaces);
     RUN(randomness_fills_all_bytes);

@@ -67,6 +67,11 @@ int os_map_file(int file, uint64_t bytes, void **memory) {
     return *memory == MAP_FAILED ? -errno : 0;
 }
 
+int os_map_file_readonly(int file, uint64_t bytes, void **memory) {
+    *memory = mmap(NULL, bytes, PROT_READ, MAP_SHARED, file, 0);
+    return *memory == MAP_FAILED ? -errno : 0;
+}
+
 void os_unmap_file(void *memory, uint64_t bytes) { munmap(memory, bytes); }
 
 int os_wiped_on_fork(void **page) {

@@ -24,7 +24,10 @@ void os_unmap(void *memory, size_t bytes);
 /* Maps the file from its start, shared. */
 int os_map_file(int file, uint64_t bytes, void **memory);
 
-/* Unmaps what os_map_file mapped. */
+/* The same for reading only: writing there is a fault. */
+int os_map_file_readonly(int file, uint64_t bytes, void **memory);
+
+/* Unmaps what either of these mapped. */
 void os_unmap_file(void *memory, uint64_t bytes);
 
 /* Maps a private page that reads as zero in a forked child, however it was forked. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 pid_t os_process(void) { return getpid(); }
@@ -33,6 +34,16 @@ uint64_t os_process_start(void) {
         at = strchr(at + 1, ' ');
     }
     return at ? strtoull(at, NULL, 10) : 0;
+}
+
+static double seconds_by(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+double os_start_time(uint64_t start) {
+    return seconds_by(CLOCK_REALTIME) - seconds_by(CLOCK_BOOTTIME) + (double)start / (double)sysconf(_SC_CLK_TCK);
 }
 
 void os_process_command(char *command, size_t size) {

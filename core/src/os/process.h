@@ -16,6 +16,9 @@ pid_t os_process(void);
  * start, a pid names one process. */
 uint64_t os_process_start(void);
 
+/* Such a start as seconds since the epoch, by the clock of this moment. */
+double os_start_time(uint64_t start);
+
 /* The start of this process's command line, arguments separated by spaces, always zero-terminated. */
 void os_process_command(char *command, size_t size);
 
