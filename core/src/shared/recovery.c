@@ -104,10 +104,7 @@ static void check_names(const struct attachment *attachment, struct shared_pool_
                         struct shared_pool_audit *audit) {
     const struct catalog_entry *catalog = layout_catalog(attachment->memory, &attachment->geometry);
     for (unsigned i = 0; (i = catalog_fault(catalog, &attachment->shared, i)) < CATALOG_NAMES; i++) {
-        if (audit->faults < most) {
-            faults[audit->faults] = (struct shared_pool_fault){SHARED_POOL_FAULT_NAME, i};
-        }
-        audit->faults++;
+        shared_pool_add_fault(audit, faults, most, SHARED_POOL_FAULT_NAME, i);
     }
 }
 

@@ -689,12 +689,22 @@ static int audit_block(const struct shared_pool *shared, uint64_t index, const s
     return found;
 }
 
-static void report(struct shared_pool_audit *audit, struct shared_pool_fault *faults, uint64_t most, int kind,
-                   uint64_t index) {
-    if (audit->faults < most) {
-        faults[audit->faults] = (struct shared_pool_fault){(enum shared_pool_fault_kind)kind, index};
+enum shared_pool_fault_kind shared_pool_check_block(const struct shared_pool *shared, uint64_t index,
+                                                    const struct slot_set *used, bool *in_transit) {
+    int found = audit_block(shared, index, used, false);
+    *in_transit = found == IN_TRANSIT;
+    return *in_transit ? SHARED_POOL_FAULT_NONE : (enum shared_pool_fault_kind)found;
+}
+
+void shared_pool_check_end(const struct shared_pool *shared, struct shared_pool_fault *faults, uint64_t most,
+                           struct shared_pool_audit *audit) {
+    for (uint64_t w = shared->blocks / 64; w < shared->bitmap.chunk_count * BITMAP_CHUNK_WORDS; w++) {
+        uint64_t past = w == shared->blocks / 64 ? UINT64_MAX << shared->blocks % 64 : UINT64_MAX;
+        for (uint64_t clear = past & ~load_seq(&shared->bitmap.words[w]); clear; clear &= clear - 1) {
+            shared_pool_add_fault(audit, faults, most, SHARED_POOL_FAULT_PAST_END,
+                                  w * 64 + (unsigned)__builtin_ctzll(clear));
+        }
     }
-    audit->faults++;
 }
 
 void shared_pool_check(struct shared_pool *shared, const struct slot_set *used, bool alone, bool heal,
@@ -712,13 +722,8 @@ void shared_pool_check(struct shared_pool *shared, const struct slot_set *used, 
         if (found == IN_TRANSIT) {
             audit->in_transit++;
         } else if (found != SHARED_POOL_FAULT_NONE) {
-            report(audit, faults, most, found, i);
+            shared_pool_add_fault(audit, faults, most, (enum shared_pool_fault_kind)found, i);
         }
     }
-    for (uint64_t w = shared->blocks / 64; w < shared->bitmap.chunk_count * BITMAP_CHUNK_WORDS; w++) {
-        uint64_t past = w == shared->blocks / 64 ? UINT64_MAX << shared->blocks % 64 : UINT64_MAX;
-        for (uint64_t clear = past & ~load_seq(&shared->bitmap.words[w]); clear; clear &= clear - 1) {
-            report(audit, faults, most, SHARED_POOL_FAULT_PAST_END, w * 64 + (unsigned)__builtin_ctzll(clear));
-        }
-    }
+    shared_pool_check_end(shared, faults, most, audit);
 }

@@ -280,4 +280,22 @@ struct shared_pool_audit {
 void shared_pool_check(struct shared_pool *shared, const struct slot_set *used, bool alone, bool heal,
                        struct shared_pool_fault *faults, uint64_t most, struct shared_pool_audit *audit);
 
+/* The parts of an audit, for callers that have no gate: what is wrong with one block, others being at work;
+ * *in_transit tells whether it may be being allocated or freed. */
+enum shared_pool_fault_kind shared_pool_check_block(const struct shared_pool *shared, uint64_t index,
+                                                    const struct slot_set *used, bool *in_transit);
+
+/* What is wrong past the last block; adds to the audit. */
+void shared_pool_check_end(const struct shared_pool *shared, struct shared_pool_fault *faults, uint64_t most,
+                           struct shared_pool_audit *audit);
+
+/* Adds a fault to an audit. */
+static inline void shared_pool_add_fault(struct shared_pool_audit *audit, struct shared_pool_fault *faults,
+                                         uint64_t most, enum shared_pool_fault_kind kind, uint64_t index) {
+    if (audit->faults < most) {
+        faults[audit->faults] = (struct shared_pool_fault){kind, index};
+    }
+    audit->faults++;
+}
+
 #endif
