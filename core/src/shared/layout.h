@@ -67,7 +67,10 @@ struct slot_record {
     /* counted by the slot's own process, with plain stores; in a cache line of their own */
     atomic_word allocations, unused, failures, peak;
     atomic_word waits, waited; /* for room: how often, and how long in nanoseconds */
-    char padding[80];
+    struct slot_past {         /* the counts when this process got the slot */
+        atomic_word allocations, failures, waits, waited;
+    } past;
+    char padding[48];
 };
 _Static_assert(sizeof(struct slot_record) == 256, "whole cache lines");
 _Static_assert(offsetof(struct slot_record, allocations) == 128, "apart from what others read");

@@ -95,6 +95,10 @@ void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned s
     struct slot_record *place = slot_record(memory, geometry, slot);
     store_relaxed(&place->start, os_process_start());
     os_process_command(place->command, sizeof place->command);
+    store_relaxed(&place->past.allocations, load_relaxed(&place->allocations));
+    store_relaxed(&place->past.failures, load_relaxed(&place->failures));
+    store_relaxed(&place->past.waits, load_relaxed(&place->waits));
+    store_relaxed(&place->past.waited, load_relaxed(&place->waited));
     store_relaxed(&place->process, (uint64_t)os_process());
 }
 
