@@ -145,6 +145,31 @@ enum pool_status pool_attach_through(struct pool *pool, pid_t process, int numbe
     return end_attachment(pool, status, gate_seconds);
 }
 
+enum pool_status pool_look_at(struct pool *pool, const char *name, struct os_file *file, struct pool_failure *failure) {
+    enum pool_status status = begin_attachment(pool, failure);
+    if (status == POOL_OK) {
+        status = look_open(pool->attachment, name, file, failure);
+    }
+    return end_attachment(pool, status, 0);
+}
+
+enum pool_status pool_look_through(struct pool *pool, pid_t process, int number, const unsigned char *id,
+                                   struct os_file *file, struct pool_failure *failure) {
+    enum pool_status status = begin_attachment(pool, failure);
+    if (status == POOL_OK) {
+        status = look_open_through(pool->attachment, process, number, id, file, failure);
+    }
+    return end_attachment(pool, status, 0);
+}
+
+enum pool_status pool_look_beside(struct pool *pool, const struct pool *attached, struct pool_failure *failure) {
+    enum pool_status status = begin_attachment(pool, failure);
+    if (status == POOL_OK) {
+        status = look_open_beside(pool->attachment, attached->attachment, failure);
+    }
+    return end_attachment(pool, status, 0);
+}
+
 void pool_begin_close(struct pool *pool) {
     if (pool->attachment) {
         pool->attachment->on_fork = ON_FORK_NOTHING;
@@ -409,7 +434,9 @@ static void stats_shared(struct pool *pool, struct pool_stats *stats) {
     struct attachment_counts counts;
     attachment_count(pool->attachment, &counts); /* before the runs, so that these do not outnumber it */
     shared_pool_count(&pool->attachment->shared, &totals);
-    note_peak(pool, totals.allocated);
+    if (!look_is_one(pool->attachment)) {
+        note_peak(pool, totals.allocated);
+    }
     uint64_t bytes = totals.allocated * pool->block_size, now = os_seconds();
     *stats = (struct pool_stats){
         .allocated = totals.allocated,
@@ -492,41 +519,57 @@ static void check_private(struct pool *pool, struct pool_fault *faults, uint64_t
     audit->allocated = bitmap_count(bitmap_of(pool));
 }
 
-static enum pool_status check_shared(struct pool *pool, double gate_seconds, struct pool_fault *faults, uint64_t most,
-                                     struct pool_audit *audit, struct pool_failure *failure) {
-    struct shared_pool_fault found[FAULTS_MOST];
-    struct shared_pool_audit counts;
-    enum pool_status status = attachment_check(pool->attachment, gate_seconds, found, most, &counts, failure);
-    if (status != POOL_OK) {
-        return status;
-    }
-    for (uint64_t i = 0; i < counts.faults && i < most; i++) {
+/* What an audit of a shared pool found. */
+static void report_shared(const struct pool *pool, const struct shared_pool_fault *found,
+                          const struct shared_pool_audit *counts, struct pool_fault *faults, uint64_t most,
+                          struct pool_audit *audit) {
+    for (uint64_t i = 0; i < counts->faults && i < most; i++) {
         faults[i] = (struct pool_fault){shared_kinds[found[i].kind], found[i].index};
     }
-    audit->faults = counts.faults;
-    audit->healed = counts.healed;
-    audit->in_transit = counts.in_transit;
+    audit->faults = counts->faults;
+    audit->healed = counts->healed;
+    audit->in_transit = counts->in_transit;
     audit->allocated = pool_allocated(pool);
-    return POOL_OK;
 }
 
-enum pool_status pool_check(struct pool *pool, double gate_seconds, struct pool_fault *faults, uint64_t most,
-                            struct pool_audit *audit, struct pool_failure *failure) {
-    *audit = (struct pool_audit){0};
-    most = most < FAULTS_MOST ? most : FAULTS_MOST;
-    if (!pool->attachment) {
-        check_private(pool, faults, most, audit);
-    } else {
-        enum pool_status status = check_shared(pool, gate_seconds, faults, most, audit, failure);
-        if (status != POOL_OK) {
-            return status;
-        }
-    }
+static void count_runs(const struct pool *pool, struct pool_audit *audit) {
     struct pool_look look;
     for (uint64_t at = 0; pool_next_run(pool, at, &look); at = look.run.index + look.run.blocks) {
         audit->runs++;
     }
     audit->allocated -= pool->resting.blocks;
     audit->runs -= pool->resting.count;
+}
+
+enum pool_status pool_check(struct pool *pool, double gate_seconds, struct pool_fault *faults, uint64_t most,
+                            struct pool_audit *audit, struct pool_failure *failure) {
+    struct shared_pool_fault found[FAULTS_MOST];
+    struct shared_pool_audit counts;
+    *audit = (struct pool_audit){0};
+    most = most < FAULTS_MOST ? most : FAULTS_MOST;
+    if (!pool->attachment) {
+        check_private(pool, faults, most, audit);
+    } else {
+        enum pool_status status = attachment_check(pool->attachment, gate_seconds, found, most, &counts, failure);
+        if (status != POOL_OK) {
+            return status;
+        }
+        report_shared(pool, found, &counts, faults, most, audit);
+    }
+    count_runs(pool, audit);
     return POOL_OK;
+}
+
+void pool_audit_only(struct pool *pool, struct pool_fault *faults, uint64_t most, struct pool_audit *audit) {
+    struct shared_pool_fault found[FAULTS_MOST];
+    struct shared_pool_audit counts;
+    *audit = (struct pool_audit){0};
+    most = most < FAULTS_MOST ? most : FAULTS_MOST;
+    if (!pool->attachment) {
+        check_private(pool, faults, most, audit);
+    } else {
+        look_check(pool->attachment, found, most, &counts);
+        report_shared(pool, found, &counts, faults, most, audit);
+    }
+    count_runs(pool, audit);
 }

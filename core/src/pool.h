@@ -21,7 +21,7 @@
 #define BLOCKPOOL_POOL_H
 
 #include "private/quarantine.h"
-#include "shared/attachment.h"
+#include "shared/look.h"
 
 struct pool {
     struct attachment *attachment;     /* of a shared pool; NULL: the pool is private */
@@ -75,6 +75,17 @@ enum pool_status pool_attach(struct pool *pool, const char *name, double gate_se
 /* Attaches the shared pool that a descriptor of a process refers to; see attachment_attach_through. */
 enum pool_status pool_attach_through(struct pool *pool, pid_t process, int number, const unsigned char *id,
                                      double gate_seconds, struct pool_failure *failure)
+    __attribute__((warn_unused_result));
+
+/* Looks at a shared pool without attaching it, by its name, through a descriptor of a process, or at the one that
+ * another struct has attached; see look.h. Of a pool that is looked at, only what follows under "looking" may be
+ * called, and the questions; and pool_close. */
+enum pool_status pool_look_at(struct pool *pool, const char *name, struct os_file *file, struct pool_failure *failure)
+    __attribute__((warn_unused_result));
+enum pool_status pool_look_through(struct pool *pool, pid_t process, int number, const unsigned char *id,
+                                   struct os_file *file, struct pool_failure *failure)
+    __attribute__((warn_unused_result));
+enum pool_status pool_look_beside(struct pool *pool, const struct pool *attached, struct pool_failure *failure)
     __attribute__((warn_unused_result));
 
 /* Sets what children forked from now on get: a part in the shared pool, or none (`detach`). Before this call they get
@@ -289,6 +300,9 @@ struct pool_audit {
  * */
 enum pool_status pool_check(struct pool *pool, double gate_seconds, struct pool_fault *faults, uint64_t most,
                             struct pool_audit *audit, struct pool_failure *failure) __attribute__((warn_unused_result));
+
+/* The same, but changes nothing and waits for nothing; the dead are not recovered. */
+void pool_audit_only(struct pool *pool, struct pool_fault *faults, uint64_t most, struct pool_audit *audit);
 
 /* --- what follows is here to be inlined --- */
 

@@ -3,6 +3,7 @@
 
 #include "os/thread.h"
 #include "os/wait.h"
+#include "shared/look.h"
 
 #define LOOKS 10 /* a joined thread may still exist for a moment */
 #define LOOK_SECONDS 0.0002
@@ -38,7 +39,7 @@ void attachment_exit(double gate_seconds) {
     gate_mutex_lock(); /* from here on no attachment comes or goes */
     for (struct attachment *attachment = attachment_first(); attachment; attachment = attachment->next) {
         double left = deadline - os_now();
-        if (!attachment_is_stray(attachment)) {
+        if (!attachment_is_stray(attachment) && !look_is_one(attachment)) {
             leave_at_exit(attachment, alone, left > 0 ? left : 0);
         }
     }
