@@ -12,9 +12,10 @@ from __future__ import annotations
 from blockpool import _async as _async
 from blockpool import _forks as _forks
 from blockpool import _receive as _receive
-from blockpool._core import TRACEMALLOC_DOMAIN, Block, Pool, redeem, sweep, unlink
+from blockpool._core import TRACEMALLOC_DOMAIN, Block, Inspector, Pool, redeem, sweep, unlink
 from blockpool._handles import Handle, Ticket
 from blockpool._index import IndexPool
+from blockpool._looking import inspect, pools
 from blockpool.errors import (
     BlockInUse,
     BlockOverrun,
@@ -41,7 +42,17 @@ TYPE_CHECKING = False  # importing typing for it would take longer than importin
 if TYPE_CHECKING:
     from typing import Any
 
-    from blockpool.stats import Audit, IndexStats, Outstanding, PoolStats, Recovered, Residency, Run
+    from blockpool.stats import (
+        Audit,
+        IndexStats,
+        Outstanding,
+        PoolStats,
+        PoolSummary,
+        ProcessInfo,
+        Recovered,
+        Residency,
+        Run,
+    )
 
     __version__: str
 
@@ -56,6 +67,7 @@ __all__ = [
     "Handle",
     "IndexPool",
     "IndexStats",
+    "Inspector",
     "InvalidBlock",
     "NameNotFound",
     "NameTaken",
@@ -69,7 +81,9 @@ __all__ = [
     "PoolForbidden",
     "PoolNotFound",
     "PoolStats",
+    "PoolSummary",
     "PoolVersion",
+    "ProcessInfo",
     "Recovered",
     "Residency",
     "Run",
@@ -78,6 +92,8 @@ __all__ = [
     "TooManyProcesses",
     "TooManyTickets",
     "WriteAfterFree",
+    "inspect",
+    "pools",
     "redeem",
     "sweep",
     "unlink",
@@ -86,7 +102,17 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # importing dataclasses takes longer than everything else
-    if name in {"Audit", "IndexStats", "Outstanding", "PoolStats", "Recovered", "Residency", "Run"}:
+    if name in {
+        "Audit",
+        "IndexStats",
+        "Outstanding",
+        "PoolStats",
+        "PoolSummary",
+        "ProcessInfo",
+        "Recovered",
+        "Residency",
+        "Run",
+    }:
         from blockpool import stats
 
         return getattr(stats, name)

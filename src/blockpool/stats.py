@@ -13,6 +13,8 @@ __all__ = [
     "IndexStats",
     "Outstanding",
     "PoolStats",
+    "PoolSummary",
+    "ProcessInfo",
     "Recovered",
     "Residency",
     "Run",
@@ -62,6 +64,8 @@ class PoolStats:
         without tickets.
     processes : int
         Attached processes that are alive, or not known to be dead; 1 for a private pool.
+    max_processes : int
+        The most processes that can be attached; 1 for a private pool.
     """
 
     blocks: int
@@ -82,6 +86,7 @@ class PoolStats:
     tickets: int
     oldest_ticket: float | None
     processes: int
+    max_processes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +227,88 @@ class Recovered:
 
     processes: int
     tickets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessInfo:
+    """A process that has a shared pool attached, from `Inspector.processes` or `pools`.
+
+    Attributes
+    ----------
+    slot : int
+        Its place in the pool, from 0.
+    pid : int
+        Its id, in its own PID namespace; 0 while it is still attaching.
+    alive : bool or None
+        False if it is certainly dead: what it held comes back when a process recovers it. None if this cannot be known.
+    command : str
+        The start of its command line.
+    started : float or None
+        When it started, in seconds since the epoch; None without ``/proc``.
+    allocations, failures : int
+        Since it attached the pool: runs that it allocated, and requests that found no room.
+    waits : int
+        Requests that waited for room.
+    waited : float
+        How long they waited, in seconds in all.
+    """
+
+    slot: int
+    pid: int
+    alive: bool | None
+    command: str
+    started: float | None
+    allocations: int
+    failures: int
+    waits: int
+    waited: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSummary:
+    """A shared pool of this user, or a file that has the name of one, from `pools`.
+
+    Attributes
+    ----------
+    name : str or None
+        Its name; None if it has none, or its name was removed while processes use it.
+    state : str
+        "ok"; or why it cannot be attached: "damaged", "truncated" (the size of the file is wrong), "other version"
+        (made by another release of blockpool), "not a pool" (the file holds something else), "unreadable" (its mode was
+        changed). Then nothing but `name`, `segment_bytes` and perhaps `made_by` is known.
+    pool_id : str or None
+        The pool's random id: 32 hexadecimal digits.
+    block_size, blocks, nbytes : int or None
+        Size of a block in bytes, number of blocks, and size of all blocks together.
+    allocated : int or None
+        Number of blocks that are allocated.
+    segment_bytes : int
+        Size of the file or shared memory, with all bookkeeping.
+    permanent : bool or None
+        Whether the pool stays until it is unlinked.
+    max_processes : int or None
+        The most processes that can be attached.
+    made_by : str or None
+        The release of blockpool that made the pool.
+    processes : tuple of ProcessInfo
+        Who has it attached.
+    leftover : bool
+        Whether nobody alive has it attached and it is not permanent: `sweep` would remove it.
+    """
+
+    name: str | None
+    state: str
+    pool_id: str | None
+    block_size: int | None
+    blocks: int | None
+    nbytes: int | None
+    allocated: int | None
+    segment_bytes: int
+    permanent: bool | None
+    max_processes: int | None
+    made_by: str | None
+    processes: tuple[ProcessInfo, ...]
+    leftover: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ SIGNATURES = {
     bp.Pool.asarray: "(self, /, source, dtype=None, *, order='K', timeout=0)",
     bp.Pool.stats: "(self, /)",
     bp.Pool.runs: "(self, /)",
-    bp.Pool.check: "(self, /)",
+    bp.Pool.check: "(self, /, *, repair=True)",
     bp.Pool.residency: "(self, /)",
     bp.Pool.outstanding: "(self, /)",
     bp.Pool.close: "(self, /)",

@@ -6,8 +6,9 @@
 cdef stats_of(_Mapping m)
 # A list of Run, in the order of addresses.
 cdef list runs_of(_Mapping m)
-# An Audit. Raises PoolCorrupt if the bookkeeping is damaged, otherwise as recover_pool.
-cdef check_pool(_Mapping m)
+# An Audit. Raises PoolCorrupt if the bookkeeping is damaged, otherwise as recover_pool. Without `repair` it changes
+# nothing, waits for nothing, and raises nothing else.
+cdef check_pool(_Mapping m, bint repair)
 
 # Brings back what dead processes held; returns a Recovered. If ticket_seconds is not negative, also drops the tickets
 # of every run whose newest one is older. Raises lost_error(), or what raise_failure() makes of the status.

@@ -29,6 +29,7 @@ cdef stats_of(_Mapping m):
         tickets=stats.tickets,
         oldest_ticket=None if stats.oldest_ticket < 0 else stats.oldest_ticket,
         processes=stats.processes,
+        max_processes=m.engine.attachment.geometry.processes if pool_is_shared(&m.engine) else 1,
     ))
 
 
@@ -60,14 +61,17 @@ cdef run_report(index, blocks, nbytes, tuple holders, tickets, tuple names, hand
     ))
 
 
-cdef check_pool(_Mapping m):
+cdef check_pool(_Mapping m, bint repair):
     cdef pool_fault faults[FAULTS]
     cdef pool_audit audit
     cdef pool_failure failure
-    cdef pool_status status
+    cdef pool_status status = POOL_OK
     need_reports()
     with nogil:
-        status = pool_check(&m.engine, GATE_SECONDS, faults, FAULTS, &audit, &failure)
+        if repair:
+            status = pool_check(&m.engine, GATE_SECONDS, faults, FAULTS, &audit, &failure)
+        else:
+            pool_audit_only(&m.engine, faults, FAULTS, &audit)
     require_part(m, status, &failure)
     if audit.faults:
         raise corrupt_error(faults, FAULTS, audit.faults)

@@ -798,8 +798,14 @@ cdef class Pool(_Access):
         """
         return runs_of(self.opened())
 
-    def check(self):
+    def check(self, *, repair=True):
         """Audit the pool's bookkeeping.
+
+        Parameters
+        ----------
+        repair : bool
+            In a shared pool, first bring back what dead processes held, and set bits that are clear although their
+            block is allocated. Without, nothing is changed, and no other process is waited for.
 
         Returns
         -------
@@ -820,7 +826,7 @@ cdef class Pool(_Access):
         May be called while other threads and processes use the pool. A process that was stopped in the middle of a call
         is not taken for damage.
         """
-        return check_pool(self.opened())
+        return check_pool(self.opened(), bool(repair))
 
     def residency(self):
         """Ask the kernel how much memory it really gave the pool.

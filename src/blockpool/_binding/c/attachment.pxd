@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-from blockpool._binding.c.os cimport os_pause
+from blockpool._binding.c.os cimport c_bool, os_pause
 
 
 cdef extern from "shared/attachment.h" nogil:
@@ -52,6 +52,7 @@ cdef extern from "shared/attachment.h" nogil:
     struct slot_set:
         pass
 
+    bint slot_set_has(const slot_set *self, unsigned slot)
     unsigned slot_set_next(const slot_set *self, unsigned start)
 
     struct pool_run:
@@ -134,3 +135,22 @@ cdef extern from "shared/attachment.h" nogil:
     pool_status pools_unlink(const char *name, const unsigned char *id, double gate_seconds, pool_failure *failure)
     unsigned pools_sweep()
     void pools_survey(pools_survey_t *survey)
+
+
+cdef extern from "shared/look.h" nogil:
+    const unsigned LAYOUT_MADE_BY_BYTES
+
+    struct look_process:
+        uint64_t process
+        uint64_t start
+        uint64_t allocations
+        uint64_t failures
+        uint64_t waits
+        uint64_t waited
+        char *command
+
+    pool_status look_is_whole(const attachment *self)
+    bint look_has_name(const attachment *self)
+    void look_made_by(const attachment *self, char *made_by)
+    void look_slots(attachment *self, slot_set *used, slot_set *dead, c_bool *known)
+    void look_slot(const attachment *self, unsigned slot, look_process *found)

@@ -22,6 +22,16 @@ cdef extern from "os/memory.h" nogil:
     int os_residency(const void *memory, size_t size, os_residency_t *residency)
 
 
+cdef extern from "os/file.h" nogil:
+    struct os_file_t "os_file":
+        uint64_t bytes
+        uint64_t links
+
+
+cdef extern from "os/process.h" nogil:
+    double os_start_time(uint64_t start)
+
+
 cdef extern from "os/wait.h" nogil:
     double os_now()
 

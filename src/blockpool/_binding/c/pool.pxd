@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from blockpool._binding.c.attachment cimport (
     attachment, attachment_request, pool_failure, pool_run, pool_status, slot_set,
 )
-from blockpool._binding.c.os cimport os_pause
+from blockpool._binding.c.os cimport os_file_t, os_pause
 
 
 cdef extern from "pool.h" nogil:
@@ -31,6 +31,11 @@ cdef extern from "pool.h" nogil:
     pool_status pool_attach_through(
         pool *self, int process, int number, const unsigned char *id, double gate_seconds, pool_failure *failure
     )
+    pool_status pool_look_at(pool *self, const char *name, os_file_t *file, pool_failure *failure)
+    pool_status pool_look_through(
+        pool *self, int process, int number, const unsigned char *id, os_file_t *file, pool_failure *failure
+    )
+    pool_status pool_look_beside(pool *self, const pool *attached, pool_failure *failure)
     void pool_set_on_fork(pool *self, bint detach)
     void pool_begin_close(pool *self)
     void pool_close(pool *self, double gate_seconds)
@@ -134,3 +139,4 @@ cdef extern from "pool.h" nogil:
     pool_status pool_check(
         pool *self, double gate_seconds, pool_fault *faults, uint64_t most, pool_audit *audit, pool_failure *failure
     )
+    void pool_audit_only(pool *self, pool_fault *faults, uint64_t most, pool_audit *audit)

@@ -1,0 +1,39 @@
+"""Where the parts of a shared pool's file lie, for tests that damage it; as core/src/shared/layout.h says."""
+
+from pathlib import Path
+
+PAGE = 4096
+SLOT = 256
+NAME = 256
+NAMES = 256
+
+
+class Parts:
+    """The offsets of the parts of a pool's file."""
+
+    def __init__(self, blocks, processes=256):
+        chunks = -(-blocks // 512)
+        groups = -(-chunks // 64)
+        self.slots = PAGE
+        self.catalog = self.slots + processes * SLOT
+        self.bitmap = self.catalog + NAMES * NAME
+        self.entries = self.bitmap + -(-(chunks * 8 + chunks + groups) * 8 // 64) * 64
+        row_words = max(4, -(-processes // 64))
+        self.entry = -(-(32 + row_words * 8) // 64) * 64
+        self.data = -(-(self.entries + blocks * self.entry) // PAGE) * PAGE
+
+
+def write(file, offset, data):
+    """Write bytes into the file of a pool."""
+    with Path(file).open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(data)
+
+
+def flip(file, offset, bits):
+    """Change bits of the byte at that offset."""
+    with Path(file).open("r+b") as stream:
+        stream.seek(offset)
+        before = stream.read(1)[0]
+        stream.seek(offset)
+        stream.write(bytes([before ^ bits]))
