@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import blockpool as bp
+from ledgers import OPENING, head_at, named, written
 from waits import await_true
 
 
@@ -157,19 +158,15 @@ def test_a_process_that_is_stopped_in_the_midst_is_no_damage(shared, peer):
 @contextlib.contextmanager
 def _word(file, index, word):
     """Put a word into the ledger of a shared pool during a `with`."""
-    at = 4096 + 47 * 256 + 8 * index
-    with file.open("r+b") as opened:
-        right = os.pread(opened.fileno(), 8, at)
-        os.pwrite(opened.fileno(), word.to_bytes(8, "little"), at)
+    with file.open("r+b") as opened, written(opened, head_at(opened, index), word):
         yield
-        os.pwrite(opened.fileno(), right, at)
 
 
 def test_what_another_process_may_be_at_is_a_fault_when_there_is_none(shared, peers, file_of):
     """A half-made run or a block without an owner is in transit while others are attached; otherwise it is a fault."""
     file = file_of(shared.name)
     other = peers()
-    with _word(file, 9, 2 << 61 | 1):
+    with _word(file, 9, OPENING | named(0)):
         assert "the run at block 9 was left half made or half freed" in _corrupt(shared)
         other(f"pool = bp.Pool.attach({shared.name!r})")
         audit = shared.check()
@@ -201,7 +198,7 @@ def test_threads_that_sleep_hide_no_damage(pool, pool_name, bookkeeping, file_of
             assert "summary 0 promises less room than there is" in _corrupt(pool)
         del kept
         shared = bp.Pool.create(64, 16, name=pool_name)
-        with _word(file_of(pool_name), 9, 2 << 61 | 1):
+        with _word(file_of(pool_name), 9, OPENING | named(0)):
             assert "block 9 was left half made" in _corrupt(shared)
     finally:
         done.set()

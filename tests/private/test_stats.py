@@ -26,6 +26,8 @@ def test_a_fresh_pool():
         allocations=0,
         frees=0,
         failures=0,
+        waits=0,
+        waited=0.0,
         tickets=0,
         oldest_ticket=None,
         processes=1,
@@ -33,10 +35,10 @@ def test_a_fresh_pool():
 
 
 def test_the_types_of_the_fields(pool):
-    """The fields of stats are plain ints, except for two floats."""
+    """The fields of stats are plain ints, except for three floats."""
     kept = pool.allocate(nbytes=100)
     stats = pool.stats()
-    floats = {"fragmentation", "utilization"}
+    floats = {"fragmentation", "utilization", "waited"}
     for field in dataclasses.fields(stats):
         if field.name != "oldest_ticket":
             assert type(getattr(stats, field.name)) is (float if field.name in floats else int), field.name
@@ -64,6 +66,8 @@ def test_all_fields_together(pool):
         allocations=3,
         frees=1,
         failures=1,
+        waits=0,
+        waited=0.0,
         tickets=0,
         oldest_ticket=None,
         processes=1,

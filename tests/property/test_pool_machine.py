@@ -274,6 +274,8 @@ class PoolMachine(RuleBasedStateMachine):
             allocations=self.allocations,
             frees=self.frees,
             failures=self.failures,
+            waits=0,
+            waited=0.0,
             tickets=0,
             oldest_ticket=None,
             processes=1,

@@ -185,6 +185,9 @@ def checksum(header):
 
 
 FIELDS = {
+    "processes": (14, (257).to_bytes(2, "little")),
+    "processes 0": (14, bytes(2)),
+    "processes huge": (14, (4097).to_bytes(2, "little")),
     "version 0": (8, b"\0\0\0\0"),
     "block size": (16, (8192).to_bytes(8, "little")),
     "block size 0": (16, bytes(8)),
@@ -195,9 +198,9 @@ FIELDS = {
     "blocks huge": (24, b"\xff" * 8),
     "product wraps": (16, (1 << 63).to_bytes(8, "little") + (2).to_bytes(8, "little")),
     "slots": (32, bytes(8)),
-    "ledger": (40, b"\xff" * 8),
-    "records": (48, (1).to_bytes(8, "little")),
-    "bitmap": (56, b"\xf0" + b"\xff" * 7),
+    "catalog": (40, b"\xff" * 8),
+    "bitmap": (48, (1).to_bytes(8, "little")),
+    "entries": (56, b"\xf0" + b"\xff" * 7),
     "data": (64, (4096).to_bytes(8, "little")),
     "bytes": (72, (1 << 20).to_bytes(8, "little")),
 }
@@ -349,7 +352,7 @@ def test_a_user_without_privileges(peer, pool_name, file_of):
 
 
 def test_too_many_processes(run_program, pool_name):
-    """The 48th process gets TooManyProcesses by attach, redeem and fork; the others go on, and room comes back.
+    """A process too many gets TooManyProcesses by attach, redeem and fork; the others go on.
 
     When one of them leaves, the next process gets in.
     """

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import blockpool as bp
+from ledgers import LIVE, TAIL, head_at, named, row_at, written
 
 
 # --- create and attach ---
@@ -354,6 +355,8 @@ def test_stats(shared, peer):
         allocations=2,
         frees=0,
         failures=1,
+        waits=0,
+        waited=0.0,
         tickets=2,
         oldest_ticket=None,
         processes=2,
@@ -427,21 +430,27 @@ def test_recover_when_nobody_died(shared, unchanged):
 
 @pytest.mark.parametrize(
     ("index", "word"),
-    [(0, 0), (1, 0), (9, 1 << 61 | 4), (5, 7 << 61), (0, 3 << 61 | 1 << 40), (3, 3 << 61 | 2)],
+    [(0, 0), (1, 0), (9, TAIL | 4), (5, 7 << 61), (0, LIVE | named(40) | 1), (3, LIVE | named(1) | 2), (9, 1 << 31)],
 )
 def test_damage_is_found(peer, pool_name, file_of, index, word):
     """A word of the ledger that something wrote over makes check raise PoolCorrupt with its place, never a signal."""
     # The peer has no other threads: if there are any, check takes a half-done change for their work in transit.
     peer(f"pool = bp.Pool.create(4096, 16, name={pool_name!r}); block = pool.allocate(blocks=3)")
-    with file_of(pool_name).open("r+b") as file:
-        at = 4096 + 47 * 256 + 8 * index
-        right = os.pread(file.fileno(), 8, at)
-        os.pwrite(file.fileno(), word.to_bytes(8, "little"), at)
+    with file_of(pool_name).open("r+b") as file, written(file, head_at(file, index), word):
         with pytest.raises(bp.PoolCorrupt, match=f"fault.*{index}"):
             peer("pool.check()")
         peer("pool.stats(), pool.runs()")
-        os.pwrite(file.fileno(), right, at)
     peer("block.free()")
+
+
+def test_a_holder_that_is_not_attached_is_found(peer, pool_name, file_of):
+    """A bit in a row of a place that no process has makes check raise PoolCorrupt, once all others are at rest."""
+    peer(f"pool = bp.Pool.create(4096, 16, name={pool_name!r}); block = pool.allocate(blocks=3)")
+    with file_of(pool_name).open("r+b") as file, written(file, row_at(file, 0) + 8, 1 << 7):
+        with pytest.raises(bp.PoolCorrupt, match="block 0 is marked as held by a process that is not attached"):
+            peer("pool.check()")
+        peer("pool.stats(), pool.runs()")
+    peer("block.free(); assert pool.check().allocated == 0")
 
 
 def test_a_shared_pool_keeps_no_stacks(shared):

@@ -14,7 +14,8 @@ from forking import await_child
 from refusals import refused
 
 name = sys.argv[1]
-pool = bp.Pool.create(64, 64, name=name)
+MOST = 12
+pool = bp.Pool.create(64, 64, name=name, processes=MOST)
 block = pool.allocate()
 reading, writing = os.pipe()
 children = []
@@ -27,7 +28,7 @@ def try_from_outside():
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-for _ in range(46):
+for _ in range(MOST - 1):
     child = os.fork()
     if child == 0:
         os.close(writing)
@@ -36,11 +37,14 @@ for _ in range(46):
         mine.free()
         os._exit(0)
     children.append(child)
-while pool.stats().allocated < 47:
+while pool.stats().allocated < MOST:
     pass
-assert pool.stats().processes == 47
+assert pool.stats().processes == MOST
 for line in try_from_outside().splitlines():
-    assert line == f"pool {name!r} has 47 processes attached, the most it can have; let one leave first", line
+    assert line == (
+        f"pool {name!r} has {MOST} processes attached, as many as it was created for; let one leave first, "
+        "or create it with more (Pool.create(processes=…))"
+    ), line
 
 # a child for which there is no slot
 before = pool.stats(), pool.check()
@@ -49,7 +53,8 @@ child = os.fork()
 if child == 0:
     error = refused(pool.allocate)
     assert isinstance(error, bp.TooManyProcesses), repr(error)
-    assert "47 processes" in str(error), error
+    assert f"{MOST} processes, as many as it was created for" in str(error), error
+    assert "Pool.create(processes=…)" in str(error), error
     for call in (pool.stats, pool.check, pool.runs, pool.recover, lambda: bp.redeem(handle), lambda: block.buf):
         assert isinstance(refused(call), bp.TooManyProcesses)
     del block, view

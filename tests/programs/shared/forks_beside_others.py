@@ -124,7 +124,7 @@ def attach_in_threads(name):
 
 def fork_sixty_workers():
     """Fork sixty workers, and print how many of them can use the pool and how many are told that it is full."""
-    pool = bp.Pool.create(64, 64)
+    pool = bp.Pool.create(64, 64, processes=47)
     block = pool.allocate()
     block.buf[:4] = b"work"
     reading, writing = os.pipe()
@@ -241,7 +241,7 @@ def fork_beside_debug_mode():
 
 def fill_the_slots_beside_a_sweeper(name):
     """Attach and fork up to the last slot of a pool while another process sweeps."""
-    pool = bp.Pool.create(64, 64, name=name)
+    pool = bp.Pool.create(64, 64, name=name, processes=47)
     waits, go = steps()
     idle = [in_child(waits) for _ in range(45)]
     sweeper = os.fork()

@@ -276,7 +276,7 @@ def kill_the_parent():
 
 def exit_at_once():
     """Fork more children than the pool has slots; each exits at once."""
-    pool = bp.Pool.create(64, 64)
+    pool = bp.Pool.create(64, 64, processes=47)
     kept = pool.allocate_many(20)
     for _ in range(100):  # more than there are slots
         child = os.fork()
