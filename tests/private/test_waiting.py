@@ -129,7 +129,7 @@ def test_the_time_runs_out(pool, unchanged, bookkeeping, request_):
     kept = pool.allocate(blocks=16)
     for timeout in (0.02, 0.3):
         began = time.monotonic()
-        with unchanged(pool, failures=1), pytest.raises(bp.PoolExhausted, match="0 of 16 free"):
+        with unchanged(pool, failures=1, waits=1), pytest.raises(bp.PoolExhausted, match="0 of 16 free"):
             request_(pool, timeout)
         assert timeout <= time.monotonic() - began < timeout + 60
         assert bookkeeping(pool).waiting == 0

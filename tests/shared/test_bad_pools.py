@@ -351,11 +351,17 @@ def test_a_user_without_privileges(peer, pool_name, file_of):
 # --- slots and the gate ---
 
 
-def test_too_many_processes(run_program, pool_name):
+@pytest.mark.parametrize("processes", ["3", "66"])
+def test_too_many_processes(run_program, pool_name, processes):
     """A process too many gets TooManyProcesses by attach, redeem and fork; the others go on.
 
     When one of them leaves, the next process gets in.
     """
+    run_program("shared/fill_the_slots.py", pool_name, processes)
+
+
+def test_the_257th_process(run_program, pool_name):
+    """A pool for which create was not told how many processes it is for has room for 256; the next is refused."""
     run_program("shared/fill_the_slots.py", pool_name)
 
 

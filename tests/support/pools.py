@@ -45,19 +45,21 @@ def each(request):
 
 
 @contextmanager
-def _watch(pool, *, failures=0):
+def _watch(pool, *, failures=0, waits=0):
     before = pool.stats(), pool.runs(), pool.check()
     yield
     stats = pool.stats()
-    stats = dataclasses.replace(stats, failures=stats.failures - failures)
+    waited = before[0].waited if waits else stats.waited
+    stats = dataclasses.replace(stats, failures=stats.failures - failures, waits=stats.waits - waits, waited=waited)
     assert (stats, pool.runs(), pool.check()) == before
 
 
 @pytest.fixture
 def unchanged():
-    """Return `unchanged(pool, failures=0)`: the state of the pool must be the same after its `with` as before.
+    """Return `unchanged(pool, failures=0, waits=0)`: the state of the pool must be the same after its `with` as before.
 
-    `failures` is how many requests are meant to find no room; nothing else may count them.
+    `failures` is how many requests are meant to find no room, and `waits` how many to wait; nothing else may count
+    them.
     """
     return _watch
 

@@ -3,6 +3,7 @@
 Argument: the call that waits (a key of CALLS).
 """
 
+import dataclasses
 import gc
 import signal
 import sys
@@ -39,7 +40,10 @@ except KeyboardInterrupt:
     done.set()
     print("interrupted")
 thread.join()
-assert (pool.stats(), pool.runs()) == before
+waited = pool.stats()
+assert waited.waits == 1
+assert waited.waited > 0
+assert (dataclasses.replace(waited, waits=0, waited=0.0), pool.runs()) == before
 pool.check()
 kept.free()
 pool.allocate(blocks=2).free()

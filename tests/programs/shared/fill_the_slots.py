@@ -1,6 +1,6 @@
 """Fill all slots of a pool with forked children, and try to get in by attach, by redeem and by fork.
 
-Argument: the name of the pool.
+Arguments: the name of the pool, and for how many processes it is to be; without that, as many as is usual.
 """
 
 import os
@@ -14,8 +14,8 @@ from forking import await_child
 from refusals import refused
 
 name = sys.argv[1]
-MOST = 12
-pool = bp.Pool.create(64, 64, name=name, processes=MOST)
+MOST = int(sys.argv[2]) if sys.argv[2:] else 256
+pool = bp.Pool.create(64, 300, name=name, **({"processes": MOST} if sys.argv[2:] else {}))
 block = pool.allocate()
 reading, writing = os.pipe()
 children = []
@@ -65,8 +65,8 @@ del view
 assert (pool.stats(), pool.check()) == before
 
 # one leaves, and there is room
-os.kill(children[5], signal.SIGKILL)
-os.waitpid(children.pop(5), 0)
+os.kill(children[1], signal.SIGKILL)
+os.waitpid(children.pop(1), 0)
 assert try_from_outside().split() == ["in", "in"]
 os.close(writing)
 for child in children:
