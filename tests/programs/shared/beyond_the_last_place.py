@@ -139,8 +139,7 @@ waiting, leaving = os.pipe()
 other = os.fork()
 if other == 0:
     os.close(leaving)
-    if on_fork == "detach":
-        bp.Pool.attach(name)
+    mine = bp.Pool.attach(name)  # if it has no part yet, it gets one
     say()
     os.read(waiting, 1)  # also if this program fails
     os._exit(0)
