@@ -131,6 +131,7 @@ class Worker:
         self.held = []
         self.children = []
         self.forked = 0
+        self.most_held = MOST_HELD
         self.bystander = Bystander(self)
         self.ways = [self.take] * 30 + [self.give_back] * 26 + [self.receive] * 20 + [self.share] * 14
         self.calm_ways = self.ways = self.ways + [self.hammer] * 8
@@ -192,7 +193,7 @@ class Worker:
 
     def take(self, timeout=0):
         """Allocate in a random way, and write the pattern."""
-        if len(self.held) >= MOST_HELD:
+        if len(self.held) >= self.most_held:
             self.give_back()
             return
         way = self.random.random()
@@ -286,7 +287,7 @@ class Worker:
             self.row[REDEEMED] += 1
             held = Held(block, owner, sequence, nbytes, kind)
             self.verify("as redeemed", held)
-            if len(self.held) < MOST_HELD and self.random.random() < 0.5:
+            if len(self.held) < self.most_held and self.random.random() < 0.5:
                 self.held.append(held)
 
     # ---- children --------------------------------------------------------------------------------
