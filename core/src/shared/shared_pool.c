@@ -449,10 +449,17 @@ static void recover_block(struct shared_pool *shared, const struct slot_set *gon
 
 void shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t first,
                          uint64_t n) {
+    unsigned words[SLOT_SET_WORDS], count = 0;
+    for (unsigned w = 0; w < shared->row_words; w++) {
+        if (gone->words[w]) {
+            words[count++] = w;
+        }
+    }
     for (uint64_t i = first; i < first + n; i++) {
         struct shared_pool_entry *entry = shared_pool_entry(shared, i);
-        for (unsigned w = 0; w < shared->row_words; w++) {
-            if (gone->words[w] && load_relaxed(&entry->row[w]) & gone->words[w]) {
+        for (unsigned at = 0; at < count; at++) {
+            unsigned w = words[at];
+            if (load_relaxed(&entry->row[w]) & gone->words[w]) {
                 (void)fetch_and_seq(&entry->row[w], ~gone->words[w]);
             }
         }
