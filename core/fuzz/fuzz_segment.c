@@ -223,7 +223,8 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
         uint64_t at, words, step;
     } places[] = {
         {0, sizeof(struct layout_geometry) / 8, 8},
-        {offsetof(struct layout_header, waiting), (sizeof(struct shared_pool_waiting) + 3 * 8) / 8, 8},
+        {offsetof(struct layout_header, waiting),
+         (offsetof(struct layout_header, padding) - offsetof(struct layout_header, waiting)) / 8, 8},
         {geometry->slots_at, geometry->processes * sizeof(struct slot_record) / 8, 8},
         {geometry->entries_at, geometry->blocks, entry},         /* heads */
         {geometry->entries_at, geometry->blocks * entry / 8, 8}, /* with their records and rows */
@@ -282,6 +283,7 @@ static void look_for_stray_writes(const struct segment *segment, const struct la
     } unchanged[] = {
         {0, offsetof(struct layout_header, waiting)},
         {offsetof(struct layout_header, waiting.padding), offsetof(struct layout_header, waiting.slots)},
+        {offsetof(struct layout_header, more), offsetof(struct layout_header, used)},
         {offsetof(struct layout_header, padding), LAYOUT_PAGE},
         {geometry->slots_at + geometry->processes * sizeof(struct slot_record), geometry->catalog_at},
         {geometry->catalog_at + CATALOG_NAMES * sizeof(struct catalog_entry), geometry->bitmap_at},

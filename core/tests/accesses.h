@@ -6,6 +6,9 @@
 #ifndef BLOCKPOOL_ACCESSES_H
 #define BLOCKPOOL_ACCESSES_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #define BLOCKPOOL_EXPLORE
 
 #include <setjmp.h>

@@ -53,17 +53,17 @@ static inline bool exists(const char *which) {
 }
 
 static inline uint64_t count(void) { return bitmap_count(&attachment.shared.bitmap); }
-static inline uint64_t word_of(const struct pool_run *run) {
+static inline uint64_t head_word(const struct pool_run *run) {
     return load_seq(&shared_pool_entry(&attachment.shared, run->index)->head);
 }
 static inline uint64_t tickets_of(const struct pool_run *run) {
-    return ledger_is_live(word_of(run)) ? ledger_tickets(word_of(run)) : 0;
+    return ledger_is_live(head_word(run)) ? ledger_tickets(head_word(run)) : 0;
 }
 static inline uint64_t holders_of(const struct pool_run *run) { return holders_at(&attachment.shared, run->index); }
 
 /* Whether `attachment` alone holds the run, and nothing is in flight. */
 static inline bool is_mine_alone(const struct pool_run *run) {
-    uint64_t word = word_of(run) & ~LEDGER_ROW;
+    uint64_t word = head_word(run) & ~LEDGER_ROW;
     return (word == ledger_live(attachment.slot, run->generation) ||
             word == ledger_live(LEDGER_NOBODY, run->generation)) &&
            holders_of(run) == bit_of(attachment.slot);

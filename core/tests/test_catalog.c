@@ -209,8 +209,12 @@ static void a_catalog_has_room_for_256_names(void) {
     }
     CHECK(names(), ==, CATALOG_NAMES);
     sound();
+    CHECK(forget("n7"), ==, CATALOG_OK); /* the last entry still has a name */
+    CHECK(keep("in between", &runs[7], false), ==, CATALOG_OK);
+    CHECK(find("in between"), ==, runs[7].index);
+    CHECK(find("n255"), ==, runs[255].index);
+    CHECK(forget("in between"), ==, CATALOG_OK);
     CHECK(forget("n255"), ==, CATALOG_OK);
-    CHECK(forget("n7"), ==, CATALOG_OK);
     CHECK(names(), ==, CATALOG_NAMES - 2);
     CHECK(keep("one more", &one_more, false), ==, CATALOG_OK);
     CHECK(keep("two more", &one_more, false), ==, CATALOG_OK);
@@ -510,6 +514,19 @@ static void an_entry_whose_run_is_not_there_is_a_fault(void) {
     unmake();
 }
 
+static void a_name_without_an_end_ends(void) {
+    make();
+    struct pool_run run = allocate_for(ME, 1), found;
+    char name[CATALOG_NAME_BYTES];
+    CHECK(keep("model", &run, false), ==, CATALOG_OK);
+    memset((void *)catalog[0].name, 'x', sizeof catalog[0].name);
+    memset(name, 'y', sizeof name);
+    CHECK(catalog_next(catalog, 0, name, &found), ==, 0);
+    CHECK(memchr(name, 0, sizeof name) == name + CATALOG_NAME_BYTES - 1, ==, true);
+    CHECK(drop_by(ME, &run), ==, false);
+    unmake();
+}
+
 static void random_bytes_do_no_harm(void) {
     for (unsigned round = 0; round < 3000; round++) {
         char name[CATALOG_NAME_BYTES];
@@ -576,6 +593,7 @@ int main(int argc, char **argv) {
     RUN(who_dies_at_any_access_leaves_no_run_without_a_name);
     RUN(a_name_written_halfway_is_none_and_its_entry_is_used_again);
     RUN(an_entry_whose_run_is_not_there_is_a_fault);
+    RUN(a_name_without_an_end_ends);
     RUN(random_bytes_do_no_harm);
     return check_end();
 }

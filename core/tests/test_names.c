@@ -1,5 +1,10 @@
 /* Tests of names.c: names given, found and forgotten by several attachments, and what is left of them when processes
  * die or cannot take part. */
+#include "accesses.h"
+
+#include "shared/catalog.c"
+#include "shared/names.c"
+
 #include "one_pool.h"
 
 static enum pool_status keep_in(struct attachment *whose, const char *what, const struct pool_run *run, bool replace) {
@@ -249,6 +254,40 @@ static void a_stray_child_has_no_names(void) {
 
 /* --- beside others --- */
 
+static struct pool_run newest;
+static uint64_t replaced;
+
+/* Another attachment gives the name to a new run, and the old one is free. */
+static void replace_it(void) {
+    newest = allocate_in(&other, 2);
+    CHECK(keep_in(&other, "model", &newest, true), ==, POOL_OK);
+    CHECK(drop_from(&other, &newest), ==, false);
+    replaced++;
+}
+
+static void who_finds_a_run_that_is_gone_looks_again(void) {
+    bool came = true;
+    uint64_t got_newest = 0;
+    make();
+    CHECK(attach(&other), ==, POOL_OK);
+    replace_it();
+    for (uint64_t k = 1; came; k++) {
+        struct pool_run got = {0, 0, 0}, before = newest;
+        at_access(k, replace_it);
+        CHECK(attachment_get(&attachment, "model", &got), ==, POOL_OK);
+        came = access_came();
+        CHECK(got.generation == newest.generation || got.generation == before.generation, ==, true);
+        got_newest += came && got.index == newest.index && got.generation == newest.generation;
+        (void)drop(&got);
+    }
+    CHECK(replaced, >, 5);
+    CHECK(got_newest, >, 5);
+    CHECK(forget_in(&other, "model"), ==, POOL_OK);
+    CHECK(count(), ==, 0);
+    end(&other);
+    unmake();
+}
+
 /* Gets the run again and again: it is always whole, of the bytes that its maker filled it with. */
 static void get_until_told(void) {
     uint64_t got_any = 0;
@@ -299,6 +338,7 @@ int main(void) {
     RUN(the_names_of_a_permanent_pool_survive_every_process);
     RUN(a_stopped_holder_of_the_gate_keeps_names_as_they_are);
     RUN(a_stray_child_has_no_names);
+    RUN(who_finds_a_run_that_is_gone_looks_again);
     RUN(readers_always_have_a_whole_run_while_it_is_replaced);
     CHECK(process_end(), ==, 0);
     return check_end();

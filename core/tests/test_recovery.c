@@ -44,6 +44,55 @@ static void what_a_killed_process_held_comes_back_and_the_rest_stays(void) {
     unmake();
 }
 
+/* Holds a run in each part of a large pool, gives every other one a name, and is killed. */
+static void hold_everywhere_and_stay(void) {
+    struct pool_run run;
+    CHECK(attach(&other), ==, POOL_OK);
+    for (unsigned i = 0; attachment_allocate(&other, 7, 0, &run) == POOL_OK; i++) {
+        if (i % 50 == 0) {
+            char what[24];
+            snprintf(what, sizeof what, "n%u", i);
+            CHECK(attachment_keep(&other, what, &run, false, PATIENCE, &failure), ==, POOL_OK);
+        } else if (i % 50 == 1) { /* as if it had died before it wrote the name */
+            CHECK(shared_pool_keep(&other.shared, other.slot, &run), ==, SHARED_POOL_OK);
+        }
+        tell(2, i + 1);
+    }
+    reach(1);
+    stay();
+}
+
+static void every_part_of_a_large_pool_is_recovered(void) {
+    struct attachment_request request = {
+        .name = name, .block_size = BLOCK, .blocks = 7 * 300 + 3, .processes = PROCESSES, .gate_seconds = PATIENCE};
+    snprintf(name, sizeof name, "%s", process_name());
+    CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_OK);
+    pid_t child = start(hold_everywhere_and_stay);
+    await(1);
+    uint64_t runs = told(2), bits = attachment.geometry.blocks;
+    CHECK(runs, >, 290);
+    for (uint64_t i = 5; i < bits; i += 97) { /* bits that are wrong everywhere, too */
+        if (!bitmap_test(&attachment.shared.bitmap, i)) {
+            CHECK(bitmap_claim_range(&attachment.shared.bitmap, i, 1), ==, true);
+        }
+    }
+    CHECK(bitmap_claim_range(&attachment.shared.bitmap, bits - 1, 1) ||
+              bitmap_test(&attachment.shared.bitmap, bits - 1),
+          ==, true);
+    kill_and_wait(child);
+    CHECK(recover(), ==, 1);
+    CHECK(count(), ==, 7 * ((runs + 49) / 50)); /* those that have names */
+    for (unsigned i = 0; i < runs; i += 50) {
+        char what[24];
+        snprintf(what, sizeof what, "n%u", i);
+        CHECK(attachment_forget(&attachment, what, PATIENCE, &failure), ==, POOL_OK);
+    }
+    CHECK(count(), ==, 0);
+    struct pool_run all = allocate(bits); /* every summary is right */
+    CHECK(drop(&all), ==, true);
+    unmake();
+}
+
 static void attach_and_stay(void) {
     CHECK(attach(&other), ==, POOL_OK);
     (void)allocate_in(&other, 7);
@@ -210,6 +259,7 @@ static void a_waiter_gets_what_a_killed_process_held(void) {
 int main(void) {
     process_begin();
     RUN(what_a_killed_process_held_comes_back_and_the_rest_stays);
+    RUN(every_part_of_a_large_pool_is_recovered);
     RUN(attaching_recovers_the_dead);
     RUN(what_a_killed_group_leaves_is_swept);
     RUN(recovery_refreshes_summaries_that_a_dead_process_did_not_mark);

@@ -56,7 +56,7 @@ static void a_reference_in_flight_is_withdrawn_once(void) {
     CHECK(is_mine_alone(&run), ==, true);
     CHECK(free_run(&run), ==, POOL_OK);
     CHECK(attachment_withdraw(&attachment, &run), ==, false); /* not held, so nothing to withdraw */
-    CHECK(word_of(&run), ==, LEDGER_FREE);
+    CHECK(head_word(&run), ==, LEDGER_FREE);
     unmake();
 }
 
