@@ -42,17 +42,20 @@ bool attachment_is_looked_after(const struct attachment *attachment) {
     return !attachment_is_stray(attachment) && milliseconds() - load_relaxed(&header->looked) < LOOKED_MOST;
 }
 
-/* The same without the gate. If it cannot look, the status says why. */
-static enum pool_status look_for_dead(struct attachment *attachment, double seconds, struct slot_set *dead,
-                                      struct pool_failure *failure) {
+/* The same without the gate. If it cannot look, the status says why. Only who looks in order `to_recover` tells others
+ * that they need not: otherwise somebody who counts the living again and again would keep all that wait from it. */
+static enum pool_status look_for_dead(struct attachment *attachment, bool to_recover, double seconds,
+                                      struct slot_set *dead, struct pool_failure *failure) {
     if (!gate_mutex_lock_within(seconds)) {
         failure->process = (uint64_t)os_process();
         return POOL_BUSY;
     }
     enum pool_status status = descriptor_ready(attachment, failure);
     if (status == POOL_OK) {
-        struct layout_header *header = attachment->memory;
-        store_relaxed(&header->looked, milliseconds());
+        if (to_recover) {
+            struct layout_header *header = attachment->memory;
+            store_relaxed(&header->looked, milliseconds());
+        }
         int error = slots_dead(&attachment->file, attachment->memory, &attachment->geometry, attachment->slot, dead);
         status = error ? pool_status_from_errno(error, failure) : POOL_OK;
     }
@@ -64,7 +67,7 @@ unsigned attachment_living(struct attachment *attachment) {
     struct pool_failure failure;
     struct slot_set dead, used;
     slots_used(attachment->memory, &attachment->geometry, &used);
-    if (look_for_dead(attachment, 0, &dead, &failure) == POOL_OK) {
+    if (look_for_dead(attachment, false, 0, &dead, &failure) == POOL_OK) {
         slot_set_subtract(&used, &dead);
     }
     return slot_set_count(&used);
@@ -80,7 +83,7 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
         return POOL_STRAY;
     }
     struct slot_set dead = {{0}};
-    enum pool_status status = look_for_dead(attachment, gate_seconds, &dead, failure);
+    enum pool_status status = look_for_dead(attachment, true, gate_seconds, &dead, failure);
     if (status != POOL_OK || (ticket_seconds < 0 && slot_set_is_empty(&dead))) {
         return status; /* nothing to recover */
     }
