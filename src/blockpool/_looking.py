@@ -35,8 +35,8 @@ def inspect(pool: str | Pool | Handle, /) -> Inspector:
     Returns
     -------
     Inspector
-        Tells the state of the pool, at the time of each call; a context manager. It takes no part in the pool and changes
-        nothing.
+        Tells the state of the pool, at the time of each call; a context manager. It takes no part in the pool and
+        changes nothing.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 Also what `Pool.stats` and `Pool.check` say without taking part.
 """
 
+import dataclasses
 import gc
 import os
 import pickle
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import blockpool as bp
-from segment_parts import Parts, flip, write
+from segment_parts import COMMAND, Parts, flip, write
 
 DESCRIPTORS = Path("/proc/self/fd")
 CALLS = ("stats", "runs", "check", "processes", "names", "exists")
@@ -43,8 +44,11 @@ def test_an_inspector_says_what_the_pool_says(shared, peer):
     sent = shared.allocate()
     sent.share(2)
     peer(f"inspector = bp.inspect({shared.name!r})")
-    for call in ("stats", "runs", "names"):
+    for call in ("runs", "names"):
         assert peer(f"inspector.{call}()") == getattr(shared, call)(), call
+    theirs, ours = peer("inspector.stats()"), shared.stats()
+    assert 0 <= theirs.oldest_ticket <= ours.oldest_ticket  # a second may have passed
+    assert dataclasses.replace(theirs, oldest_ticket=ours.oldest_ticket) == ours
     assert peer("inspector.check()") == shared.check(repair=False)
     assert peer("inspector.exists()") is True
     assert peer("[inspector.name, inspector.block_size, inspector.blocks, inspector.nbytes]") == [
@@ -276,6 +280,24 @@ def test_what_recovery_brought_back_counts_as_freed(shared, peer):
         assert (stats.allocations, stats.frees, stats.allocated) == (5, 5, 0)
 
 
+def test_a_watched_pool_recovers(shared, peers, await_waiting):
+    """However often others ask for the state, a process that waits for room gets that of a killed process."""
+    doomed, waiting = peers(), peers()
+    doomed(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(16)")
+    waiting(f"pool = bp.Pool.attach({shared.name!r})")
+    waiting.start("got = pool.allocate(timeout=20); got.index")
+    await_waiting(shared.name)
+    inspector = bp.inspect(shared.name)
+    deadline = time.monotonic() + 10
+    while not waiting.answers(0.01):
+        stats = shared.stats(), inspector.stats()
+        if stats[0].processes == 3:
+            doomed.kill()
+        assert time.monotonic() < deadline, "nobody recovers"
+    waiting.answer()
+    waiting("got.free()")
+
+
 # --- a pool that changes meanwhile ---
 
 
@@ -416,7 +438,7 @@ def test_damaged_names_and_commands(shared, file_of):
     block = shared.allocate()
     shared.keep("kept", block)
     parts = Parts(16)
-    write(file_of(shared.name), parts.slots + 24, b"\xff" * 104)
+    write(file_of(shared.name), parts.slots + COMMAND, b"\xff" * 112)
     write(file_of(shared.name), parts.catalog + 16, b"\xff" * 240)
     inspector = bp.inspect(shared.name)
     assert len(inspector.names()) == 1

@@ -71,7 +71,7 @@ def test_pools_of_other_processes(peer):
 
 
 def test_a_pool_that_lost_its_name(shared, peer):
-    """A pool whose name was removed is there as one without a name, by whatever process it was created, as long as it is in use."""
+    """A pool whose name was removed is there as one without a name while it is in use, also for its creator."""
     for pool in (shared, None):
         if pool is None:
             pool_id = peer("pool.unlink(); block.handle.pool_id")

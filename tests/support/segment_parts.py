@@ -4,6 +4,7 @@ from pathlib import Path
 
 PAGE = 4096
 SLOT = 256
+COMMAND = 16  # within a slot
 NAME = 256
 NAMES = 256
 
