@@ -8,6 +8,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 SOAK_ARGS ?=
 TRANSFER_ARGS ?=
+CROWD_ARGS ?=
 NUMPY_ARGS ?=
 FUZZ_SECONDS ?= 60
 
@@ -24,7 +25,7 @@ SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
 # Each is made with the first Python found, after what it needs is installed.
-WITH_PYTHON = demo soak transfer-soak numpy-test bench check format core-test fuzz
+WITH_PYTHON = demo soak transfer-soak crowd-soak numpy-test bench check format core-test fuzz
 
 .PHONY: help test test-all torch-test clean fresh $(WITH_PYTHON)
 
@@ -37,6 +38,7 @@ help:
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\");"
 	@echo "                 then random and hostile calls, leaks, and the end of programs"
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
+	@echo "make crowd-soak  a thousand processes in one pool, killed at random (CROWD_ARGS=\"--processes 300\")"
 	@echo "make numpy-test  NumPy's own tests, with their arrays in a pool (NUMPY_ARGS=--without-pool: without)"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
 	@echo "make check       formats, linters, types, prose, docstrings, layers, C warnings"
@@ -82,6 +84,9 @@ do-soak: $(VENV)/.package
 
 do-transfer-soak: $(VENV)/.package
 	@python tests/stress/transfer_soak.py $(TRANSFER_ARGS)
+
+do-crowd-soak: $(VENV)/.package
+	@python tests/stress/crowd_soak.py --recover-within 0.05 $(CROWD_ARGS)
 
 do-numpy-test: $(VENV)/.package $(VENV)/.numpy-test
 	@python tests/suites/numpy_suite.py $(NUMPY_ARGS)

@@ -14,7 +14,6 @@ Exit status 0: no block lost, no byte damaged, no process hung. The seed repeats
 
 import argparse
 import contextlib
-import faulthandler
 import fcntl
 import json
 import os
@@ -39,8 +38,10 @@ from soak_board import (
     RUN,
     Board,
     Spec,
+    complain,
     packet_pipe,
     receive,
+    send,
 )
 from soak_group import Hang, Member, Warden, become_subreaper
 from soak_worker import Worker, guarded
@@ -48,11 +49,11 @@ from soak_worker import Worker, guarded
 import blockpool as bp
 
 INBOXES = 64  # processes share them
-EACH = 6  # blocks of the pool, for each process
+EACH = 10  # blocks of the pool, for each process
 FEW = 12  # the most blocks that a process keeps
 WIDE_EACH = 3  # blocks of the second pool that each process holds
 MEASURED = 21  # recoveries
-ACTS_PER_SECOND = 3000  # of all processes together
+ACTS_PER_SECOND = 800  # of all processes together
 
 
 class One(Worker):
@@ -62,7 +63,7 @@ class One(Worker):
         super().__init__(spec, pool, slot, seed)
         self.wide = wide
         self.most_held = FEW
-        self.ways = [self.take] * 20 + [self.give_back] * 10 + [self.receive] * 20 + [self.share] * 14 + [self.wait] * 3
+        self.ways = [self.take] * 16 + [self.give_back] * 14 + [self.receive] * 20 + [self.share] * 14 + [self.wait] * 3
         self.rest = spec.workers / ACTS_PER_SECOND
 
     def live(self):
@@ -87,7 +88,12 @@ class One(Worker):
                     assert bytes(block.buf[:8]) == os.getpid().to_bytes(8, "little")
                 self.answer(phase)
                 answered = phase
-            time.sleep(self.random.expovariate(1 / self.rest))
+            time.sleep(self.random.uniform(0, 2 * self.rest))
+
+    def answer(self, phase):
+        """Report what is held; where so many answer at once, each tries again only after a while."""
+        while not send(self.spec.answers, self.report(phase)):
+            time.sleep(self.random.uniform(0, self.rest))
 
 
 class CrowdWarden(Warden):
@@ -140,12 +146,12 @@ class CrowdWarden(Warden):
         return Member(process, slot)
 
     def epoch(self):
-        """Kill and replace processes for some seconds."""
+        """Kill and replace a quarter of all that are to be killed, or as many as there is time for."""
         self.board.words[PHASE] = RUN
         self.fill()
-        pause = self.options.seconds / max(1, self.options.kills)
-        until = time.monotonic() + min(self.options.seconds / 4, 20)
-        while time.monotonic() < until:
+        pause = self.options.seconds / max(1, self.options.kills) / 2
+        until, enough = time.monotonic() + self.options.seconds / 4, self.row[KILLS] + self.options.kills // 4
+        while time.monotonic() < until and self.row[KILLS] < enough:
             time.sleep(self.random.expovariate(1 / pause))
             burst = min(self.random.choice((1, 1, 1, 1, 2, 10)), len(self.members) - 1)
             for member in self.random.sample(list(self.members.values()), burst):
@@ -205,22 +211,8 @@ def soak(options):
     sys.stdout.flush()
     telling, told = os.pipe()
     child = os.fork()
-    if child == 0:  # with all others it can be killed as a group
-        status = 1
-        try:
-            os.setpgid(0, 0)
-            faulthandler.register(signal.SIGUSR1, all_threads=True)
-            warden = CrowdWarden(spec, options)
-            warden.run()
-            os.write(told, json.dumps(warden.took).encode())
-            status = 0
-        except Hang as error:
-            os.killpg(0, signal.SIGUSR1)  # each writes its stack
-            time.sleep(0.5)
-            trouble_of(spec, f"hang {error}")
-        except BaseException:  # noqa: BLE001 - the process ends here
-            trouble_of(spec, traceback.format_exc())
-        os._exit(status)
+    if child == 0:
+        os._exit(watch_over(spec, options, told))
     os.close(told)
     try:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -249,11 +241,21 @@ def soak(options):
     }
 
 
-def trouble_of(spec, text):
-    """Tell the controller what went wrong."""
-    from soak_board import complain
-
-    complain(spec, "crash", text)
+def watch_over(spec, options, told):
+    """Be the warden, which can be killed with all others as a group; return the exit status."""
+    try:
+        os.setpgid(0, 0)
+        os.nice(5)  # so many would leave no processor to others
+        warden = CrowdWarden(spec, options)
+        warden.run()
+        os.write(told, json.dumps(warden.took).encode())
+    except Hang as error:
+        complain(spec, "hang", str(error))
+    except BaseException:  # noqa: BLE001 - the process ends here
+        complain(spec, "crash", traceback.format_exc())
+    else:
+        return 0
+    return 1
 
 
 def main():

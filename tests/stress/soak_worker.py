@@ -178,10 +178,13 @@ class Worker:
 
     def answer(self, phase):
         """Report what is held."""
-        names = {(held.block.index, held.block.blocks, held.block.handle.generation) for held in self.held}
-        packet = ANSWER.pack(os.getpid(), phase) + b"".join(HELD.pack(*name) for name in sorted(names))
-        while not send(self.spec.answers, packet):
+        while not send(self.spec.answers, self.report(phase)):
             time.sleep(0.001)
+
+    def report(self, phase):
+        """Return what is held, as it is reported."""
+        names = {(held.block.index, held.block.blocks, held.block.handle.generation) for held in self.held}
+        return ANSWER.pack(os.getpid(), phase) + b"".join(HELD.pack(*name) for name in sorted(names))
 
     def verify(self, where, held):
         """Check that a block contains its pattern."""

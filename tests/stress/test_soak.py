@@ -13,3 +13,13 @@ def test_killed_processes_lose_and_damage_nothing():
     assert figures["kills"] > 20
     assert figures["epochs"] > 3
     assert figures["redeemed"] > 0
+
+
+@pytest.mark.stress
+def test_a_crowd_loses_and_damages_nothing():
+    """A hundred processes pass blocks on in one pool and are killed at random; the pool says what the others say."""
+    figures = run_soak("crowd_soak.py", "--processes=100", f"--seconds={SECONDS}", "--kills=60", "--wide=100000")
+    assert figures["kills"] > 20
+    assert figures["redeemed"] > 0
+    assert figures["waits"] > 0
+    assert len(figures["recover_ms"]) > 10
