@@ -65,7 +65,7 @@ def collect_if_due(_Mapping m not None, double began, bint last_look, /):
     """Collect garbage if a wait that began at that time should do so now; return whether it did."""
     if not is_garbage_due(began, last_look):
         return False
-    collect(m)
+    collect(m, not last_look)
     return True
 
 

@@ -45,7 +45,7 @@ cdef void release_run(_Mapping m, const pool_run *run, uint64_t nbytes) noexcept
 cdef void undo_allocation(_Mapping m, const pool_run *run) noexcept
 
 # Runs Python's garbage collector, then reclaim().
-cdef int collect(_Mapping m) except -1
+cdef int collect(_Mapping m, bint waiting) except -1
 # Whether a wait that began at that time (os_now) should collect garbage now; `last_look` is its end.
 cdef bint is_garbage_due(double began, bint last_look) noexcept
 # Takes back runs that have no user but were not returned: of dead processes, or at rest in debug mode. Returns whether

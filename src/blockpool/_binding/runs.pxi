@@ -58,7 +58,7 @@ cdef int allocate_run(
     if reclaim(m, False) and try_allocate(m, n, slack, many, out):
         return 0
     if deadline == 0:
-        collect(m)
+        collect(m, False)
         if try_allocate(m, n, slack, many, out):
             return 0
         raise count_exhausted(m, n, not many)
@@ -74,7 +74,7 @@ cdef int allocate_run(
             if left <= 0 or is_garbage_due(began, False):
                 looked_last = left <= 0
                 if not looked_last or is_garbage_due(began, True):
-                    collect(m)
+                    collect(m, not looked_last)
                 continue
             with nogil:
                 pool_wait_sleep(&m.engine, sequence, min(left, SLICE))
@@ -141,13 +141,13 @@ cdef bint reclaim(_Mapping m, bint waiting) except -1:
 cdef double collected_at = -INFINITY, collecting_took = 0
 
 
-cdef int collect(_Mapping m) except -1:
+cdef int collect(_Mapping m, bint waiting) except -1:
     global collected_at, collecting_took
     cdef double began = os_now()
     collect_garbage()
     collected_at = os_now()
     collecting_took = collected_at - began
-    reclaim(m, False)
+    reclaim(m, waiting)
     return 0
 
 
