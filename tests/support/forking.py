@@ -1,5 +1,6 @@
 """Helpers for programs that fork."""
 
+import logging
 import os
 import traceback
 import warnings
@@ -23,6 +24,18 @@ def in_child(work):
 def await_child(child):
     """Wait for a child, whose exit status must be 0."""
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def logged():
+    """Return the list of what the package logs from now on, which does not appear on stderr then."""
+    messages = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            messages.append(record.getMessage())
+
+    logging.getLogger("blockpool").addHandler(Handler())
+    return messages
 
 
 def steps():

@@ -12,11 +12,12 @@ from contextlib import suppress
 import numpy as np
 
 import blockpool as bp
-from forking import steps
+from forking import logged, steps
 from refusals import refused
 
 name, on_fork, use = sys.argv[1:]
 MOST = 2
+messages = logged()
 pool = bp.Pool.create(4096, 8, name=name, processes=MOST, on_fork=on_fork)
 block = pool.allocate()
 block.buf[:] = b"\x07" * 4096
@@ -157,6 +158,8 @@ if child == 0:
         sys.exit(0)
     os._exit(0)
 os.close(writing)
+assert len(messages) == (on_fork == "share"), messages
+assert all(f"a forked child has no part in pool {name!r}: {MOST} processes" in message for message in messages)
 said = b"".join(iter(lambda: os.read(reading, 4096), b"")).decode()
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 if globals()[use] in FAULTS:

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 import blockpool as bp
+from forking import logged
 
 RIGHT, ZEROS, WRONG, NO_TOUCH = 10, 11, 12, -signal.SIGSEGV
 
@@ -38,6 +39,7 @@ def fork(work):
 def without_places(workers, places):
     """Fork more workers than there are places; print how many were right, and how many could not touch the array."""
     pool = bp.Pool.create("64KiB", 8, processes=places)
+    messages = logged()
     expected = np.arange(8000.0)
     array = pool.asarray(expected)
     reading, writing = os.pipe()
@@ -51,6 +53,7 @@ def without_places(workers, places):
     os.close(writing)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     assert codes.count(RIGHT) + codes.count(NO_TOUCH) == workers, codes
+    assert len(messages) == codes.count(NO_TOUCH)
     print(f"{codes.count(RIGHT)} right, {codes.count(NO_TOUCH)} refused")
 
 

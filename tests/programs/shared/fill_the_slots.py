@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 import blockpool as bp
-from forking import await_child
+from forking import await_child, logged
 from refusals import refused
 
 name = sys.argv[1]
 MOST = int(sys.argv[2]) if sys.argv[2:] else 256
 pool = bp.Pool.create(64, 300, name=name, **({"processes": MOST} if sys.argv[2:] else {}))
 block = pool.allocate()
+messages = logged()
 reading, writing = os.pipe()
 children = []
 
@@ -60,6 +61,7 @@ if child == 0:
     del block, view
     os._exit(0)
 await_child(child)
+assert len(messages) == 1
 assert not any(view)
 del view
 assert (pool.stats(), pool.check()) == before

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import blockpool as bp
-from forking import await_child, in_child, steps
+from forking import await_child, in_child, logged, steps
 from gates import shut_gate
 
 SHM = Path("/dev/shm")  # noqa: S108 - where pools are
@@ -125,6 +125,7 @@ def attach_in_threads(name):
 def fork_sixty_workers():
     """Fork sixty workers, and print how many of them can use the pool and how many are told that it is full."""
     pool = bp.Pool.create(64, 64, processes=47)
+    messages = logged()
     block = pool.allocate()
     block.buf[:4] = b"work"
     reading, writing = os.pipe()
@@ -146,6 +147,7 @@ def fork_sixty_workers():
     os.close(writing)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     print(codes.count(7), codes.count(8))
+    assert len(messages) == codes.count(8)
     assert bytes(block.buf[:4]) == b"work"
     pool.recover()
     assert pool.stats().processes == 1
