@@ -571,7 +571,7 @@ static void answer(uint32_t call) {
     if (common.there) { /* the only room there is */
         common.run = allocate(&attachment, 3);
         MUST(common.run.index == place);
-        struct pool_run again = common.run; /* so that whoever drops it has to look at its row */
+        struct pool_run again = common.run; /* so that the one who drops it has to look at its row */
         MUST(attachment_redeem(&attachment, &again) == POOL_OK);
         drop(&attachment, &again);
     }

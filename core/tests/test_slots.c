@@ -71,7 +71,7 @@ static int open_descriptors(void) {
 
 /* --- taking and freeing --- */
 
-/* Each slot has a mapping, of which the kernel allows some 65,000. */
+/* Each slot has a mapping; the kernel allows some 65,000 of them. */
 static void there_are_as_many_slots_as_the_pool_has_and_not_one_more(void) {
     static const unsigned sizes[] = {1, 2, 63, 64, 65, 256, 257, LAYOUT_MOST_PROCESSES};
     static void *holds[LAYOUT_MOST_PROCESSES];

@@ -64,17 +64,17 @@ def inspect(pool: str | Pool | Handle, /) -> Inspector:
     """
     if isinstance(pool, Pool):
         return look_beside(pool)
-    if isinstance(pool, Handle) or (isinstance(pool, str) and ":" in pool):
-        return _of_handle(Handle.parse(pool))
-    if not isinstance(pool, str):
+    if not isinstance(pool, (str, Handle)):
         raise TypeError(f"inspect() takes the name of a pool, its id, a Pool or a handle, not {type(pool).__name__}")
+    if isinstance(pool, Handle) or ":" in pool:
+        return _of_handle(Handle.parse(pool))
     try:
         return look_at(pool)
     except PoolNotFound:
-        inspector = _by_id(pool, os.getpid()) if _ID.fullmatch(pool) else None
-        if inspector is None:
+        found = _by_id(pool, os.getpid()) if _ID.fullmatch(pool) else None
+        if found is None:
             raise
-        return inspector
+        return found
 
 
 def pools() -> list[PoolSummary]:

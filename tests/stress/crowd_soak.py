@@ -6,8 +6,8 @@ One process, the warden, forks all others. Each of these allocates, writes patte
 blocks on by tickets; the warden kills one after the other, some in bursts, and forks others in their place. After some
 seconds those who live stand still, verify what they hold, and report it; the pool must report exactly the same, and
 every free block must be there to be had. At the end the warden kills some more, one at a time, and measures how long
-`recover` takes to bring back what one among so many held in a second pool, of a million small blocks, of which each
-process holds some.
+`recover` takes to bring back what one among so many held in a second pool: a million small blocks, and each process
+holds some of them.
 
 Exit status 0: no block lost, no byte damaged, no process hung. The seed repeats the choices, not the timing.
 """

@@ -10,7 +10,7 @@ from forking import await_child, in_child
 
 
 def wait(pool, seconds):
-    """Wait in vain for room."""
+    """Wait for room that does not come."""
     with suppress(bp.PoolExhausted):
         pool.allocate(timeout=seconds)
 
