@@ -66,7 +66,7 @@ def test_a_wait_that_gets_room(each, way):
 
 @ways
 def test_a_wait_that_times_out(each, way):
-    """A request that waited and got nothing counts as one, with the time that it waited; each adds to what was counted."""
+    """A request that waited and got nothing counts as one, with the time that it waited."""
     kept = each.allocate(blocks=16)
     with Timed() as calls:
         for _ in range(3):
