@@ -3,7 +3,7 @@
 from typing import assert_type
 
 import blockpool
-from blockpool import Block, Handle, Pool, Recovered, Ticket
+from blockpool import Audit, Block, Handle, Inspector, Pool, PoolStats, PoolSummary, ProcessInfo, Recovered, Ticket
 
 
 def pools(pool: Pool) -> None:
@@ -32,3 +32,23 @@ def blocks(block: Block) -> None:
     blockpool.unlink(b"frames")  # type: ignore[arg-type]
     blockpool.redeem(3)  # type: ignore[arg-type]
     blockpool.redeem(handle=block.handle)  # type: ignore[call-arg]
+
+
+def looks(pool: Pool, handle: Handle) -> None:
+    with blockpool.inspect("frames") as inspector:
+        assert_type(inspector, Inspector)
+    assert_type(blockpool.inspect(pool), Inspector)
+    assert_type(blockpool.inspect(handle).name, str | None)
+    assert_type(inspector.stats(), PoolStats)
+    assert_type(inspector.stats().max_processes, int)
+    assert_type(inspector.check(), Audit)
+    assert_type(inspector.processes(), list[ProcessInfo])
+    assert_type(inspector.processes()[0].alive, bool | None)
+    assert_type(inspector.exists(), bool)
+    assert_type(pool.check(repair=False), Audit)
+    assert_type(blockpool.pools(), list[PoolSummary])
+    assert_type(blockpool.pools()[0].processes, tuple[ProcessInfo, ...])
+    Inspector()  # type: ignore[call-arg]
+    blockpool.inspect(5)  # type: ignore[arg-type]
+    blockpool.inspect(pool="frames")  # type: ignore[call-arg]
+    inspector.name = "other"  # type: ignore[misc]
