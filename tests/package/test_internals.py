@@ -72,17 +72,17 @@ def test_the_base_of_pool_has_no_objects_of_its_own(make):
 
 def test_all_internal_classes_are_known_here():
     """Every class of the two extension modules is public or tested in this file."""
-    known = {type(found) for found in internals().values()} | {bp.Pool.__base__, bp.Block, bp.IndexPool}
+    known = {type(found) for found in internals().values()} | {bp.Pool.__base__, bp.Block, bp.IndexPool, bp.Inspector}
     modules = {"blockpool._core", "blockpool._index"}
     assert {kind for kind in object.__subclasses__() if kind.__module__ in modules} == known
 
 
-NEVER_OPENED = [bp.Pool.__new__(bp.Pool), bp.Block.__new__(bp.Block)]
+NEVER_OPENED = [kind.__new__(kind) for kind in (bp.Pool, bp.Block, bp.Inspector)]
 
 
-@pytest.mark.parametrize("found", NEVER_OPENED, ids=["Pool", "Block"])
+@pytest.mark.parametrize("found", NEVER_OPENED, ids=["Pool", "Block", "Inspector"])
 def test_objects_around_their_init(found):
-    """Every method and attribute of a Pool or Block that was never opened answers or raises; nothing crashes."""
+    """Whatever is asked of a Pool, Block or Inspector that was never opened answers or raises; nothing crashes."""
     for name in dir(found):
         if name in {"__class__", "__init__", "__new__", "__init_subclass__", "__subclasshook__"}:
             continue
