@@ -16,7 +16,9 @@
 
 #include "shared/shared_pool.h"
 
-#define CATALOG_NAMES 256u      /* the most names a pool can have */
+#ifndef CATALOG_NAMES      /* the exploration does with fewer */
+#define CATALOG_NAMES 256u /* the most names a pool can have */
+#endif
 #define CATALOG_NAME_BYTES 240u /* with the zero at its end */
 
 struct catalog_entry {
