@@ -18,7 +18,7 @@
 static struct description {
     unsigned file;
     unsigned open, mapped; /* a bit per process */
-    uint64_t locks;        /* a bit per byte */
+    uint64_t locked;       /* the byte, one up: a description locks one at most */
 } descriptions[MOST_DESCRIPTIONS];
 static int made;
 static _Alignas(4096) unsigned char files[KERNEL_FILES][KERNEL_FILE_BYTES];
@@ -26,7 +26,7 @@ static unsigned process_of[EXPLORE_THREADS];
 static unsigned acting;
 static bool fine;
 static atomic_word pages[PROCESSES];
-static uint32_t counts[PROCESSES][KERNEL_MOST_BLOCKS];
+static _Alignas(64) unsigned char private_memory[PROCESSES][KERNEL_PRIVATE_BYTES];
 unsigned kernel_named;
 uint32_t kernel_time;
 
@@ -37,6 +37,7 @@ void kernel_set_up(bool fine_) {
     kernel_named = 0;
     kernel_time = 0;
     steps_private(1, pages, sizeof pages);
+    steps_private(2, private_memory, sizeof private_memory);
     for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
         process_of[t] = t;
     }
@@ -59,7 +60,7 @@ void kernel_save(void) {
 void kernel_restore(void) {
     made = saved.made;
     memcpy(descriptions, saved.descriptions, sizeof saved.descriptions);
-    memset(counts, 0, sizeof counts);
+    memset(private_memory, 0, sizeof private_memory);
     for (unsigned p = 0; p < PROCESSES; p++) {
         pages[p] = saved.pages[p];
     }
@@ -116,14 +117,14 @@ static bool is_there(const struct description *description) {
 
 /* Wakes the threads that sleep for a lock, if there was one. */
 static void lock_ended(const struct description *description) {
-    if (description->locks) {
+    if (description->locked) {
         explore_wake(descriptions);
     }
 }
 
 bool kernel_is_locked(unsigned file, int number, uint64_t byte) {
     for (int d = 0; d < made; d++) {
-        if (d != number && descriptions[d].file == file && descriptions[d].locks >> byte & 1 &&
+        if (descriptions[d].locked == byte + 1 && d != number && descriptions[d].file == file &&
             is_there(&descriptions[d])) {
             return true;
         }
@@ -131,10 +132,10 @@ bool kernel_is_locked(unsigned file, int number, uint64_t byte) {
     return false;
 }
 
-uint32_t *kernel_fork(unsigned child, const uint32_t *own_counts, atomic_word **page) {
+void *kernel_fork(unsigned child, const void *own_memory, atomic_word **page) {
     *page = &pages[child];
     pages[child] = 1;
-    return memcpy(counts[child], own_counts, sizeof counts[child]);
+    return memcpy(private_memory[child], own_memory, sizeof private_memory[child]);
 }
 
 void kernel_pass_on(int number, unsigned child) { descriptions[number].open |= 1u << child; }
@@ -179,14 +180,19 @@ int os_lock(int number, uint64_t byte) {
     if (kernel_is_locked(file_of(number), number, byte)) {
         return -EAGAIN;
     }
-    descriptions[number].locks |= UINT64_C(1) << byte;
+    if (descriptions[number].locked && descriptions[number].locked != byte + 1) {
+        explore_fail("two bytes are locked through one description");
+    }
+    descriptions[number].locked = byte + 1;
     return 0;
 }
 
 int os_unlock(int number, uint64_t byte) {
     step();
     lock_ended(&descriptions[number]);
-    descriptions[number].locks &= ~(UINT64_C(1) << byte);
+    if (descriptions[number].locked == byte + 1) {
+        descriptions[number].locked = 0;
+    }
     return 0;
 }
 
@@ -198,7 +204,7 @@ int os_is_locked(int number, uint64_t byte) {
 int os_pin_lock(int number, void **page) {
     step();
     if (!is_there(&descriptions[number])) {
-        descriptions[number].locks = 0;
+        descriptions[number].locked = 0;
     }
     descriptions[number].mapped |= 1u << kernel_process();
     *page = &descriptions[number];
@@ -273,7 +279,10 @@ void os_release_wiped(void *page) { (void)page; }
 
 int os_map_private(size_t bytes, bool huge, void **memory) {
     (void)huge;
-    *memory = memset(counts[kernel_process()], 0, bytes);
+    if (bytes > KERNEL_PRIVATE_BYTES) {
+        explore_fail("the pool has more blocks than the exploration has room for");
+    }
+    *memory = memset(private_memory[kernel_process()], 0, bytes);
     return 0;
 }
 
@@ -320,6 +329,9 @@ static int nobody_does(const char *what) {
     return -ENOSYS;
 }
 
+int os_map_file_readonly(int number, uint64_t bytes, void **memory) {
+    return nobody_does(memory ? "os_map_file_readonly" : "") + 0 * number + 0 * (int)bytes;
+}
 int os_shm_unnamed(void) { return nobody_does("os_shm_unnamed"); }
 int os_memfd(const char *label) { return nobody_does(label); }
 int os_open_of(pid_t process, int number) { return nobody_does("os_open_of") + 0 * (process + number); }

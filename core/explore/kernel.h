@@ -17,9 +17,10 @@
 #define RESIDENT EXPLORE_THREADS
 #define PROCESSES (EXPLORE_THREADS + 1)
 #define KERNEL_FILES 2
-#define KERNEL_FILE_BYTES (UINT64_C(1) << 16)
+#define KERNEL_FILE_BYTES (UINT64_C(1) << 17)
 #define KERNEL_NAME "blockpool.explored"
 #define KERNEL_MOST_BLOCKS 128u
+#define KERNEL_PRIVATE_BYTES (KERNEL_MOST_BLOCKS * sizeof(uint32_t) + 64) /* an attachment's counts and groups */
 
 /* Before a schedule: no descriptions, thread 0, 1, 2 belongs to process 0, 1, 2, the clock says 0. With `fine`, each
  * kernel call is a step; otherwise only those whose effect another process can see. */
@@ -56,8 +57,8 @@ extern uint32_t kernel_time;
 /* Whether another description of the file than `number` has locked the byte. */
 bool kernel_is_locked(unsigned file, int number, uint64_t byte);
 
-/* A fork: the child's copies of this process's counts and of its page that a fork wipes. */
-uint32_t *kernel_fork(unsigned child, const uint32_t *own_counts, atomic_word **page);
+/* A fork: the child's copies of this process's private memory and of its page that a fork wipes. */
+void *kernel_fork(unsigned child, const void *own_memory, atomic_word **page);
 
 /* A fork: the description is the child's too. */
 void kernel_pass_on(int number, unsigned child);

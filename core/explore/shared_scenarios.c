@@ -5,12 +5,8 @@
  * recovers any that died later. So recovery meets each half-done step, meets others at work, and is itself cut short
  * anywhere.
  */
-#include "scenarios.h"
+#include "shared_bodies.h"
 #include "shared_slots.h"
-#include "shared_witness.h"
-
-static struct pool_run name; /* of the run in question */
-static bool mailed[EXPLORE_THREADS];
 
 /* --- allocating and dropping --- */
 
@@ -25,23 +21,9 @@ static void allocate_drop_allocate(unsigned thread) {
     }
 }
 
-static void two_succeeded(void) {
-    at_rest();
-    if (succeeded < 2) {
-        explore_fail("%u calls succeeded", succeeded);
-    }
-}
-
 static void set_up_three_blocks(void) { witness_begin(3, 0, COARSE); }
 static void set_up_four_blocks(void) { witness_begin(4, 0, COARSE); }
 static void set_up_three_fine(void) { witness_begin(3, 0, FINE); }
-
-static void allocate_and_drop(uint64_t n) {
-    struct pool_run run;
-    if (process_allocate(n, &run)) {
-        process_drop(&run);
-    }
-}
 
 static void runs_of_two(unsigned thread) {
     (void)thread;
@@ -92,38 +74,13 @@ static void set_up_wrong_and_dropped(void) {
 
 static void run_or_drop_wrong(unsigned thread) {
     if (thread == 1) {
-        process_drop(&name);
+        drop_name();
     } else {
         allocate_and_drop(thread == 0 ? 3 : 1);
     }
 }
 
 /* --- tickets --- */
-
-static void mail(unsigned thread) {
-    mailed[thread] = true;
-    explore_wake(&mailed[thread]);
-}
-
-static void await_mail(unsigned thread) {
-    unsigned step;
-    while (!mailed[thread] && !explore_stopped(0, &step)) {
-        explore_sleep(&mailed[thread]);
-    }
-}
-
-static void stopped(void) {
-    witness_stopped();
-    for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
-        explore_wake(&mailed[t]);
-    }
-}
-
-static void no_mail(void) {
-    for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
-        mailed[t] = false;
-    }
-}
 
 static void set_up_to_share(void) {
     no_mail();
@@ -138,7 +95,7 @@ static void share_or_redeem(unsigned thread) {
             process_share(&name, 1);
             mail(to);
         }
-        process_drop(&name);
+        drop_name();
     } else {
         await_mail(thread);
         if (mailed[thread] && process_redeem(name, true)) {
@@ -155,16 +112,9 @@ static void set_up_one_ticket(void) {
 /* Two redeem one ticket while its sender drops: one gets the run for sure. */
 static void two_redeem(unsigned thread) {
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     } else if (process_redeem(name, false)) {
         process_drop_all();
-    }
-}
-
-static void some_succeeded(void) {
-    at_rest();
-    if (succeeded == 0) {
-        explore_fail("none succeeded");
     }
 }
 
@@ -176,11 +126,9 @@ static void set_up_held(void) {
 /* The name is redeemed while its last holder drops, and the blocks are used again at once. */
 static void drop_or_redeem_or_reuse(unsigned thread) {
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     } else if (thread == 1) {
-        if (process_redeem(name, false)) {
-            process_drop_all();
-        }
+        redeem_and_drop();
     } else {
         allocate_and_drop(3);
     }
@@ -196,15 +144,13 @@ static void set_up_last_holder(void) {
 static void reuse_or_step_back(unsigned thread) {
     struct pool_run run;
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
         if (process_allocate(1, &run)) {
             process_share(&run, 1);
             process_drop(&run);
         }
     } else {
-        if (process_redeem(name, false)) {
-            process_drop_all();
-        }
+        redeem_and_drop();
     }
 }
 
@@ -217,7 +163,7 @@ static void set_up_stale_name(void) {
 static void stale_name(unsigned thread) {
     struct pool_run run = name;
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
         allocate_and_drop(1);
     } else if (thread == 1) {
         run.generation--;
@@ -231,12 +177,10 @@ static void stale_name(unsigned thread) {
 static void free_or_redeem(unsigned thread) {
     if (thread == 0) {
         if (!process_drop_last(&name)) {
-            process_drop(&name);
+            drop_name();
         }
     } else if (thread == 1) {
-        if (process_redeem(name, false)) {
-            process_drop_all();
-        }
+        redeem_and_drop();
     } else {
         allocate_and_drop(2);
     }
@@ -251,7 +195,7 @@ static void set_up_old_ticket(void) {
 /* The ticket of time 0 is dropped while it is redeemed and its sender drops. */
 static void drop_tickets_meanwhile(unsigned thread) {
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     } else if (thread == 1) {
         if (process_redeem(name, true)) {
             process_drop_all();
@@ -265,7 +209,7 @@ static void drop_tickets_meanwhile(unsigned thread) {
 static void new_ticket_meanwhile(unsigned thread) {
     if (thread == 0) {
         process_share(&name, 1);
-        process_drop(&name);
+        drop_name();
     } else {
         process_drop_tickets(5);
     }
@@ -275,10 +219,10 @@ static void new_ticket_meanwhile(unsigned thread) {
 static void redeem_and_share_meanwhile(unsigned thread) {
     if (thread == 0) {
         if (process_redeem(name, true)) {
-            process_drop(&name);
+            drop_name();
         }
         process_share(&name, 1);
-        process_drop(&name);
+        drop_name();
     } else {
         process_drop_tickets(5);
     }
@@ -297,7 +241,7 @@ static void fork_and_drop(unsigned thread) {
         process_fork(1);
         process_drop_all();
     } else if (thread == 2) {
-        process_drop(&name);
+        drop_name();
     } else if (process_is_born(0)) {
         process_drop_all();
     }
@@ -314,9 +258,9 @@ static void fork_beside_a_thread(unsigned thread) {
     if (thread == 0) {
         process_fork(2);
     } else if (thread == 1) {
-        process_drop(&name);
+        drop_name();
         if (process_hold(name)) {
-            process_drop(&name);
+            drop_name();
         }
     } else if (process_is_born(0)) {
         process_drop_all();
@@ -334,7 +278,7 @@ static void fork_while_waiting(unsigned thread) {
     struct pool_run run;
     if (thread == 0) {
         process_fork(2);
-        process_drop(&name);
+        drop_name();
     } else if (thread == 1) {
         process_wait(1, &run);
         process_drop(&run);
@@ -351,8 +295,7 @@ static void die_allocating(unsigned thread) {
     if (thread == 0) {
         allocate_and_drop(2);
     } else {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     }
 }
 
@@ -376,8 +319,7 @@ static void die_undoing(unsigned thread) {
     if (thread == 0) {
         allocate_and_drop(4);
     } else if (thread == 1) {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     } else {
         allocate_and_drop(1);
     }
@@ -394,10 +336,9 @@ static void die_beside_wrong(unsigned thread) {
     if (thread == 0) {
         allocate_and_drop(1);
     } else if (thread == 1) {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     } else {
-        process_drop(&name);
+        drop_name();
     }
 }
 
@@ -409,10 +350,9 @@ static void set_up_three_of_run(void) {
 /* Thread 0 dies freeing a run of three, which is allocated again meanwhile. */
 static void die_freeing(unsigned thread) {
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     } else if (thread == 1) {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     } else {
         allocate_and_drop(2);
         allocate_and_drop(1);
@@ -424,8 +364,7 @@ static void recoverers_die(unsigned thread) {
     if (thread == 0) {
         allocate_and_drop(2);
     } else if (thread == 1) {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     } else {
         (void)explore_join(0);
         allocate_and_drop(1);
@@ -441,10 +380,9 @@ static void set_up_shared_by_two(void) {
 /* Two hold a run; 0 dies with it, 2 drops its share before, during or after recovery. */
 static void die_holding(unsigned thread) {
     if (thread == 1) {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     } else {
-        process_drop(&name);
+        drop_name();
     }
 }
 
@@ -457,8 +395,7 @@ static void set_up_mail_and_ticket(void) {
 /* Two tickets; 0 dies redeeming one: 2 must still find the other. */
 static void die_redeeming(unsigned thread) {
     if (thread == 1) {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     } else if (process_redeem(name, true)) {
         process_drop_all();
     }
@@ -475,18 +412,15 @@ static void set_up_reused(void) {
 static void die_stepping_back(unsigned thread) {
     struct pool_run run;
     if (thread == 0) {
-        if (process_redeem(name, false)) {
-            process_drop_all();
-        }
+        redeem_and_drop();
     } else if (thread == 1) {
-        process_drop(&name);
+        drop_name();
         if (process_allocate(1, &run)) {
             process_share(&run, 1);
             process_drop(&run);
         }
     } else {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     }
 }
 
@@ -500,15 +434,14 @@ static void die_sharing(unsigned thread) {
     if (thread == 0) {
         process_share(&name, 1);
         mail(1);
-        process_drop(&name);
+        drop_name();
     } else if (thread == 1) {
         await_mail(1);
         if (mailed[1] && process_redeem(name, true)) {
             process_drop_all();
         }
     } else {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     }
 }
 
@@ -518,13 +451,12 @@ static void set_up_only_ticket(void) {
     witness_time(10);
 }
 
-/* 0 dies dropping the tickets of a run that no process holds: slot 47 frees it. */
+/* 0 dies dropping the tickets of a run that no process holds: the recovery frees it. */
 static void die_dropping_tickets(unsigned thread) {
     if (thread == 0) {
         process_drop_tickets(5);
     } else if (thread == 1) {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     } else {
         allocate_and_drop(2);
     }
@@ -539,9 +471,8 @@ static void die_forking(unsigned thread) {
             process_drop_all();
         }
     } else {
-        process_drop(&name);
-        (void)explore_join(0);
-        process_recover();
+        drop_name();
+        recover_after_0();
     }
 }
 
@@ -569,7 +500,7 @@ static void set_up_full(void) {
 static void drop_or_wait(unsigned thread) {
     struct pool_run run;
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     } else {
         process_wait(1, &run);
         process_drop(&run);
@@ -579,7 +510,7 @@ static void drop_or_wait(unsigned thread) {
 static void drop_or_wait_for_run(unsigned thread) {
     struct pool_run run;
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     } else {
         process_wait(2, &run);
         process_drop(&run);
@@ -608,10 +539,9 @@ static void undo_or_wait(unsigned thread) {
 static void die_or_wait(unsigned thread) {
     struct pool_run run;
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     } else if (thread == 1) {
-        (void)explore_join(0);
-        process_recover();
+        recover_after_0();
     } else {
         process_wait(2, &run);
         process_drop(&run);
@@ -643,12 +573,6 @@ static void set_up_fine(unsigned holders, unsigned tickets) {
 static void set_up_fine_held(void) { set_up_fine(1u << 0, 0); }
 static void set_up_fine_ticket(void) { set_up_fine(0, 1); }
 
-static void wait_and_drop(uint64_t n) {
-    struct pool_run run;
-    process_wait(n, &run);
-    process_drop(&run);
-}
-
 static void free_or_wait(unsigned thread) {
     if (thread == 1) {
         wait_and_drop(1);
@@ -661,7 +585,7 @@ static void drop_run_or_wait(unsigned thread) {
     if (thread == 1) {
         wait_and_drop(2);
     } else {
-        process_drop(&name);
+        drop_name();
     }
 }
 
@@ -693,7 +617,7 @@ static void audit_or_wait(unsigned thread) {
     if (thread == 1) {
         wait_and_drop(1);
     } else if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     } else {
         process_check();
     }
@@ -731,7 +655,7 @@ static void drop_wrong_or_check(unsigned thread) {
     if (thread == 0) {
         process_check();
     } else if (thread == 2) {
-        process_drop(&name);
+        drop_name();
     } else {
         allocate_and_drop(1);
     }
@@ -742,7 +666,7 @@ static void share_or_check(unsigned thread) {
         process_check();
     } else if (thread == 1) {
         process_share(&name, 1);
-        process_drop(&name);
+        drop_name();
         allocate_and_drop(1);
     } else if (process_redeem(name, false)) {
         process_drop_all();
@@ -781,10 +705,10 @@ static void set_up_threads_and_tickets(void) { set_up_threads(2); }
 /* One thread drops what the other takes hold of; a third process would reuse the block. */
 static void drop_or_hold(unsigned thread) {
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     } else if (thread == 1) {
         if (process_hold(name)) {
-            process_drop(&name);
+            drop_name();
         }
     } else {
         allocate_and_drop(2);
@@ -793,20 +717,20 @@ static void drop_or_hold(unsigned thread) {
 
 static void drop_or_redeem(unsigned thread) {
     if (thread == 0) {
-        process_drop(&name);
+        drop_name();
     }
     if (thread != 2 && process_redeem(name, true)) {
-        process_drop(&name);
+        drop_name();
     }
 }
 
 static void free_or_hold(unsigned thread) {
     if (thread == 0) {
         if (!process_drop_last(&name)) {
-            process_drop(&name);
+            drop_name();
         }
     } else if (process_hold(name)) {
-        process_drop(&name);
+        drop_name();
     }
 }
 
@@ -819,7 +743,7 @@ static void set_up_threads_that_wait(void) {
 
 static void drop_or_both_wait(unsigned thread) {
     if (thread == 2) {
-        process_drop(&name);
+        drop_name();
     } else {
         wait_and_drop(2 - thread);
     }
@@ -871,16 +795,56 @@ static void attach_or_replace(unsigned thread) {
     }
 }
 
-#define LIVING(threads_, set_up_, body_, check_, bound_)                                                               \
-    {.threads = threads_, .set_up = set_up_, .body = body_, .check = check_, .bound = bound_, .stopped = stopped}
-#define DYING(stops_, threads_, set_up_, body_, check_, bound_)                                                        \
-    {.threads = threads_,                                                                                              \
-     .set_up = set_up_,                                                                                                \
-     .body = body_,                                                                                                    \
-     .check = check_,                                                                                                  \
-     .bound = bound_,                                                                                                  \
-     .stops = stops_,                                                                                                  \
-     .stopped = stopped}
+/* --- with other rows --- */
+
+WITH_ROWS(set_up_to_share_bits, set_up_to_share, ONE_WORD_BITS)
+WITH_ROWS(set_up_to_share_two, set_up_to_share, TWO_WORDS)
+WITH_ROWS(set_up_one_ticket_bits, set_up_one_ticket, ONE_WORD_BITS)
+WITH_ROWS(set_up_one_ticket_two, set_up_one_ticket, TWO_WORDS)
+WITH_ROWS(set_up_one_ticket_two_bits, set_up_one_ticket, TWO_WORDS_BITS)
+WITH_ROWS(set_up_held_bits, set_up_held, ONE_WORD_BITS)
+WITH_ROWS(set_up_held_two, set_up_held, TWO_WORDS)
+WITH_ROWS(set_up_held_two_bits, set_up_held, TWO_WORDS_BITS)
+WITH_ROWS(set_up_last_holder_bits, set_up_last_holder, ONE_WORD_BITS)
+WITH_ROWS(set_up_last_holder_two, set_up_last_holder, TWO_WORDS)
+WITH_ROWS(set_up_last_holder_two_bits, set_up_last_holder, TWO_WORDS_BITS)
+WITH_ROWS(set_up_stale_name_two_bits, set_up_stale_name, TWO_WORDS_BITS)
+WITH_ROWS(set_up_old_ticket_bits, set_up_old_ticket, ONE_WORD_BITS)
+WITH_ROWS(set_up_old_ticket_two, set_up_old_ticket, TWO_WORDS)
+WITH_ROWS(set_up_fork_bits, set_up_fork, ONE_WORD_BITS)
+WITH_ROWS(set_up_fork_two, set_up_fork, TWO_WORDS)
+WITH_ROWS(set_up_fork_beside_a_thread_bits, set_up_fork_beside_a_thread, ONE_WORD_BITS)
+WITH_ROWS(set_up_fork_beside_a_thread_two, set_up_fork_beside_a_thread, TWO_WORDS)
+WITH_ROWS(set_up_fork_while_waiting_two, set_up_fork_while_waiting, TWO_WORDS)
+WITH_ROWS(set_up_full_two, set_up_full, TWO_WORDS)
+WITH_ROWS(set_up_fine_ticket_two, set_up_fine_ticket, TWO_WORDS)
+WITH_ROWS(set_up_fine_held_bits, set_up_fine_held, ONE_WORD_BITS)
+WITH_ROWS(set_up_fine_held_two_bits, set_up_fine_held, TWO_WORDS_BITS)
+WITH_ROWS(set_up_shared_by_one_two_bits, set_up_shared_by_one, TWO_WORDS_BITS)
+WITH_ROWS(set_up_three_blocks_two, set_up_three_blocks, TWO_WORDS)
+WITH_ROWS(set_up_threads_and_name_bits, set_up_threads_and_name, ONE_WORD_BITS)
+WITH_ROWS(set_up_threads_and_name_two_bits, set_up_threads_and_name, TWO_WORDS_BITS)
+WITH_ROWS(set_up_threads_and_tickets_bits, set_up_threads_and_tickets, ONE_WORD_BITS)
+WITH_ROWS(set_up_threads_and_tickets_two, set_up_threads_and_tickets, TWO_WORDS)
+WITH_ROWS(set_up_threads_and_name_two, set_up_threads_and_name, TWO_WORDS)
+WITH_ROWS(set_up_threads_that_wait_two, set_up_threads_that_wait, TWO_WORDS)
+WITH_ROWS(set_up_to_leave_bits, set_up_to_leave, ONE_WORD_BITS)
+WITH_ROWS(set_up_to_leave_two, set_up_to_leave, TWO_WORDS)
+WITH_ROWS(set_up_three_of_run_bits, set_up_three_of_run, ONE_WORD_BITS)
+WITH_ROWS(set_up_three_of_run_two_bits, set_up_three_of_run, TWO_WORDS_BITS)
+WITH_ROWS(set_up_shared_by_two_bits, set_up_shared_by_two, ONE_WORD_BITS)
+WITH_ROWS(set_up_shared_by_two_two, set_up_shared_by_two, TWO_WORDS)
+WITH_ROWS(set_up_mail_and_ticket_bits, set_up_mail_and_ticket, ONE_WORD_BITS)
+WITH_ROWS(set_up_mail_and_ticket_two, set_up_mail_and_ticket, TWO_WORDS)
+WITH_ROWS(set_up_reused_bits, set_up_reused, ONE_WORD_BITS)
+WITH_ROWS(set_up_reused_two_bits, set_up_reused, TWO_WORDS_BITS)
+WITH_ROWS(set_up_to_share_and_recover_bits, set_up_to_share_and_recover, ONE_WORD_BITS)
+WITH_ROWS(set_up_to_share_and_recover_two, set_up_to_share_and_recover, TWO_WORDS)
+WITH_ROWS(set_up_only_ticket_two, set_up_only_ticket, TWO_WORDS)
+WITH_ROWS(set_up_newcomers_two, set_up_newcomers, TWO_WORDS)
+WITH_ROWS(set_up_full_and_mail_bits, set_up_full_and_mail, ONE_WORD_BITS)
+WITH_ROWS(set_up_full_and_mail_two_bits, set_up_full_and_mail, TWO_WORDS_BITS)
+
 #define SLOTS(stops_, body_, bound_)                                                                                   \
     {.threads = 3,                                                                                                     \
      .set_up = slots_set_up,                                                                                           \
@@ -897,7 +861,7 @@ const struct scenario scenarios[] = {
     {"runs_fine", "the same, bitmap.c step by step", LIVING(2, set_up_three_fine, runs_of_two, some_succeeded, 4),
      false},
     {"run_and_singles", "a run of three against singles; three blocks",
-     LIVING(2, set_up_three_blocks, run_of_three_or_singles, some_succeeded, 6), false},
+     LIVING(2, set_up_three_blocks, run_of_three_or_singles, some_succeeded, 5), false},
     {"three_sizes", "runs of two, one and three in four blocks",
      LIVING(3, set_up_four_blocks, two_one_three, some_succeeded, 4), false},
     {"wrong_head", "a clear bit under a used block: where the run would begin",
@@ -910,33 +874,86 @@ const struct scenario scenarios[] = {
      LIVING(3, set_up_wrong_and_dropped, run_or_drop_wrong, at_rest, 4), false},
     {"share", "one sends two tickets and drops, two redeem and drop",
      LIVING(3, set_up_to_share, share_or_redeem, two_succeeded, 4), false},
+    {"share_bits", "the same, held by bits", LIVING(3, set_up_to_share_bits, share_or_redeem, two_succeeded, 3), false},
+    {"share_two", "the same, rows of two words", LIVING(3, set_up_to_share_two, share_or_redeem, two_succeeded, 3),
+     false},
     {"redeem_twice", "two redeem one ticket while its sender drops",
-     LIVING(3, set_up_one_ticket, two_redeem, some_succeeded, 5), false},
+     LIVING(3, set_up_one_ticket, two_redeem, some_succeeded, 4), false},
+    {"redeem_twice_bits", "the same, held by bits", LIVING(3, set_up_one_ticket_bits, two_redeem, some_succeeded, 3),
+     false},
+    {"redeem_twice_two", "the same, rows of two words", LIVING(3, set_up_one_ticket_two, two_redeem, some_succeeded, 3),
+     false},
+    {"redeem_twice_two_bits", "the same, held by bits in rows of two words",
+     LIVING(3, set_up_one_ticket_two_bits, two_redeem, some_succeeded, 3), false},
     {"drop_redeem_reuse", "the last holder drops, another redeems, a third reuses",
      LIVING(3, set_up_held, drop_or_redeem_or_reuse, at_rest, 4), false},
+    {"drop_redeem_reuse_bits", "the same, held by bits",
+     LIVING(3, set_up_held_bits, drop_or_redeem_or_reuse, at_rest, 4), false},
+    {"drop_redeem_reuse_two", "the same, rows of two words",
+     LIVING(3, set_up_held_two, drop_or_redeem_or_reuse, at_rest, 4), false},
+    {"drop_redeem_reuse_two_bits", "the same, held by bits in rows of two words",
+     LIVING(3, set_up_held_two_bits, drop_or_redeem_or_reuse, at_rest, 3), false},
     {"step_back", "an old name is redeemed while its block is used again and shared",
      LIVING(2, set_up_last_holder, reuse_or_step_back, at_rest, 6), false},
+    {"step_back_bits", "the same, held by bits", LIVING(2, set_up_last_holder_bits, reuse_or_step_back, at_rest, 5),
+     false},
+    {"step_back_two", "the same, rows of two words", LIVING(2, set_up_last_holder_two, reuse_or_step_back, at_rest, 5),
+     false},
     {"step_back_twice", "two redeem the old name", LIVING(3, set_up_last_holder, reuse_or_step_back, at_rest, 4),
      false},
+    {"step_back_twice_bits", "the same, held by bits",
+     LIVING(3, set_up_last_holder_bits, reuse_or_step_back, at_rest, 3), false},
+    {"step_back_twice_two_bits", "the same, held by bits in rows of two words",
+     LIVING(3, set_up_last_holder_two_bits, reuse_or_step_back, at_rest, 3), false},
     {"stale_name", "a stale name takes no other run's ticket", LIVING(3, set_up_stale_name, stale_name, at_rest, 4),
      false},
+    {"stale_name_two_bits", "the same, held by bits in rows of two words",
+     LIVING(3, set_up_stale_name_two_bits, stale_name, at_rest, 3), false},
     {"free_or_redeem", "shared_pool_drop_last against redeeming, and reuse",
      LIVING(3, set_up_held, free_or_redeem, at_rest, 4), false},
+    {"free_or_redeem_bits", "the same, held by bits", LIVING(3, set_up_held_bits, free_or_redeem, at_rest, 4), false},
+    {"free_or_redeem_two", "the same, rows of two words", LIVING(3, set_up_held_two, free_or_redeem, at_rest, 4),
+     false},
+    {"free_or_redeem_two_bits", "the same, held by bits in rows of two words",
+     LIVING(3, set_up_held_two_bits, free_or_redeem, at_rest, 3), false},
     {"drop_tickets", "a ticket is dropped while it is redeemed and its sender drops",
      LIVING(3, set_up_old_ticket, drop_tickets_meanwhile, at_rest, 4), false},
+    {"drop_tickets_bits", "the same, held by bits",
+     LIVING(3, set_up_old_ticket_bits, drop_tickets_meanwhile, at_rest, 3), false},
+    {"drop_tickets_two", "the same, rows of two words",
+     LIVING(3, set_up_old_ticket_two, drop_tickets_meanwhile, at_rest, 3), false},
     {"new_ticket", "a new ticket is made while old ones are dropped",
      LIVING(2, set_up_old_ticket, new_ticket_meanwhile, at_rest, EXPLORE_UNBOUNDED), false},
+    {"new_ticket_bits", "the same, held by bits",
+     LIVING(2, set_up_old_ticket_bits, new_ticket_meanwhile, at_rest, EXPLORE_UNBOUNDED), false},
+    {"new_ticket_two", "the same, rows of two words",
+     LIVING(2, set_up_old_ticket_two, new_ticket_meanwhile, at_rest, EXPLORE_UNBOUNDED), false},
     {"tickets_overtaken", "the last ticket is redeemed and a new one made while old ones are dropped",
      LIVING(2, set_up_old_ticket, redeem_and_share_meanwhile, at_rest, 5), false},
+    {"tickets_overtaken_bits", "the same, held by bits",
+     LIVING(2, set_up_old_ticket_bits, redeem_and_share_meanwhile, at_rest, 5), false},
+    {"tickets_overtaken_two", "the same, rows of two words",
+     LIVING(2, set_up_old_ticket_two, redeem_and_share_meanwhile, at_rest, 5), false},
     {"fork", "a parent of two runs forks; all drop, and a third one drops its share",
-     LIVING(3, set_up_fork, fork_and_drop, at_rest, 4), false},
+     LIVING(3, set_up_fork, fork_and_drop, at_rest, 3), false},
+    {"fork_bits", "the same, held by bits", LIVING(3, set_up_fork_bits, fork_and_drop, at_rest, 2), false},
+    {"fork_two", "the same, rows of two words", LIVING(3, set_up_fork_two, fork_and_drop, at_rest, 3), false},
     {"fork_beside_a_thread", "the same while another thread of the parent drops and takes hold",
      LIVING(3, set_up_fork_beside_a_thread, fork_beside_a_thread, at_rest, 4), false},
+    {"fork_beside_a_thread_bits", "the same, held by bits",
+     LIVING(3, set_up_fork_beside_a_thread_bits, fork_beside_a_thread, at_rest, 3), false},
+    {"fork_beside_a_thread_two", "the same, rows of two words",
+     LIVING(3, set_up_fork_beside_a_thread_two, fork_beside_a_thread, at_rest, 3), false},
     {"fork_while_waiting", "the same while another thread of the parent waits, and then the child does",
      LIVING(3, set_up_fork_while_waiting, fork_while_waiting, at_rest, 3), false},
-    {"wait", "two wait for the blocks that one drops", LIVING(3, set_up_full, drop_or_wait, at_rest, 4), false},
+    {"fork_while_waiting_two", "the same, rows of two words",
+     LIVING(3, set_up_fork_while_waiting_two, fork_while_waiting, at_rest, 2), false},
+    {"wait", "two wait for the blocks that one drops", LIVING(3, set_up_full, drop_or_wait, at_rest, 3), false},
+    {"wait_two", "the same, rows of two words", LIVING(3, set_up_full_two, drop_or_wait, at_rest, 3), false},
     {"wait_for_run", "one waits for the run that another drops",
      LIVING(2, set_up_full, drop_or_wait_for_run, at_rest, 6), false},
+    {"wait_for_run_two", "the same, rows of two words", LIVING(2, set_up_full_two, drop_or_wait_for_run, at_rest, 5),
+     false},
     {"wait_and_undo", "one waits for a block that another claims and gives back",
      LIVING(2, set_up_wrong_and_one_free, undo_or_wait, at_rest, 6), false},
     {"wait_free_fine", "one waits for the run that another frees; bitmap.c step by step",
@@ -945,9 +962,15 @@ const struct scenario scenarios[] = {
      LIVING(2, set_up_fine_held, drop_run_or_wait, at_rest, 3), false},
     {"wait_redeem_fine", "the same, which another redeems and drops",
      LIVING(2, set_up_fine_ticket, redeem_or_wait, at_rest, 3), false},
+    {"wait_redeem_fine_two", "the same, rows of two words",
+     LIVING(2, set_up_fine_ticket_two, redeem_or_wait, at_rest, 3), false},
     {"wait_tickets_fine", "the same, and another drops the tickets",
      LIVING(2, set_up_fine_ticket, drop_tickets_or_wait, at_rest, 3), false},
     {"wait_leave_fine", "the same, whose holder leaves", LIVING(2, set_up_fine_held, leave_or_wait, at_rest, 3), false},
+    {"wait_leave_fine_bits", "the same, held by bits", LIVING(2, set_up_fine_held_bits, leave_or_wait, at_rest, 3),
+     false},
+    {"wait_leave_fine_two_bits", "the same, held by bits in rows of two words",
+     LIVING(2, set_up_fine_held_two_bits, leave_or_wait, at_rest, 3), false},
     {"wait_audit_fine", "the same, dropped beside an audit", LIVING(3, set_up_fine_held, audit_or_wait, at_rest, 2),
      false},
     {"wait_undo_fine", "one waits for a block of a claim across words that is undone in the bitmap",
@@ -958,17 +981,39 @@ const struct scenario scenarios[] = {
      LIVING(3, set_up_wrong_beside, drop_wrong_or_check, at_rest, 3), false},
     {"audit_and_share", "the same beside sharing and redeeming",
      LIVING(3, set_up_shared_by_one, share_or_check, at_rest, 3), false},
+    {"audit_and_share_two_bits", "the same, held by bits in rows of two words",
+     LIVING(3, set_up_shared_by_one_two_bits, share_or_check, at_rest, 3), false},
     {"audit_and_die", "a death beside two audits", DYING(1, 3, set_up_three_blocks, die_or_check, at_rest, 2), false},
+    {"audit_and_die_two", "the same, rows of two words", DYING(1, 3, set_up_three_blocks_two, die_or_check, at_rest, 1),
+     false},
     {"threads_hold", "two threads of a process: one drops, one takes hold; another process reuses",
      LIVING(3, set_up_threads_and_name, drop_or_hold, at_rest, 3), false},
+    {"threads_hold_bits", "the same, held by bits", LIVING(3, set_up_threads_and_name_bits, drop_or_hold, at_rest, 3),
+     false},
+    {"threads_hold_two_bits", "the same, held by bits in rows of two words",
+     LIVING(3, set_up_threads_and_name_two_bits, drop_or_hold, at_rest, 3), false},
     {"threads_redeem", "the same, and each redeems a ticket",
      LIVING(2, set_up_threads_and_tickets, drop_or_redeem, at_rest, 4), false},
+    {"threads_redeem_bits", "the same, held by bits",
+     LIVING(2, set_up_threads_and_tickets_bits, drop_or_redeem, at_rest, 4), false},
+    {"threads_redeem_two", "the same, rows of two words",
+     LIVING(2, set_up_threads_and_tickets_two, drop_or_redeem, at_rest, 4), false},
     {"threads_free", "the same: one frees, one takes hold",
      LIVING(2, set_up_threads_and_name, free_or_hold, at_rest, 5), false},
+    {"threads_free_bits", "the same, held by bits", LIVING(2, set_up_threads_and_name_bits, free_or_hold, at_rest, 5),
+     false},
+    {"threads_free_two", "the same, rows of two words",
+     LIVING(2, set_up_threads_and_name_two, free_or_hold, at_rest, 5), false},
+    {"threads_free_two_bits", "the same, held by bits in rows of two words",
+     LIVING(2, set_up_threads_and_name_two_bits, free_or_hold, at_rest, 4), false},
     {"threads_wait", "two threads of a process wait for what another process drops",
      LIVING(3, set_up_threads_that_wait, drop_or_both_wait, at_rest, 3), false},
+    {"threads_wait_two", "the same, rows of two words",
+     LIVING(3, set_up_threads_that_wait_two, drop_or_both_wait, at_rest, 3), false},
     {"leave", "two that hold a run leave, a third redeems a ticket of it",
      LIVING(3, set_up_to_leave, leave_or_redeem, at_rest, 3), false},
+    {"leave_bits", "the same, held by bits", LIVING(3, set_up_to_leave_bits, leave_or_redeem, at_rest, 3), false},
+    {"leave_two", "the same, rows of two words", LIVING(3, set_up_to_leave_two, leave_or_redeem, at_rest, 3), false},
     {"leave_last", "one dies or not, the other leaves: the name goes with the last living one",
      DYING(1, 2, set_up_two_without_resident, leave_last, nothing_more, 4), false},
     {"attach_and_replace", "one attaches by the name while another pool gets it",
@@ -976,30 +1021,62 @@ const struct scenario scenarios[] = {
     {"die_allocating", "a death in allocating or dropping a run, and recovery",
      DYING(1, 2, set_up_three_blocks, die_allocating, at_rest, EXPLORE_UNBOUNDED), false},
     {"die_among_others", "the same, and a third allocates meanwhile",
-     DYING(1, 3, set_up_three_blocks, die_while_others_allocate, at_rest, 3), false},
+     DYING(1, 3, set_up_three_blocks, die_while_others_allocate, at_rest, 2), false},
     {"die_undoing", "a death in undoing, beside a single", DYING(1, 3, set_up_wrong_last_tail, die_undoing, at_rest, 3),
      false},
     {"die_beside_wrong", "a death, and mending a wrong bit whose block is dropped",
-     DYING(1, 3, set_up_wrong_beside, die_beside_wrong, at_rest, 4), false},
+     DYING(1, 3, set_up_wrong_beside, die_beside_wrong, at_rest, 3), false},
     {"die_freeing", "a death in freeing a run, which is allocated meanwhile",
      DYING(1, 3, set_up_three_of_run, die_freeing, at_rest, 3), false},
+    {"die_freeing_bits", "the same, held by bits", DYING(1, 3, set_up_three_of_run_bits, die_freeing, at_rest, 2),
+     false},
+    {"die_freeing_two_bits", "the same, held by bits in rows of two words",
+     DYING(1, 3, set_up_three_of_run_two_bits, die_freeing, at_rest, 2), false},
     {"recoverers_die", "the recoverer dies too, and a third recovers both",
      DYING(2, 3, set_up_three_blocks, recoverers_die, at_rest, 2), false},
+    {"recoverers_die_two", "the same, rows of two words",
+     DYING(2, 3, set_up_three_blocks_two, recoverers_die, at_rest, 1), false},
     {"die_holding", "a death with a run that another holds too",
      DYING(1, 3, set_up_shared_by_two, die_holding, at_rest, 4), false},
+    {"die_holding_bits", "the same, held by bits", DYING(1, 3, set_up_shared_by_two_bits, die_holding, at_rest, 4),
+     false},
+    {"die_holding_two", "the same, rows of two words", DYING(1, 3, set_up_shared_by_two_two, die_holding, at_rest, 3),
+     false},
     {"die_redeeming", "a death in redeeming, and another's ticket",
-     DYING(1, 3, set_up_mail_and_ticket, die_redeeming, at_rest, 4), false},
+     DYING(1, 3, set_up_mail_and_ticket, die_redeeming, at_rest, 3), false},
+    {"die_redeeming_bits", "the same, held by bits",
+     DYING(1, 3, set_up_mail_and_ticket_bits, die_redeeming, at_rest, 3), false},
+    {"die_redeeming_two", "the same, rows of two words",
+     DYING(1, 3, set_up_mail_and_ticket_two, die_redeeming, at_rest, 3), false},
     {"die_stepping_back", "a death in redeeming an old name; the innocent's ticket stays",
-     DYING(1, 3, set_up_reused, die_stepping_back, at_rest, 4), false},
+     DYING(1, 3, set_up_reused, die_stepping_back, at_rest, 3), false},
+    {"die_stepping_back_bits", "the same, held by bits", DYING(1, 3, set_up_reused_bits, die_stepping_back, at_rest, 2),
+     false},
+    {"die_stepping_back_two_bits", "the same, held by bits in rows of two words",
+     DYING(1, 3, set_up_reused_two_bits, die_stepping_back, at_rest, 2), false},
     {"die_sharing", "a death in sharing and dropping",
-     DYING(1, 3, set_up_to_share_and_recover, die_sharing, at_rest, 4), false},
+     DYING(1, 3, set_up_to_share_and_recover, die_sharing, at_rest, 3), false},
+    {"die_sharing_bits", "the same, held by bits",
+     DYING(1, 3, set_up_to_share_and_recover_bits, die_sharing, at_rest, 3), false},
+    {"die_sharing_two", "the same, rows of two words",
+     DYING(1, 3, set_up_to_share_and_recover_two, die_sharing, at_rest, 3), false},
     {"die_dropping_tickets", "a death in dropping tickets of a run that no process holds",
-     DYING(1, 3, set_up_only_ticket, die_dropping_tickets, at_rest, 3), false},
-    {"die_forking", "a death in a fork, before or after", DYING(1, 3, set_up_fork, die_forking, at_rest, 3), false},
+     DYING(1, 3, set_up_only_ticket, die_dropping_tickets, at_rest, 2), false},
+    {"die_dropping_tickets_two", "the same, rows of two words",
+     DYING(1, 3, set_up_only_ticket_two, die_dropping_tickets, at_rest, 2), false},
+    {"die_forking", "a death in a fork, before or after", DYING(1, 3, set_up_fork, die_forking, at_rest, 2), false},
+    {"die_forking_bits", "the same, held by bits", DYING(1, 3, set_up_fork_bits, die_forking, at_rest, 2), false},
+    {"die_forking_two", "the same, rows of two words", DYING(1, 3, set_up_fork_two, die_forking, at_rest, 2), false},
     {"attach_after_death", "two newcomers recover, and take the dead one's slot",
      DYING(2, 3, set_up_newcomers, attach_after_death, at_rest, 1), false},
+    {"attach_after_death_two", "the same, rows of two words",
+     DYING(2, 3, set_up_newcomers_two, attach_after_death, at_rest, 1), false},
     {"die_or_wait", "a death with the run that a third waits for",
      DYING(1, 3, set_up_full_and_mail, die_or_wait, the_waiter_got_it, 3), false},
+    {"die_or_wait_bits", "the same, held by bits",
+     DYING(1, 3, set_up_full_and_mail_bits, die_or_wait, the_waiter_got_it, 2), false},
+    {"die_or_wait_two_bits", "the same, held by bits in rows of two words",
+     DYING(1, 3, set_up_full_and_mail_two_bits, die_or_wait, the_waiter_got_it, 2), false},
     {"attach_and_probe", "two take slots while they and a third look for the dead, all without the gate",
      SLOTS(0, slots_take_and_probe, 4), false},
     {"attach_and_leave", "three come and go through the gate, two may die", SLOTS(2, slots_come_and_go, 1), false},

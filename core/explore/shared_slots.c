@@ -9,7 +9,7 @@
 #include "shared/slots.h"
 #include "steps.h"
 
-static const struct layout_geometry geometry = {.slots_at = LAYOUT_PAGE};
+static const struct layout_geometry geometry = {.slots_at = LAYOUT_PAGE, .processes = 2 * PROCESSES};
 static const struct os_descriptor segment = {.number = -1}; /* carries no locks */
 static unsigned char *memory;
 static unsigned slot_of[EXPLORE_THREADS];
@@ -21,7 +21,8 @@ void slots_set_up(void) {
     kernel_set_up(true);
     steps_set_up(COARSE, FINE);
     memory = kernel_memory(0);
-    memset(memory, 0, LAYOUT_PAGE + LAYOUT_SLOTS * sizeof(struct slot_record));
+    steps_pool((const void *)memory, layout_catalog(memory, &geometry));
+    memset(memory, 0, LAYOUT_PAGE + geometry.processes * sizeof(struct slot_record));
     for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
         slot_of[t] = SLOTS_NONE;
     }
@@ -47,33 +48,32 @@ static void take(void) {
     slot_of[me] = slot;
 }
 
-/* Looks for the dead, other than its own; returns their slots. */
-static uint64_t probe(unsigned own) {
+/* Looks for the dead, other than its own. */
+static void probe(unsigned own, struct slot_set *dead) {
     unsigned dead_processes = 0;
-    uint64_t dead;
-    if (slots_dead(&segment, memory, &geometry, own, &dead) != 0) {
+    if (slots_dead(&segment, memory, &geometry, own, dead) != 0) {
         explore_fail("nobody is known to be dead or alive");
     }
     for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
         dead_processes += is_dead(t);
-        if (slot_of[t] != SLOTS_NONE && dead >> slot_of[t] & 1 && !is_dead(t)) {
+        if (slot_of[t] != SLOTS_NONE && slot_set_has(dead, slot_of[t]) && !is_dead(t)) {
             explore_fail("process %u is taken for dead, and lives", t);
         }
     }
-    if ((unsigned)__builtin_popcountll(dead) > dead_processes) {
+    if (slot_set_count(dead) > dead_processes) {
         explore_fail("a newcomer is taken for dead, and lives");
     }
-    return dead;
 }
 
 void slots_take_and_probe(unsigned thread) {
+    struct slot_set dead;
     if (thread == 0) {
         take();
     } else {
-        (void)probe(SLOTS_NONE);
+        probe(SLOTS_NONE, &dead);
         if (thread == 1) {
             take();
-            (void)probe(slot_of[1]);
+            probe(slot_of[1], &dead);
         }
     }
 }
@@ -95,9 +95,11 @@ static int enter(void) {
 }
 
 void slots_come_and_go(unsigned thread) {
+    struct slot_set dead;
     int gate = enter();
-    for (uint64_t dead = probe(SLOTS_NONE); dead; dead &= dead - 1) {
-        slots_free(memory, &geometry, (unsigned)__builtin_ctzll(dead));
+    probe(SLOTS_NONE, &dead);
+    for (unsigned slot = slot_set_next(&dead, 0); slot != SLOTS_NONE; slot = slot_set_next(&dead, slot + 1)) {
+        slots_free(memory, &geometry, slot);
     }
     take();
     slots_gate_leave(&segment, gate);
@@ -112,15 +114,16 @@ void slots_come_and_go(unsigned thread) {
 }
 
 void slots_at_rest(void) {
-    uint64_t used = slots_used(memory, &geometry);
+    struct slot_set used, dead;
+    slots_used(memory, &geometry, &used);
     for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
         if (slot_of[t] != SLOTS_NONE && !is_dead(t) &&
-            !(used >> slot_of[t] & 1 && kernel_is_locked(0, -1, slot_of[t]))) {
+            !(slot_set_has(&used, slot_of[t]) && kernel_is_locked(0, -1, SLOTS_BYTE(slot_of[t])))) {
             explore_fail("the slot of process %u is free, or not locked", t);
         }
     }
     if (kernel_is_locked(0, -1, SLOTS_GATE_BYTE)) {
         explore_fail("the gate is locked forever");
     }
-    (void)probe(SLOTS_NONE);
+    probe(SLOTS_NONE, &dead);
 }

@@ -1,12 +1,14 @@
 /* shared_witness.c: see shared_witness.h. */
 #include "shared_witness.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "os/lock.h"
 #include "os/memory.h"
 #include "shared/attachment_parts.h"
+#include "shared/look.h"
 
 #define MOST_ENTRIES 64u
 #define NOBODY PROCESSES
@@ -26,6 +28,22 @@ struct entry {
 
 static struct entry book[MOST_ENTRIES];
 static unsigned entries;
+
+#define MOST_NAMINGS 16u
+#define NEVER UINT_MAX
+
+/* A call that gave a name to a run, or took it away. */
+static struct naming {
+    unsigned name;
+    struct entry *entry; /* or NULL */
+    unsigned begun, ended;
+    bool cut_short; /* by a death: it may have had its effect, or not */
+} namings[MOST_NAMINGS];
+static unsigned named;
+static unsigned moment; /* rises with every beginning and end */
+static const char *const names[WITNESS_NAMES] = {"this is the first one", "that is the other one",
+                                                 "this is the other one"};
+
 static struct process {
     struct attachment attachment;
     bool born, may_run; /* forked; its parent is through with its half of it, or dead */
@@ -34,14 +52,16 @@ static struct process {
     bool attaches;      /* by the name */
     enum intent intent; /* what it was about to do, if it is stopped in a call */
     struct entry *entry;
+    struct naming *naming;
     unsigned amount;
     unsigned turn, turns; /* the thread that holds the gate mutex, one up, and how often */
 } processes[PROCESSES];
 static unsigned gate[KERNEL_FILES]; /* the process that holds it, or NOBODY */
 static uint64_t newest[KERNEL_MOST_BLOCKS];
 static struct layout_geometry geometry;
-static struct shared_pool judges; /* a view that belongs to no process */
-static char birth;                /* where unborn children sleep */
+static enum rows rows, rows_wanted; /* of this pool, and of the next one */
+static struct shared_pool judges;   /* a view that belongs to no process */
+static char birth;                  /* where unborn children sleep */
 unsigned succeeded;
 
 static struct process *me(void) { return &processes[kernel_process()]; }
@@ -139,9 +159,20 @@ unsigned pools_sweep(void) { return 0; }
 
 /* --- the book --- */
 
-static uint64_t word_at(uint64_t index) { return view()->ledger[index]; }
+static struct shared_pool_entry *entry_at(uint64_t index) { return shared_pool_entry(view(), index); }
 
-static struct ledger_record record_at(uint64_t index) { return ledger_record_unpack(view()->records[index].run); }
+static uint64_t word_at(uint64_t index) { return entry_at(index)->head; }
+
+static struct ledger_record record_at(uint64_t index) { return ledger_record_unpack(entry_at(index)->run); }
+
+static bool has_bit(uint64_t index, unsigned slot) {
+    return slot != SLOTS_NONE && entry_at(index)->row[slot / 64] >> slot % 64 & 1;
+}
+
+static bool is_held(uint64_t index, unsigned slot) {
+    uint64_t word = word_at(index);
+    return ledger_is_run(word) && (ledger_is_owner(word, slot) || has_bit(index, slot));
+}
 
 static struct entry *find(const struct pool_run *run) {
     for (unsigned e = 0; e < entries; e++) {
@@ -161,7 +192,44 @@ static unsigned holders_of(const struct entry *entry) {
     return holders;
 }
 
-static bool is_kept(const struct entry *entry) { return holders_of(entry) || entry->fewest; }
+/* Whether the naming was what the name had at some time from `since` on: no other one that began after its end has ended
+ * before. */
+static bool was_so(const struct naming *naming, unsigned since) {
+    for (const struct naming *later = namings; later < namings + named; later++) {
+        if (later->name == naming->name && later->begun > naming->ended && later->ended <= since && !later->cut_short) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the name may have had that run, or none, at some time from `since` on. */
+static bool may_have_had(unsigned name, const struct entry *entry, unsigned since) {
+    bool may = false;
+    for (unsigned n = 0; n < named; n++) {
+        may |= namings[n].name == name && namings[n].entry == entry && was_so(&namings[n], since);
+    }
+    return may;
+}
+
+/* Whether the name certainly has that run. */
+static bool has_name(const struct entry *entry, unsigned name) {
+    bool others = false;
+    for (unsigned n = 0; n < named; n++) {
+        others |= namings[n].name == name && namings[n].entry != entry && was_so(&namings[n], moment);
+    }
+    return !others && may_have_had(name, entry, moment);
+}
+
+static bool has_a_name(const struct entry *entry) {
+    bool has = false;
+    for (unsigned name = 0; name < WITNESS_NAMES; name++) {
+        has |= has_name(entry, name);
+    }
+    return has;
+}
+
+static bool is_kept(const struct entry *entry) { return holders_of(entry) || entry->fewest || has_a_name(entry); }
 
 static bool overlap(const struct pool_run *a, const struct pool_run *b) {
     return a->index < b->index + b->blocks && b->index < a->index + a->blocks;
@@ -192,7 +260,7 @@ static struct entry *enter(const struct pool_run *run, unsigned process) {
 /* The holder must have its run: word, record, tails. */
 static void must_hold(const struct pool_run *run, unsigned process) {
     unsigned at = (unsigned)run->index;
-    if (!ledger_is_held(word_at(at), processes[process].attachment.slot)) {
+    if (!is_held(at, processes[process].attachment.slot)) {
         explore_fail("process %u lost its run at %u: the word is %llx", process, at, (unsigned long long)word_at(at));
     }
     struct ledger_record record = record_at(at);
@@ -223,6 +291,10 @@ static void settle(unsigned process) {
         } else if (dead->intent == REDEEMING && dead->entry->fewest) {
             dead->entry->fewest--;
         }
+        if (dead->naming) {
+            dead->naming->ended = ++moment;
+            dead->naming->cut_short = true;
+        }
     }
 }
 
@@ -235,10 +307,12 @@ void witness_stopped(void) {
 
 /* --- before a schedule --- */
 
+#define USED_SLOTS (2 * PROCESSES) /* of each word, more than are ever used */
+
 /* An empty segment in each file. */
 static void make_segments(uint64_t blocks) {
     geometry = (struct layout_geometry){0};
-    if (!layout_plan(&geometry, 8, blocks)) {
+    if (!layout_plan(&geometry, 8, blocks, rows >= TWO_WORDS ? 64 + USED_SLOTS : USED_SLOTS)) {
         explore_fail("set-up: no such segment");
     }
     for (unsigned f = 0; f < KERNEL_FILES; f++) {
@@ -247,7 +321,10 @@ static void make_segments(uint64_t blocks) {
     }
 }
 
-static void join(struct attachment *joining) {
+/* Slots in the first word are left for those who come. */
+static const unsigned slots_in_two_words[PROCESSES] = {64, 0, 65, 2};
+
+static void join(struct attachment *joining, unsigned slot) {
     int error;
     void *page;
     attachment_reset(joining);
@@ -258,44 +335,58 @@ static void join(struct attachment *joining) {
     (void)os_keep(-1, &joining->file);
     (void)os_wiped_on_fork(&page);
     joining->alive = page;
-    (void)os_map_private(geometry.blocks * sizeof *joining->local_references, false, &page);
+    (void)os_map_private(geometry.blocks * sizeof *joining->local_references + (geometry.blocks + 63) / 64, false,
+                         &page);
     joining->local_references = page;
+    joining->groups = (atomic_byte *)(joining->local_references + geometry.blocks);
+    struct layout_header *header = joining->memory;
+    uint64_t used[2] = {header->used[0], header->used[1]};
+    for (unsigned s = 0; s < slot; s++) { /* the first free slot is taken */
+        header->used[s / 64] |= UINT64_C(1) << s % 64;
+    }
     joining->slot = slots_take(&joining->file, joining->memory, &geometry, &joining->lock_page, NULL, &error);
+    used[slot / 64] |= UINT64_C(1) << slot % 64;
+    header->used[0] = used[0];
+    header->used[1] = used[1];
+    if (joining->slot != slot) {
+        explore_fail("set-up: the slot is taken");
+    }
     joining->slot_record = slot_record(joining->memory, &geometry, joining->slot);
     memcpy(joining->name, KERNEL_NAME, sizeof KERNEL_NAME);
     store_relaxed(joining->alive, 1);
 }
 
-#define SLOT_BYTES (8 * sizeof(struct slot_record)) /* of those that are ever used */
-
 /* What every schedule of a scenario begins with. */
 static struct {
     uint64_t blocks;
-    unsigned absent;
+    unsigned absent, processes_at_most;
     struct process processes[PROCESSES];
-    unsigned char slots[SLOT_BYTES];
+    uint64_t used[2];
 } start;
 
 static void make_start(uint64_t blocks, unsigned absent) {
     start.blocks = blocks;
     start.absent = absent;
     make_segments(blocks);
+    start.processes_at_most = geometry.processes;
     layout_init(&judges, kernel_memory(0), &geometry);
     for (unsigned p = 0; p < PROCESSES; p++) {
         processes[p] = (struct process){.intent = NOTHING};
         kernel_act_as(p);
-        join(&processes[p].attachment);
+        join(&processes[p].attachment, rows >= TWO_WORDS ? slots_in_two_words[p] : p);
     }
     for (unsigned p = 0; p < PROCESSES; p++) { /* after all have joined: so that each slot is the process's number */
         if (absent >> p & 1) {
             os_unpin_lock(processes[p].attachment.lock_page);
-            slots_free(kernel_memory(0), &geometry, p);
+            slots_free(kernel_memory(0), &geometry, processes[p].attachment.slot);
             attachment_reset(&processes[p].attachment);
         }
     }
     kernel_save();
     memcpy(start.processes, processes, sizeof processes);
-    memcpy(start.slots, kernel_memory(0) + geometry.slots_at, sizeof start.slots);
+    for (unsigned w = 0; w < 2; w++) {
+        start.used[w] = ((struct layout_header *)(void *)kernel_memory(0))->used[w];
+    }
 }
 
 void witness_begin(uint64_t blocks, unsigned absent, enum grain grain) {
@@ -303,30 +394,41 @@ void witness_begin(uint64_t blocks, unsigned absent, enum grain grain) {
     for (unsigned p = 0; p < PROCESSES; p++) {
         attachment_unregister(&processes[p].attachment);
     }
+    rows = rows_wanted;
+    rows_wanted = ONE_WORD;
     kernel_set_up(false);
     steps_set_up(grain, COARSE);
     steps_private(0, processes, sizeof processes);
-    if (blocks != start.blocks || absent != start.absent) {
+    if (blocks != start.blocks || absent != start.absent || (rows >= TWO_WORDS) != (start.processes_at_most > 64)) {
         make_start(blocks, absent);
     } else {
         kernel_restore();
         memcpy(processes, start.processes, sizeof processes);
-        memcpy(kernel_memory(0) + geometry.slots_at, start.slots, sizeof start.slots);
-        memset(kernel_memory(1) + geometry.slots_at, 0, sizeof start.slots);
-        memset(kernel_memory(0) + geometry.ledger_at, 0, geometry.bitmap_at - geometry.ledger_at);
+        for (unsigned w = 0; w < 2; w++) {
+            header->used[w] = start.used[w];
+            ((struct layout_header *)(void *)kernel_memory(1))->used[w] = 0;
+        }
+        memset(kernel_memory(0) + geometry.catalog_at, 0, CATALOG_NAMES * sizeof(struct catalog_entry));
+        memset(kernel_memory(0) + geometry.entries_at, 0, blocks * judges.entry_bytes);
     }
+    steps_pool((const void *)kernel_memory(0), layout_catalog(kernel_memory(0), &geometry));
     struct bitmap fresh;
     bitmap_init(&fresh, kernel_memory(0) + geometry.bitmap_at, blocks, true);
-    header->waiting.slots = 0;
+    header->waiting.slots[0] = header->waiting.slots[1] = 0;
     header->waiting.sequence = 0;
     memset(newest, 0, sizeof newest);
-    entries = succeeded = 0;
+    entries = named = moment = succeeded = 0;
     for (unsigned f = 0; f < KERNEL_FILES; f++) {
         gate[f] = NOBODY;
+    }
+    for (unsigned name = 0; name < WITNESS_NAMES; name++) {
+        namings[named++] = (struct naming){name, NULL, moment, moment, false};
     }
 }
 
 void witness_same_process(unsigned thread, unsigned process) { kernel_thread_is(thread, process); }
+
+void witness_rows(enum rows wanted) { rows_wanted = wanted; }
 
 struct pool_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsigned tickets) {
     struct pool_run run = {head, n, 2};
@@ -334,10 +436,26 @@ struct pool_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsig
         explore_fail("set-up: a bit is taken");
     }
     for (uint64_t d = 1; d < n; d++) {
-        view()->ledger[head + d] = ledger_tail(d);
+        entry_at(head + d)->head = ledger_tail(d);
     }
-    view()->ledger[head] = ledger_make(LEDGER_IS_LIVE, holders, tickets);
-    view()->records[head].run = ledger_record_pack((struct ledger_record){run.generation, n});
+    bool bits = rows == ONE_WORD_BITS || rows == TWO_WORDS_BITS;
+    unsigned owner = LEDGER_NOBODY;
+    uint64_t row = tickets ? LEDGER_ROW : 0;
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        struct attachment *holder = &processes[p].attachment;
+        if (!(holders >> p & 1)) {
+            continue;
+        }
+        holder->groups[head / 64] = 1;
+        if (!bits && owner == LEDGER_NOBODY) {
+            owner = holder->slot;
+        } else {
+            entry_at(head)->row[holder->slot / 64] |= UINT64_C(1) << holder->slot % 64;
+            row = LEDGER_ROW;
+        }
+    }
+    entry_at(head)->head = ledger_live(owner, run.generation) | row | tickets * LEDGER_TICKET;
+    entry_at(head)->run = ledger_record_pack((struct ledger_record){run.generation, n});
     newest[head] = run.generation;
     struct entry *entry = &book[entries++];
     *entry = (struct entry){.run = run, .fewest = tickets, .most = tickets};
@@ -347,17 +465,38 @@ struct pool_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsig
     return run;
 }
 
-struct pool_run witness_stale(uint64_t head) {
-    if (newest[head] == 0) {
-        newest[head] = 1;
-        view()->records[head].run = ledger_record_pack((struct ledger_record){1, 1});
-    }
-    return (struct pool_run){head, 1, 1};
-}
-
 void witness_clear_bit(uint64_t block) { (void)bitmap_release(&view()->bitmap, block); }
 
 void witness_time(uint32_t time) { kernel_time = time; }
+
+static struct naming *begin_naming(unsigned name, struct entry *entry) {
+    if (named == MOST_NAMINGS) {
+        explore_fail("too many names are given");
+    }
+    namings[named] = (struct naming){name, entry, ++moment, NEVER, false};
+    me()->naming = &namings[named];
+    return &namings[named++];
+}
+
+static void end_naming(struct naming *naming) {
+    naming->ended = ++moment;
+    me()->naming = NULL;
+}
+
+void witness_name(const struct pool_run *run, unsigned name) {
+    struct entry *entry = find(run);
+    struct catalog_entry *catalog = layout_catalog(kernel_memory(0), &geometry);
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        if (entry->references[p]) {
+            if (catalog_keep(catalog, view(), processes[p].attachment.slot, names[name], run, true) != CATALOG_OK) {
+                explore_fail("set-up: no name");
+            }
+            end_naming(begin_naming(name, entry));
+            return;
+        }
+    }
+    explore_fail("set-up: nobody holds the run");
+}
 
 /* --- what processes do --- */
 
@@ -411,13 +550,12 @@ void process_drop(const struct pool_run *run) {
 }
 
 bool process_drop_last(const struct pool_run *run) {
-    uint64_t word;
     uint32_t extra;
     enum pool_status status;
     struct entry *entry = find(run);
     must_hold(run, kernel_process());
     entry->leaving[kernel_process()]++;
-    while ((status = attachment_free(attachment(), run, &word, &extra)) == POOL_LOCKED) {
+    while ((status = attachment_free(attachment(), run, &extra)) == POOL_LOCKED) {
         explore_yield();
     }
     if (status == POOL_OK) {
@@ -501,6 +639,68 @@ bool process_hold(struct pool_run run) {
     return given(status, &run, entry);
 }
 
+/* The call had no effect: with the status `refused`, right if the name may have had a run, or none. */
+static void nothing_named(struct naming *naming, enum pool_status status, enum pool_status refused) {
+    unsigned name = naming->name, begun = naming->begun;
+    bool right = false;
+    end_naming(naming);
+    naming->name = WITNESS_NAMES; /* of no name */
+    for (unsigned e = 0; e < entries; e++) {
+        right |= refused == POOL_EXISTS && may_have_had(name, &book[e], begun);
+    }
+    right |= refused == POOL_NOT_FOUND && may_have_had(name, NULL, begun);
+    if (status != refused || !right) {
+        explore_fail("process %u cannot change a name: status %d", kernel_process(), (int)status);
+    }
+}
+
+bool process_keep(const struct pool_run *run, unsigned name, bool replace) {
+    struct pool_failure failure;
+    must_hold(run, kernel_process());
+    struct naming *naming = begin_naming(name, find(run));
+    enum pool_status status = attachment_keep(attachment(), names[name], run, replace, PATIENCE, &failure);
+    if (status != POOL_OK) {
+        nothing_named(naming, status, replace ? POOL_OK : POOL_EXISTS);
+        return false;
+    }
+    end_naming(naming);
+    return true;
+}
+
+bool process_forget(unsigned name) {
+    struct pool_failure failure;
+    struct naming *naming = begin_naming(name, NULL);
+    enum pool_status status = attachment_forget(attachment(), names[name], PATIENCE, &failure);
+    if (status != POOL_OK) {
+        nothing_named(naming, status, POOL_NOT_FOUND);
+        return false;
+    }
+    end_naming(naming);
+    return true;
+}
+
+bool process_get(unsigned name) {
+    enum pool_status status;
+    struct pool_run run;
+    unsigned begun = ++moment;
+    while ((status = attachment_get(attachment(), names[name], &run)) == POOL_LOCKED) {
+        explore_yield();
+    }
+    if (status != POOL_OK && status != POOL_NOT_FOUND) {
+        failed("get", status, &run);
+    }
+    struct entry *entry = status == POOL_OK ? find(&run) : NULL;
+    if (!may_have_had(name, entry, begun) || (status == POOL_OK && !entry)) {
+        explore_fail("process %u got the wrong run by name, or none: status %d, block %u", kernel_process(),
+                     (int)status, (unsigned)run.index);
+    }
+    if (status != POOL_OK) {
+        return false;
+    }
+    asks(entry, true);
+    return given(status, &run, entry);
+}
+
 void process_drop_all(void) {
     for (unsigned e = 0; e < entries; e++) {
         while (book[e].references[kernel_process()]) {
@@ -518,6 +718,22 @@ void process_check(void) {
     }
     if (audit.faults) {
         explore_fail("an audit beside others finds a fault of kind %u at %u", (unsigned)fault.kind,
+                     (unsigned)fault.index);
+    }
+}
+
+void witness_drop(const struct pool_run *run, unsigned process) {
+    kernel_act_as(process);
+    process_drop(run);
+    kernel_act_as(RESIDENT);
+}
+
+void process_look(void) {
+    struct shared_pool_fault fault;
+    struct shared_pool_audit audit;
+    look_check(attachment(), &fault, 1, &audit);
+    if (audit.faults) {
+        explore_fail("a look beside others finds a fault of kind %u at %u", (unsigned)fault.kind,
                      (unsigned)fault.index);
     }
 }
@@ -634,20 +850,21 @@ static void enlist(struct attachment *only) {
 }
 
 /* The child begins with a copy of its parent's memory. What another thread of the parent was doing has happened in it,
- * or not; the word tells. */
-static void copy_memory(unsigned parent, unsigned child) {
+ * or not; the word tells. What it got since the fork began (entries from `known` on) the child need not have. */
+static void copy_memory(unsigned parent, unsigned child, unsigned known) {
     struct attachment *copy = &processes[child].attachment;
     *copy = processes[parent].attachment;
     copy->local_references = kernel_fork(child, copy->local_references, &copy->alive);
+    copy->groups = (atomic_byte *)(copy->local_references + geometry.blocks);
     processes[child].turn = processes[parent].turn; /* of a thread that the child does not have */
     processes[child].turns = processes[parent].turns;
     for (unsigned e = 0; e < entries; e++) {
         struct entry *entry = &book[e];
         uint64_t at = entry->run.index;
-        bool held = !entry->freed && copy->child.slot != SLOTS_NONE && ledger_is_held(word_at(at), copy->child.slot) &&
+        bool held = !entry->freed && copy->child.slot != SLOTS_NONE && is_held(at, copy->child.slot) &&
                     record_at(at).generation == entry->run.generation;
         unsigned count = held ? copy->local_references[at] + 1 : 0;
-        unsigned fewest = entry->references[parent] - entry->leaving[parent];
+        unsigned fewest = e < known ? entry->references[parent] - entry->leaving[parent] : 0;
         if (count < fewest || count > entry->references[parent] + entry->taking[parent]) {
             explore_fail("a forked child has %u references to the run at %u, its parent has %u", count, (unsigned)at,
                          entry->references[parent]);
@@ -659,9 +876,10 @@ static void copy_memory(unsigned parent, unsigned child) {
 void process_fork(unsigned child) {
     unsigned parent = kernel_process();
     enlist(attachment());
+    unsigned known = entries;
     handlers.before();
     int description = attachment()->child.description;
-    copy_memory(parent, child);
+    copy_memory(parent, child, known);
     if (description >= 0) {
         kernel_pass_on(description, child);
     }
@@ -689,15 +907,60 @@ bool process_is_born(unsigned parent) {
 
 /* --- after a schedule --- */
 
+static bool somebody_died(void) {
+    bool died = false;
+    for (unsigned p = 0; p < EXPLORE_THREADS; p++) {
+        died |= processes[p].settled;
+    }
+    return died;
+}
+
+static const struct catalog_entry *catalog(void) { return layout_catalog(kernel_memory(0), &geometry); }
+
+/* The entry of the run that has the name; NULL without one. */
+static struct entry *entry_named(unsigned name) {
+    struct pool_run run;
+    return catalog_find(catalog(), names[name], &run) == CATALOG_OK ? find(&run) : NULL;
+}
+
+/* The catalog holds exactly what has a name. */
+static void must_be_named(const struct entry *entry, bool kept) {
+    unsigned has = 0;
+    for (unsigned name = 0; name < WITNESS_NAMES; name++) {
+        has += entry_named(name) == entry;
+    }
+    if (kept != (has > 0)) {
+        explore_fail("the run at %u has %u names, and the catalog %s it", (unsigned)entry->run.index, has,
+                     kept ? "holds" : "does not hold");
+    }
+}
+
+/* Whether any name was ever given. */
+static bool some_have_names(void) { return named > WITNESS_NAMES; }
+
+/* Every name has a run that it may have. */
+static void names_must_agree(void) {
+    struct pool_run run;
+    for (unsigned name = 0; name < WITNESS_NAMES; name++) {
+        bool has = catalog_find(catalog(), names[name], &run) == CATALOG_OK;
+        if (!may_have_had(name, has ? find(&run) : NULL, moment) || (has && !find(&run))) {
+            explore_fail("the name \"%s\" has %s", names[name], has ? "another run" : "no run");
+        }
+    }
+    if (catalog_fault(catalog(), view(), 0) != CATALOG_NAMES) {
+        explore_fail("a name has a run that the catalog does not hold");
+    }
+}
+
 static void must_agree(void) {
-    uint64_t held = 0;
+    struct slot_set held = {{0}}, used;
     for (unsigned e = 0; e < entries; e++) {
         const struct pool_run *run = &book[e].run;
         unsigned holders = holders_of(&book[e]);
         for (unsigned p = 0; p < PROCESSES; p++) {
             if (holders >> p & 1) {
                 must_hold(run, p);
-                held |= ledger_slot_bit(processes[p].attachment.slot);
+                slot_set_add(&held, processes[p].attachment.slot);
             }
             if (holders >> p & 1 && processes[p].attachment.local_references[run->index] != book[e].references[p] - 1) {
                 explore_fail("process %u has %u references to its run at %u, should have %u", p,
@@ -711,7 +974,9 @@ static void must_agree(void) {
                          (unsigned)ledger_tickets(word_at(run->index)));
         }
     }
-    if (held & ~slots_used(kernel_memory(0), &resident()->geometry)) {
+    slots_used(kernel_memory(0), &geometry, &used);
+    slot_set_subtract(&held, &used);
+    if (!slot_set_is_empty(&held)) {
         explore_fail("the slot of a process that holds a run is free");
     }
     for (uint64_t i = 0; i < view()->blocks; i++) {
@@ -720,8 +985,14 @@ static void must_agree(void) {
         if (set && word == LEDGER_FREE) {
             explore_fail("block %u is lost: its bit is set, its word is FREE", (unsigned)i);
         }
-        if (word == LEDGER_FREE || ledger_state(word) == LEDGER_IS_TAIL) {
-            continue; /* the audit looks at tails */
+        struct slot_set holders = {{0}}, found;
+        shared_pool_holders(view(), i, word, &found);
+        if (word == LEDGER_FREE || ledger_state(word) == LEDGER_IS_TAIL) { /* the audit looks at tails */
+            if (!slot_set_is_empty(&found)) {
+                explore_fail("slot %u has its bit in the row of block %u, where no run begins",
+                             slot_set_next(&found, 0), (unsigned)i);
+            }
+            continue;
         }
         struct pool_run run = {i, 0, record_at(i).generation};
         const struct entry *entry = find(&run);
@@ -730,26 +1001,37 @@ static void must_agree(void) {
                          (unsigned long long)word);
             return;
         }
-        uint64_t holders = 0;
         for (unsigned p = 0; p < PROCESSES; p++) {
             if (holders_of(entry) >> p & 1) {
-                holders |= ledger_slot_bit(processes[p].attachment.slot);
+                slot_set_add(&holders, processes[p].attachment.slot);
             }
         }
-        if (ledger_holders(word) != holders || ledger_tickets(word) > entry->most) {
-            explore_fail("the run at %u has holders %llx and %u tickets, should have %llx and at most %u", (unsigned)i,
-                         (unsigned long long)ledger_holders(word), (unsigned)ledger_tickets(word),
-                         (unsigned long long)holders, entry->most);
+        if (!slot_set_equals(&holders, &found) || ledger_tickets(word) > entry->most) {
+            explore_fail("the run at %u has %u holders and %u tickets, should have %u and at most %u: the word is %llx",
+                         (unsigned)i, slot_set_count(&found), (unsigned)ledger_tickets(word), slot_set_count(&holders),
+                         entry->most, (unsigned long long)word);
+        }
+        if (has_bit(i, ledger_slot(word))) {
+            explore_fail("the owner of the run at %u has its bit in the row", (unsigned)i);
+        }
+        if (ledger_is_loose(word) && slot_set_is_empty(&found)) {
+            explore_fail("nobody holds the run at %u, and it is not free", (unsigned)i);
+        }
+        if (word & LEDGER_MARK && !somebody_died()) {
+            explore_fail("the run at %u is marked forever", (unsigned)i);
+        }
+        if (word & LEDGER_KEPT || some_have_names()) {
+            must_be_named(entry, word & LEDGER_KEPT);
         }
     }
-    uint64_t waiting = view()->waiting->slots;
+    struct slot_set waiting = {{view()->waiting->slots[0], view()->waiting->slots[1]}};
     for (unsigned p = 0; p < EXPLORE_THREADS; p++) {
         if (processes[p].attachment.waiters && !processes[p].settled) {
-            waiting &= ~ledger_slot_bit(processes[p].attachment.slot);
+            slot_set_remove(&waiting, processes[p].attachment.slot);
         }
     }
-    if (waiting) {
-        explore_fail("slots %llx wait, and none of their processes does", (unsigned long long)waiting);
+    if (!slot_set_is_empty(&waiting)) {
+        explore_fail("slot %u waits, and its process does not", slot_set_next(&waiting, 0));
     }
 }
 
@@ -769,7 +1051,13 @@ void at_rest(void) {
     kernel_act_as(RESIDENT);
     recover(resident(), -1);
     must_agree();
+    if (some_have_names()) {
+        names_must_agree();
+    }
     must_be_sound();
+    for (unsigned name = 0; name < WITNESS_NAMES && some_have_names(); name++) {
+        (void)!catalog_forget(layout_catalog(kernel_memory(0), &geometry), view(), names[name]);
+    }
     for (unsigned e = 0; e < entries; e++) {
         for (unsigned p = 0; p < PROCESSES; p++) {
             bool last;

@@ -1,6 +1,7 @@
 /* steps.c: see steps.h. */
 #include "steps.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "kernel.h"
@@ -8,12 +9,14 @@
 
 enum source { OTHER, BITMAP, SLOTS };
 
+static const struct layout_header *header;
+static const struct catalog_entry *catalog;
 static enum grain grain_of_bitmap, grain_of_slots;
 static enum source last[EXPLORE_THREADS + 1]; /* whose access the thread's last one was */
 static unsigned in_a_row[EXPLORE_THREADS + 1];
-static unsigned users; /* of the first slots, a bit each */
+static uint64_t users[2]; /* which slots are used */
 
-#define MOST_RANGES 2
+#define MOST_RANGES 3
 
 static struct {
     const char *start;
@@ -28,6 +31,9 @@ void explore_access_of_attachment(const volatile void *word);
 void explore_access_of_references(const volatile void *word);
 void explore_access_of_recovery(const volatile void *word);
 void explore_access_of_fork(const volatile void *word);
+void explore_access_of_names(const volatile void *word);
+void explore_access_of_look(const volatile void *word);
+void explore_access_of_catalog(const volatile void *word);
 
 void steps_private(unsigned range, const void *start, size_t bytes) {
     private_ranges[range].start = start;
@@ -48,7 +54,12 @@ void steps_set_up(enum grain of_bitmap, enum grain of_slots) {
     grain_of_slots = of_slots;
     memset(last, 0, sizeof last);
     memset(in_a_row, 0, sizeof in_a_row);
-    users = 0;
+    users[0] = users[1] = 0;
+}
+
+void steps_pool(const struct layout_header *header_, const struct catalog_entry *catalog_) {
+    header = header_;
+    catalog = catalog_;
 }
 
 void steps_of_kernel(void) { in_a_row[explore_thread()] = 0; }
@@ -68,7 +79,7 @@ void explore_access(const volatile void *word) { /* of the witness itself */
 }
 
 void explore_access_of_shared_pool(const volatile void *word) {
-    if (explore_thread() != EXPLORE_THREADS && !is_private(word)) {
+    if (explore_thread() != EXPLORE_THREADS && !is_private(word) && word != &header->looked) {
         (void)goes_on(OTHER);
         explore_step();
     }
@@ -79,6 +90,16 @@ void explore_access_of_attachment(const volatile void *word) { explore_access_of
 void explore_access_of_references(const volatile void *word) { explore_access_of_shared_pool(word); }
 void explore_access_of_recovery(const volatile void *word) { explore_access_of_shared_pool(word); }
 void explore_access_of_fork(const volatile void *word) { explore_access_of_shared_pool(word); }
+void explore_access_of_names(const volatile void *word) { explore_access_of_shared_pool(word); }
+void explore_access_of_look(const volatile void *word) { explore_access_of_shared_pool(word); }
+
+/* Of a name in the catalog, only the first words are ever used. */
+void explore_access_of_catalog(const volatile void *word) {
+    size_t offset = (size_t)((const char *)word - (const char *)catalog) % sizeof *catalog;
+    if (offset < offsetof(struct catalog_entry, name[STEPS_NAME_WORDS])) {
+        explore_access_of_shared_pool(word);
+    }
+}
 
 void explore_access_of_bitmap(const volatile void *word) {
     if (explore_thread() != EXPLORE_THREADS && !is_private(word) && (!goes_on(BITMAP) || grain_of_bitmap == FINE)) {
@@ -88,7 +109,6 @@ void explore_access_of_bitmap(const volatile void *word) {
 
 /* In a walk over all slots, only used ones are worth a step. */
 void explore_access_of_slots(const volatile void *word) {
-    unsigned now = 0;
     (void)word;
     if (explore_thread() == EXPLORE_THREADS) {
         return;
@@ -100,12 +120,9 @@ void explore_access_of_slots(const volatile void *word) {
         }
         return;
     }
-    const struct slot_record *slots = (const void *)(kernel_memory(0) + LAYOUT_PAGE);
-    for (unsigned s = 0; s <= PROCESSES; s++) {
-        now |= (unsigned)(slots[s].used != 0) << s;
-    }
-    bool changed = now != users;
-    users = now;
+    bool changed = header->used[0] != users[0] || header->used[1] != users[1];
+    users[0] = header->used[0];
+    users[1] = header->used[1];
     if (!same || changed) {
         explore_step();
     }
