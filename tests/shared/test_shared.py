@@ -430,7 +430,16 @@ def test_recover_when_nobody_died(shared, unchanged):
 
 @pytest.mark.parametrize(
     ("index", "word"),
-    [(0, 0), (1, 0), (9, TAIL | 4), (5, 7 << 61), (0, LIVE | named(40) | 1), (3, LIVE | named(1) | 2), (9, 1 << 31)],
+    [
+        (0, 0),
+        (1, 0),
+        (9, TAIL | 4),
+        (5, 7 << 61),
+        (0, LIVE | named(40) | 1),
+        (3, LIVE | named(1) | 2),
+        (3, LIVE | named(0) | 2),
+        (9, 1 << 31),
+    ],
 )
 def test_damage_is_found(peer, pool_name, file_of, index, word):
     """A word of the ledger that something wrote over makes check raise PoolCorrupt with its place, never a signal."""

@@ -614,12 +614,20 @@ static bool still_lives(const struct shared_pool *shared, uint64_t head, uint64_
     return ledger_is_run(load_seq(head_of(shared, head))) && load_seq(&shared_pool_entry(shared, head)->run) == record;
 }
 
-static int look_at_live(const struct shared_pool *shared, uint64_t head) {
-    uint64_t record = load_seq(&shared_pool_entry(shared, head)->run), n = record_of(shared, record).length;
-    if (n <= shared->blocks - head && extent(shared, head) >= n) {
+/* `word` is that of a head. */
+static int look_at_live(const struct shared_pool *shared, uint64_t head, uint64_t word) {
+    uint64_t record = load_seq(&shared_pool_entry(shared, head)->run);
+    struct ledger_record found = record_of(shared, record);
+    bool whole = found.length <= shared->blocks - head && extent(shared, head) >= found.length;
+    bool same = ledger_is_run_of(word, found.generation);
+    if (whole && same) {
         return SHARED_POOL_FAULT_NONE;
     }
-    return still_lives(shared, head, record) ? SHARED_POOL_FAULT_OVERLAP : CHANGES;
+    if (!still_lives(shared, head, record) ||
+        !ledger_is_run_of(load_seq(head_of(shared, head)), ledger_generation(word))) {
+        return CHANGES;
+    }
+    return whole ? SHARED_POOL_FAULT_WORD : SHARED_POOL_FAULT_OVERLAP;
 }
 
 static int look_at_tail(const struct shared_pool *shared, uint64_t index, uint64_t word) {
@@ -676,7 +684,7 @@ static int look_at(const struct shared_pool *shared, uint64_t index, const struc
     if (!ledger_is_live(word) || (ledger_is_loose(word) && !row_has_others(shared, index, LEDGER_NOBODY))) {
         return SHARED_POOL_FAULT_HALF;
     }
-    return look_at_live(shared, index);
+    return look_at_live(shared, index, word);
 }
 
 /* Audits a block: a fault, or IN_TRANSIT. A TAIL without a head must be found at every look: otherwise it cannot be

@@ -141,7 +141,7 @@ enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigne
                                              struct pool_run *run) __attribute__((warn_unused_result));
 
 /* Frees a run that its owner, the slot, shares with nobody, and never did: nobody else has held it, not even another
- * reference of the same process, as whatever adds a holder sets ROW first. That is one step, which needs no lock.
+ * reference of the same process, as a holder counts only once ROW is set. That is one step, which needs no lock.
  * Returns false, having done nothing, for all other runs. */
 bool shared_pool_drop_alone(struct shared_pool *shared, unsigned slot, const struct pool_run *run);
 
