@@ -117,7 +117,7 @@ def demo_json(result: DemoResult) -> str:
         into["cpu_per_mb"] = each.cpu
     data["faults"] = result.faults
     data["ok"] = not result.faults
-    return json.dumps(data, indent=2)
+    return json.dumps(data, indent=2, default=str)
 
 
 def _table(contestants: tuple[Contestant, ...]) -> Iterable[RenderableType]:
