@@ -28,6 +28,8 @@ FAMILY = {
     bp.PoolBusy: TimeoutError,
     bp.TooManyProcesses: bp.BlockPoolError,
     bp.TooManyTickets: bp.BlockPoolError,
+    bp.NameTaken: ValueError,
+    bp.NameNotFound: LookupError,
 }
 
 

@@ -15,7 +15,7 @@ import sys
 import traceback
 
 import blockpool as bp
-from forking import await_child, in_child, steps
+from forking import await_child, in_child, logged, steps
 
 
 def detach(name, how):
@@ -196,6 +196,7 @@ def fork_a_clone():
 def lack_a_descriptor():
     """Fork when no file descriptor is free for the child's part."""
     pool = bp.Pool.create(64, 1)
+    messages = logged()
     block = pool.allocate()
     block.buf[:5] = b"first"
     await_parent, go = steps()
@@ -225,6 +226,7 @@ def lack_a_descriptor():
     other.buf[:6] = b"second"
     go()
     await_child(child)
+    assert len(messages) == 1
     assert bytes(other.buf[:6]) == b"second"
     assert pool.stats().processes == 1
 
