@@ -16,7 +16,7 @@
  * What lies between two atomic accesses is one step, so plain memory is not explored either.
  *
  * A SCENARIO is a struct in scenarios.c: set-up, what each thread does, what must hold at the end, and the bound that
- * the default run can afford (together under a minute). To add one: few free bits, threads that do one or two things
+ * the default run can afford (together a minute or two). To add one: few free bits, threads that do one or two things
  * each, own/disown around what they hold, at_rest at the end. Look at its line in the table: a few
  * hundred thousand schedules take a second or less. Then see it fail: break the source, or, if no planted fault
  * in CMakeLists.txt is for it, plant one.

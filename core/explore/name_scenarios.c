@@ -187,10 +187,8 @@ static void replace_or_look(unsigned thread) {
         (void)process_keep(&other, 0, true);
         (void)process_forget(0);
         (void)process_keep(&other, 0, false);
-    } else if (thread == 1) {
-        process_look();
     } else {
-        get_and_drop(0);
+        process_look();
     }
 }
 
@@ -327,7 +325,7 @@ const struct scenario scenarios[] = {
     {"free_or_forget", "shared_pool_drop_last of a run that loses its name, a third gets it",
      LIVING(3, set_up_named, free_or_forget, at_rest, 3), false},
     {"replace_or_look", "a look while another run gets the name, loses it, and gets it again",
-     LIVING(3, set_up_kept, replace_or_look, at_rest, 2), false},
+     LIVING(2, set_up_kept, replace_or_look, at_rest, 4), false},
     {"fork_or_replace", "a holder forks while another run gets its name",
      LIVING(3, set_up_kept_and_child, fork_or_replace, at_rest, 3), false},
     {"leave_or_get", "the holder of a run that has a name leaves, two get it",

@@ -437,6 +437,20 @@ static void look_or_reuse(unsigned thread) {
     }
 }
 
+/* A process that attaches after the look at the slots holds what the look then sees. */
+static void look_or_attach(unsigned thread) {
+    if (thread == 0) {
+        process_look();
+    } else if (thread == 1) {
+        if (process_attach() && process_redeem(name, false)) {
+            explore_step();
+            drop_name();
+        }
+    } else {
+        drop_name();
+    }
+}
+
 static void look_or_recover(unsigned thread) {
     if (thread == 2) {
         process_look();
@@ -553,6 +567,8 @@ const struct scenario scenarios[] = {
      LIVING(3, set_up_one_two_words_bits, look_or_leave, at_rest, 2), false},
     {"look_or_reuse", "a look while blocks are dropped and used again",
      LIVING(3, set_up_one, look_or_reuse, at_rest, 3), false},
+    {"look_or_attach", "a look while one attaches and redeems, and another drops",
+     LIVING(3, set_up_newcomer, look_or_attach, at_rest, 3), false},
     {"look_or_recover", "a look beside a death and its recovery",
      DYING(1, 3, set_up_two_bits, look_or_recover, at_rest, 2), false},
     {"wait_for_row", "one waits for a run that two drop", LIVING(3, set_up_waiting_for_row, drop_or_wait, at_rest, 3),
