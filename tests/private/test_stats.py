@@ -31,6 +31,7 @@ def test_a_fresh_pool():
         tickets=0,
         oldest_ticket=None,
         processes=1,
+        max_processes=1,
     )
 
 
@@ -71,6 +72,7 @@ def test_all_fields_together(pool):
         tickets=0,
         oldest_ticket=None,
         processes=1,
+        max_processes=1,
     )
     del run, block
 

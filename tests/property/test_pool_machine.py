@@ -279,6 +279,7 @@ class PoolMachine(RuleBasedStateMachine):
             tickets=0,
             oldest_ticket=None,
             processes=1,
+            max_processes=1,
         )
         expected = sorted((run.index, run.blocks) for run in self.runs)
         assert [(run.index, run.blocks) for run in self.pool.runs()] == expected

@@ -360,6 +360,7 @@ def test_stats(shared, peer):
         tickets=2,
         oldest_ticket=None,
         processes=2,
+        max_processes=256,
     )
     theirs = peer("pool.stats()")
     assert dataclasses.replace(theirs, oldest_ticket=None) == dataclasses.replace(stats, oldest_ticket=None)

@@ -1,6 +1,5 @@
 """Helpers for programs that fork."""
 
-import logging
 import os
 import traceback
 import warnings
@@ -29,6 +28,8 @@ def await_child(child):
 def logged():
     """Return the list of what the package logs from now on, which does not appear on stderr then."""
     messages = []
+
+    import logging  # not before: an exception in its own fork hooks leaves its lock held
 
     class Handler(logging.Handler):
         def emit(self, record):
