@@ -141,10 +141,10 @@ static inline void pool_count(struct pool *pool, uint64_t blocks, uint64_t nbyte
 
 /* Counts a request that found no room. */
 static inline void pool_count_failure(struct pool *pool) {
-    if (pool->attachment) {
-        pool->attachment->slot_record->failures++;
-    } else {
+    if (!pool->attachment) {
         pool->counts.failures++;
+    } else if (!pool_is_lost(pool)) {
+        pool->attachment->slot_record->failures++;
     }
 }
 

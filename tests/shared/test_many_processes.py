@@ -94,6 +94,32 @@ def test_a_child_without_a_place(run_program, pool_name, on_fork, use):
     run_program("shared/beyond_the_last_place.py", pool_name, on_fork, use)
 
 
+def test_an_argument_that_forks(run_program):
+    """If the number of blocks forks when it is asked for, a child without a part learns that, and does not crash."""
+    run_program(
+        """
+        import os
+
+        import blockpool as bp
+
+        class Forks:
+            def __index__(self):
+                self.child = os.fork()
+                return 9
+
+        pool, number = bp.Pool.create(64, 8, processes=1, on_fork="detach"), Forks()
+        try:
+            pool.allocate(blocks=number)
+        except (bp.PoolExhausted if number.child else bp.PoolClosed):
+            pass
+        if number.child == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(number.child, 0)[1]) == 7
+        assert pool.stats().failures == 1
+        """
+    )
+
+
 def test_no_worker_computes_with_zeros(run_program):
     """Of more forked workers than there are places, those with a place get the right sum, and the others no sum."""
     pytest.importorskip("numpy")

@@ -110,6 +110,8 @@ cdef int measure(_Mapping m, blocks, nbytes, uint64_t *n, uint64_t *length) exce
 
 
 cdef count_exhausted(_Mapping m, n, bint adjacent):
+    if is_lost(m):  # the caller's __index__ forked, and this is the child
+        return lost_error(&m.engine, m.name)
     pool_count_failure(&m.engine)
     return exhausted_error(&m.engine, n, adjacent)
 
