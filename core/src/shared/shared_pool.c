@@ -463,7 +463,8 @@ void shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone
                 (void)fetch_and_seq(&entry->row[w], ~gone->words[w]);
             }
         }
-        if (load_relaxed(&entry->head) != LEDGER_FREE) {
+        /* not before the bits are cleared: a holder that lets go meanwhile finds them cleared, or is found here */
+        if (load_seq(&entry->head) != LEDGER_FREE) {
             recover_block(shared, gone, name, i);
         }
     }
