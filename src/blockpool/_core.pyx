@@ -52,7 +52,7 @@ from blockpool._binding.guards cimport seal
 # Names that calls need are C variables, and calls do not import: while the interpreter shuts down, the names in a
 # module become None and nothing can be imported, but blocks are still freed and errors still raised. For the same
 # reason these are functions and classes, not modules.
-cdef object collect_garbage, environ, flags, implementation
+cdef object collect_garbage, environ, flags, implementation, modules
 cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found
 cdef object parse_size, readable, shortage
 cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken
@@ -63,7 +63,7 @@ import copyreg
 import os
 from gc import collect as collect_garbage
 from os import environ
-from sys import flags, implementation
+from sys import flags, implementation, modules
 
 from blockpool._handles import (
     NO_DESCRIPTOR, NO_PROC, Handle, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found,

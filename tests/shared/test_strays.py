@@ -3,6 +3,10 @@
 import logging
 import os
 import resource
+import subprocess
+import sys
+
+import pytest
 
 import blockpool as bp
 
@@ -63,3 +67,30 @@ def test_each_child_is_logged_once(caplog):
         fork()
     assert len(caplog.records) == 2
     pool.check()
+
+
+def test_the_log_is_free_again_when_a_fork_is_logged(run_program):
+    """A handler of another thread may ask for loggers while the fork is logged: neither waits for the other."""
+    run_program("shared/fork_while_a_handler_logs.py", timeout=20)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["not imported", "imported later"])
+def test_a_program_that_does_not_log_gets_a_line(late):
+    """Without `logging`, or if its lock for the fork is still held, the warning is a line on stderr."""
+    code = f"""
+import os, sys
+import blockpool as bp
+pool = bp.Pool.create(64, 8, processes=1)
+assert "logging" not in sys.modules
+if {late}:
+    import logging
+before = set(sys.modules)
+child = os.fork()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+assert set(sys.modules) == before
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.startswith("blockpool: a forked child has no part in the pool: 1 processes, as many as it was")
+    assert done.stderr.count("\n") == 1

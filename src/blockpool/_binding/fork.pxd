@@ -13,5 +13,3 @@
 # Registers a function to be called in each forked child. A part calls this while the module is initialised, so the
 # order is that of the parts. Raises RuntimeError if HOOKS functions are registered already.
 cdef int call_in_child(void (*call)() noexcept) except -1
-# Registers the one function to be called in the parent after each fork.
-cdef int call_in_parent(void (*call)() noexcept) except -1

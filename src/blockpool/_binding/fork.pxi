@@ -2,7 +2,6 @@
 
 cdef enum: HOOKS = 4
 cdef void (*hooks[HOOKS])() noexcept
-cdef void (*parents_hook)() noexcept
 cdef int hook_count = 0
 
 # What the package has to reset as well; see blockpool/_forks.py.
@@ -15,14 +14,6 @@ cdef int call_in_child(void (*call)() noexcept) except -1:
         raise RuntimeError(f"more than {HOOKS} parts of the binding have a fork hook; increase HOOKS")
     hooks[hook_count] = call
     hook_count += 1
-    return 0
-
-
-cdef int call_in_parent(void (*call)() noexcept) except -1:
-    global parents_hook
-    if parents_hook != NULL:
-        raise RuntimeError("a part of the binding has a hook for parents already")
-    parents_hook = call
     return 0
 
 
@@ -49,15 +40,10 @@ def _after_fork_in_child():
         table.clear()
 
 
-def _after_fork_in_parent():
-    if parents_hook != NULL:
-        parents_hook()
-
-
 cdef void leave_all() noexcept nogil:
     """Leave every pool, after all Python code has run: until then, blocks may be used and sent."""
     attachment_exit(GATE_SECONDS)
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child, after_in_parent=_after_fork_in_parent)
+os.register_at_fork(after_in_child=_after_fork_in_child)
 Py_AtExit(leave_all)  # if Python refuses (it takes 32), other processes clean up as after one that was killed

@@ -176,6 +176,7 @@ cdef _Mapping open_shared(_Mapping m, on_fork):
         return existing
     mappings[m.id] = m.reference
     pool_set_on_fork(&m.engine, detach)
+    begin_to_tell()
     return m
 
 
@@ -192,7 +193,7 @@ cdef void strike_off(_Mapping m) noexcept:
 
 
 cdef void tell_of_strays() noexcept:
-    """Log which forked children have no part in a shared pool although they should."""
+    """Say which forked children have no part in a shared pool although they should."""
     cdef attachment_strays strays
     cdef _Mapping m
     for reference in list(mappings.values()):
@@ -201,11 +202,36 @@ cdef void tell_of_strays() noexcept:
             continue
         strays = attachment_take_strays(m.engine.attachment)
         if strays.count:
-            from logging import getLogger
-
-            getLogger("blockpool").warning(
-                "a forked child has no part in %s: %s", titled(m.name), why_lost(&m.engine, strays.fate, strays.error)
-            )
+            warn(f"a forked child has no part in {titled(m.name)}: {why_lost(&m.engine, strays.fate, strays.error)}")
 
 
-call_in_parent(tell_of_strays)
+cdef int warn(message) except -1:
+    """Log a warning in a fork hook; print it if the program does not use logging, as logging itself would.
+
+    Nothing is imported here, and no lock is waited for that a thread may hold which waits for this one: logging takes
+    its lock for a fork, so if it is still held, logging's own hook has not run yet, and other threads may wait for it
+    in the middle of a handler.
+    """
+    logging = modules.get("logging")
+    lock = getattr(logging, "_lock", None)
+    if lock is None or lock._is_owned() or not hasattr(logging, "getLogger"):
+        os.write(2, f"blockpool: {message}\n".encode())
+    else:
+        logging.getLogger("blockpool").warning(message)
+    return 0
+
+
+cdef bint tells_of_strays = False
+
+
+cdef int begin_to_tell() except -1:
+    """Register the hook, once; with the first shared pool, so that the hook of logging usually comes before."""
+    global tells_of_strays
+    if not tells_of_strays:
+        tells_of_strays = True
+        os.register_at_fork(after_in_parent=_tell_of_strays)
+    return 0
+
+
+def _tell_of_strays():
+    tell_of_strays()

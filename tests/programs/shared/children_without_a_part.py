@@ -195,8 +195,8 @@ def fork_a_clone():
 
 def lack_a_descriptor():
     """Fork when no file descriptor is free for the child's part."""
-    pool = bp.Pool.create(64, 1)
     messages = logged()
+    pool = bp.Pool.create(64, 1)
     block = pool.allocate()
     block.buf[:5] = b"first"
     await_parent, go = steps()

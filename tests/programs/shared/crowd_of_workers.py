@@ -38,8 +38,8 @@ def fork(work):
 
 def without_places(workers, places):
     """Fork more workers than there are places; print how many were right, and how many could not touch the array."""
-    pool = bp.Pool.create("64KiB", 8, processes=places)
     messages = logged()
+    pool = bp.Pool.create("64KiB", 8, processes=places)
     expected = np.arange(8000.0)
     array = pool.asarray(expected)
     reading, writing = os.pipe()

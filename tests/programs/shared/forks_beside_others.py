@@ -124,8 +124,8 @@ def attach_in_threads(name):
 
 def fork_sixty_workers():
     """Fork sixty workers, and print how many of them can use the pool and how many are told that it is full."""
-    pool = bp.Pool.create(64, 64, processes=47)
     messages = logged()
+    pool = bp.Pool.create(64, 64, processes=47)
     block = pool.allocate()
     block.buf[:4] = b"work"
     reading, writing = os.pipe()
