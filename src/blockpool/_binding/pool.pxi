@@ -231,6 +231,8 @@ cdef class Pool(_Access):
         TypeError, ValueError
             If an argument has the wrong type, the name is not one that a block can have, or the block is not of this
             pool, or the pool is private.
+        OSError
+            If there is no free file descriptor, or no ``/proc``.
 
         Notes
         -----
@@ -304,6 +306,8 @@ cdef class Pool(_Access):
             If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
         TypeError, ValueError
             If the name is not one that a block can have, or the pool is private.
+        OSError
+            If there is no free file descriptor, or no ``/proc``.
         """
         forget_name(with_catalog(self), name)
 
