@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DemoFailed", "demo"]
 
-# 47 may be attached: this one, and some that are dead but not yet found.
+# Each has a queue, a pipe and their descriptors; more than the processors can use make no difference.
 _MOST_WORKERS = 40
 # Files smaller than this part of a message are left out: the demo is not about opening files.
 _SMALL = 16
