@@ -15,9 +15,9 @@ from refusals import refused
 
 name = sys.argv[1]
 MOST = int(sys.argv[2]) if sys.argv[2:] else 256
+messages = logged()
 pool = bp.Pool.create(64, 300, name=name, **({"processes": MOST} if sys.argv[2:] else {}))
 block = pool.allocate()
-messages = logged()
 reading, writing = os.pipe()
 children = []
 
