@@ -214,8 +214,10 @@ cdef int warn(message) except -1:
     """
     logging = modules.get("logging")
     lock = getattr(logging, "_lock", None)
+    cdef bytes line
     if lock is None or lock._is_owned() or not hasattr(logging, "getLogger"):
-        os.write(2, f"blockpool: {message}\n".encode())
+        line = f"blockpool: {message}\n".encode()
+        os_say(line, len(line))
     else:
         logging.getLogger("blockpool").warning(message)
     return 0

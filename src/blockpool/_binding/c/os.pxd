@@ -51,3 +51,7 @@ cdef extern from "os/limits.h" nogil:
 
     const uint64_t OS_MEMORY_SURE
     void os_limits(os_limits_t *limits)
+
+
+cdef extern from "os/fault.h" nogil:
+    void os_say(const char *text, size_t length)
