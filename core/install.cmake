@@ -1,19 +1,19 @@
-# What is installed: the three classic calls for C and assembly, as blockpool.h, libblockpool and blockpool.pc.
+# What is installed: the library for C, C++ and assembly, as blockpool.h and its neighbours, libblockpool and
+# blockpool.pc.
 #
-# Only the names in blockpool.h can be linked to. A static library has no such notion, so its objects are first merged
+# Only the names in the headers can be linked to. A static library has no such notion, so its objects are first merged
 # into one whose hidden names are local: a program may have a private_pool_free of its own.
 include(GNUInstallDirs)
 
 option(BUILD_SHARED_LIBS "Install libblockpool.so instead of libblockpool.a" OFF)
 
-add_library(blockpool_objects OBJECT
-  src/os/limits.c src/os/memory.c src/os/thread.c src/os/wait.c src/bitmap/bitmap.c src/private/classic.c
-  src/private/private_pool.c)
+add_library(blockpool_objects OBJECT ${BLOCKPOOL_SOURCES})
 target_include_directories(blockpool_objects PRIVATE src include)
 set_target_properties(blockpool_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 
 if(BUILD_SHARED_LIBS)
   add_library(blockpool SHARED $<TARGET_OBJECTS:blockpool_objects>)
+  target_link_libraries(blockpool PRIVATE Threads::Threads)
   set_target_properties(blockpool PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 else()
   set(whole "${CMAKE_CURRENT_BINARY_DIR}/blockpool.o")
@@ -41,8 +41,10 @@ else()
   set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
   set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
+set(pc_threads "${CMAKE_THREAD_LIBS_INIT}") # nothing, where they are in the C library
 configure_file(blockpool.pc.in blockpool.pc @ONLY)
 
 install(TARGETS blockpool LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-install(FILES include/blockpool.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES include/blockpool.h include/blockpool_shared.h include/blockpool_version.h include/blockpool.hpp
+        DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/blockpool.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

@@ -309,6 +309,8 @@ uint32_t os_seconds(void) { return kernel_time; }
 
 double os_now(void) { return 0; }
 
+uint64_t os_nanoseconds(void) { return 0; }
+
 void os_wait_shared(atomic_half *word, uint32_t expected, double seconds) {
     (void)seconds; /* never over: a thread that is not woken sleeps forever, and the search says so */
     explore_step();
@@ -320,6 +322,13 @@ void os_wait_shared(atomic_half *word, uint32_t expected, double seconds) {
 void os_wake_all_shared(atomic_half *word) {
     explore_step();
     explore_wake(word);
+}
+
+/* One step: that is what the kernel promises. */
+unsigned os_wake_next_shared(atomic_half *word, unsigned most) {
+    explore_step();
+    (*word)++;
+    return explore_wake_some(word, most);
 }
 
 /* --- what no scenario does: make a pool, find one by its id --- */
@@ -336,9 +345,11 @@ int os_shm_unnamed(void) { return nobody_does("os_shm_unnamed"); }
 int os_memfd(const char *label) { return nobody_does(label); }
 int os_open_of(pid_t process, int number) { return nobody_does("os_open_of") + 0 * (process + number); }
 int os_shm_link(int number, const char *name) { return nobody_does(name) + 0 * number; }
-int os_reserve(int number, uint64_t bytes, const struct os_pause *pause) {
-    return nobody_does("os_reserve") + 0 * number + 0 * (int)bytes + (pause ? 0 : 0);
+int os_reserve(int number, uint64_t bytes, uint64_t reserved, const struct os_pause *pause) {
+    return nobody_does("os_reserve") + 0 * number + 0 * (int)(bytes + reserved) + (pause ? 0 : 0);
 }
+int os_touch(int number) { return nobody_does("os_touch") + 0 * number; }
+int os_watch(int number) { return nobody_does("os_watch") + 0 * number; }
 int os_seal(int number) { return nobody_does("os_seal") + 0 * number; }
 int os_random(void *bytes, size_t count) { return nobody_does("os_random") + (bytes ? 0 : (int)count); }
 uint64_t os_shm_available(void) { return (uint64_t)nobody_does("os_shm_available"); }

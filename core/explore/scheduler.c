@@ -107,6 +107,8 @@ bool explore_stopped(unsigned thread, unsigned *step) {
     return stopped >> thread & 1;
 }
 
+bool explore_sleeps(unsigned thread) { return place[thread] != NULL; }
+
 static void go_to(unsigned next) {
     unsigned from = current;
     if (next != from) {
@@ -216,6 +218,23 @@ void explore_wake(const void *at) {
             runnable |= 1u << t;
         }
     }
+}
+
+unsigned explore_wake_some(const void *at, unsigned most) {
+    unsigned woken = 0;
+    for (; woken < most; woken++) {
+        unsigned sleep_here = 0;
+        for (unsigned t = 0; t < what->threads; t++) {
+            sleep_here |= (unsigned)(place[t] == at) << t;
+        }
+        if (!sleep_here) {
+            break;
+        }
+        unsigned next = current == SEARCH ? first_of(sleep_here) : decide(first_of(sleep_here), sleep_here, 0);
+        place[next] = NULL;
+        runnable |= 1u << next;
+    }
+    return woken;
 }
 
 bool explore_join(unsigned thread) {

@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifndef EXPLORE_THREADS
 #define EXPLORE_THREADS 3u
+#endif
 #define EXPLORE_UNBOUNDED 1000u
 
 struct exploration {
@@ -52,6 +54,9 @@ bool explore_others(void);
 /* Whether the thread was stopped forever, and before which of its atomic accesses (1, 2, …). */
 bool explore_stopped(unsigned thread, unsigned *step);
 
+/* Whether the thread sleeps, and nobody has woken it. */
+bool explore_sleeps(unsigned thread);
+
 /* Sleeps until the thread has ended or was stopped forever; true when it was stopped. This is what a process can learn
  * about another from a lock that ends with it. */
 bool explore_join(unsigned thread);
@@ -67,5 +72,8 @@ void explore_yield(void);
 /* Sleeps until explore_wake of the same place. When all that are left sleep, the schedule fails. */
 void explore_sleep(const void *place);
 void explore_wake(const void *place);
+
+/* Wakes at most so many of those who sleep there; which, the search decides, free of charge. Returns how many. */
+unsigned explore_wake_some(const void *place, unsigned most);
 
 #endif

@@ -9,7 +9,7 @@
 #include "shared/slots.h"
 #include "steps.h"
 
-static const struct layout_geometry geometry = {.slots_at = LAYOUT_PAGE, .processes = 2 * PROCESSES};
+static const struct layout_geometry geometry = {.processes = 2 * PROCESSES};
 static const struct os_descriptor segment = {.number = -1}; /* carries no locks */
 static unsigned char *memory;
 static unsigned slot_of[EXPLORE_THREADS];
@@ -21,6 +21,7 @@ void slots_set_up(void) {
     kernel_set_up(true);
     steps_set_up(COARSE, FINE);
     memory = kernel_memory(0);
+    steps_idle(NULL, 0);
     steps_pool((const void *)memory, layout_catalog(memory, &geometry));
     memset(memory, 0, LAYOUT_PAGE + geometry.processes * sizeof(struct slot_record));
     for (unsigned t = 0; t < EXPLORE_THREADS; t++) {
@@ -99,7 +100,7 @@ void slots_come_and_go(unsigned thread) {
     int gate = enter();
     probe(SLOTS_NONE, &dead);
     for (unsigned slot = slot_set_next(&dead, 0); slot != SLOTS_NONE; slot = slot_set_next(&dead, slot + 1)) {
-        slots_free(memory, &geometry, slot);
+        slots_free(memory, slot);
     }
     take();
     slots_gate_leave(&segment, gate);
@@ -107,7 +108,7 @@ void slots_come_and_go(unsigned thread) {
         gate = enter();
         unsigned slot = slot_of[thread];
         slot_of[thread] = SLOTS_NONE;
-        slots_free(memory, &geometry, slot);
+        slots_free(memory, slot);
         slots_gate_leave(&segment, gate);
         os_unpin_lock(hold_of[thread]);
     }

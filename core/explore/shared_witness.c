@@ -312,7 +312,7 @@ void witness_stopped(void) {
 /* An empty segment in each file. */
 static void make_segments(uint64_t blocks) {
     geometry = (struct layout_geometry){0};
-    if (!layout_plan(&geometry, 8, blocks, rows >= TWO_WORDS ? 64 + USED_SLOTS : USED_SLOTS)) {
+    if (!layout_plan(&geometry, 8, blocks, rows >= TWO_WORDS ? 64 + USED_SLOTS : USED_SLOTS, 1)) {
         explore_fail("set-up: no such segment");
     }
     for (unsigned f = 0; f < KERNEL_FILES; f++) {
@@ -331,14 +331,17 @@ static void join(struct attachment *joining, unsigned slot) {
     joining->on_fork = ON_FORK_SHARE;
     joining->geometry = geometry;
     joining->memory = kernel_memory(0);
-    layout_init(&joining->shared, joining->memory, &geometry);
+    layout_init(&joining->shared, &joining->queues.annex, joining->memory, &geometry);
+    queues_init(&joining->queues, &joining->shared, layout_small(joining->memory, &geometry));
     (void)os_keep(-1, &joining->file);
     (void)os_wiped_on_fork(&page);
     joining->alive = page;
-    (void)os_map_private(geometry.blocks * sizeof *joining->local_references + (geometry.blocks + 63) / 64, false,
-                         &page);
+    (void)os_map_private((geometry.blocks + geometry.small_blocks) * sizeof *joining->local_references +
+                             (geometry.blocks + 63) / 64,
+                         false, &page);
     joining->local_references = page;
-    joining->groups = (atomic_byte *)(joining->local_references + geometry.blocks);
+    joining->queue_references = joining->local_references + geometry.blocks;
+    joining->groups = (atomic_byte *)(joining->queue_references + geometry.small_blocks);
     struct layout_header *header = joining->memory;
     uint64_t used[2] = {header->used[0], header->used[1]};
     for (unsigned s = 0; s < slot; s++) { /* the first free slot is taken */
@@ -351,7 +354,7 @@ static void join(struct attachment *joining, unsigned slot) {
     if (joining->slot != slot) {
         explore_fail("set-up: the slot is taken");
     }
-    joining->slot_record = slot_record(joining->memory, &geometry, joining->slot);
+    joining->slot_record = slot_record(joining->memory, joining->slot);
     memcpy(joining->name, KERNEL_NAME, sizeof KERNEL_NAME);
     store_relaxed(joining->alive, 1);
 }
@@ -369,7 +372,8 @@ static void make_start(uint64_t blocks, unsigned absent) {
     start.absent = absent;
     make_segments(blocks);
     start.processes_at_most = geometry.processes;
-    layout_init(&judges, kernel_memory(0), &geometry);
+    struct shared_pool annex;
+    layout_init(&judges, &annex, kernel_memory(0), &geometry);
     for (unsigned p = 0; p < PROCESSES; p++) {
         processes[p] = (struct process){.intent = NOTHING};
         kernel_act_as(p);
@@ -378,7 +382,7 @@ static void make_start(uint64_t blocks, unsigned absent) {
     for (unsigned p = 0; p < PROCESSES; p++) { /* after all have joined: so that each slot is the process's number */
         if (absent >> p & 1) {
             os_unpin_lock(processes[p].attachment.lock_page);
-            slots_free(kernel_memory(0), &geometry, processes[p].attachment.slot);
+            slots_free(kernel_memory(0), processes[p].attachment.slot);
             attachment_reset(&processes[p].attachment);
         }
     }
@@ -412,6 +416,8 @@ void witness_begin(uint64_t blocks, unsigned absent, enum grain grain) {
         memset(kernel_memory(0) + geometry.entries_at, 0, blocks * judges.entry_bytes);
     }
     steps_pool((const void *)kernel_memory(0), layout_catalog(kernel_memory(0), &geometry));
+    steps_idle(kernel_memory(0) + layout_small_bitmap_at(&geometry),
+               geometry.data_at - layout_small_bitmap_at(&geometry));
     struct bitmap fresh;
     bitmap_init(&fresh, kernel_memory(0) + geometry.bitmap_at, blocks, true);
     header->waiting.slots[0] = header->waiting.slots[1] = 0;
@@ -485,10 +491,10 @@ static void end_naming(struct naming *naming) {
 
 void witness_name(const struct pool_run *run, unsigned name) {
     struct entry *entry = find(run);
-    struct catalog_entry *catalog = layout_catalog(kernel_memory(0), &geometry);
+    struct catalog catalog = attachment_catalog(resident());
     for (unsigned p = 0; p < PROCESSES; p++) {
         if (entry->references[p]) {
-            if (catalog_keep(catalog, view(), processes[p].attachment.slot, names[name], run, true) != CATALOG_OK) {
+            if (catalog_keep(&catalog, processes[p].attachment.slot, names[name], run, 0, true, true) != CATALOG_OK) {
                 explore_fail("set-up: no name");
             }
             end_naming(begin_naming(name, entry));
@@ -855,7 +861,8 @@ static void copy_memory(unsigned parent, unsigned child, unsigned known) {
     struct attachment *copy = &processes[child].attachment;
     *copy = processes[parent].attachment;
     copy->local_references = kernel_fork(child, copy->local_references, &copy->alive);
-    copy->groups = (atomic_byte *)(copy->local_references + geometry.blocks);
+    copy->queue_references = copy->local_references + geometry.blocks;
+    copy->groups = (atomic_byte *)(copy->queue_references + geometry.small_blocks);
     processes[child].turn = processes[parent].turn; /* of a thread that the child does not have */
     processes[child].turns = processes[parent].turns;
     for (unsigned e = 0; e < entries; e++) {
@@ -915,12 +922,17 @@ static bool somebody_died(void) {
     return died;
 }
 
-static const struct catalog_entry *catalog(void) { return layout_catalog(kernel_memory(0), &geometry); }
+static const struct catalog *catalog(void) {
+    static struct catalog of_resident;
+    of_resident = attachment_catalog(resident());
+    return &of_resident;
+}
 
 /* The entry of the run that has the name; NULL without one. */
 static struct entry *entry_named(unsigned name) {
     struct pool_run run;
-    return catalog_find(catalog(), names[name], &run) == CATALOG_OK ? find(&run) : NULL;
+    unsigned kind;
+    return catalog_find(catalog(), names[name], &run, &kind) == CATALOG_OK ? find(&run) : NULL;
 }
 
 /* The catalog holds exactly what has a name. */
@@ -941,13 +953,14 @@ static bool some_have_names(void) { return named > WITNESS_NAMES; }
 /* Every name has a run that it may have. */
 static void names_must_agree(void) {
     struct pool_run run;
+    unsigned kind;
     for (unsigned name = 0; name < WITNESS_NAMES; name++) {
-        bool has = catalog_find(catalog(), names[name], &run) == CATALOG_OK;
+        bool has = catalog_find(catalog(), names[name], &run, &kind) == CATALOG_OK;
         if (!may_have_had(name, has ? find(&run) : NULL, moment) || (has && !find(&run))) {
             explore_fail("the name \"%s\" has %s", names[name], has ? "another run" : "no run");
         }
     }
-    if (catalog_fault(catalog(), view(), 0) != CATALOG_NAMES) {
+    if (catalog_fault(catalog(), 0) != CATALOG_NAMES) {
         explore_fail("a name has a run that the catalog does not hold");
     }
 }
@@ -1056,7 +1069,7 @@ void at_rest(void) {
     }
     must_be_sound();
     for (unsigned name = 0; name < WITNESS_NAMES && some_have_names(); name++) {
-        (void)!catalog_forget(layout_catalog(kernel_memory(0), &geometry), view(), names[name]);
+        (void)!catalog_forget(catalog(), names[name]);
     }
     for (unsigned e = 0; e < entries; e++) {
         for (unsigned p = 0; p < PROCESSES; p++) {

@@ -16,6 +16,9 @@ static enum source last[EXPLORE_THREADS + 1]; /* whose access the thread's last 
 static unsigned in_a_row[EXPLORE_THREADS + 1];
 static uint64_t users[2]; /* which slots are used */
 
+static const char *idle;
+static size_t idle_bytes;
+
 #define MOST_RANGES 3
 
 static struct {
@@ -34,6 +37,16 @@ void explore_access_of_fork(const volatile void *word);
 void explore_access_of_names(const volatile void *word);
 void explore_access_of_look(const volatile void *word);
 void explore_access_of_catalog(const volatile void *word);
+void explore_access_of_queue(const volatile void *word);
+void explore_access_of_queues(const volatile void *word);
+void explore_access_of_queue_check(const volatile void *word);
+
+void steps_idle(const void *start, size_t bytes) {
+    idle = start;
+    idle_bytes = bytes;
+}
+
+static bool is_idle(const volatile void *word) { return (uintptr_t)word - (uintptr_t)idle < idle_bytes; }
 
 void steps_private(unsigned range, const void *start, size_t bytes) {
     private_ranges[range].start = start;
@@ -79,7 +92,7 @@ void explore_access(const volatile void *word) { /* of the witness itself */
 }
 
 void explore_access_of_shared_pool(const volatile void *word) {
-    if (explore_thread() != EXPLORE_THREADS && !is_private(word) && word != &header->looked) {
+    if (explore_thread() != EXPLORE_THREADS && !is_private(word) && !is_idle(word) && word != &header->looked) {
         (void)goes_on(OTHER);
         explore_step();
     }
@@ -92,6 +105,9 @@ void explore_access_of_recovery(const volatile void *word) { explore_access_of_s
 void explore_access_of_fork(const volatile void *word) { explore_access_of_shared_pool(word); }
 void explore_access_of_names(const volatile void *word) { explore_access_of_shared_pool(word); }
 void explore_access_of_look(const volatile void *word) { explore_access_of_shared_pool(word); }
+void explore_access_of_queue(const volatile void *word) { explore_access_of_shared_pool(word); }
+void explore_access_of_queues(const volatile void *word) { explore_access_of_shared_pool(word); }
+void explore_access_of_queue_check(const volatile void *word) { (void)word; } /* nothing here has a message to audit */
 
 /* Of a name in the catalog, only the first words are ever used. */
 void explore_access_of_catalog(const volatile void *word) {
@@ -102,7 +118,8 @@ void explore_access_of_catalog(const volatile void *word) {
 }
 
 void explore_access_of_bitmap(const volatile void *word) {
-    if (explore_thread() != EXPLORE_THREADS && !is_private(word) && (!goes_on(BITMAP) || grain_of_bitmap == FINE)) {
+    if (explore_thread() != EXPLORE_THREADS && !is_private(word) && !is_idle(word) &&
+        (!goes_on(BITMAP) || grain_of_bitmap == FINE)) {
         explore_step();
     }
 }

@@ -22,6 +22,9 @@ void steps_set_up(enum grain of_bitmap, enum grain of_slots);
 /* Where the pool's header and catalog are. */
 void steps_pool(const struct layout_header *header, const struct catalog_entry *catalog);
 
+/* Memory that is never a step, as nothing in it changes: the annex, where no scenario has queues. */
+void steps_idle(const void *start, size_t bytes);
+
 /* Memory that only one process can see, for each process. Range 0, 1 or 2. */
 void steps_private(unsigned range, const void *start, size_t bytes);
 

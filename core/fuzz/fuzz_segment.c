@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 #include "os/memory.h"
-#include "shared/attachment.h"
+#include "shared/notes.h"
+#include "shared/queues.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -97,7 +98,8 @@ void __wrap_os_process_command(char *command, size_t size) { snprintf(command, s
 static const struct {
     uint64_t blocks;
     unsigned processes;
-} sizes[] = {{70, 8}, {1500, 300}, {40000, 256}};
+    uint64_t small; /* blocks of the annex */
+} sizes[] = {{70, 8, 70}, {1500, 300, 600}, {40000, 256, 1024}};
 #define SEGMENTS (sizeof sizes / sizeof *sizes)
 
 static struct segment {
@@ -118,7 +120,8 @@ static atomic_word *head_of(const struct shared_pool *shared, const struct pool_
  * name; and a name written halfway. */
 static void populate_catalog(struct segment *segment, unsigned me, unsigned dead) {
     struct shared_pool *shared = &segment->living.shared;
-    struct catalog_entry *catalog = layout_catalog(segment->memory, &segment->geometry);
+    struct catalog catalog = {layout_catalog(segment->memory, &segment->geometry), shared,
+                              &segment->living.queues.annex};
     static const char *const names[] = {"n0", "n1", "a name of many bytes, which fills more than one word", "n3"};
     struct pool_run run = {0, 0, 0};
     bool done;
@@ -126,7 +129,7 @@ static void populate_catalog(struct segment *segment, unsigned me, unsigned dead
         if (i != 1) { /* the run before has this name too */
             MUST(shared_pool_allocate(shared, me, 1 + i, 3, &run) == SHARED_POOL_OK);
         }
-        MUST(catalog_keep(catalog, shared, me, names[i], &run, false) == CATALOG_OK);
+        MUST(catalog_keep(&catalog, me, names[i], &run, 0, true, false) == CATALOG_OK);
         if (i == 2) {
             MUST(shared_pool_hold(shared, dead, &run, &done) == SHARED_POOL_OK && done);
         }
@@ -136,8 +139,69 @@ static void populate_catalog(struct segment *segment, unsigned me, unsigned dead
     }
     MUST(shared_pool_allocate(shared, dead, 2, 0, &run) == SHARED_POOL_OK);
     MUST(shared_pool_keep(shared, dead, &run) == SHARED_POOL_OK);
-    store_relaxed(&catalog[4].sequence, 7);
-    store_relaxed(&catalog[4].name[0], 0x6861);
+    store_relaxed(&catalog.entries[4].sequence, 7);
+    store_relaxed(&catalog.entries[4].name[0], 0x6861);
+}
+
+/* A queue, a topic and a latest value: the living has the first open, the dead the others; with messages in
+ * every state, some of which carry a run. The first two have names. */
+static void populate_queues(struct segment *segment, unsigned me, unsigned dead) {
+    struct queues *queues = &segment->living.queues;
+    struct catalog catalog = {layout_catalog(segment->memory, &segment->geometry), queues->pool, &queues->annex};
+    static const char *const names[] = {"queue", "topic"};
+    static const struct queue_request requests[] = {
+        {QUEUE_IS_QUEUE, 6, QUEUE_REDELIVERS | QUEUE_PERMANENT}, {QUEUE_IS_TOPIC, 3, 0}, {QUEUE_IS_LATEST, 1, 0}};
+    for (unsigned q = 0; q < 3; q++) {
+        struct queue queue;
+        struct pool_run run;
+        struct queue_message message;
+        bool done;
+        unsigned owner = q ? dead : me, cursor;
+        uint64_t position;
+        MUST(queue_make(queues, owner, &requests[q], &queue) == QUEUE_OK);
+        if (q < 2) {
+            MUST(catalog_keep(&catalog, owner, names[q], &queue.run, requests[q].kind, q == 0, false) == CATALOG_OK);
+        }
+        if (q == 1) {
+            MUST(queue_subscribe(&queue, dead, &cursor, &position) == QUEUE_OK);
+            MUST(queue_subscribe(&queue, me, &cursor, &position) == QUEUE_OK);
+        }
+        for (unsigned i = 0; i < (q == 2 ? 3 : 9); i++) {
+            unsigned sender = i % 2 ? dead : me;
+            MUST(queue_begin(&queue, sender, MESSAGE_IS_BYTES, i % 3 == 0 ? 2 : 0, 8 + 100 * (i % 4), &message) ==
+                 QUEUE_OK);
+            if (i % 3 == 0) {
+                MUST(shared_pool_allocate(queues->pool, sender, 1, 0, &run) == SHARED_POOL_OK);
+                MUST(queue_carry(&queue, sender, &message, &run) == QUEUE_OK);
+                MUST(queue_carry(&queue, sender, &message, &run) == QUEUE_OK); /* a ticket */
+                MUST(shared_pool_drop(queues->pool, sender, &run, &done) == SHARED_POOL_OK && !done);
+            }
+            atomic_word *word = &shared_pool_entry(&queues->annex, message.run.index)->message;
+            uint64_t putting = load_relaxed(word);
+            if (q == 0 && (i == 7 || i == 8)) {
+                if (i == 8) {
+                    store_relaxed(word, message_change(putting, MESSAGE_ENDING, LEDGER_RECOVERY));
+                }
+                continue; /* never published, or ended by a recovery that died */
+            }
+            enum queue_status status = queue_put(&queue, sender, &message);
+            MUST(status == QUEUE_OK || (q == 1 && status == QUEUE_FULL));
+            if (status != QUEUE_OK) {
+                queue_end(&queue, sender, &message);
+                break;
+            }
+            if (i == 5) { /* its sender has not said so */
+                store_relaxed(word, putting);
+            }
+            if (q == 0 && i < 3) {
+                MUST(queue_take(&queue, i ? me : dead, &message) == QUEUE_OK);
+                if (i == 1) { /* a receiver died */
+                    store_relaxed(word, message_change(putting, MESSAGE_RETURNED, LEDGER_NOBODY));
+                    store_relaxed(&queue.header->returned, 1);
+                }
+            }
+        }
+    }
 }
 
 /* Runs in every state, held by the living, by the dead slot 2, by both and by tickets alone. */
@@ -170,6 +234,7 @@ static void populate(struct segment *segment) {
         store_relaxed(head_of(shared, &run), ledger_make(LEDGER_IS_ASKING, i ? dead : LEDGER_RECOVERY, run.generation));
     }
     populate_catalog(segment, me, dead);
+    populate_queues(segment, me, dead);
     if (shared->blocks > 1000) {
         MUST(shared_pool_allocate(shared, me, 600, 0, &run) == SHARED_POOL_OK);
         MUST(shared_pool_allocate(shared, dead, 300, 0, &run) == SHARED_POOL_OK);
@@ -177,20 +242,20 @@ static void populate(struct segment *segment) {
     MUST(shared_pool_allocate(shared, dead, 4, 0, &run) == SHARED_POOL_OK); /* OPENING, and not all there */
     store_relaxed(head_of(shared, &run), ledger_opening(dead));
     store_relaxed(&shared_pool_entry(shared, run.index + 3)->head, LEDGER_FREE);
-    struct slot_record *place = slot_record(segment->memory, &segment->geometry, dead);
+    struct slot_record *place = slot_record(segment->memory, dead);
     (void)set_bit_seq(&((struct layout_header *)segment->memory)->used[dead / 64], dead % 64);
     store_relaxed(&place->process, 1);
     store_relaxed(&shared->waiting->slots[0], UINT64_C(1) << dead | 1);
 }
 
-static void prepare(struct segment *segment, uint64_t blocks, unsigned processes) {
+static void prepare(struct segment *segment, uint64_t blocks, unsigned processes, uint64_t small) {
     struct layout_geometry *geometry = &segment->geometry;
     struct pool_failure failure;
     void *memory, *hold;
     int error;
-    MUST(layout_plan(geometry, BLOCK, blocks, processes));
+    MUST(layout_plan(geometry, BLOCK, blocks, processes, small));
     MUST(os_keep(os_memfd("blockpool-fuzz"), &segment->file) == 0);
-    MUST(os_reserve(segment->file.number, geometry->bytes, NULL) == 0);
+    MUST(os_reserve(segment->file.number, geometry->bytes, geometry->bytes, NULL) == 0);
     MUST(os_map_file(segment->file.number, geometry->bytes, &memory) == 0);
     segment->memory = memory;
     layout_make(memory, geometry);
@@ -218,19 +283,29 @@ static uint64_t sum_of(const struct layout_geometry *geometry) {
 static void damage(struct segment *segment, const uint8_t *bytes) {
     const struct layout_geometry *geometry = &segment->geometry;
     uint64_t words = (geometry->blocks + 511) / 512 * 8, summaries = bitmap_bytes(geometry->blocks) / 8 - words;
-    uint64_t entry = shared_pool_entry_bytes(geometry->processes);
+    uint64_t entry = shared_pool_entry_bytes(geometry->processes), small = geometry->small_blocks;
     const struct {
         uint64_t at, words, step;
     } places[] = {
         {0, sizeof(struct layout_geometry) / 8, 8},
         {offsetof(struct layout_header, waiting),
          (offsetof(struct layout_header, padding) - offsetof(struct layout_header, waiting)) / 8, 8},
-        {geometry->slots_at, geometry->processes * sizeof(struct slot_record) / 8, 8},
+        {LAYOUT_PAGE, geometry->processes * sizeof(struct slot_record) / 8, 8},
         {geometry->entries_at, geometry->blocks, entry},         /* heads */
         {geometry->entries_at, geometry->blocks * entry / 8, 8}, /* with their records and rows */
         {geometry->bitmap_at, words, 8},
         {geometry->bitmap_at + 8 * words, summaries, 8},
         {geometry->catalog_at, CATALOG_NAMES * sizeof(struct catalog_entry) / 8, 8},
+        {geometry->entries_at + offsetof(struct shared_pool_entry, message), geometry->blocks, entry},
+        {layout_note_marks_at(geometry), layout_note_marks_bytes(geometry) / 8, 8},
+        {layout_notes_at(geometry), layout_note_pages(geometry) * LAYOUT_PAGE / 8, 8},
+        {layout_small_entries_at(geometry), small, entry}, /* the annex: the same */
+        {layout_small_entries_at(geometry) + offsetof(struct shared_pool_entry, message), small, entry},
+        {layout_small_entries_at(geometry), small * entry / 8, 8},
+        {layout_small_bitmap_at(geometry), bitmap_bytes(small) / 8, 8},
+        {layout_small_at(geometry), small * LAYOUT_SMALL / 8, 8}, /* queues and messages */
+        {layout_small_at(geometry), 96, 8},                       /* the first queue */
+        {layout_small_at(geometry) + 8 * (bytes[2] % 8), small, LAYOUT_SMALL},
         {LAYOUT_PAGE, (geometry->data_at - LAYOUT_PAGE) / 8, 8},
     };
     uint64_t which, value, word, n;
@@ -285,30 +360,33 @@ static void look_for_stray_writes(const struct segment *segment, const struct la
         {offsetof(struct layout_header, waiting.padding), offsetof(struct layout_header, waiting.slots)},
         {offsetof(struct layout_header, more), offsetof(struct layout_header, used)},
         {offsetof(struct layout_header, padding), LAYOUT_PAGE},
-        {geometry->slots_at + geometry->processes * sizeof(struct slot_record), geometry->catalog_at},
+        {LAYOUT_PAGE + geometry->processes * sizeof(struct slot_record), geometry->catalog_at},
         {geometry->catalog_at + CATALOG_NAMES * sizeof(struct catalog_entry), geometry->bitmap_at},
         {geometry->bitmap_at + bitmap_bytes(geometry->blocks), geometry->entries_at},
-        {geometry->entries_at + geometry->blocks * shared_pool_entry_bytes(geometry->processes), geometry->bytes},
+        {layout_small_bitmap_at(geometry) + bitmap_bytes(geometry->small_blocks), layout_small_entries_at(geometry)},
+        {layout_small_at(geometry) + geometry->small_blocks * LAYOUT_SMALL, layout_note_marks_at(geometry)},
+        {geometry->data_at, layout_notes_at(geometry)},
     };
     for (unsigned i = 0; i < sizeof unchanged / sizeof *unchanged; i++) {
         uint64_t from = unchanged[i].from;
         MUST(memcmp(segment->memory + from, segment->damaged + from, unchanged[i].to - from) == 0);
     }
     for (unsigned slot = 0; slot < geometry->processes; slot++) {
-        const struct slot_record *is = slot_record(segment->memory, geometry, slot),
-                                 *was = slot_record(segment->damaged, geometry, slot);
+        const struct slot_record *is = slot_record(segment->memory, slot), *was = slot_record(segment->damaged, slot);
         MUST(memcmp(is->padding, was->padding, sizeof is->padding) == 0);
     }
-    struct shared_pool now, then;
-    layout_init(&now, segment->memory, geometry);
-    layout_init(&then, segment->damaged, geometry);
-    for (uint64_t i = 0; i < geometry->blocks; i++) {
-        const struct shared_pool_entry *is = shared_pool_entry(&now, i), *was = shared_pool_entry(&then, i);
-        uint64_t words = (now.entry_bytes - sizeof *is) / 8, slots = geometry->processes;
-        MUST(load_relaxed(&is->unused) == load_relaxed(&was->unused));
-        for (uint64_t w = slots / 64; w < words; w++) { /* bits of no slot */
-            uint64_t past = w == slots / 64 ? UINT64_MAX << slots % 64 : UINT64_MAX;
-            MUST(((load_relaxed(&is->row[w]) ^ load_relaxed(&was->row[w])) & past) == 0);
+    struct shared_pool pools[4];
+    layout_init(&pools[0], &pools[1], segment->memory, geometry);
+    layout_init(&pools[2], &pools[3], segment->damaged, geometry);
+    for (unsigned which = 0; which < 2; which++) {
+        const struct shared_pool *now = &pools[which], *then = &pools[which + 2];
+        for (uint64_t i = 0; i < now->blocks; i++) {
+            const struct shared_pool_entry *is = shared_pool_entry(now, i), *was = shared_pool_entry(then, i);
+            uint64_t words = (now->entry_bytes - sizeof *is) / 8, slots = geometry->processes;
+            for (uint64_t w = slots / 64; w < words; w++) { /* bits of no slot */
+                uint64_t past = w == slots / 64 ? UINT64_MAX << slots % 64 : UINT64_MAX;
+                MUST(((load_relaxed(&is->row[w]) ^ load_relaxed(&was->row[w])) & past) == 0);
+            }
         }
     }
 }
@@ -318,6 +396,113 @@ static void look_for_stray_writes(const struct segment *segment, const struct la
 static void in_bounds(const struct attachment *attachment, const struct pool_run *run) {
     MUST(run->blocks >= 1 && run->index < attachment->geometry.blocks);
     MUST(run->blocks <= attachment->geometry.blocks - run->index);
+}
+
+/* What a message says that was taken or is read lies in the annex. */
+static void message_in_bounds(struct attachment *attachment, const struct queue_message *message) {
+    unsigned char *from = attachment->queues.memory, *to = from + attachment->geometry.small_blocks * LAYOUT_SMALL;
+    struct pool_run run;
+    MUST(message->run.index < attachment->geometry.small_blocks);
+    MUST(message->bytes >= from && message->bytes <= to && message->length <= (uint64_t)(to - message->bytes));
+    for (unsigned i = 0; i < 3; i++) {
+        if (queue_carried(&attachment->queues, message, i, &run)) {
+            MUST(run.index < attachment->geometry.blocks);
+        }
+    }
+}
+
+static void use_queue(struct attachment *attachment, struct queue *queue) {
+    unsigned char *to = attachment->queues.memory + attachment->geometry.small_blocks * LAYOUT_SMALL;
+    struct queue_message messages[4], message;
+    uint64_t waiting, taken, position = queue_oldest(queue), lost = 0;
+    struct pool_run run;
+    struct queue_look look;
+    unsigned cursor, n = 0;
+    bool freed;
+    MUST((unsigned char *)(queue->cells + queue->ring) <= to && queue->capacity <= queue->ring);
+    for (unsigned i = 0; i < 9; i++) {
+        attachment_queue_count(attachment, queue, &waiting, &taken);
+        MUST(waiting <= queue->ring + attachment->geometry.small_blocks && taken <= attachment->geometry.small_blocks);
+        if (n < 4 && queue->kind == QUEUE_IS_QUEUE && i % 2 == 0 &&
+            attachment_message_take(attachment, queue, &messages[n]) == POOL_OK) {
+            message_in_bounds(attachment, &messages[n]);
+            if (attachment_message_hold(attachment, &messages[n], 0, &run) == POOL_OK) {
+                (void)!attachment_drop(attachment, &run, &freed);
+            }
+            n++;
+        }
+        if (queue->kind != QUEUE_IS_QUEUE &&
+            attachment_message_read(attachment, queue, &position, &lost, &message) == POOL_OK) {
+            message_in_bounds(attachment, &message);
+            if (attachment_message_hold(attachment, &message, 0, &run) == POOL_OK) {
+                (void)!attachment_drop(attachment, &run, &freed);
+            }
+            attachment_message_close(attachment, &message);
+            position++;
+        }
+        if (attachment_message_begin(attachment, queue, MESSAGE_IS_BYTES, 1, i * 90, &message) == POOL_OK) {
+            message_in_bounds(attachment, &message);
+            if (attachment_allocate(attachment, 1, 0, &run) == POOL_OK) {
+                (void)!attachment_message_carry(attachment, queue, &message, &run);
+                (void)!attachment_drop(attachment, &run, &freed);
+            }
+            enum pool_status status = attachment_message_put(attachment, queue, &message);
+            if (status == POOL_QUEUE_FULL) {
+                attachment_queue_drop_oldest(attachment, queue, &message);
+                status = attachment_message_put(attachment, queue, &message);
+            }
+            if (status != POOL_OK) {
+                attachment_message_end(attachment, queue, &message);
+            }
+        }
+    }
+    if (queue->kind == QUEUE_IS_TOPIC && attachment_queue_subscribe(attachment, queue, &cursor, &position) == POOL_OK) {
+        attachment_queue_advance(attachment, queue, cursor, position + 1);
+        if (n % 2) {
+            attachment_queue_unsubscribe(attachment, queue, cursor);
+        }
+    }
+    for (uint64_t at = 0, looks = 0; queue_next_message(queue, at, &look); at = look.block + 1) {
+        MUST(look.block >= at && look.block < attachment->geometry.small_blocks);
+        MUST(looks++ < attachment->geometry.small_blocks);
+    }
+    while (n > 0) {
+        attachment_message_end(attachment, queue, &messages[--n]);
+    }
+}
+
+static void use_queues(struct attachment *attachment) {
+    static const char *const names[] = {"queue", "topic", "new", "n0"};
+    struct pool_failure failure;
+    struct queue queue;
+    unsigned used = 0;
+    bool made;
+    for (unsigned i = 0; i < 4; i++) {
+        struct queue_request request = {i == 1 ? QUEUE_IS_TOPIC : QUEUE_IS_QUEUE, 5, i % 2 ? 0 : QUEUE_PERMANENT};
+        enum queue_kind kind;
+        (void)!attachment_queue_kind(attachment, names[i], &kind);
+        if (attachment_queue_open(attachment, names[i], &request, i != 1, PATIENCE, &queue, &made, &failure) ==
+            POOL_OK) {
+            use_queue(attachment, &queue);
+            if (attachment_queue_share(attachment, &queue) == POOL_OK && i % 2) {
+                (void)attachment_queue_withdraw(attachment, &queue);
+            }
+            if (i != 2) {
+                (void)!attachment_queue_close(attachment, &queue);
+            }
+        }
+    }
+    for (uint64_t at = 0; used < 5 && queues_next(&attachment->queues, at, &queue); at = queue.run.index + 1, used++) {
+        MUST(queue.run.index >= at && queue.run.index + queue.run.blocks <= attachment->geometry.small_blocks);
+        struct pool_run run = queue.run;
+        if (attachment_queue_redeem(attachment, &run, &queue) == POOL_OK) {
+            use_queue(attachment, &queue);
+            if (used == 2) {
+                attachment_queue_shut(attachment, &queue, true);
+            }
+            (void)!attachment_queue_close(attachment, &queue);
+        }
+    }
 }
 
 #define RUNS 24u
@@ -332,7 +517,7 @@ static void use(struct attachment *attachment) {
     uint64_t blocks = attachment->geometry.blocks, word = 0, tickets, n = 0;
     char name[CATALOG_NAME_BYTES];
     uint32_t extra;
-    unsigned slots;
+    unsigned slots, kind;
     bool freed;
     static const uint64_t lengths[] = {1, 3, 1, 2, 65, 1, 520, 4};
     for (unsigned i = 0; i < 8; i++) {
@@ -366,7 +551,15 @@ static void use(struct attachment *attachment) {
             runs[n++] = made_up;
         }
     }
-    for (unsigned i = 0, looks = 0; (i = attachment_next_name(attachment, i, name, &run)) < CATALOG_NAMES; i++) {
+    for (unsigned i = 0; i < n; i++) {
+        unsigned char note[NOTE_MOST];
+        MUST(attachment_note(attachment, &runs[i], note) <= NOTE_MOST);
+        memset(note, (int)i, sizeof note);
+        enum pool_status status = attachment_set_note(attachment, &runs[i], note, NOTE_MOST - i % 9, 0.001, &failure);
+        MUST(status == POOL_OK || status == POOL_BUSY);
+        MUST(status == POOL_BUSY || attachment_note(attachment, &runs[i], note) == NOTE_MOST - i % 9);
+    }
+    for (unsigned i = 0, looks = 0; (i = attachment_next_name(attachment, i, name, &run, &kind)) < CATALOG_NAMES; i++) {
         MUST(looks++ < CATALOG_NAMES && memchr(name, 0, sizeof name));
         if (n < RUNS && looks < 8) {
             enum pool_status got = attachment_get(attachment, name, &run);
@@ -379,7 +572,8 @@ static void use(struct attachment *attachment) {
     for (unsigned i = 0; i < 6 && n > 0; i++) {
         snprintf(name, sizeof name, "n%u", i);
         enum pool_status status = attachment_keep(attachment, name, &runs[i % n], i % 2, PATIENCE, &failure);
-        MUST(status == POOL_OK || status == POOL_EXISTS || status == POOL_FULL || status == POOL_CORRUPT);
+        MUST(status == POOL_OK || status == POOL_EXISTS || status == POOL_FULL || status == POOL_CORRUPT ||
+             status == POOL_OTHER_KIND);
         if (i == 1 || i == 5) {
             status = attachment_forget(attachment, name, PATIENCE, &failure);
             MUST(status == POOL_OK || status == POOL_NOT_FOUND);
@@ -396,6 +590,7 @@ static void use(struct attachment *attachment) {
     MUST(totals.allocated <= blocks);
     attachment_count(attachment, &counts);
     MUST(counts.processes <= attachment->geometry.processes && counts.peak <= blocks);
+    use_queues(attachment);
     uint32_t wait;
     if (attachment_wait_enter(attachment, &wait) == POOL_OK) {
         attachment_wait_sleep(attachment, attachment_wait_sequence(attachment) + 1, 0.001);
@@ -437,7 +632,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct segment *segment = &segments[data[0] >= 248 && !GUIDED ? 2 : data[0] >= 160];
     struct layout_geometry *geometry = &segment->geometry;
     if (!segment->memory) {
-        prepare(segment, sizes[segment - segments].blocks, sizes[segment - segments].processes);
+        prepare(segment, sizes[segment - segments].blocks, sizes[segment - segments].processes,
+                sizes[segment - segments].small);
     }
     memcpy(segment->memory, segment->good, geometry->bytes);
     for (size_t i = 0; i < MOST_DAMAGES && 2 + (i + 1) * DAMAGE <= size; i++) {

@@ -43,7 +43,8 @@ function(build_harness target name directory file)
       set(part "${name}_${source}") # as in the harness itself
     else()
       add_library(${part} OBJECT ${files})
-      target_include_directories(${part} PRIVATE ${directory} "${PLANT_SOURCES}" "${PLANT_SOURCES}/../tests")
+      target_include_directories(${part} PRIVATE ${directory} "${PLANT_SOURCES}" "${PLANT_SOURCES}/../include"
+                                 "${PLANT_SOURCES}/../tests")
       target_compile_definitions(${part} PRIVATE BLOCKPOOL_EXPLORE ${DEFINE})
       if(ACCESS_BY_SOURCE AND NOT path STREQUAL program)
         target_compile_definitions(${part} PRIVATE explore_access=explore_access_of_${source})

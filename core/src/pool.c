@@ -282,6 +282,7 @@ enum pool_status pool_free(struct pool *pool, const struct pool_run *run, uint64
         shared_pool_holders(&pool->attachment->shared, run->index, word, &users->holders);
         users->tickets = tickets_of(word);
         users->kept = ledger_is_live(word) && word & LEDGER_KEPT;
+        users->carried = ledger_is_live(word) && word & LEDGER_CARRIED;
     }
     return status;
 }
@@ -491,6 +492,10 @@ bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *loo
     look->slack = slack_of(pool, look->run.index);
     look->tickets = tickets_of(word);
     look->kept = word & LEDGER_KEPT;
+    look->carried = ledger_is_live(word) && word & LEDGER_CARRIED;
+    struct queue queue;
+    bool known = look->carried && queue_of_run(&pool->attachment->queues, look->run.index, &queue);
+    look->queue = known ? queue.run.index : BITMAP_NONE;
     shared_pool_holders(&pool->attachment->shared, look->run.index, word, &look->holders);
     return true;
 }
@@ -507,7 +512,9 @@ static const enum pool_fault_kind shared_kinds[] = {
     [SHARED_POOL_FAULT_OVERLAP] = POOL_FAULT_OVERLAP, [SHARED_POOL_FAULT_HOLDER] = POOL_FAULT_HOLDER,
     [SHARED_POOL_FAULT_LOST] = POOL_FAULT_LOST,       [SHARED_POOL_FAULT_PAST_END] = POOL_FAULT_PAST_END,
     [SHARED_POOL_FAULT_HALF] = POOL_FAULT_HALF,       [SHARED_POOL_FAULT_ROW] = POOL_FAULT_ROW,
-    [SHARED_POOL_FAULT_NAME] = POOL_FAULT_NAME,
+    [SHARED_POOL_FAULT_NAME] = POOL_FAULT_NAME,       [SHARED_POOL_FAULT_CARRIED] = POOL_FAULT_CARRIED,
+    [SHARED_POOL_FAULT_ANNEX] = POOL_FAULT_ANNEX,     [SHARED_POOL_FAULT_QUEUE] = POOL_FAULT_QUEUE,
+    [SHARED_POOL_FAULT_CELL] = POOL_FAULT_CELL,       [SHARED_POOL_FAULT_MESSAGE] = POOL_FAULT_MESSAGE,
 };
 
 static void check_private(struct pool *pool, struct pool_fault *faults, uint64_t most, struct pool_audit *audit) {

@@ -22,6 +22,7 @@
 
 #include "private/quarantine.h"
 #include "shared/look.h"
+#include "shared/notes.h"
 
 struct pool {
     struct attachment *attachment;     /* of a shared pool; NULL: the pool is private */
@@ -165,6 +166,7 @@ struct pool_users {
     struct slot_set holders;
     uint64_t tickets;          /* references in flight */
     bool kept;                 /* by the pool's catalog */
+    bool carried;              /* by a message */
     uint32_t local_references; /* of this process, besides the caller's */
 };
 
@@ -202,6 +204,15 @@ enum pool_status pool_share(struct pool *pool, const struct pool_run *run, uint6
 
 /* Takes a reference to a run that this process holds out of flight; returns whether there was one. */
 bool pool_withdraw(struct pool *pool, const struct pool_run *run);
+
+/* The note of a run of a shared pool, which this process holds; see attachment_set_note and attachment_note. */
+static inline enum pool_status pool_set_note(struct pool *pool, const struct pool_run *run, const void *bytes,
+                                             unsigned length, double seconds, struct pool_failure *failure) {
+    return attachment_set_note(pool->attachment, run, bytes, length, seconds, failure);
+}
+static inline unsigned pool_note(const struct pool *pool, const struct pool_run *run, unsigned char bytes[NOTE_MOST]) {
+    return attachment_note(pool->attachment, run, bytes);
+}
 
 /* How many references to the run at block `index` are in flight. */
 uint64_t pool_tickets(const struct pool *pool, uint64_t index);
@@ -259,6 +270,8 @@ struct pool_look {
     uint64_t slack;   /* bytes */
     uint64_t tickets; /* in flight */
     bool kept;        /* by the pool's catalog */
+    bool carried;     /* by a message */
+    uint64_t queue;   /* of that message, a block of the annex; BITMAP_NONE if there is none */
     struct slot_set holders;
 };
 
@@ -282,6 +295,11 @@ enum pool_fault_kind {
     POOL_FAULT_HALF,              /* its run was left half made or half freed */
     POOL_FAULT_ROW,               /* a slot that is free has its bit in the block's row */
     POOL_FAULT_NAME,              /* name `index` of the catalog belongs to a run that is not there */
+    POOL_FAULT_CARRIED,           /* what it says of a message that carries it is wrong */
+    POOL_FAULT_ANNEX,             /* block `index` of the queues' room: its ledger or its bit is wrong */
+    POOL_FAULT_QUEUE,             /* the queue at block `index` of the queues' room is damaged */
+    POOL_FAULT_CELL,              /* the same: its ring names a message that is not in it */
+    POOL_FAULT_MESSAGE,           /* the message at block `index` of the queues' room is damaged, or has no queue */
 };
 
 struct pool_fault {

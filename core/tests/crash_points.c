@@ -16,12 +16,14 @@
 
 #include "os/thread.h"
 #include "sets.h"
-#include "shared/attachment.h"
+#include "shared/notes.h"
 
 #define BLOCK 64u
 #define BLOCKS 70u
 #define SURVIVORS 2u
 #define MOST_RUNS 8u
+#define OLD_NOTE "a note of thirty-three characters"
+#define NEW_NOTE "one that is longer than the other, so that it takes words that were not there before"
 #define ENOUGH 3 /* completions in a row that end an operation */
 #define PATIENCE PROCESS_PATIENCE
 
@@ -171,6 +173,7 @@ static struct {
     struct pool_run run;
     bool there, main_holds;
     uint32_t least, most; /* tickets */
+    bool noted;           /* it has a note, which the victim sets */
 } common;
 
 static uint64_t head_at(uint64_t index) { return load_seq(&shared_pool_entry(&attachment.shared, index)->head); }
@@ -178,8 +181,9 @@ static uint64_t head_at(uint64_t index) { return load_seq(&shared_pool_entry(&at
 /* Whether a name leads to the run. */
 static bool is_named(const struct pool_run *run) {
     struct pool_run named;
+    unsigned kind;
     char what[CATALOG_NAME_BYTES];
-    for (unsigned i = 0; (i = attachment_next_name(&attachment, i, what, &named)) < CATALOG_NAMES; i++) {
+    for (unsigned i = 0; (i = attachment_next_name(&attachment, i, what, &named, &kind)) < CATALOG_NAMES; i++) {
         if (named.index == run->index && named.generation == run->generation) {
             return true;
         }
@@ -205,6 +209,20 @@ static void judge_run(const struct pool_run *run, uint64_t holders, uint64_t lea
         expected[run->index + d] = true;
         MUST(d == 0 || head_at(run->index + d) == ledger_tail(d));
     }
+}
+
+/* The note of the common run is the old one, the new one or none, whole; and it can be set at once. */
+static void judge_note(void) {
+    static const char *const texts[] = {"", OLD_NOTE, NEW_NOTE};
+    unsigned char bytes[NOTE_MOST];
+    unsigned length = attachment_note(&attachment, &common.run, bytes), same = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        same += strlen(texts[i]) == length && memcmp(texts[i], bytes, length) == 0;
+    }
+    MUST(same == 1);
+    MUST(attachment_set_note(&attachment, &common.run, OLD_NOTE, strlen(OLD_NOTE), 0, &failure) == POOL_OK);
+    MUST(attachment_note(&attachment, &common.run, bytes) == strlen(OLD_NOTE));
+    MUST(memcmp(bytes, OLD_NOTE, strlen(OLD_NOTE)) == 0);
 }
 
 /* Compares the segment with what the living report. The survivors pause; `participant` is the bit of a living process
@@ -237,13 +255,18 @@ static void judge(uint64_t participant) {
             judge_run(&common.run, 0, 1, common.most, expected);
         }
     }
+    if (common.noted) {
+        judge_note();
+    }
     if (participant) {
         judge_run(&board->victims, participant, 0, 0, expected);
     }
     struct pool_run named;
+    unsigned kind;
     char what[CATALOG_NAME_BYTES];
     unsigned count = 0;
-    for (unsigned i = 0; (i = attachment_next_name(&attachment, i, what, &named)) < CATALOG_NAMES; i++, count++) {
+    for (unsigned i = 0; (i = attachment_next_name(&attachment, i, what, &named, &kind)) < CATALOG_NAMES;
+         i++, count++) {
         struct ledger_record record =
             ledger_record_unpack(load_seq(&shared_pool_entry(&attachment.shared, named.index)->run));
         named.blocks = record.length;
@@ -302,6 +325,11 @@ static void give(uint32_t tickets, bool holds) {
 }
 
 static void give_held(void) { give(0, true); }
+static void give_noted(void) {
+    give(0, true);
+    common.noted = true;
+    MUST(attachment_set_note(&attachment, &common.run, OLD_NOTE, strlen(OLD_NOTE), PATIENCE, &failure) == POOL_OK);
+}
 static void give_held_with_ticket(void) { give(1, true); }
 static void give_held_with_two(void) { give(2, true); }
 static void give_ticket(void) { give(1, false); }
@@ -370,6 +398,9 @@ static void attach_beside_a_dead_one(void) {
 static void act_allocate_one(void) { (void)allocate(&own, 1); }
 static void act_allocate_run(void) { (void)allocate(&own, 3); }
 static void act_drop(void) { drop(&own, &mine); }
+static void act_set_note(void) {
+    MUST(attachment_set_note(&own, &mine, NEW_NOTE, strlen(NEW_NOTE), PATIENCE, &failure) == POOL_OK);
+}
 static void act_share(void) { MUST(attachment_share(&own, &mine, 1) == POOL_OK); }
 
 static void act_free(void) {
@@ -528,6 +559,7 @@ static const struct operation operations[] = {
     {"redeem, one of two tickets", give_held_with_two, attach, act_redeem, 1, 2, 1, false, {0, 0, 0}},
     {"redeem, handle", give_held, attach, act_redeem, 0, 0, 0, false, {0, 0, 0}},
     {"redeem, stale", give_held_with_ticket, attach, act_redeem_stale, 1, 1, 1, false, {0, 0, 0}},
+    {"set a note", give_noted, attach_redeem, act_set_note, 0, 0, 0, false, {0, 0, 0}},
     {"keep", nothing, attach_allocate_run, act_keep, 0, 0, 0, false, {0, 1, 1}},
     {"keep, replacing", give_named, attach_allocate_run, act_replace, 0, 0, 0, false, {1, 1, 1}},
     {"forget", give_named, attach, act_forget, 0, 0, 0, false, {0, 1, 0}},

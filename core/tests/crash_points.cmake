@@ -3,7 +3,8 @@ add_harness(crash_points
   PROGRAM tests/crash_points.c
   LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
           shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
-          shared/references shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep)
+          shared/references shared/notes shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep
+          shared/queue shared/queue_check shared/queues)
 add_test(NAME crash_points COMMAND crash_points)
 set_tests_properties(crash_points PROPERTIES TIMEOUT 300)
 
@@ -61,27 +62,27 @@ if(NOT BLOCKPOOL_SANITIZE)
     if (false && try_to_close(")
   plant(crash_points slot_freed_first shared/recovery.c "recover" CHANGE
     "    for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {"
-    "    slots_free(attachment->memory, &attachment->geometry, slot_set_next(dead, 0));
+    "    slots_free(attachment->memory, slot_set_next(dead, 0));
     for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {")
   plant(crash_points dead_waiters_kept shared/recovery.c "wait" CHANGE
     "shared_pool_forget_waiters(shared, dead);"
     "")
   plant(crash_points kept_runs_not_recovered shared/recovery.c "keep" CHANGE
-    "catalog_recover(catalog, shared, first, n);"
-    "(void)catalog;")
+    "catalog_recover(&catalog, shared, first, n);"
+    "")
   plant(crash_points named_before_it_is_kept shared/catalog.c "keep" CHANGE
-    "    if (shared_pool_keep(shared, slot, run) != SHARED_POOL_OK) {"
-    "    if (!old) {
-        write_name(entry, name);
+    "    if (kept && shared_pool_keep(pool_of(catalog, kind), slot, run) != SHARED_POOL_OK) {"
+    "    if (!old.word) {
+        write_name(entry, name, kind);
     }
     store_seq(&entry->run, new);
-    if (shared_pool_keep(shared, slot, run) != SHARED_POOL_OK) {")
+    if (kept && shared_pool_keep(pool_of(catalog, kind), slot, run) != SHARED_POOL_OK) {")
   plant(crash_points let_go_before_it_is_replaced shared/catalog.c "keep, replacing" CHANGE
     "    store_seq(&entry->run, new);
 "
-    "    if (old) {
+    "    if (old.word) {
         store_seq(&entry->run, 0);
-        let_go(catalog, shared, old);
+        let_go(catalog, pool_of(catalog, kind), old.word);
     }
     store_seq(&entry->run, new);
 ")
@@ -91,4 +92,77 @@ if(NOT BLOCKPOOL_SANITIZE)
   plant(crash_points child_holds_nothing shared/fork.c "fork, " CHANGE
     "    return shared_pool_fork("
     "    return !child && shared_pool_fork(")
+  plant(crash_points note_is_there_while_it_is_set shared/note.h "set a note" CHANGE
+    "if (note_setter(state) != LEDGER_NOBODY ||"
+    "if (")
+  plant(crash_points dead_setters_are_waited_for shared/notes.c "set a note" CHANGE
+    "           load_seq(&header->used[slot / 64]) >> slot % 64 & 1 &&
+"
+    "           header &&
+")
+endif()
+
+# The crash points of queues: crash_queues.c says what they are.
+add_harness(crash_queues
+  PROGRAM tests/crash_queues.c
+  LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
+          shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
+          shared/references shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep
+          shared/queue shared/queue_check shared/queues)
+add_test(NAME crash_queues COMMAND crash_queues)
+set_tests_properties(crash_queues PROPERTIES TIMEOUT 600)
+
+if(NOT BLOCKPOOL_SANITIZE)
+  plant(crash_queues messages_not_recovered shared/recovery.c "send: point [0-9]+, once" ARGUMENTS send CHANGE
+    "    queues_recover(&attachment->queues, dead, LEDGER_RECOVERY);
+"
+    "")
+  plant(crash_queues annex_not_recovered shared/recovery.c "open: point [0-9]+, once" ARGUMENTS open CHANGE
+    "    shared_pool_recover(annex, dead, LEDGER_RECOVERY, 0, annex->blocks);
+"
+    "")
+  plant(crash_queues annex_not_mended shared/recovery.c "send: point [0-9]+, once" ARGUMENTS send CHANGE
+    "    (void)shared_pool_mend(annex, 0, annex->blocks);
+"
+    "")
+  plant(crash_queues kept_queues_not_recovered shared/recovery.c "making it permanent: point [0-9]+, once"
+    ARGUMENTS "open, making it permanent" CHANGE
+    "    catalog_recover(&catalog, annex, 0, annex->blocks);
+"
+    "")
+  plant(crash_queues left_with_messages shared/attachment.c "leave, with a message: point [0-9]+, once"
+    ARGUMENTS "leave, with a message" CHANGE
+    "    queues_recover(&attachment->queues, &own, attachment->slot);
+"
+    "")
+  plant(crash_queues taken_not_recovered shared/queue.c "take: point [0-9]+, once" ARGUMENTS take CHANGE
+    "        case MESSAGE_TAKEN:
+        case MESSAGE_ENDING:
+            if (slot_set_has"
+    "            /* fall through */
+        case MESSAGE_ENDING:
+            if (slot_set_has")
+  plant(crash_queues returned_without_counting shared/queue.c "end: point [0-9]+, redelivering" ARGUMENTS end CHANGE
+    "    (void)fetch_add_seq(&queue->header->returned, 1);
+"
+    "")
+  plant(crash_queues not_marked shared/queue.c "hold what is carried: point [0-9]+, redelivering"
+    ARGUMENTS "hold what is carried" CHANGE
+    "message_change(word, MESSAGE_TAKEN, slot) | MESSAGE_AGAIN;"
+    "message_change(word, MESSAGE_TAKEN, slot);")
+  plant(crash_queues received_and_returned shared/queue.c "end: point [0-9]+, once" ARGUMENTS end CHANGE
+    "        if (has_queue && queue.flags & QUEUE_REDELIVERS &&"
+    "        if (has_queue &&")
+  plant(crash_queues messages_outlive_their_queue shared/queue.c "close, the last one: point [0-9]+, once"
+    ARGUMENTS "close, the last one" CHANGE
+    "            end_all(&queue, ledger_slot("
+    "            (void)end_all;
+            (void)(ledger_slot(")
+  plant(crash_queues dead_cursors_stay shared/queue.c "subscribe: point [0-9]+, once" ARGUMENTS subscribe CHANGE
+    "            (void)compare_exchange_seq(&queue->cursors[i], &word, 0);"
+    "")
+  plant(crash_queues ended_by_halves shared/queue.c "end: point" ARGUMENTS end CHANGE
+    "        case MESSAGE_ENDING:
+            if (slot_set_has"
+    "            if (slot_set_has")
 endif()

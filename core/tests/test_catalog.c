@@ -11,18 +11,19 @@
 #define ME 1u /* the slot that gives names */
 
 static struct layout_geometry geometry;
-static struct shared_pool shared;
-static struct catalog_entry *catalog;
+static struct shared_pool shared, annex;
+static struct catalog catalog;
+static unsigned kind; /* of what was found last */
 static void *memory;
 
 static void make(void) {
     memset(&geometry, 0, sizeof geometry);
-    CHECK(layout_plan(&geometry, 64, BLOCKS, 70), ==, true);
+    CHECK(layout_plan(&geometry, 64, BLOCKS, 70, 16), ==, true);
     memory = aligned_alloc(4096, geometry.data_at); /* nothing here touches the blocks themselves */
     memset(memory, 0, geometry.data_at);
     layout_make(memory, &geometry);
-    layout_init(&shared, memory, &geometry);
-    catalog = layout_catalog(memory, &geometry);
+    layout_init(&shared, &annex, memory, &geometry);
+    catalog = (struct catalog){layout_catalog(memory, &geometry), &shared, &annex};
 }
 
 static uint64_t head_word(const struct pool_run *run) {
@@ -39,13 +40,13 @@ static void sound(void) {
     if (audit.faults) {
         printf("  first fault: kind %d at %llu\n", (int)fault.kind, (unsigned long long)fault.index);
     }
-    CHECK(catalog_fault(catalog, &shared, 0), ==, CATALOG_NAMES);
+    CHECK(catalog_fault(&catalog, 0), ==, CATALOG_NAMES);
     struct pool_run run;
     uint64_t word;
     for (uint64_t at = 0; shared_pool_next_run(&shared, at, &run, &word); at = run.index + run.blocks) {
         unsigned names = 0;
         for (unsigned i = 0; i < CATALOG_NAMES; i++) {
-            names += load_relaxed(&catalog[i].run) == (run.index << 40 | run.generation);
+            names += load_relaxed(&catalog.entries[i].run) == (run.index << 40 | run.generation);
         }
         CHECK(shared_pool_is_kept(&shared, &run), ==, names > 0);
     }
@@ -73,15 +74,15 @@ static bool drop_by(unsigned slot, const struct pool_run *run) {
 }
 
 static enum catalog_status keep(const char *name, const struct pool_run *run, bool replace) {
-    return catalog_keep(catalog, &shared, ME, name, run, replace);
+    return catalog_keep(&catalog, ME, name, run, 0, true, replace);
 }
 
-static enum catalog_status forget(const char *name) { return catalog_forget(catalog, &shared, name); }
+static enum catalog_status forget(const char *name) { return catalog_forget(&catalog, name); }
 
 /* The block of the run that has the name, BITMAP_NONE if none has. */
 static uint64_t find(const char *name) {
     struct pool_run run;
-    if (catalog_find(catalog, name, &run) != CATALOG_OK) {
+    if (catalog_find(&catalog, name, &run, &kind) != CATALOG_OK) {
         return BITMAP_NONE;
     }
     CHECK(run.generation, >, 0);
@@ -92,7 +93,7 @@ static unsigned names(void) {
     unsigned count = 0;
     struct pool_run run;
     char name[CATALOG_NAME_BYTES];
-    for (unsigned i = 0; (i = catalog_next(catalog, i, name, &run)) < CATALOG_NAMES; i++) {
+    for (unsigned i = 0; (i = catalog_next(&catalog, i, name, &run, &kind)) < CATALOG_NAMES; i++) {
         count++;
     }
     return count;
@@ -107,7 +108,7 @@ static void a_name_holds_its_run_until_it_is_forgotten(void) {
     CHECK(keep("model", &run, false), ==, CATALOG_OK);
     CHECK(drop_by(ME, &run), ==, false); /* the catalog holds it */
     CHECK(bitmap_count(&shared.bitmap), ==, 3);
-    CHECK(catalog_find(catalog, "model", &found), ==, CATALOG_OK);
+    CHECK(catalog_find(&catalog, "model", &found, &kind), ==, CATALOG_OK);
     CHECK(found.index, ==, run.index);
     CHECK(found.generation, ==, run.generation);
     held = found;
@@ -171,7 +172,7 @@ static void an_unknown_name_is_unknown(void) {
     CHECK(forget("models"), ==, CATALOG_UNKNOWN);
     CHECK(forget("model"), ==, CATALOG_OK);
     CHECK(forget("model"), ==, CATALOG_UNKNOWN);
-    CHECK(catalog_next(catalog, CATALOG_NAMES, (char[CATALOG_NAME_BYTES]){0}, &not_there), ==, CATALOG_NAMES);
+    CHECK(catalog_next(&catalog, CATALOG_NAMES, (char[CATALOG_NAME_BYTES]){0}, &not_there, &kind), ==, CATALOG_NAMES);
     unmake();
 }
 
@@ -223,8 +224,8 @@ static void a_catalog_has_room_for_256_names(void) {
     unmake();
 }
 
-static void names_of_any_length_come_back_up_to_239_bytes(void) {
-    static const unsigned lengths[] = {0, 1, 7, 8, 9, 180, 238, 239};
+static void names_of_any_length_come_back_up_to_231_bytes(void) {
+    static const unsigned lengths[] = {0, 1, 7, 8, 9, 180, 230, 231};
     char name[400], found[CATALOG_NAME_BYTES], cut[CATALOG_NAME_BYTES];
     make();
     struct pool_run runs[8], run;
@@ -235,7 +236,7 @@ static void names_of_any_length_come_back_up_to_239_bytes(void) {
         CHECK(keep(name, &runs[i], false), ==, CATALOG_OK);
         CHECK(find(name), ==, runs[i].index);
         memset(found, 'x', sizeof found);
-        CHECK(catalog_next(catalog, i, found, &run), ==, i);
+        CHECK(catalog_next(&catalog, i, found, &run, &kind), ==, i);
         CHECK(strcmp(found, name), ==, 0);
         CHECK(run.index, ==, runs[i].index);
         CHECK(run.generation, ==, runs[i].generation);
@@ -246,12 +247,12 @@ static void names_of_any_length_come_back_up_to_239_bytes(void) {
     cut[CATALOG_NAME_BYTES - 1] = 0;
     CHECK(keep(name, &runs[0], false), ==, CATALOG_OK);
     CHECK(keep(cut, &runs[0], false), ==, CATALOG_TAKEN);
-    name[240] = 0;
+    name[CATALOG_NAME_BYTES] = 0;
     CHECK(find(name), ==, runs[0].index);
     CHECK(find(cut), ==, runs[0].index);
     cut[CATALOG_NAME_BYTES - 2] = 0;
     CHECK(find(cut), ==, BITMAP_NONE);
-    CHECK(catalog_next(catalog, 8, found, &run), ==, 8);
+    CHECK(catalog_next(&catalog, 8, found, &run, &kind), ==, 8);
     CHECK(strlen(found), ==, CATALOG_NAME_BYTES - 1);
     unmake();
 }
@@ -294,7 +295,7 @@ static uint64_t seen[3]; /* how often a reader found the old run, the new one, n
 /* What a reader finds at this moment; the run is there, and the catalog holds it. */
 static void read_model(void) {
     struct pool_run run;
-    if (catalog_find(catalog, "model", &run) != CATALOG_OK) {
+    if (catalog_find(&catalog, "model", &run, &kind) != CATALOG_OK) {
         seen[2]++;
         return;
     }
@@ -364,11 +365,11 @@ static void a_reader_that_is_overtaken_finds_no_other_names_run(void) {
             CHECK(keep("model", &old_run, false), ==, CATALOG_OK);
             at_access(k, reuse_the_entry);
             if (list) {
-                unsigned at = catalog_next(catalog, 0, name, &listed);
+                unsigned at = catalog_next(&catalog, 0, name, &listed, &kind);
                 bool is_old = at == 0 && strcmp(name, "model") == 0 && listed.index == old_run.index,
                      is_new = at == 0 && strcmp(name, "other") == 0 && listed.index == new_run.index;
                 CHECK(is_old || is_new || at == CATALOG_NAMES, ==, true);
-            } else if (catalog_find(catalog, "model", &run) == CATALOG_OK) {
+            } else if (catalog_find(&catalog, "model", &run, &kind) == CATALOG_OK) {
                 CHECK(run.index, ==, old_run.index);
                 found_old++;
             } else {
@@ -390,7 +391,7 @@ static struct pool_run first, second, third;
 static void recover_me(void) {
     struct slot_set dead = set_of(bit_of(ME));
     shared_pool_recover(&shared, &dead, LEDGER_RECOVERY, 0, shared.blocks);
-    catalog_recover(catalog, &shared, 0, BLOCKS);
+    catalog_recover(&catalog, &shared, 0, BLOCKS);
     (void)shared_pool_mend(&shared, 0, BLOCKS);
 }
 
@@ -465,13 +466,13 @@ static void a_name_written_halfway_is_none_and_its_entry_is_used_again(void) {
     make();
     struct pool_run run = allocate_for(ME, 1), found;
     char name[CATALOG_NAME_BYTES];
-    memset((void *)catalog[0].name, 'x', sizeof catalog[0].name);
-    store_relaxed(&catalog[0].sequence, 5);
-    CHECK(catalog_next(catalog, 0, name, &found), ==, CATALOG_NAMES);
+    memset((void *)catalog.entries[0].name, 'x', sizeof catalog.entries[0].name);
+    store_relaxed(&catalog.entries[0].sequence, 5);
+    CHECK(catalog_next(&catalog, 0, name, &found, &kind), ==, CATALOG_NAMES);
     CHECK(keep("model", &run, false), ==, CATALOG_OK);
-    CHECK(catalog_next(catalog, 0, name, &found), ==, 0);
+    CHECK(catalog_next(&catalog, 0, name, &found, &kind), ==, 0);
     CHECK(strcmp(name, "model"), ==, 0);
-    CHECK(load_relaxed(&catalog[0].sequence), ==, 6);
+    CHECK(load_relaxed(&catalog.entries[0].sequence), ==, 6);
     CHECK(forget("model"), ==, CATALOG_OK);
     unmake();
 }
@@ -483,7 +484,7 @@ static void an_entry_whose_run_is_not_there_is_a_fault(void) {
     struct pool_run run = allocate_for(ME, 2), free_run = allocate_for(ME, 1), unkept = allocate_for(ME, 1);
     CHECK(keep("a", &run, false) + keep("b", &run, false) + keep("c", &run, false), ==, 0);
     CHECK(drop_by(ME, &free_run), ==, true);
-    uint64_t good = load_relaxed(&catalog[1].run);
+    uint64_t good = load_relaxed(&catalog.entries[1].run);
     const uint64_t bad[] = {
         good + 1,                                   /* another generation */
         good + (UINT64_C(1) << 40),                 /* a block inside the run */
@@ -494,21 +495,21 @@ static void an_entry_whose_run_is_not_there_is_a_fault(void) {
         good + (UINT64_C(1) << 31),                 /* another generation whose low bits are the same */
     };
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
-        store_relaxed(&catalog[1].run, bad[i]);
-        CHECK(catalog_fault(catalog, &shared, 0), ==, 1);
-        CHECK(catalog_fault(catalog, &shared, 1), ==, 1);
-        CHECK(catalog_fault(catalog, &shared, 2), ==, CATALOG_NAMES);
-        store_relaxed(&catalog[255].run, bad[i]);
-        CHECK(catalog_fault(catalog, &shared, 2), ==, 255);
-        store_relaxed(&catalog[255].run, 0);
+        store_relaxed(&catalog.entries[1].run, bad[i]);
+        CHECK(catalog_fault(&catalog, 0), ==, 1);
+        CHECK(catalog_fault(&catalog, 1), ==, 1);
+        CHECK(catalog_fault(&catalog, 2), ==, CATALOG_NAMES);
+        store_relaxed(&catalog.entries[255].run, bad[i]);
+        CHECK(catalog_fault(&catalog, 2), ==, 255);
+        store_relaxed(&catalog.entries[255].run, 0);
         if (i < 6) {
             CHECK(forget("b"), ==, CATALOG_OK); /* harms no other run */
-            CHECK(load_relaxed(&catalog[1].run), ==, 0);
+            CHECK(load_relaxed(&catalog.entries[1].run), ==, 0);
             CHECK(shared_pool_is_kept(&shared, &run), ==, true);
         }
-        store_relaxed(&catalog[1].run, good);
+        store_relaxed(&catalog.entries[1].run, good);
     }
-    CHECK(catalog_fault(catalog, &shared, 0), ==, CATALOG_NAMES);
+    CHECK(catalog_fault(&catalog, 0), ==, CATALOG_NAMES);
     CHECK(drop_by(ME, &unkept), ==, true);
     CHECK(drop_by(ME, &run), ==, false);
     unmake();
@@ -519,9 +520,9 @@ static void a_name_without_an_end_ends(void) {
     struct pool_run run = allocate_for(ME, 1), found;
     char name[CATALOG_NAME_BYTES];
     CHECK(keep("model", &run, false), ==, CATALOG_OK);
-    memset((void *)catalog[0].name, 'x', sizeof catalog[0].name);
+    memset((void *)catalog.entries[0].name, 'x', sizeof catalog.entries[0].name);
     memset(name, 'y', sizeof name);
-    CHECK(catalog_next(catalog, 0, name, &found), ==, 0);
+    CHECK(catalog_next(&catalog, 0, name, &found, &kind), ==, 0);
     CHECK(memchr(name, 0, sizeof name) == name + CATALOG_NAME_BYTES - 1, ==, true);
     CHECK(drop_by(ME, &run), ==, false);
     unmake();
@@ -537,8 +538,8 @@ static void random_bytes_do_no_harm(void) {
             snprintf(name, sizeof name, "n%u", i);
             CHECK(keep(name, &runs[i], false), ==, CATALOG_OK);
         }
-        unsigned char *place = (unsigned char *)catalog;
-        uint64_t bytes = check_below(2) ? 4 * sizeof *catalog : CATALOG_NAMES * sizeof *catalog,
+        unsigned char *place = (unsigned char *)catalog.entries;
+        uint64_t bytes = check_below(2) ? 4 * sizeof *catalog.entries : CATALOG_NAMES * sizeof *catalog.entries,
                  damages = 1 + check_below(round % 3 ? 4 : 2000);
         if (check_below(4) == 0) { /* the ledger too */
             bytes += BLOCKS * 64;
@@ -548,7 +549,7 @@ static void random_bytes_do_no_harm(void) {
         }
         for (unsigned i = 0; i < 6; i++) {
             snprintf(name, sizeof name, "n%u", i);
-            if (catalog_find(catalog, name, &run) == CATALOG_OK) {
+            if (catalog_find(&catalog, name, &run, &kind) == CATALOG_OK) {
                 bool set;
                 CHECK(run.index, <, UINT64_C(1) << 24);
                 if (shared_pool_hold(&shared, 2, &run, &set) == SHARED_POOL_OK) {
@@ -557,7 +558,7 @@ static void random_bytes_do_no_harm(void) {
             }
         }
         unsigned before = 0, looks = 0;
-        for (unsigned i = 0; (i = catalog_next(catalog, i, name, &run)) < CATALOG_NAMES; i++, looks++) {
+        for (unsigned i = 0; (i = catalog_next(&catalog, i, name, &run, &kind)) < CATALOG_NAMES; i++, looks++) {
             CHECK(i >= before && looks < CATALOG_NAMES, ==, true);
             CHECK(memchr(name, 0, sizeof name) != NULL, ==, true);
             before = i;
@@ -569,9 +570,9 @@ static void random_bytes_do_no_harm(void) {
         }
         (void)!forget("n0");
         (void)!forget("n3");
-        CHECK(catalog_fault(catalog, &shared, 0), <=, CATALOG_NAMES);
+        CHECK(catalog_fault(&catalog, 0), <=, CATALOG_NAMES);
         recover_me();
-        CHECK(catalog_fault(catalog, &shared, 0), <=, CATALOG_NAMES);
+        CHECK(catalog_fault(&catalog, 0), <=, CATALOG_NAMES);
         free(memory);
     }
 }
@@ -584,7 +585,7 @@ int main(int argc, char **argv) {
     RUN(an_unknown_name_is_unknown);
     RUN(only_who_holds_a_run_can_give_it_a_name);
     RUN(a_catalog_has_room_for_256_names);
-    RUN(names_of_any_length_come_back_up_to_239_bytes);
+    RUN(names_of_any_length_come_back_up_to_231_bytes);
     RUN(a_shorter_name_leaves_nothing_of_a_longer_one);
     RUN(a_run_with_two_names_is_kept_until_the_last_is_forgotten);
     RUN(a_reader_finds_the_old_run_or_the_new_one_while_a_name_is_replaced);

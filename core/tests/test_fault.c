@@ -12,7 +12,7 @@ static int file;
 static void make(void) {
     void *mapped;
     file = os_memfd("blockpool-test");
-    CHECK(os_reserve(file, BYTES, NULL), ==, 0);
+    CHECK(os_reserve(file, BYTES, BYTES, NULL), ==, 0);
     CHECK(os_map_file(file, BYTES, &mapped), ==, 0);
     memory = mapped;
     memset(memory, 7, BYTES);

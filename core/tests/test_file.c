@@ -182,22 +182,41 @@ static off_t reserved(int file) {
 static void memory_is_reserved_in_pieces(void) {
     int file = os_memfd("blockpool-test");
     begin(PIECE, 1000);
-    CHECK(os_reserve(file, 2 * OS_PIECE + 12288, &pause_of_test), ==, 0);
+    CHECK(os_reserve(file, 2 * OS_PIECE + 12288, 2 * OS_PIECE + 12288, &pause_of_test), ==, 0);
     CHECK(kernel.done, ==, 3);
     CHECK(asked, ==, 2); /* not when all is done */
     CHECK(reserved(file), ==, 2 * PIECE + 12288);
     os_close(file);
     file = os_memfd("blockpool-test");
     begin(PIECE, 0);
-    CHECK(os_reserve(file, 4096, &pause_of_test), ==, 0);
+    CHECK(os_reserve(file, 4096, 4096, &pause_of_test), ==, 0);
     CHECK(asked, ==, 0);
     os_close(file);
+}
+
+static void what_is_not_to_be_reserved_is_not(void) {
+    static const struct {
+        off_t bytes, wanted;
+    } files[] = {
+        {4096, 0},         {1 << 20, 4096}, {PIECE + 4096, PIECE}, {3 * PIECE, PIECE + 4096}, {3 * PIECE, 2 * PIECE},
+        {2 * PIECE, 8192},
+    };
+    for (unsigned i = 0; i < sizeof files / sizeof *files; i++) {
+        int file = os_memfd("blockpool-test");
+        struct stat status;
+        begin(PIECE, 1000);
+        CHECK(os_reserve(file, (uint64_t)files[i].bytes, (uint64_t)files[i].wanted, &pause_of_test), ==, 0);
+        CHECK(reserved(file), ==, files[i].wanted);
+        CHECK(fstat(file, &status), ==, 0);
+        CHECK(status.st_size, ==, files[i].bytes);
+        os_close(file);
+    }
 }
 
 static void it_stops_between_two_pieces(void) {
     int file = os_memfd("blockpool-test");
     begin(PIECE, 1);
-    CHECK(os_reserve(file, 4 * OS_PIECE, &pause_of_test), ==, -ECANCELED);
+    CHECK(os_reserve(file, 4 * OS_PIECE, 4 * OS_PIECE, &pause_of_test), ==, -ECANCELED);
     CHECK(reserved(file), ==, 2 * PIECE);
     os_close(file);
 }
@@ -205,7 +224,7 @@ static void it_stops_between_two_pieces(void) {
 static void what_signals_interrupt_is_done_in_smaller_pieces(void) {
     int file = os_memfd("blockpool-test");
     begin(PIECE / 16, 1000);
-    CHECK(os_reserve(file, 2 * OS_PIECE, &pause_of_test), ==, 0);
+    CHECK(os_reserve(file, 2 * OS_PIECE, 2 * OS_PIECE, &pause_of_test), ==, 0);
     CHECK(reserved(file), ==, 2 * PIECE);
     CHECK(kernel.refused, ==, 4);
     CHECK(asked, >=, kernel.refused); /* the signal is let through before the next try */
@@ -215,8 +234,35 @@ static void what_signals_interrupt_is_done_in_smaller_pieces(void) {
 static void a_stop_comes_through_though_every_piece_is_interrupted(void) {
     int file = os_memfd("blockpool-test");
     begin(0, 100);
-    CHECK(os_reserve(file, OS_PIECE, &pause_of_test), ==, -ECANCELED);
+    CHECK(os_reserve(file, OS_PIECE, OS_PIECE, &pause_of_test), ==, -ECANCELED);
     CHECK(kernel.done, ==, 0);
+    os_close(file);
+}
+
+static void a_part_is_reserved_and_the_size_stays(void) {
+    int file = os_memfd("blockpool-test");
+    struct stat status;
+    unsigned char bytes[2] = {1, 2};
+    begin(PIECE, 1000);
+    CHECK(os_reserve(file, 10 * 4096, 4096, &pause_of_test), ==, 0);
+    CHECK(os_seal(file), ==, 0);
+    CHECK(os_write(file, 6 * 4096 + 5, bytes, 2), ==, 0);
+    CHECK(reserved(file), ==, 2 * 4096);
+    CHECK(os_reserve_part(file, 9 * 4096, 4096), ==, 0);
+    CHECK(reserved(file), ==, 3 * 4096);
+    CHECK(os_reserve_part(file, 6 * 4096, 2 * 4096), ==, 0);
+    CHECK(reserved(file), ==, 4 * 4096);
+    bytes[0] = bytes[1] = 9;
+    CHECK(os_read(file, 6 * 4096 + 5, bytes, 2), ==, 0);
+    CHECK(bytes[0] * 10 + bytes[1], ==, 12); /* what was there stays */
+    CHECK(fstat(file, &status), ==, 0);
+    CHECK(status.st_size, ==, 10 * 4096);
+    os_close(file);
+    CHECK(os_reserve_part(file, 0, 4096), ==, -EBADF);
+    file = os_memfd("blockpool-test");
+    CHECK(os_reserve_part(file, 4096, 4096), ==, 0);
+    CHECK(fstat(file, &status), ==, 0);
+    CHECK(status.st_size, ==, 0);
     os_close(file);
 }
 
@@ -230,6 +276,8 @@ int main(void) {
     RUN(a_sealed_file_keeps_its_size);
     RUN(a_read_past_the_end_is_an_error);
     RUN(memory_is_reserved_in_pieces);
+    RUN(what_is_not_to_be_reserved_is_not);
+    RUN(a_part_is_reserved_and_the_size_stays);
     RUN(it_stops_between_two_pieces);
     RUN(what_signals_interrupt_is_done_in_smaller_pieces);
     RUN(a_stop_comes_through_though_every_piece_is_interrupted);

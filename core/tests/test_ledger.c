@@ -3,12 +3,12 @@
 
 #include "check.h"
 
-/* A word taken apart; `spare` is the bit that no word has. */
+/* A word taken apart. */
 struct parts {
     uint64_t state;
     unsigned slot; /* or LEDGER_NOBODY */
     uint64_t tickets;
-    bool row, kept, mark, spare;
+    bool row, kept, mark, carried;
     uint64_t generation;
 };
 
@@ -24,13 +24,13 @@ static const uint64_t generations[] = {0, 1, 0x12345678, LEDGER_GENERATION};
 
 static uint64_t pack(struct parts p) {
     return p.state << 61 | (uint64_t)(p.slot == LEDGER_NOBODY ? 0 : p.slot + 1) << 48 | p.tickets << 35 |
-           (uint64_t)p.row << 34 | (uint64_t)p.kept << 33 | (uint64_t)p.mark << 32 | (uint64_t)p.spare << 31 |
+           (uint64_t)p.row << 34 | (uint64_t)p.kept << 33 | (uint64_t)p.mark << 32 | (uint64_t)p.carried << 31 |
            p.generation;
 }
 
 /* In a pool of so many slots. */
 static bool expect_valid(struct parts p, unsigned of) {
-    bool plain = !p.tickets && !p.row && !p.kept && !p.mark && !p.spare;
+    bool plain = !p.tickets && !p.row && !p.kept && !p.mark && !p.carried;
     switch (p.state) {
     case LEDGER_IS_FREE:
         return plain && p.slot == LEDGER_NOBODY && p.generation == 0;
@@ -41,7 +41,7 @@ static bool expect_valid(struct parts p, unsigned of) {
     case LEDGER_IS_CLOSING:
         return plain && (p.slot < of || p.slot == LEDGER_RECOVERY);
     case LEDGER_IS_LIVE:
-        return (p.slot < of || p.slot == LEDGER_NOBODY) && !p.spare;
+        return p.slot < of || p.slot == LEDGER_NOBODY;
     default:
         return false;
     }
@@ -60,7 +60,7 @@ static void for_each_word(void (*each)(struct parts, uint64_t word)) {
                         p.row = flags & 1;
                         p.kept = flags & 2;
                         p.mark = flags & 4;
-                        p.spare = flags & 8;
+                        p.carried = flags & 8;
                         p.generation = generations[g];
                         each(p, pack(p));
                     }
@@ -87,17 +87,18 @@ static void the_parts_of_a_word_do_not_overlap(void) {
                               LEDGER_ROW,
                               LEDGER_KEPT,
                               LEDGER_MARK,
+                              LEDGER_CARRIED,
                               LEDGER_GENERATION};
     uint64_t all = 0;
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
         CHECK(all & parts[i], ==, 0);
         all |= parts[i];
     }
-    CHECK(~all, ==, UINT64_C(1) << 31);
+    CHECK(~all, ==, 0);
 }
 
 static bool is_loose(struct parts p) {
-    return p.state == LEDGER_IS_LIVE && p.slot == LEDGER_NOBODY && !p.tickets && !p.kept && !p.spare;
+    return p.state == LEDGER_IS_LIVE && p.slot == LEDGER_NOBODY && !p.tickets && !p.kept && !p.carried;
 }
 
 static void parts_of(struct parts p, uint64_t word) {
@@ -111,6 +112,9 @@ static void parts_of(struct parts p, uint64_t word) {
     CHECK(ledger_is_run(word), ==, run);
     CHECK(ledger_is_head(word), ==, run || p.state == LEDGER_IS_OPENING || p.state == LEDGER_IS_CLOSING);
     CHECK(ledger_is_loose(word), ==, is_loose(p));
+    CHECK(ledger_is_only_carried(word), ==,
+          p.state == LEDGER_IS_LIVE && p.slot == LEDGER_NOBODY && p.carried && !p.tickets && !p.row && !p.kept &&
+              !p.mark);
     static const unsigned sizes[] = {1, 2, 64, 65, 256, 257, 4096};
     for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         CHECK(ledger_is_valid(word, sizes[s]), ==, expect_valid(p, sizes[s]));
@@ -118,7 +122,7 @@ static void parts_of(struct parts p, uint64_t word) {
     for (unsigned s = 0; s < SLOTS; s++) {
         bool owner = p.state == LEDGER_IS_LIVE && p.slot == slots[s];
         CHECK(ledger_is_owner(word, slots[s]), ==, owner);
-        CHECK(ledger_is_alone(word, slots[s]), ==, owner && !p.tickets && !p.row && !p.kept && !p.mark && !p.spare);
+        CHECK(ledger_is_alone(word, slots[s]), ==, owner && !p.tickets && !p.row && !p.kept && !p.mark && !p.carried);
     }
     for (unsigned g = 0; g < GENERATIONS; g++) { /* the high bits of a generation are not in the head */
         uint64_t generation = generations[g] | UINT64_C(0x55) << 31;
@@ -227,6 +231,14 @@ static void steps_of(struct parts p, uint64_t word) {
     after = p;
     after.kept = false;
     expect(p, ledger_forget(word), live && p.kept, after);
+
+    after = asking ? held : p; /* a live run needs no row for it */
+    after.carried = true;
+    expect(p, ledger_carry(word), live || asking, after);
+
+    after = p;
+    after.carried = false;
+    expect(p, ledger_unload(word), live && p.carried, after);
 }
 
 static void every_step_does_what_the_model_does_or_refuses(void) { for_each_word(steps_of); }
@@ -241,7 +253,7 @@ static uint64_t random_word(void) {
     p.row = flags & 1;
     p.kept = flags & 2;
     p.mark = flags & 4;
-    p.spare = flags == 15;
+    p.carried = flags & 8;
     p.slot = check_below(3) ? p.slot : LEDGER_NOBODY;
     return check_below(8) ? pack(p) : check_random();
 }
@@ -264,6 +276,8 @@ static void whatever_the_functions_make_of_valid_words_is_valid(void) {
             ledger_drop_tickets(word),
             ledger_keep(word),
             ledger_forget(word),
+            ledger_carry(word),
+            ledger_unload(word),
             ledger_recover(word, name),
         };
         if (!ledger_is_valid(word, of)) {
@@ -283,6 +297,7 @@ static void the_generation_of_a_run_stays_with_it(void) {
     for (unsigned g = 0; g < GENERATIONS; g++) {
         uint64_t word = ledger_live(3, generations[g]);
         word = ledger_forget(ledger_keep(ledger_take_ticket(ledger_share(word, 1))));
+        word = ledger_unload(ledger_carry(word));
         word = ledger_hold(ledger_leave(word, 3)); /* asked, and answered no */
         CHECK(word, ==, ledger_live(LEDGER_NOBODY, generations[g]) | LEDGER_ROW);
         word = ledger_close(ledger_ask(word, 9));
@@ -295,6 +310,21 @@ static void a_run_that_only_its_owner_ever_held_is_freed_without_a_question(void
     CHECK(ledger_leave(ledger_hold(ledger_live(2, 5)), 2), ==, ledger_make(LEDGER_IS_ASKING, 2, 5));
     CHECK(ledger_leave(ledger_take_ticket(ledger_share(ledger_live(2, 5), 1)), 2), ==,
           ledger_make(LEDGER_IS_ASKING, 2, 5)); /* who took the ticket may hold it */
+}
+
+static void a_run_that_a_message_carries_is_freed_by_the_last_to_let_go(void) {
+    uint64_t carried = ledger_carry(ledger_live(2, 5));
+    CHECK(carried, ==, ledger_live(2, 5) | LEDGER_CARRIED); /* no row: nobody has to look at it */
+    CHECK(ledger_is_alone(carried, 2), ==, false);
+    CHECK(ledger_leave(carried, 2), ==, ledger_live(LEDGER_NOBODY, 5) | LEDGER_CARRIED);
+    CHECK(ledger_is_only_carried(ledger_leave(carried, 2)), ==, true);
+    CHECK(ledger_ask(ledger_leave(carried, 2), 2), ==, LEDGER_REFUSED);
+    CHECK(ledger_is_only_carried(ledger_hold(ledger_leave(carried, 2))), ==, false); /* who holds it has a bit */
+    uint64_t rest = ledger_unload(ledger_leave(carried, 2));
+    CHECK(ledger_is_loose(rest), ==, true);
+    CHECK(ledger_ask(rest, 4), ==, ledger_make(LEDGER_IS_ASKING, 4, 5));
+    CHECK(ledger_leave(ledger_unload(carried), 2), ==, ledger_make(LEDGER_IS_CLOSING, 2, 5));
+    CHECK(ledger_recover(carried, LEDGER_RECOVERY), ==, ledger_live(LEDGER_NOBODY, 5) | LEDGER_CARRIED);
 }
 
 static void a_new_ticket_is_safe_from_a_drop_of_older_ones(void) {
@@ -326,6 +356,8 @@ static void all_reachable_words_are_valid_and_lead_to_closing(void) {
         next[n++] = ledger_drop_tickets(seen[i]);
         next[n++] = ledger_keep(seen[i]);
         next[n++] = ledger_forget(seen[i]);
+        next[n++] = ledger_carry(seen[i]);
+        next[n++] = ledger_unload(seen[i]);
         for (unsigned k = 0; k < 4; k++) {
             next[n++] = ledger_ask(seen[i], names[k]);
             next[n++] = ledger_recover(seen[i], names[k]);
@@ -345,9 +377,9 @@ static void all_reachable_words_are_valid_and_lead_to_closing(void) {
         }
         CHECK(leads_on, ==, true);
     }
-    /* LIVE with the owner and without: 0 to 4 tickets, kept or not, marked or not, all with ROW; and bare. ASKING and
-     * CLOSING of the four names. */
-    CHECK(count, ==, 2 * (5 * 2 * 2 + 1) + 4 + 4);
+    /* LIVE with the owner and without, carried or not: 0 to 4 tickets, kept or not, marked or not, all with ROW; and
+     * bare. ASKING and CLOSING of the four names. */
+    CHECK(count, ==, 2 * 2 * (5 * 2 * 2 + 1) + 4 + 4);
 }
 
 /* --- the record --- */
@@ -379,6 +411,7 @@ int main(int argc, char **argv) {
     RUN(whatever_the_functions_make_of_valid_words_is_valid);
     RUN(the_generation_of_a_run_stays_with_it);
     RUN(a_run_that_only_its_owner_ever_held_is_freed_without_a_question);
+    RUN(a_run_that_a_message_carries_is_freed_by_the_last_to_let_go);
     RUN(a_new_ticket_is_safe_from_a_drop_of_older_ones);
     RUN(all_reachable_words_are_valid_and_lead_to_closing);
     RUN(a_record_comes_back_as_it_was_packed);

@@ -8,7 +8,7 @@ static int second;
 
 static void make(void) {
     int number = os_memfd("blockpool-test");
-    CHECK(os_reserve(number, 4096, NULL), ==, 0);
+    CHECK(os_reserve(number, 4096, 4096, NULL), ==, 0);
     CHECK(os_keep(number, &first), ==, 0);
     second = os_reopen(&first);
     CHECK(second, >=, 0);

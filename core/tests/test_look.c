@@ -94,7 +94,8 @@ static void ask_everything(void) {
         look_slot(&look, slot, &process);
         CHECK(strlen(process.command), <, sizeof process.command);
     }
-    for (unsigned at = 0; (at = attachment_next_name(&look, at, text, &run)) < CATALOG_NAMES; at++) {
+    unsigned kind;
+    for (unsigned at = 0; (at = attachment_next_name(&look, at, text, &run, &kind)) < CATALOG_NAMES; at++) {
         CHECK(strlen(text), <, CATALOG_NAME_BYTES);
     }
     look_made_by(&look, made_by);
@@ -204,7 +205,7 @@ static void processes_are_alive_dead_or_unknown(void) {
     CHECK(process.process, ==, child);
     CHECK(process.start > 0 && strstr(process.command, "look") != NULL, ==, true);
     kill_and_wait(child);
-    struct slot_record *record = slot_record(attachment.memory, &attachment.geometry, 1);
+    struct slot_record *record = slot_record(attachment.memory, 1);
     memset(record->command, 'x', sizeof record->command);
     look_slot(&look, 1, &process);
     CHECK(strlen(process.command), ==, sizeof process.command - 1);

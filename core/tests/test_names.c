@@ -15,11 +15,13 @@ static enum pool_status forget_in(struct attachment *whose, const char *what) {
     return attachment_forget(whose, what, PATIENCE, &failure);
 }
 
+static unsigned kind; /* of what was found last */
+
 static unsigned names_in(const struct attachment *whose) {
     unsigned found = 0;
     struct pool_run run;
     char what[CATALOG_NAME_BYTES];
-    for (unsigned i = 0; (i = attachment_next_name(whose, i, what, &run)) < CATALOG_NAMES; i++) {
+    for (unsigned i = 0; (i = attachment_next_name(whose, i, what, &run, &kind)) < CATALOG_NAMES; i++) {
         found++;
     }
     return found;
@@ -28,7 +30,7 @@ static unsigned names_in(const struct attachment *whose) {
 static void a_name_leads_every_attachment_to_the_run(void) {
     make();
     CHECK(attach(&other), ==, POOL_OK);
-    struct pool_run run = allocate(3), got = {0, 0, 0}, listed;
+    struct pool_run run = allocate(3), got = {0, 0, 0}, listed = got;
     char what[CATALOG_NAME_BYTES];
     fill(&attachment, &run, 4);
     CHECK(attachment_get(&other, "model", &got), ==, POOL_NOT_FOUND);
@@ -41,7 +43,7 @@ static void a_name_leads_every_attachment_to_the_run(void) {
     CHECK(got.generation, ==, run.generation);
     CHECK(got.blocks, ==, 3);
     CHECK(is_filled(&other, &got, 4), ==, true);
-    CHECK(attachment_next_name(&other, 0, what, &listed), ==, 0);
+    CHECK(attachment_next_name(&other, 0, what, &listed, &kind), ==, 0);
     CHECK(strcmp(what, "model"), ==, 0);
     CHECK(listed.index, ==, run.index);
     CHECK(names_in(&attachment), ==, 1);
@@ -237,7 +239,7 @@ static void stray(void) {
     CHECK(keep_in(&attachment, "more", &held, false), ==, POOL_STRAY);
     CHECK(forget_in(&attachment, "model"), ==, POOL_STRAY);
     CHECK(attachment_get(&attachment, "model", &run), ==, POOL_STRAY);
-    CHECK(attachment_next_name(&attachment, 0, what, &run), ==, CATALOG_NAMES);
+    CHECK(attachment_next_name(&attachment, 0, what, &run, &kind), ==, CATALOG_NAMES);
 }
 
 static void a_stray_child_has_no_names(void) {

@@ -10,18 +10,18 @@
 #define BLOCKS 200u
 
 static struct layout_geometry geometry;
-static struct shared_pool shared;
+static struct shared_pool shared, annex;
 static struct shared_pool_audit audit;
 static struct shared_pool_fault faults[4];
 static void *memory;
 
 static void make_for(uint64_t block_size, uint64_t blocks, unsigned processes) {
     memset(&geometry, 0, sizeof geometry);
-    CHECK(layout_plan(&geometry, block_size, blocks, processes), ==, true);
+    CHECK(layout_plan(&geometry, block_size, blocks, processes, 16), ==, true);
     memory = aligned_alloc(4096, geometry.data_at); /* nothing here touches the blocks themselves */
     memset(memory, 0, geometry.data_at);
     layout_make(memory, &geometry);
-    layout_init(&shared, memory, &geometry);
+    layout_init(&shared, &annex, memory, &geometry);
 }
 
 static void make_of(uint64_t block_size, uint64_t blocks) { make_for(block_size, blocks, 8); }
@@ -553,6 +553,383 @@ static void dropped_tickets_leave_no_mark(void) {
     unmake();
 }
 
+/* --- messages --- */
+
+#define MINE UINT64_C(0xe000010000000001) /* what the words of carried runs say */
+#define OTHERS UINT64_C(0xe000020000000001)
+
+static uint64_t message_word_of(const struct pool_run *run) {
+    return load_seq(&shared_pool_entry(&shared, run->index)->message);
+}
+static void set_message_word(const struct pool_run *run, uint64_t word) {
+    store_seq(&shared_pool_entry(&shared, run->index)->message, word);
+}
+
+/* As a message lets a run be carried: the word first, and then the flag. */
+static void carry(unsigned slot, const struct pool_run *run) {
+    set_message_word(run, MINE);
+    CHECK(shared_pool_carry(&shared, slot, run), ==, SHARED_POOL_OK);
+}
+
+static void a_message_holds_what_it_carries(void) {
+    make_for(64, BLOCKS, 257);
+    struct pool_run run = allocate_for(0, 3);
+    carry(0, &run);
+    CHECK(get(run.index), ==, ledger_live(0, run.generation) | LEDGER_CARRIED);
+    CHECK(shared_pool_drop_alone(&shared, 0, &run), ==, false); /* the message has it too */
+    CHECK(free_by(0, &run), ==, false);
+    CHECK(hold_by(256, &run), ==, SHARED_POOL_OK);
+    CHECK(drop_by(0, &run), ==, false);
+    CHECK(drop_by(256, &run), ==, false);
+    struct slot_set nobody = {{0}};
+    check_used(true, &nobody); /* nobody but the message: no fault */
+    CHECK(audit.faults + audit.in_transit, ==, 0);
+    CHECK(hold_by(5, &run), ==, SHARED_POOL_OK); /* its receiver */
+    shared_pool_unload(&shared, 5, &run, MINE);
+    CHECK(message_word_of(&run), ==, 0);
+    CHECK(get(run.index), ==, ledger_live(LEDGER_NOBODY, run.generation) | LEDGER_ROW);
+    CHECK(drop_by(5, &run), ==, true);
+    empty();
+    unmake();
+}
+
+static void who_does_not_hold_a_run_cannot_put_it_into_a_message(void) {
+    make();
+    struct pool_run run = allocate_for(0, 3), gone = allocate_for(0, 2);
+    CHECK(drop_by(0, &gone), ==, true);
+    CHECK(shared_pool_carry(&shared, 1, &run), ==, SHARED_POOL_CORRUPT);
+    CHECK(shared_pool_carry(&shared, 0, &gone), ==, SHARED_POOL_CORRUPT);
+    CHECK(get(run.index), ==, ledger_live(0, run.generation));
+    CHECK(get(gone.index), ==, LEDGER_FREE);
+    CHECK(drop_by(0, &run), ==, true);
+    empty();
+    unmake();
+}
+
+static void a_run_that_only_a_message_carried_is_freed_with_it(void) {
+    for (unsigned how = 0; how < 4; how++) { /* dropped by its owner; by a holder; asked about meanwhile; never owned */
+        make();
+        struct pool_run run = allocate_for(0, 5);
+        carry(0, &run);
+        if (how == 1 || how == 2) {
+            CHECK(hold_by(1, &run), ==, SHARED_POOL_OK);
+        }
+        CHECK(drop_by(0, &run), ==, false);
+        if (how == 1 || how == 2) {
+            CHECK(drop_by(1, &run), ==, false);
+        }
+        shared_pool_unload(&shared, how == 3 ? LEDGER_RECOVERY : 7, &run, MINE);
+        CHECK(message_word_of(&run), ==, 0);
+        empty();
+        shared_pool_unload(&shared, 7, &run, MINE); /* a recovery takes each step again */
+        empty();
+        unmake();
+    }
+}
+
+static void a_run_is_unloaded_only_by_the_message_that_carries_it(void) {
+    make();
+    struct pool_run run = allocate_for(0, 2);
+    struct pool_run others[] = {{run.index, 2, run.generation + 1}, {run.index, 2, run.generation - 1}};
+    carry(0, &run);
+    shared_pool_unload(&shared, 1, &run, OTHERS);
+    CHECK(get(run.index), ==, ledger_live(0, run.generation) | LEDGER_CARRIED);
+    CHECK(message_word_of(&run), ==, MINE);
+    for (unsigned i = 0; i < 2; i++) { /* a run that is gone: only the word goes */
+        shared_pool_unload(&shared, 1, &others[i], MINE);
+        CHECK(get(run.index), ==, ledger_live(0, run.generation) | LEDGER_CARRIED);
+        CHECK(message_word_of(&run), ==, 0);
+        set_message_word(&run, MINE);
+    }
+    shared_pool_unload(&shared, 1, &run, MINE);
+    CHECK(get(run.index), ==, ledger_live(0, run.generation));
+    CHECK(drop_by(0, &run), ==, true);
+    run = allocate_for(0, 2); /* named, but its sender died before the flag */
+    set_message_word(&run, MINE);
+    shared_pool_unload(&shared, LEDGER_RECOVERY, &run, MINE);
+    CHECK(message_word_of(&run), ==, 0);
+    CHECK(get(run.index), ==, ledger_live(0, run.generation));
+    CHECK(drop_by(0, &run), ==, true);
+    empty();
+    unmake();
+}
+
+/* Carried as `theirs` while somebody else drops it, or holds and drops it, at any access. */
+static void either_the_message_frees_the_run_or_who_drops_it(void) {
+    for (unsigned p = 0; p < PAIRS; p++) {
+        uint64_t by_message = 0, by_you = 0;
+        bool came = true;
+        for (uint64_t k = 1; came; k++) {
+            for (unsigned how = 0; how < 3; how++) {
+                make_pair_of(p);
+                carry(me, &theirs);
+                if (how < 2) {
+                    CHECK(hold_by(you, &theirs), ==, SHARED_POOL_OK);
+                }
+                CHECK(drop_by(me, &theirs), ==, false);
+                at_access(k, how < 2 ? you_drop : you_hold_and_drop);
+                shared_pool_unload(&shared, me, &theirs, MINE);
+                came = access_came();
+                if (!came && how < 2) {
+                    you_drop();
+                }
+                by_message += !freed_by_you;
+                by_you += freed_by_you;
+                CHECK(message_word_of(&theirs), ==, 0);
+                empty();
+                unmake();
+            }
+        }
+        CHECK(by_message > 2 && by_you > 2, ==, true);
+    }
+}
+
+/* The same the other way round: the message lets go while somebody drops the run. */
+static void the_message_lets_go(void) { shared_pool_unload(&shared, you, &theirs, MINE); }
+
+static void a_drop_meets_a_message_that_lets_go(void) {
+    for (unsigned p = 0; p < PAIRS; p++) {
+        bool came = true;
+        for (uint64_t k = 1; came; k++) {
+            for (unsigned how = 0; how < 2; how++) {
+                make_pair_of(p);
+                carry(me, &theirs);
+                if (how) { /* by its row */
+                    CHECK(hold_by(7, &theirs), ==, SHARED_POOL_OK);
+                    CHECK(drop_by(7, &theirs), ==, false);
+                }
+                at_access(k, the_message_lets_go);
+                (void)drop_by(me, &theirs);
+                came = access_came();
+                if (!came) {
+                    the_message_lets_go();
+                }
+                empty();
+                unmake();
+            }
+        }
+    }
+}
+
+static void unload_and_die(void) { shared_pool_unload(&shared, 1, &theirs, MINE); }
+
+static void a_message_that_dies_while_it_lets_go_is_ended_again(void) {
+    for (unsigned held = 0; held < 2; held++) {
+        bool came = true;
+        for (uint64_t k = 1; came; k++) {
+            make();
+            theirs = allocate_for(1, 3);
+            carry(1, &theirs);
+            if (held) {
+                CHECK(hold_by(0, &theirs), ==, SHARED_POOL_OK);
+            }
+            CHECK(drop_by(1, &theirs), ==, false);
+            at_access(k, die);
+            until_death(unload_and_die);
+            came = access_came();
+            shared_pool_unload(&shared, LEDGER_RECOVERY, &theirs, MINE);
+            CHECK(message_word_of(&theirs), ==, 0);
+            recover_slots(bit_of(1));
+            (void)shared_pool_mend(&shared, 0, BLOCKS);
+            if (held) {
+                CHECK(holders(&theirs), ==, bit_of(0));
+                CHECK(get(theirs.index) & LEDGER_CARRIED, ==, 0);
+                CHECK(drop_by(0, &theirs), ==, true);
+            }
+            empty();
+            unmake();
+        }
+    }
+}
+
+static void a_ticket_of_a_message_goes_with_it(void) {
+    make();
+    struct pool_run run = allocate_for(0, 3), gone = run;
+    CHECK(shared_pool_share(&shared, 0, &run, 2, 1), ==, SHARED_POOL_OK);
+    gone.generation--;
+    shared_pool_drop_ticket(&shared, 1, &gone);
+    CHECK(ledger_tickets(get(run.index)), ==, 2);
+    CHECK(drop_by(0, &run), ==, false);
+    shared_pool_drop_ticket(&shared, 1, &run);
+    CHECK(ledger_tickets(get(run.index)), ==, 1);
+    shared_pool_drop_ticket(&shared, 1, &run); /* the last one */
+    CHECK(get(run.index), ==, LEDGER_FREE);
+    shared_pool_drop_ticket(&shared, 1, &run);
+    empty();
+    run = allocate_for(0, 3);
+    CHECK(shared_pool_share(&shared, 0, &run, 1, 1), ==, SHARED_POOL_OK);
+    shared_pool_drop_ticket(&shared, 1, &run); /* held by its owner */
+    CHECK(get(run.index), ==, ledger_live(0, run.generation) | LEDGER_ROW);
+    shared_pool_drop_ticket(&shared, 1, &run); /* there is none any more */
+    CHECK(get(run.index), ==, ledger_live(0, run.generation) | LEDGER_ROW);
+    CHECK(drop_by(0, &run), ==, true);
+    empty();
+    unmake();
+}
+
+/* A message's own run. */
+static struct pool_run left_to_message(unsigned slot, uint64_t n) {
+    struct pool_run run = allocate_for(slot, n);
+    set_message_word(&run, MINE);
+    shared_pool_leave_to_message(&shared, &run);
+    CHECK(ledger_is_only_carried(get(run.index)), ==, true);
+    CHECK(ledger_generation(get(run.index)), ==, run.generation);
+    return run;
+}
+
+static void a_message_is_freed_when_it_ends_or_by_its_last_reader(void) {
+    make();
+    struct pool_run run = left_to_message(0, 3);
+    struct slot_set nobody = {{0}};
+    check_used(true, &nobody);
+    CHECK(audit.faults + audit.in_transit, ==, 0);
+    shared_pool_end_message(&shared, 1, &run, MINE);
+    empty();
+    shared_pool_end_message(&shared, LEDGER_RECOVERY, &run, MINE);
+    empty();
+    run = left_to_message(0, 3);
+    CHECK(hold_by(1, &run), ==, SHARED_POOL_OK); /* who reads it */
+    shared_pool_end_message(&shared, 2, &run, MINE);
+    CHECK(message_word_of(&run), ==, 0);
+    CHECK(get(run.index), ==, ledger_live(LEDGER_NOBODY, run.generation) | LEDGER_ROW);
+    CHECK(drop_by(1, &run), ==, true);
+    empty();
+    run = left_to_message(0, 3);
+    CHECK(hold_by(1, &run), ==, SHARED_POOL_OK); /* who has read it */
+    CHECK(drop_by(1, &run), ==, false);
+    shared_pool_end_message(&shared, 2, &run, MINE);
+    CHECK(message_word_of(&run), ==, 0);
+    empty();
+    unmake();
+}
+
+static void a_message_ends_while_somebody_reads_it(void) {
+    for (unsigned p = 0; p < PAIRS; p++) {
+        uint64_t read = 0, stale = 0;
+        bool came = true;
+        for (uint64_t k = 1; came; k++) {
+            for (unsigned how = 0; how < 3; how++) {
+                make_pair_of(p);
+                CHECK(drop_by(me, &theirs), ==, true);
+                theirs = left_to_message(me, 2);
+                if (how == 1) {
+                    CHECK(hold_by(you, &theirs), ==, SHARED_POOL_OK);
+                }
+                at_access(k, how == 0 ? you_hold : how == 1 ? you_drop : you_hold_and_drop);
+                shared_pool_end_message(&shared, me, &theirs, MINE);
+                came = access_came();
+                if (how == 1 && !came) {
+                    you_drop();
+                } else if (how == 0) {
+                    read += your_status == SHARED_POOL_OK;
+                    stale += your_status != SHARED_POOL_OK;
+                    if (your_status == SHARED_POOL_OK) {
+                        CHECK(shared_pool_is_held(&shared, theirs.index, get(theirs.index), you), ==, true);
+                        CHECK(message_word_of(&theirs), ==, 0);
+                        you_drop();
+                        CHECK(freed_by_you, ==, true);
+                    }
+                }
+                empty();
+                unmake();
+            }
+        }
+        CHECK(read > 0 && stale > 2, ==, true);
+    }
+}
+
+static void end_and_die(void) { shared_pool_end_message(&shared, 1, &theirs, MINE); }
+
+static void a_message_whose_end_dies_is_ended_again(void) {
+    for (unsigned held = 0; held < 2; held++) {
+        bool came = true;
+        for (uint64_t k = 1; came; k++) {
+            make();
+            theirs = left_to_message(1, 3);
+            if (held) {
+                CHECK(hold_by(0, &theirs), ==, SHARED_POOL_OK);
+            }
+            at_access(k, die);
+            until_death(end_and_die);
+            came = access_came();
+            shared_pool_end_message(&shared, LEDGER_RECOVERY, &theirs, MINE);
+            recover_slots(bit_of(1));
+            (void)shared_pool_mend(&shared, 0, BLOCKS);
+            if (held) {
+                CHECK(holders(&theirs), ==, bit_of(0));
+                CHECK(drop_by(0, &theirs), ==, true);
+            }
+            empty();
+            unmake();
+        }
+    }
+}
+
+/* Called before a run is freed. */
+static uint64_t ended_at, ended_count;
+static void ended(struct shared_pool *pool, uint64_t index) {
+    ended_at = index;
+    ended_count++;
+    CHECK(ledger_state(load_seq(&shared_pool_entry(pool, index)->head)), ==, LEDGER_IS_CLOSING);
+}
+
+static void who_frees_a_run_ends_it_first(void) {
+    make();
+    shared.ended = ended;
+    ended_count = 0;
+    for (unsigned how = 0; how < 6; how++) {
+        struct pool_run run = how == 3 ? left_to_message(0, 3) : allocate_for(0, 3);
+        CHECK(ended_count, ==, how);
+        switch (how) {
+        case 0:
+            CHECK(shared_pool_drop_alone(&shared, 0, &run), ==, true);
+            break;
+        case 1:
+            CHECK(hold_by(1, &run), ==, SHARED_POOL_OK);
+            CHECK(drop_by(0, &run), ==, false);
+            CHECK(drop_by(1, &run), ==, true);
+            break;
+        case 2:
+            CHECK(shared_pool_keep(&shared, 0, &run), ==, SHARED_POOL_OK);
+            CHECK(drop_by(0, &run), ==, false);
+            shared_pool_forget(&shared, &run);
+            break;
+        case 3:
+            shared_pool_end_message(&shared, 0, &run, MINE);
+            break;
+        case 4:
+            recover_slots(bit_of(0));
+            break;
+        default:
+            CHECK(shared_pool_share(&shared, 0, &run, 1, 1), ==, SHARED_POOL_OK);
+            CHECK(drop_by(0, &run), ==, false);
+            CHECK(shared_pool_drop_tickets(&shared, 1), ==, 1);
+        }
+        CHECK(ended_count, ==, how + 1);
+        CHECK(ended_at, ==, run.index);
+    }
+    empty();
+    unmake();
+}
+
+static void what_a_message_carries_is_not_kept_by_tickets_only(void) {
+    make();
+    struct shared_pool_totals totals;
+    struct pool_run run = allocate_for(0, 3);
+    carry(0, &run);
+    CHECK(shared_pool_share(&shared, 0, &run, 1, 1), ==, SHARED_POOL_OK);
+    CHECK(drop_by(0, &run), ==, false);
+    shared_pool_count(&shared, &totals);
+    CHECK(totals.tickets, ==, 1);
+    CHECK(totals.only_tickets, ==, 0);
+    shared_pool_unload(&shared, 0, &run, MINE);
+    shared_pool_count(&shared, &totals);
+    CHECK(totals.only_tickets, ==, 3);
+    CHECK(shared_pool_drop_tickets(&shared, 1), ==, 1);
+    empty();
+    unmake();
+}
+
 /* --- slack --- */
 
 static void slack_of_any_size_comes_back(void) {
@@ -859,6 +1236,19 @@ int main(int argc, char **argv) {
     RUN(a_forked_child_holds_nothing_of_other_processes);
     RUN(a_sharer_that_was_held_up_makes_no_ticket_look_old);
     RUN(dropped_tickets_leave_no_mark);
+    RUN(a_message_holds_what_it_carries);
+    RUN(who_does_not_hold_a_run_cannot_put_it_into_a_message);
+    RUN(a_run_that_only_a_message_carried_is_freed_with_it);
+    RUN(a_run_is_unloaded_only_by_the_message_that_carries_it);
+    RUN(either_the_message_frees_the_run_or_who_drops_it);
+    RUN(a_drop_meets_a_message_that_lets_go);
+    RUN(a_message_that_dies_while_it_lets_go_is_ended_again);
+    RUN(a_ticket_of_a_message_goes_with_it);
+    RUN(a_message_is_freed_when_it_ends_or_by_its_last_reader);
+    RUN(a_message_ends_while_somebody_reads_it);
+    RUN(a_message_whose_end_dies_is_ended_again);
+    RUN(who_frees_a_run_ends_it_first);
+    RUN(what_a_message_carries_is_not_kept_by_tickets_only);
     RUN(slack_of_any_size_comes_back);
     RUN(a_claim_that_is_undone_in_the_bitmap_wakes_who_waits);
     RUN(what_a_stopped_process_leaves_is_no_fault);

@@ -26,9 +26,9 @@ static struct layout_geometry geometry;
 
 static void make_for(unsigned processes) {
     memset(&geometry, 0, sizeof geometry);
-    CHECK(layout_plan(&geometry, 64, 70, processes), ==, true);
+    CHECK(layout_plan(&geometry, 64, 70, processes, 1024), ==, true);
     CHECK(os_keep(os_memfd("blockpool-test"), &file), ==, 0);
-    CHECK(os_reserve(file.number, geometry.bytes, NULL), ==, 0);
+    CHECK(os_reserve(file.number, geometry.bytes, geometry.bytes, NULL), ==, 0);
     CHECK(os_map_file(file.number, geometry.bytes, &memory), ==, 0);
     layout_make(memory, &geometry);
 }
@@ -90,7 +90,7 @@ static void there_are_as_many_slots_as_the_pool_has_and_not_one_more(void) {
         CHECK(slot_set_has(&in_use, n - 1), ==, true);
         CHECK(dead(SLOTS_NONE), ==, 0);
         CHECK(open_descriptors(), ==, before); /* the descriptors are closed, the locks stay */
-        slots_free(memory, &geometry, middle);
+        slots_free(memory, middle);
         CHECK(take(&none), ==, SLOTS_NONE); /* free, but its last process still has the lock */
         os_unpin_lock(holds[middle]);
         CHECK(take(&holds[middle]), ==, middle);
@@ -101,7 +101,7 @@ static void there_are_as_many_slots_as_the_pool_has_and_not_one_more(void) {
         gone = dead_set(n - 1);
         CHECK(slot_set_is_empty(&gone), ==, true);
         for (unsigned slot = 0; slot < n; slot++) {
-            slots_free(memory, &geometry, slot);
+            slots_free(memory, slot);
             if (slot < n - 1) {
                 os_unpin_lock(holds[slot]);
             }
@@ -134,13 +134,13 @@ static void a_slot_is_signed_for_people(void) {
     void *hold;
     make();
     unsigned slot = take(&hold);
-    struct slot_record *place = slot_record(memory, &geometry, slot);
-    slots_sign(memory, &geometry, slot);
+    struct slot_record *place = slot_record(memory, slot);
+    slots_sign(memory, slot);
     CHECK(load_seq(&place->process), ==, getpid());
     CHECK(load_seq(&place->start), ==, os_process_start());
     CHECK(load_seq(&place->start), >, 0);
     CHECK(strstr(place->command, "test_slots") != NULL, ==, 1);
-    slots_free(memory, &geometry, slot);
+    slots_free(memory, slot);
     CHECK(load_seq(&place->process), ==, 0);
     os_unpin_lock(hold);
     unmake();

@@ -22,6 +22,7 @@ static enum pool_status create_as(struct attachment *attachment, const char *nam
                                          .block_size = BLOCK,
                                          .blocks = blocks,
                                          .processes = PROCESSES,
+                                         .small_blocks = 16, /* the directory is small */
                                          .permanent = permanent,
                                          .gate_seconds = PATIENCE};
     return attachment_create(attachment, &request, &failure);

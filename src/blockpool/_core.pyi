@@ -24,7 +24,17 @@ from typing_extensions import Buffer, CapsuleType, disjoint_base
 
 from blockpool._handles import Handle, Ticket
 from blockpool.errors import PoolExhausted
-from blockpool.stats import Audit, Outstanding, PoolStats, PoolSummary, ProcessInfo, Recovered, Residency, Run
+from blockpool.stats import (
+    Audit,
+    Outstanding,
+    PoolStats,
+    PoolSummary,
+    ProcessInfo,
+    QueueInfo,
+    Recovered,
+    Residency,
+    Run,
+)
 
 TRACEMALLOC_DOMAIN: Final[int]
 
@@ -283,6 +293,7 @@ class Inspector:
     def check(self) -> Audit: ...
     def processes(self) -> list[ProcessInfo]: ...
     def names(self) -> list[str]: ...
+    def queues(self) -> list[QueueInfo]: ...
     def exists(self) -> bool: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...

@@ -15,6 +15,7 @@ __all__ = [
     "PoolStats",
     "PoolSummary",
     "ProcessInfo",
+    "QueueInfo",
     "Recovered",
     "Residency",
     "Run",
@@ -136,6 +137,8 @@ class Run:
         References in flight.
     names : tuple of str
         Names that the pool's catalog has for it (`Pool.keep`).
+    queue : int or None
+        Number of the queue with a message that carries it (`QueueInfo.number`).
     handle : Handle or None
         What `redeem` makes a Block of; None in a private pool. It does not count when two are compared.
     """
@@ -146,6 +149,7 @@ class Run:
     holders: tuple[int, ...]
     tickets: int
     names: tuple[str, ...] = ()
+    queue: int | None = None
     handle: Handle | None = field(default=None, compare=False)
 
 
@@ -262,6 +266,56 @@ class ProcessInfo:
     failures: int
     waits: int
     waited: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueInfo:
+    """A queue, a topic or a latest value of a shared pool, from `Inspector.queues`.
+
+    With others at work, the numbers are not of one moment.
+
+    Attributes
+    ----------
+    number : int
+        Tells it from the others in the pool while it exists.
+    kind : str
+        "queue", "topic" or "latest".
+    name : str or None
+        Its name in the pool's catalog.
+    capacity : int
+        Messages that it has room for; of a topic, how many it keeps.
+    redeliver, permanent : bool
+        As it was made.
+    shut : bool
+        Whether it was shut down.
+    waiting : int
+        Messages that can be received now; of a topic, those that it keeps.
+    taken : tuple of tuple of int
+        Who has received messages and is not done with them: (process id, number of messages), the most first.
+    oldest : float or None
+        Seconds since the oldest message that waits was put.
+    put, lost : int
+        Messages that were put so far, and those that were dropped for want of room.
+    readers : int
+        Readers of a topic that publishers wait for.
+    processes : tuple of int
+        Ids of the processes that have it open, including dead ones until they are recovered.
+    """
+
+    number: int
+    kind: str
+    name: str | None
+    capacity: int
+    redeliver: bool
+    permanent: bool
+    shut: bool
+    waiting: int
+    taken: tuple[tuple[int, int], ...]
+    oldest: float | None
+    put: int
+    lost: int
+    readers: int
+    processes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -450,12 +450,12 @@ def test_damaged_names_and_commands(shared, file_of):
     shared.keep("kept", block)
     parts = Parts(16)
     write(file_of(shared.name), parts.slots + COMMAND, b"\xff" * 112)
-    write(file_of(shared.name), parts.catalog + 16, b"\xff" * 240)
+    write(file_of(shared.name), parts.catalog + 24, b"\xff" * 232)
     inspector = bp.inspect(shared.name)
     assert len(inspector.names()) == 1
     assert set(inspector.names()[0]) == {"\ufffd"}
     assert set(inspector.processes()[0].command) == {"\ufffd"}
-    write(file_of(shared.name), parts.catalog + 16, b"kept" + bytes(236))
+    write(file_of(shared.name), parts.catalog + 24, b"kept" + bytes(228))
     assert inspector.names() == ["kept"]
 
 

@@ -25,7 +25,7 @@ def test_no_room_sweeps_first(run_in_small_shm):
 
 def test_a_full_directory_names_the_largest_pools(run_in_small_shm):
     """The error for a full /dev/shm names the three largest pools, and says how many more there are."""
-    run_in_small_shm("shared/small_shm.py", 8, "name_the_largest")
+    run_in_small_shm("shared/small_shm.py", 16, "name_the_largest")
 
 
 @pytest.fixture

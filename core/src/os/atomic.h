@@ -56,6 +56,11 @@ static inline void store_seq(atomic_word *word, uint64_t value) {
     atomic_store_explicit(word, value, memory_order_seq_cst);
 }
 
+static inline uint64_t fetch_add_seq(atomic_word *word, uint64_t amount) {
+    explore_access(word);
+    return atomic_fetch_add_explicit(word, amount, memory_order_seq_cst);
+}
+
 static inline uint64_t fetch_or_seq(atomic_word *word, uint64_t bits) {
     explore_access(word);
     return atomic_fetch_or_explicit(word, bits, memory_order_seq_cst);
@@ -95,6 +100,12 @@ static inline uint32_t half_load_seq(const atomic_half *half) {
 static inline uint32_t half_fetch_add_seq(atomic_half *half, uint32_t amount) {
     explore_access(half);
     return atomic_fetch_add_explicit(half, amount, memory_order_seq_cst);
+}
+
+/* Replaces *expected by `desired`; on failure, *expected becomes the value found. */
+static inline bool half_compare_exchange_seq(atomic_half *half, uint32_t *expected, uint32_t desired) {
+    explore_access(half);
+    return atomic_compare_exchange_strong_explicit(half, expected, desired, memory_order_seq_cst, memory_order_seq_cst);
 }
 
 static inline uint8_t byte_load_seq(const atomic_byte *byte) {

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -219,7 +220,7 @@ uint64_t os_shm_available(void) {
 
 int os_memfd(const char *label) { return descriptor_or_error(memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING)); }
 
-int os_reserve(int file, uint64_t bytes, const struct os_pause *pause) {
+int os_reserve(int file, uint64_t bytes, uint64_t reserved, const struct os_pause *pause) {
     if (bytes > INT64_MAX / 2) {
         return -ENOSPC;
     }
@@ -229,8 +230,8 @@ int os_reserve(int file, uint64_t bytes, const struct os_pause *pause) {
     /* In pieces: Linux before 2024 undoes an interrupted call, so a program with a timer might never finish the whole.
      * The pieces get smaller until one fits between two signals. */
     uint64_t piece = OS_PIECE;
-    for (uint64_t at = 0; at < bytes;) {
-        uint64_t length = bytes - at < piece ? bytes - at : piece;
+    for (uint64_t at = 0; at < reserved;) {
+        uint64_t length = reserved - at < piece ? reserved - at : piece;
         if (fallocate(file, 0, (off_t)at, (off_t)length) == 0) {
             at += length;
         } else if (errno != EINTR) {
@@ -238,11 +239,19 @@ int os_reserve(int file, uint64_t bytes, const struct os_pause *pause) {
         } else if (piece > OS_SMALLEST_PIECE) {
             piece /= 2;
         }
-        if (at < bytes && !os_may_go_on(pause)) {
+        if (at < reserved && !os_may_go_on(pause)) {
             return -ECANCELED;
         }
     }
     return 0;
+}
+
+int os_reserve_part(int file, uint64_t at, uint64_t bytes) {
+    int error;
+    do {
+        error = error_of(fallocate(file, FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)bytes));
+    } while (error == -EINTR);
+    return error;
 }
 
 int os_seal(int file) { return error_of(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)); }
@@ -292,4 +301,22 @@ int os_read(int file, uint64_t at, void *bytes, size_t count) {
 int os_write(int file, uint64_t at, const void *bytes, size_t count) {
     ssize_t got = pwrite(file, bytes, count, (off_t)at);
     return got < 0 ? -errno : (size_t)got == count ? 0 : -EIO;
+}
+
+int os_touch(int file) { return futimens(file, NULL) == 0 ? 0 : -errno; }
+
+/* Not on writes: the kernel tells nobody of those to a memfd through its first descriptor. */
+int os_watch(int file) {
+    char path[32];
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (watch < 0) {
+        return -errno;
+    }
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    if (inotify_add_watch(watch, path, IN_ATTRIB) < 0) {
+        int error = -errno;
+        os_close(watch);
+        return error;
+    }
+    return watch;
 }

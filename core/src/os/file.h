@@ -81,8 +81,13 @@ uint64_t os_shm_available(void);
 /* Makes a memory file without a name anywhere; /proc shows it as /memfd:LABEL. */
 int os_memfd(const char *label);
 
-/* Sets the size and reserves every page of it, piece by piece; -ENOSPC if there is not enough room. */
-int os_reserve(int file, uint64_t bytes, const struct os_pause *pause);
+/* Sets the size and reserves every page of its first `reserved` bytes, piece by piece; -ENOSPC if there is not enough
+ * room. */
+int os_reserve(int file, uint64_t bytes, uint64_t reserved, const struct os_pause *pause);
+
+/* Reserves the pages of `bytes` at offset `at`, a page boundary; those that are there stay as they are, and so does the
+ * size. -ENOSPC or -ENOMEM if there is not enough room. */
+int os_reserve_part(int file, uint64_t at, uint64_t bytes);
 
 /* Fixes the size of a memfd forever. */
 int os_seal(int file);
@@ -108,5 +113,11 @@ int os_read(int file, uint64_t at, void *bytes, size_t count);
 
 /* Writes `count` bytes at offset `at`. */
 int os_write(int file, uint64_t at, const void *bytes, size_t count);
+
+/* Sets the file's times to now. */
+int os_touch(int file);
+
+/* A new descriptor that becomes readable when somebody touches the file. */
+int os_watch(int file);
 
 #endif

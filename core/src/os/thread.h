@@ -11,6 +11,15 @@
 /* Lets another thread run. */
 void os_yield(void);
 
+/* Waits for a few instructions, in a way that leaves the core to its other thread. */
+static inline void os_relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
 /* How many threads this process has, including those that are just ending; 0 if the kernel does not tell. */
 unsigned os_threads(void);
 

@@ -19,11 +19,16 @@ void os_wake_all(atomic_half *word);
 void os_wait_shared(atomic_half *word, uint32_t expected, double seconds);
 void os_wake_all_shared(atomic_half *word);
 
+/* Adds one to *word and wakes at most `most` who sleep on it, in one step of the kernel, in which no signal stops or
+ * ends this process. Returns how many it woke; one more than `most`, perhaps, if *word was UINT32_MAX. */
+unsigned os_wake_next_shared(atomic_half *word, unsigned most);
+
 /* Sleeps for `seconds`, or less. */
 void os_sleep(double seconds);
 
-/* Seconds on the monotonic clock. */
+/* Seconds, and nanoseconds, on the monotonic clock. */
 double os_now(void);
+uint64_t os_nanoseconds(void);
 
 /* Whole seconds since the machine started, the same in every process: for the age of tickets. */
 uint32_t os_seconds(void);

@@ -231,39 +231,3 @@ int deallocate_memory_blocks(void *address) {
 }
 
 int blockpool_last_status(void) { return last_status; }
-
-const char *blockpool_message(int status) {
-    switch ((enum blockpool_status)status) {
-    case BLOCKPOOL_OK:
-        return "it went well";
-    case BLOCKPOOL_BAD_BLOCK_SIZE:
-        return "the block size must be a multiple of 8, and not 0";
-    case BLOCKPOOL_BAD_POOL_SIZE:
-        return "the pool size must be a multiple of the block size, and not 0";
-    case BLOCKPOOL_NO_MEMORY:
-        return "the machine has not so much memory; ask for a smaller pool";
-    case BLOCKPOOL_IN_USE:
-        return "blocks are allocated; deallocate them before you initialize again";
-    case BLOCKPOOL_BUSY:
-        return "another thread is in the middle of a call; try again";
-    case BLOCKPOOL_NOT_INITIALIZED:
-        return "there is no pool yet; call initialize_memory_allocator first";
-    case BLOCKPOOL_BAD_COUNT:
-        return "a run has at least 1 block, not 0";
-    case BLOCKPOOL_TOO_LARGE:
-        return "the pool has not so many blocks; ask for fewer, or make it larger";
-    case BLOCKPOOL_NO_ROOM:
-        return "there are not so many adjacent free blocks; deallocate some, or ask for fewer";
-    case BLOCKPOOL_NULL:
-        return "the address is NULL";
-    case BLOCKPOOL_OUTSIDE:
-        return "the address is not in the pool";
-    case BLOCKPOOL_INSIDE_BLOCK:
-        return "the address is inside a block; give the one that was allocated";
-    case BLOCKPOOL_INSIDE_RUN:
-        return "the address is inside a run; give the one that was allocated";
-    case BLOCKPOOL_NOT_ALLOCATED:
-        return "the block is not allocated: it was deallocated before, or never allocated";
-    }
-    return "no such status";
-}

@@ -22,9 +22,9 @@ void attachment_reset(struct attachment *attachment) {
 
 static uint64_t groups_of(const struct layout_geometry *geometry) { return (geometry->blocks + 63) / 64; }
 
-/* What an attachment has for itself: a count a block, and a byte a group. */
+/* What an attachment has for itself: a count a block, also of the annex, and a byte a group. */
 static uint64_t private_bytes(const struct layout_geometry *geometry) {
-    return geometry->blocks * sizeof(uint32_t) + groups_of(geometry);
+    return (geometry->blocks + geometry->small_blocks) * sizeof(uint32_t) + groups_of(geometry);
 }
 
 void attachment_unmap(struct attachment *attachment) {
@@ -80,6 +80,13 @@ enum pool_status pool_status_from_errno(int error, struct pool_failure *failure)
     }
 }
 
+/* Makes the views of the mapped segment. */
+static void init(struct attachment *attachment) {
+    const struct layout_geometry *geometry = &attachment->geometry;
+    layout_init(&attachment->shared, &attachment->queues.annex, attachment->memory, geometry);
+    queues_init(&attachment->queues, &attachment->shared, layout_small(attachment->memory, geometry));
+}
+
 /* Maps the segment and what belongs to this process alone. */
 static enum pool_status map(struct attachment *attachment, struct pool_failure *failure) {
     void *page = NULL, *counts = NULL;
@@ -91,13 +98,14 @@ static enum pool_status map(struct attachment *attachment, struct pool_failure *
         attachment->alive = page;
         error = os_map_private(private_bytes(&attachment->geometry), false, &counts);
         attachment->local_references = counts;
-        attachment->groups = (atomic_byte *)(attachment->local_references + attachment->geometry.blocks);
+        attachment->queue_references = attachment->local_references + attachment->geometry.blocks;
+        attachment->groups = (atomic_byte *)(attachment->queue_references + attachment->geometry.small_blocks);
     }
     gate_mutex_unlock();
     if (error) {
         return pool_status_from_errno(error, failure);
     }
-    layout_init(&attachment->shared, attachment->memory, &attachment->geometry);
+    init(attachment);
     return POOL_OK;
 }
 
@@ -110,9 +118,10 @@ static enum pool_status take_slot(struct attachment *attachment, struct pool_fai
         failure->processes = attachment->geometry.processes;
         return error ? pool_status_from_errno(error, failure) : POOL_FULL;
     }
-    slots_sign(attachment->memory, &attachment->geometry, attachment->slot);
+    slots_sign(attachment->memory, attachment->slot);
     bitmap_begin_at(&attachment->shared.bitmap, attachment->slot);
-    attachment->slot_record = slot_record(attachment->memory, &attachment->geometry, attachment->slot);
+    bitmap_begin_at(&attachment->queues.annex.bitmap, attachment->slot);
+    attachment->slot_record = slot_record(attachment->memory, attachment->slot);
     store_relaxed(attachment->alive, 1);
     return POOL_OK;
 }
@@ -266,10 +275,13 @@ static bool may_go_on_making(void *context) {
 static enum pool_status build(struct attachment *attachment, const struct attachment_request *request,
                               const struct os_pause *pause, struct pool_failure *failure) {
     struct layout_geometry *geometry = &attachment->geometry;
-    if (!layout_plan(geometry, request->block_size, request->blocks, request->processes)) {
+    uint64_t small =
+        request->small_blocks ? request->small_blocks : layout_small_blocks(request->block_size, request->blocks);
+    if (!layout_plan(geometry, request->block_size, request->blocks, request->processes, small)) {
         return POOL_NO_ROOM;
     }
-    failure->asked = geometry->bytes;
+    uint64_t reserved = layout_notes_at(geometry); /* notes take memory when they are used */
+    failure->asked = reserved;
     geometry->flags = (request->permanent ? LAYOUT_PERMANENT : 0) | (request->detach ? LAYOUT_DETACH : 0);
     int error = os_random(geometry->id, sizeof geometry->id);
     if (error) {
@@ -287,10 +299,10 @@ static enum pool_status build(struct attachment *attachment, const struct attach
         return status == POOL_NOT_FOUND ? POOL_NO_DIRECTORY : status;
     }
     find_room(request->name != NULL, failure);
-    if (geometry->bytes > failure->available) { /* reserving them might wake the OOM killer instead of failing */
+    if (reserved > failure->available) { /* reserving them might wake the OOM killer instead of failing */
         return POOL_NO_ROOM;
     }
-    error = os_reserve(attachment->file.number, geometry->bytes, pause);
+    error = os_reserve(attachment->file.number, geometry->bytes, reserved, pause);
     if (error == 0 && !request->name) {
         error = os_seal(attachment->file.number);
     }
@@ -303,7 +315,7 @@ static enum pool_status build(struct attachment *attachment, const struct attach
     status = map(attachment, failure);
     if (status == POOL_OK) {
         layout_make(attachment->memory, geometry);
-        layout_init(&attachment->shared, attachment->memory, geometry);
+        init(attachment);
         gate_mutex_lock();
         status = take_slot(attachment, failure);
         gate_mutex_unlock();
@@ -384,13 +396,15 @@ void attachment_drop_all(struct attachment *attachment) {
     struct slot_set own = {{0}};
     slot_set_add(&own, attachment->slot);
     gate_mutex_lock(); /* or a fork might give a child half of it */
+    queues_recover(&attachment->queues, &own, attachment->slot);
+    shared_pool_recover(&attachment->queues.annex, &own, attachment->slot, 0, attachment->queues.annex.blocks);
     attachment_visit_groups(attachment, drop_group, 0);
     shared_pool_forget_waiters(&attachment->shared, &own);
     gate_mutex_unlock();
 }
 
 void attachment_free_slot(struct attachment *attachment) {
-    slots_free(attachment->memory, &attachment->geometry, attachment->slot);
+    slots_free(attachment->memory, attachment->slot);
     attachment->slot = SLOTS_NONE;
     attachment->fate = FATE_LEFT;
     store_relaxed(attachment->alive, 0);
@@ -418,7 +432,7 @@ void attachment_leave(struct attachment *attachment, double gate_seconds) {
 void attachment_count(struct attachment *attachment, struct attachment_counts *counts) {
     *counts = (struct attachment_counts){.processes = attachment_living(attachment)};
     for (unsigned slot = 0; slot < attachment->geometry.processes; slot++) {
-        const struct slot_record *place = slot_record(attachment->memory, &attachment->geometry, slot);
+        const struct slot_record *place = slot_record(attachment->memory, slot);
         uint64_t peak = load_relaxed(&place->peak);
         counts->allocations += load_relaxed(&place->allocations);
         counts->failures += load_relaxed(&place->failures);
@@ -429,9 +443,8 @@ void attachment_count(struct attachment *attachment, struct attachment_counts *c
 }
 
 pid_t attachment_process(const struct attachment *attachment, unsigned slot) {
-    return slot < attachment->geometry.processes
-               ? (pid_t)load_relaxed(&slot_record(attachment->memory, &attachment->geometry, slot)->process)
-               : 0;
+    return slot < attachment->geometry.processes ? (pid_t)load_relaxed(&slot_record(attachment->memory, slot)->process)
+                                                 : 0;
 }
 
 enum pool_status pools_identify(const char *name, unsigned char id[LAYOUT_ID_BYTES]) {

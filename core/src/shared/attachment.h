@@ -63,6 +63,10 @@ enum pool_status {
     POOL_UNREACHABLE,   /* the program closed the pool's descriptor, and no other process has the file open */
     POOL_SYSTEM,        /* the kernel refused for another reason: see .error */
     POOL_STOPPED,       /* the request's pause ended it */
+    POOL_OTHER_KIND,    /* the name belongs to something of another kind */
+    POOL_QUEUE_FULL,    /* the queue has no room for the message */
+    POOL_QUEUE_EMPTY,   /* the queue has no message */
+    POOL_QUEUE_SHUT,    /* the queue was shut down */
     POOL_LOCKED,        /* another thread of this process is busy with it, or forks: let it run, and call again */
 };
 
@@ -104,6 +108,8 @@ struct attachment {
     atomic_word *alive; /* reads 1 in the process that attached, 0 in a stray child */
     atomic_word lock;
     uint32_t *local_references; /* per block: references of this process beyond the first */
+    struct queues queues;       /* the annex */
+    uint32_t *queue_references; /* the same per block of the annex, for queues and messages that are read */
     /* Per group of 64 blocks: whether this process may hold a run that begins there. Set right after it got one,
      * cleared right before it looks whether it still does. So forking and leaving cost what the process holds. */
     atomic_byte *groups;
@@ -136,7 +142,8 @@ struct attachment {
 struct attachment_request {
     const char *name; /* NULL for a pool without one */
     uint64_t block_size, blocks;
-    unsigned processes; /* the most that can be attached at a time */
+    unsigned processes;    /* the most that can be attached at a time */
+    uint64_t small_blocks; /* of the annex; 0: as many as layout_small_blocks says */
     bool permanent;
     bool detach;           /* recorded in the pool for the processes that attach it */
     double gate_seconds;   /* how long to wait for the gate */
@@ -227,14 +234,15 @@ enum pool_status attachment_keep(struct attachment *attachment, const char *name
 enum pool_status attachment_forget(struct attachment *attachment, const char *name, double gate_seconds,
                                    struct pool_failure *failure) __attribute__((warn_unused_result));
 
-/* Adds one reference of this process to the run that has the name; POOL_NOT_FOUND if there is none. */
+/* Adds one reference of this process to the run that has the name; POOL_NOT_FOUND if there is none, POOL_OTHER_KIND if
+ * it is a queue's. */
 enum pool_status attachment_get(struct attachment *attachment, const char *name, struct pool_run *run)
     __attribute__((warn_unused_result));
 
-/* Copies the first name at or after entry `from` of the catalog, and which run it has; returns the entry, or
- * CATALOG_NAMES. */
+/* Copies the first name at or after entry `from` of the catalog, which run it has, and 0 if that is a block or the enum
+ * queue_kind of a queue; returns the entry, or CATALOG_NAMES. */
 unsigned attachment_next_name(const struct attachment *attachment, unsigned from, char name[CATALOG_NAME_BYTES],
-                              struct pool_run *run);
+                              struct pool_run *run, unsigned *kind);
 
 /* --- */
 

@@ -1,6 +1,7 @@
 /* attachment_parts.h: what the files of an attachment share; no other file includes it.
  *
  *     attachment.c  create, attach, leave
+ *     queues.c      queues and messages
  *     references.c  allocate, drop, hold, share, redeem, wait: what the process has
  *     recovery.c    what the dead held; the audit
  *     fork.c        the attachments of this process, and what a forked child gets of them
@@ -79,6 +80,17 @@ unsigned attachment_living(struct attachment *attachment);
 
 /* Gives back what these slots held, and frees them; under the gate. Returns how many there were. */
 unsigned attachment_recover_slots(struct attachment *attachment, const struct slot_set *dead);
+
+/* --- queues.c --- */
+
+/* In a forked child that has a part: it has the queues, and none of the messages that its parent reads. */
+void attachment_queues_forked(struct attachment *attachment);
+
+/* --- names.c --- */
+
+/* The catalog of the attachment's segment. */
+struct catalog attachment_catalog(const struct attachment *attachment);
+enum pool_status attachment_catalog_status(enum catalog_status status);
 
 /* --- sweep.c --- */
 

@@ -97,6 +97,7 @@ static void prepare(struct attachment *attachment) {
         }
         if (child->slot != SLOTS_NONE) {
             attachment_visit_groups(attachment, give_group, child->slot);
+            queues_fork(&attachment->queues, attachment->slot, child->slot);
         } else if (child->error) {
             child->fate = FATE_REFUSED;
         }
@@ -229,10 +230,12 @@ static int take_part(struct attachment *attachment) {
         return error;
     }
     attachment->slot = attachment->child.slot;
-    attachment->slot_record = slot_record(attachment->memory, &attachment->geometry, attachment->slot);
+    attachment->slot_record = slot_record(attachment->memory, attachment->slot);
     bitmap_begin_at(&attachment->shared.bitmap, attachment->slot);
-    slots_sign(attachment->memory, &attachment->geometry, attachment->slot);
+    bitmap_begin_at(&attachment->queues.annex.bitmap, attachment->slot);
+    slots_sign(attachment->memory, attachment->slot);
     store_relaxed(attachment->alive, 1);
+    attachment_queues_forked(attachment);
     return 0;
 }
 

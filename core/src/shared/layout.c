@@ -16,9 +16,17 @@ static uint64_t checksum_of(const struct layout_geometry *geometry) {
     return sum;
 }
 
-bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks, unsigned processes) {
+uint64_t layout_small_blocks(uint64_t block_size, uint64_t blocks) {
+    uint64_t wanted = block_size * blocks / 64 / LAYOUT_SMALL, least = (UINT64_C(128) << 10) / LAYOUT_SMALL,
+             most = (UINT64_C(16) << 20) / LAYOUT_SMALL;
+    return wanted < least ? least : wanted > most ? most : wanted;
+}
+
+bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks, unsigned processes,
+                 uint64_t small_blocks) {
     if (block_size < 8 || block_size % 8 || blocks < 1 || blocks > LEDGER_MOST_BLOCKS ||
-        block_size > LAYOUT_MOST_BYTES / blocks || processes < 1 || processes > LAYOUT_MOST_PROCESSES) {
+        block_size > LAYOUT_MOST_BYTES / blocks || processes < 1 || processes > LAYOUT_MOST_PROCESSES ||
+        small_blocks < 1 || small_blocks > LAYOUT_MOST_SMALL) {
         return false;
     }
     geometry->magic = LAYOUT_MAGIC;
@@ -26,12 +34,13 @@ bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t
     geometry->block_size = block_size;
     geometry->blocks = blocks;
     geometry->processes = (uint16_t)processes;
-    geometry->slots_at = LAYOUT_PAGE;
-    geometry->catalog_at = geometry->slots_at + processes * sizeof(struct slot_record);
+    geometry->small_blocks = small_blocks;
+    geometry->catalog_at = LAYOUT_PAGE + processes * sizeof(struct slot_record);
     geometry->bitmap_at = geometry->catalog_at + CATALOG_NAMES * sizeof(struct catalog_entry);
     geometry->entries_at = geometry->bitmap_at + bitmap_bytes(blocks);
-    geometry->data_at = round_up(geometry->entries_at + blocks * shared_pool_entry_bytes(processes), LAYOUT_PAGE);
-    geometry->bytes = round_up(geometry->data_at + blocks * block_size, LAYOUT_PAGE);
+    geometry->data_at = round_up(
+        layout_small_at(geometry) + small_blocks * LAYOUT_SMALL + layout_note_marks_bytes(geometry), LAYOUT_PAGE);
+    geometry->bytes = layout_notes_at(geometry) + layout_note_pages(geometry) * LAYOUT_PAGE;
     return true;
 }
 
@@ -40,6 +49,7 @@ void layout_make(void *memory, struct layout_geometry *geometry) {
     struct bitmap bitmap;
     geometry->checksum = checksum_of(geometry);
     bitmap_init(&bitmap, (char *)memory + geometry->bitmap_at, geometry->blocks, true);
+    bitmap_init(&bitmap, (char *)memory + layout_small_bitmap_at(geometry), geometry->small_blocks, true);
     header->geometry = *geometry;
     memcpy(header->made_by, LAYOUT_LIBRARY, sizeof LAYOUT_LIBRARY);
 }
@@ -56,16 +66,20 @@ enum layout_verdict layout_validate(const struct layout_geometry *geometry, uint
         return LAYOUT_OTHER;
     }
     if (geometry->checksum != checksum_of(geometry) || geometry->version != LAYOUT_VERSION ||
-        !layout_plan(&planned, geometry->block_size, geometry->blocks, geometry->processes) ||
+        !layout_plan(&planned, geometry->block_size, geometry->blocks, geometry->processes, geometry->small_blocks) ||
         memcmp(&planned, geometry, sizeof planned) != 0) {
         return LAYOUT_DAMAGED;
     }
     return geometry->bytes == file_bytes ? LAYOUT_OK : LAYOUT_TRUNCATED;
 }
 
-void layout_init(struct shared_pool *shared, void *memory, const struct layout_geometry *geometry) {
+void layout_init(struct shared_pool *shared, struct shared_pool *annex, void *memory,
+                 const struct layout_geometry *geometry) {
     struct layout_header *header = memory;
     char *base = memory;
     struct shared_pool_parts parts = {base + geometry->bitmap_at, base + geometry->entries_at, &header->waiting};
+    struct shared_pool_parts small = {base + layout_small_bitmap_at(geometry), base + layout_small_entries_at(geometry),
+                                      &header->waiting};
     shared_pool_init(shared, &parts, geometry->blocks, geometry->block_size, geometry->processes);
+    shared_pool_init(annex, &small, geometry->small_blocks, LAYOUT_SMALL, geometry->processes);
 }

@@ -5,27 +5,36 @@
  *     catalog  256 bytes a name, see catalog.h
  *     bitmap   bitmap_bytes(blocks), a multiple of 64
  *     entries  64 bytes a block for up to 256 slots, see shared_pool.h
+ *     annex    a second pool, of small blocks, for queues and messages (queue.h): its bitmap, entries and blocks
+ *     marks    4 bytes a page of notes, up to the data: whether the page is there, see notes.h
  *     data     blocks × block_size, on a page boundary
+ *     notes    pages of LAYOUT_NOTES_A_PAGE notes (note.h) that exist only once they are used: what comes before them
+ *              is reserved when the segment is made, this is not
  *
- * Everything is an offset that follows from block_size, blocks and processes; the header repeats it as a check. Nothing
- * in a header is trusted: layout_validate recomputes the layout from those three numbers and compares it with the
+ * Everything is an offset that follows from block_size, blocks, processes and the blocks of the annex; the header repeats it as a check. Nothing
+ * in a header is trusted: layout_validate recomputes the layout from those four numbers and compares it with the
  * header and with the real size of the file. Callers keep the validated copy.
  */
 #ifndef BLOCKPOOL_LAYOUT_H
 #define BLOCKPOOL_LAYOUT_H
 
+#include "blockpool_version.h"
 #include "shared/catalog.h"
+#include "shared/note.h"
+#include "shared/queue.h"
 #include "shared/shared_pool.h"
-#include "version.h"
 
 #define LAYOUT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
-#define LAYOUT_VERSION 3u                         /* of the layout */
+#define LAYOUT_VERSION 4u                         /* of the layout */
 #define LAYOUT_LIBRARY BLOCKPOOL_VERSION          /* the release that makes such segments */
 #define LAYOUT_PAGE UINT64_C(4096)
 #define LAYOUT_MOST_PROCESSES LEDGER_MOST_SLOTS
 #define LAYOUT_ID_BYTES 16u
 #define LAYOUT_MADE_BY_BYTES 24u
 #define LAYOUT_MOST_BYTES (UINT64_C(1) << 46)
+#define LAYOUT_SMALL MESSAGE_BLOCK /* bytes of a block of the annex */
+#define LAYOUT_MOST_SMALL (UINT64_C(1) << 20)
+#define LAYOUT_NOTES_A_PAGE (LAYOUT_PAGE / sizeof(struct note)) /* so that none lies on two pages */
 
 #define LAYOUT_PERMANENT 1u /* flags: stays until it is unlinked */
 #define LAYOUT_DETACH 2u    /* what its creator wants for forked children: ON_FORK_DETACH */
@@ -38,7 +47,8 @@ struct layout_geometry {
     uint16_t processes; /* slots, the most processes that can be attached */
     uint64_t block_size;
     uint64_t blocks;
-    uint64_t slots_at, catalog_at, bitmap_at, entries_at, data_at;
+    uint64_t small_blocks; /* of the annex */
+    uint64_t catalog_at, bitmap_at, entries_at, data_at;
     uint64_t bytes;
     unsigned char id[LAYOUT_ID_BYTES];
     uint64_t checksum; /* of all fields before it */
@@ -70,7 +80,8 @@ struct slot_record {
     struct slot_past {         /* the counts when this process got the slot */
         atomic_word allocations, failures, waits, waited;
     } past;
-    char padding[48];
+    atomic_word noting; /* the block whose note the process is setting, one up; 0: none */
+    char padding[40];
 };
 _Static_assert(sizeof(struct slot_record) == 256, "whole cache lines");
 _Static_assert(offsetof(struct slot_record, allocations) == 128, "apart from what others read");
@@ -83,9 +94,14 @@ enum layout_verdict {
     LAYOUT_TRUNCATED, /* the file is shorter or longer than it should be */
 };
 
-/* Fills in the layout for the three numbers; false when they are out of range. block_size is a multiple of 8, 1 <=
- * blocks <= 2^24, 1 <= processes <= LAYOUT_MOST_PROCESSES. */
-bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks, unsigned processes);
+/* Fills in the layout for the four numbers; false when they are out of range. block_size is a multiple of 8, 1 <=
+ * blocks <= 2^24, 1 <= processes <= LAYOUT_MOST_PROCESSES, 1 <= small_blocks <= LAYOUT_MOST_SMALL. */
+bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks, unsigned processes,
+                 uint64_t small_blocks);
+
+/* How many blocks the annex of a pool of that size has if nobody says: a 64th of it, at least 128 KiB and at most
+ * 16 MiB. */
+uint64_t layout_small_blocks(uint64_t block_size, uint64_t blocks);
 
 /* Makes a segment in zeroed memory of geometry->bytes: everything free. Completes the checksum. */
 void layout_make(void *memory, struct layout_geometry *geometry);
@@ -93,15 +109,48 @@ void layout_make(void *memory, struct layout_geometry *geometry);
 /* Validates a copy of the first bytes of a file of `file_bytes`. */
 enum layout_verdict layout_validate(const struct layout_geometry *geometry, uint64_t file_bytes);
 
-/* Makes *shared a view of a segment with a validated geometry. */
-void layout_init(struct shared_pool *shared, void *memory, const struct layout_geometry *geometry);
+/* Makes *shared and *annex views of a segment with a validated geometry. */
+void layout_init(struct shared_pool *shared, struct shared_pool *annex, void *memory,
+                 const struct layout_geometry *geometry);
 
-static inline struct slot_record *slot_record(void *memory, const struct layout_geometry *geometry, unsigned slot) {
-    return (struct slot_record *)((char *)memory + geometry->slots_at) + slot;
+static inline struct slot_record *slot_record(void *memory, unsigned slot) {
+    return (struct slot_record *)((char *)memory + LAYOUT_PAGE) + slot;
 }
 
 static inline struct catalog_entry *layout_catalog(void *memory, const struct layout_geometry *geometry) {
     return (struct catalog_entry *)(void *)((char *)memory + geometry->catalog_at);
+}
+
+/* Offsets of the parts of the annex, and of the notes. */
+static inline uint64_t layout_small_bitmap_at(const struct layout_geometry *geometry) {
+    return geometry->entries_at + geometry->blocks * shared_pool_entry_bytes(geometry->processes);
+}
+static inline uint64_t layout_small_entries_at(const struct layout_geometry *geometry) {
+    return layout_small_bitmap_at(geometry) + bitmap_bytes(geometry->small_blocks);
+}
+static inline uint64_t layout_small_at(const struct layout_geometry *geometry) {
+    return layout_small_entries_at(geometry) + geometry->small_blocks * shared_pool_entry_bytes(geometry->processes);
+}
+static inline uint64_t layout_note_pages(const struct layout_geometry *geometry) {
+    return (geometry->blocks + LAYOUT_NOTES_A_PAGE - 1) / LAYOUT_NOTES_A_PAGE;
+}
+static inline uint64_t layout_note_marks_bytes(const struct layout_geometry *geometry) {
+    return (layout_note_pages(geometry) * sizeof(atomic_half) + 63) / 64 * 64;
+}
+static inline uint64_t layout_note_marks_at(const struct layout_geometry *geometry) {
+    return geometry->data_at - layout_note_marks_bytes(geometry);
+}
+static inline uint64_t layout_notes_at(const struct layout_geometry *geometry) {
+    return (geometry->data_at + geometry->blocks * geometry->block_size + LAYOUT_PAGE - 1) / LAYOUT_PAGE * LAYOUT_PAGE;
+}
+static inline uint64_t layout_note_at(const struct layout_geometry *geometry, uint64_t block) {
+    return layout_notes_at(geometry) + block / LAYOUT_NOTES_A_PAGE * LAYOUT_PAGE +
+           block % LAYOUT_NOTES_A_PAGE * sizeof(struct note);
+}
+
+/* The blocks of the annex. */
+static inline unsigned char *layout_small(void *memory, const struct layout_geometry *geometry) {
+    return (unsigned char *)memory + layout_small_at(geometry);
 }
 
 static inline unsigned char *layout_data(void *memory, const struct layout_geometry *geometry) {

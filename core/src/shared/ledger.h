@@ -13,6 +13,7 @@
  *     bit 34      ROW: some slot may have set its bit in the run's row
  *     bit 33      KEPT: the pool's catalog holds the run
  *     bit 32      MARK: see below
+ *     bit 31      CARRIED: a message holds the run, see queue.h
  *     bits 0-30   the generation's low bits, so that no compare-and-swap takes a later run for this one
  *
  *     FREE ──▶ OPENING{me} ──▶ LIVE{owner} ──▶ LIVE{nobody} ◀──▶ ASKING{me} ──▶ CLOSING{me} ──▶ FREE
@@ -56,6 +57,7 @@
 #define LEDGER_ROW (UINT64_C(1) << 34)
 #define LEDGER_KEPT (UINT64_C(1) << 33)
 #define LEDGER_MARK (UINT64_C(1) << 32)
+#define LEDGER_CARRIED (UINT64_C(1) << 31)
 #define LEDGER_TICKET (UINT64_C(1) << 35)
 #define LEDGER_GENERATION ((UINT64_C(1) << 31) - 1)
 
@@ -119,14 +121,14 @@ static inline bool ledger_is_head(uint64_t word) {
 static inline bool ledger_is_valid(uint64_t word, unsigned slots) {
     unsigned slot = ledger_slot(word);
     bool named = slot < slots || slot == LEDGER_RECOVERY;
-    const uint64_t more = LEDGER_TICKETS_MASK | LEDGER_ROW | LEDGER_KEPT | LEDGER_MARK | UINT64_C(1) << 31;
+    const uint64_t more = LEDGER_TICKETS_MASK | LEDGER_ROW | LEDGER_KEPT | LEDGER_MARK | LEDGER_CARRIED;
     switch (ledger_state(word)) {
     case LEDGER_IS_FREE:
         return word == LEDGER_FREE;
     case LEDGER_IS_TAIL:
         return ledger_distance(word) > 0 && word == ledger_tail(ledger_distance(word));
     case LEDGER_IS_LIVE:
-        return (slot < slots || slot == LEDGER_NOBODY) && !(word >> 31 & 1);
+        return slot < slots || slot == LEDGER_NOBODY;
     case LEDGER_IS_OPENING:
     case LEDGER_IS_ASKING:
     case LEDGER_IS_CLOSING:
@@ -136,12 +138,12 @@ static inline bool ledger_is_valid(uint64_t word, unsigned slots) {
     }
 }
 
-/* Whether neither an owner nor a ticket nor the catalog holds the LIVE run: its row decides. */
+/* Whether neither an owner nor a ticket nor the catalog nor a message holds the LIVE run: its row decides. */
 static inline bool ledger_is_loose(uint64_t word) {
     return (word & ~(LEDGER_ROW | LEDGER_MARK | LEDGER_GENERATION)) == ledger_make(LEDGER_IS_LIVE, LEDGER_NOBODY, 0);
 }
 
-/* Whether the owner holds the LIVE run alone, and no other ever did: no row, no tickets, no name. */
+/* Whether the owner holds the LIVE run alone, and no other ever did: no row, no tickets, no name, no message. */
 static inline bool ledger_is_alone(uint64_t word, unsigned owner) {
     return (word & ~LEDGER_GENERATION) == ledger_make(LEDGER_IS_LIVE, owner, 0);
 }
@@ -218,6 +220,25 @@ static inline uint64_t ledger_keep(uint64_t word) {
 /* The catalog no longer holds it. */
 static inline uint64_t ledger_forget(uint64_t word) {
     return ledger_is_live(word) && word & LEDGER_KEPT ? word & ~LEDGER_KEPT : LEDGER_REFUSED;
+}
+
+/* A message carries the run, which a holder put into it. */
+static inline uint64_t ledger_carry(uint64_t word) {
+    if (ledger_is_live(word)) {
+        return word | LEDGER_CARRIED;
+    }
+    uint64_t held = ledger_hold(word);
+    return held == LEDGER_REFUSED ? LEDGER_REFUSED : held | LEDGER_CARRIED;
+}
+
+/* The message no longer does. */
+static inline uint64_t ledger_unload(uint64_t word) {
+    return ledger_is_live(word) && word & LEDGER_CARRIED ? word & ~LEDGER_CARRIED : LEDGER_REFUSED;
+}
+
+/* Whether nothing but a message holds the LIVE run, and nobody else ever did but its owner. */
+static inline bool ledger_is_only_carried(uint64_t word) {
+    return (word & ~LEDGER_GENERATION) == (ledger_make(LEDGER_IS_LIVE, LEDGER_NOBODY, 0) | LEDGER_CARRIED);
 }
 
 /* A head that names somebody who is gone. A run that was being made or freed becomes CLOSING{name}, to be freed by the

@@ -7,6 +7,7 @@
 
 #include "os/memory.h"
 #include "shared/attachment_parts.h"
+#include "shared/queue_check.h"
 
 /* How often a fault that a process may have caused by attaching is looked at, with the slots that are in use then. It
  * must be there each time. */
@@ -31,7 +32,8 @@ static enum pool_status map(struct attachment *look, const unsigned char *id, st
     } else if ((error = os_wiped_on_fork(&page)) == 0) {
         look->alive = page;
         store_relaxed(look->alive, 1);
-        layout_init(&look->shared, look->memory, &look->geometry);
+        layout_init(&look->shared, &look->queues.annex, look->memory, &look->geometry);
+        queues_init(&look->queues, &look->shared, layout_small(look->memory, &look->geometry));
     }
     return error ? pool_status_from_errno(error, failure) : POOL_OK;
 }
@@ -140,7 +142,7 @@ static uint64_t since(const atomic_word *now, const atomic_word *before) {
 }
 
 void look_slot(const struct attachment *attachment, unsigned slot, struct look_process *found) {
-    const struct slot_record *place = slot_record(attachment->memory, &attachment->geometry, slot);
+    const struct slot_record *place = slot_record(attachment->memory, slot);
     *found = (struct look_process){
         .process = load_relaxed(&place->process),
         .start = load_relaxed(&place->start),
@@ -170,10 +172,10 @@ static enum shared_pool_fault_kind check_block(const struct attachment *attachme
 
 static void check_names(const struct attachment *attachment, struct shared_pool_fault *faults, uint64_t most,
                         struct shared_pool_audit *audit) {
-    const struct catalog_entry *catalog = layout_catalog(attachment->memory, &attachment->geometry);
-    for (unsigned i = 0; (i = catalog_fault(catalog, &attachment->shared, i)) < CATALOG_NAMES; i++) {
+    struct catalog catalog = attachment_catalog(attachment);
+    for (unsigned i = 0; (i = catalog_fault(&catalog, i)) < CATALOG_NAMES; i++) {
         unsigned looks = 1; /* the same run may just get its name back */
-        while (looks < CHECK_LOOKS && catalog_fault(catalog, &attachment->shared, i) == i) {
+        while (looks < CHECK_LOOKS && catalog_fault(&catalog, i) == i) {
             looks++;
         }
         if (looks == CHECK_LOOKS) {
@@ -198,4 +200,42 @@ void look_check(const struct attachment *attachment, struct shared_pool_fault *f
     }
     shared_pool_check_end(&attachment->shared, faults, most, audit);
     check_names(attachment, faults, most, audit);
+    struct shared_pool_audit before = *audit;
+    for (unsigned looks = 0; looks < CHECK_LOOKS && (looks == 0 || audit->faults > before.faults); looks++) {
+        *audit = before; /* again with the slots of now, as above */
+        slots_used(attachment->memory, &attachment->geometry, &used);
+        queues_check((struct queues *)&attachment->queues, &used, false, false, faults, most, audit);
+    }
+}
+
+/* --- queues --- */
+
+bool look_next_queue(struct attachment *attachment, uint64_t from, struct look_queue *found) {
+    struct queue queue;
+    if (!queues_next(&attachment->queues, from, &queue)) {
+        return false;
+    }
+    *found = (struct look_queue){
+        .run = queue.run,
+        .kind = queue.kind,
+        .flags = queue.flags,
+        .capacity = queue.capacity,
+        .put = queue_next(&queue),
+        .lost = load_seq(&queue.header->lost),
+        .shut = load_seq(&queue.header->shut) != 0,
+    };
+    queue_count(&queue, &found->waiting, &found->taken);
+    for (uint64_t i = 0; i < queue.cursor_count; i++) {
+        found->cursors += load_seq(&queue.cursors[i]) != 0;
+    }
+    const struct shared_pool *annex = &attachment->queues.annex;
+    uint64_t head = load_seq(&shared_pool_entry(annex, queue.run.index)->head);
+    shared_pool_holders(annex, queue.run.index, head, &found->holders);
+    return true;
+}
+
+bool look_next_message(struct attachment *attachment, const struct pool_run *queue, uint64_t from,
+                       struct queue_look *found) {
+    struct queue view;
+    return queue_view(&attachment->queues, queue, &view) == QUEUE_OK && queue_next_message(&view, from, found);
 }

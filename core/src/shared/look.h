@@ -77,6 +77,25 @@ void look_slots(struct attachment *attachment, struct slot_set *used, struct slo
 /* What is known of the process in a slot. */
 void look_slot(const struct attachment *attachment, unsigned slot, struct look_process *found);
 
+/* What is known of a queue, a topic or a latest value. With others at work, the numbers are not of one moment. */
+struct look_queue {
+    struct pool_run run; /* in the annex */
+    enum queue_kind kind;
+    unsigned flags;          /* QUEUE_REDELIVERS, QUEUE_PERMANENT */
+    uint64_t capacity;       /* of a topic: its history */
+    uint64_t waiting, taken; /* messages */
+    uint64_t put, lost;      /* so far; dropped for want of room */
+    unsigned cursors;        /* readers that publishers wait for */
+    bool shut;
+    struct slot_set holders; /* which slots have it open */
+};
+
+/* The next queue at block `from` of the annex or later, and the next message of a queue at such a block; false if there
+ * is none. For attachments and looks. */
+bool look_next_queue(struct attachment *attachment, uint64_t from, struct look_queue *found);
+bool look_next_message(struct attachment *attachment, const struct pool_run *queue, uint64_t from,
+                       struct queue_look *found);
+
 /* Audits as shared_pool_check does while others are at work: heals nothing, recovers nothing, waits for nothing. For
  * attachments and looks. */
 void look_check(const struct attachment *attachment, struct shared_pool_fault *faults, uint64_t most,

@@ -3,11 +3,12 @@
 
 #define TRIES 1000 /* a name that has another run at each look */
 
-static struct catalog_entry *catalog_of(const struct attachment *attachment) {
-    return layout_catalog(attachment->memory, &attachment->geometry);
+struct catalog attachment_catalog(const struct attachment *attachment) {
+    struct attachment *mine = (struct attachment *)attachment;
+    return (struct catalog){layout_catalog(mine->memory, &mine->geometry), &mine->shared, &mine->queues.annex};
 }
 
-static enum pool_status status_of(enum catalog_status status) {
+enum pool_status attachment_catalog_status(enum catalog_status status) {
     switch (status) {
     case CATALOG_OK:
         return POOL_OK;
@@ -15,6 +16,8 @@ static enum pool_status status_of(enum catalog_status status) {
         return POOL_NOT_FOUND;
     case CATALOG_TAKEN:
         return POOL_EXISTS;
+    case CATALOG_OTHER:
+        return POOL_OTHER_KIND;
     case CATALOG_FULL:
         return POOL_FULL;
     default:
@@ -31,8 +34,8 @@ enum pool_status attachment_keep(struct attachment *attachment, const char *name
     }
     enum pool_status status = gate_enter(attachment, gate_seconds, &gate, failure);
     if (status == POOL_OK) {
-        status =
-            status_of(catalog_keep(catalog_of(attachment), &attachment->shared, attachment->slot, name, run, replace));
+        struct catalog catalog = attachment_catalog(attachment);
+        status = attachment_catalog_status(catalog_keep(&catalog, attachment->slot, name, run, 0, true, replace));
         gate_leave(attachment, gate);
     }
     return status;
@@ -47,7 +50,8 @@ enum pool_status attachment_forget(struct attachment *attachment, const char *na
     }
     enum pool_status status = gate_enter(attachment, gate_seconds, &gate, failure);
     if (status == POOL_OK) {
-        status = status_of(catalog_forget(catalog_of(attachment), &attachment->shared, name));
+        struct catalog catalog = attachment_catalog(attachment);
+        status = attachment_catalog_status(catalog_forget(&catalog, name));
         gate_leave(attachment, gate);
     }
     return status;
@@ -57,8 +61,13 @@ enum pool_status attachment_get(struct attachment *attachment, const char *name,
     if (attachment_is_stray(attachment)) {
         return POOL_STRAY;
     }
+    struct catalog catalog = attachment_catalog(attachment);
     for (int tries = 0; tries < TRIES; tries++) {
-        enum pool_status status = status_of(catalog_find(catalog_of(attachment), name, run));
+        unsigned kind = 0;
+        enum pool_status status = attachment_catalog_status(catalog_find(&catalog, name, run, &kind));
+        if (status == POOL_OK && kind) {
+            return POOL_OTHER_KIND;
+        }
         if (status == POOL_OK) {
             status = attachment_add_reference(attachment, run);
         }
@@ -70,6 +79,7 @@ enum pool_status attachment_get(struct attachment *attachment, const char *name,
 }
 
 unsigned attachment_next_name(const struct attachment *attachment, unsigned from, char name[CATALOG_NAME_BYTES],
-                              struct pool_run *run) {
-    return attachment_is_stray(attachment) ? CATALOG_NAMES : catalog_next(catalog_of(attachment), from, name, run);
+                              struct pool_run *run, unsigned *kind) {
+    struct catalog catalog = attachment_catalog(attachment);
+    return attachment_is_stray(attachment) ? CATALOG_NAMES : catalog_next(&catalog, from, name, run, kind);
 }

@@ -1,5 +1,6 @@
 /* recovery.c: recovering what dead processes held, and the audit; both under the gate. See attachment.h. */
 #include "shared/attachment_parts.h"
+#include "shared/queue_check.h"
 
 #include "os/process.h"
 #include "os/thread.h"
@@ -14,17 +15,22 @@ unsigned attachment_recover_slots(struct attachment *attachment, const struct sl
     if (slot_set_is_empty(dead)) {
         return 0;
     }
-    struct shared_pool *shared = &attachment->shared;
-    struct catalog_entry *catalog = layout_catalog(attachment->memory, &attachment->geometry);
+    struct shared_pool *shared = &attachment->shared, *annex = &attachment->queues.annex;
+    struct catalog catalog = attachment_catalog(attachment);
+    /* the messages first, while the dead still hold what these carry; then their queues */
+    queues_recover(&attachment->queues, dead, LEDGER_RECOVERY);
+    shared_pool_recover(annex, dead, LEDGER_RECOVERY, 0, annex->blocks);
+    catalog_recover(&catalog, annex, 0, annex->blocks);
+    (void)shared_pool_mend(annex, 0, annex->blocks);
     for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {
         uint64_t left = shared->blocks - first, n = left < RECOVERED_TOGETHER ? left : RECOVERED_TOGETHER;
         shared_pool_recover(shared, dead, LEDGER_RECOVERY, first, n);
-        catalog_recover(catalog, shared, first, n);
+        catalog_recover(&catalog, shared, first, n);
         (void)shared_pool_mend(shared, first, n);
     }
     shared_pool_forget_waiters(shared, dead);
     for (unsigned slot = slot_set_next(dead, 0); slot != SLOTS_NONE; slot = slot_set_next(dead, slot + 1)) {
-        slots_free(attachment->memory, &attachment->geometry, slot); /* only now may other processes have it */
+        slots_free(attachment->memory, slot); /* only now may other processes have it */
     }
     return slot_set_count(dead);
 }
@@ -96,7 +102,9 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
     if (ticket_seconds >= 0) {
         double before = (double)os_seconds() - ticket_seconds;
         if (before >= 0) {
-            *tickets = shared_pool_drop_tickets(&attachment->shared, (uint32_t)before);
+            queues_renew_tickets(&attachment->queues, (uint32_t)before + 1);
+            *tickets = shared_pool_drop_tickets(&attachment->shared, (uint32_t)before) +
+                       shared_pool_drop_tickets(&attachment->queues.annex, (uint32_t)before);
         }
     }
     gate_leave(attachment, gate);
@@ -105,8 +113,8 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
 
 static void check_names(const struct attachment *attachment, struct shared_pool_fault *faults, uint64_t most,
                         struct shared_pool_audit *audit) {
-    const struct catalog_entry *catalog = layout_catalog(attachment->memory, &attachment->geometry);
-    for (unsigned i = 0; (i = catalog_fault(catalog, &attachment->shared, i)) < CATALOG_NAMES; i++) {
+    struct catalog catalog = attachment_catalog(attachment);
+    for (unsigned i = 0; (i = catalog_fault(&catalog, i)) < CATALOG_NAMES; i++) {
         shared_pool_add_fault(audit, faults, most, SHARED_POOL_FAULT_NAME, i);
     }
 }
@@ -136,6 +144,7 @@ enum pool_status attachment_check(struct attachment *attachment, double gate_sec
             shared_pool_check(&attachment->shared, &used, alone, true, faults, most, audit);
             audit->healed += healed;
             check_names(attachment, faults, most, audit);
+            queues_check(&attachment->queues, &used, alone, true, faults, most, audit);
             if (!alone || audit->faults == 0) {
                 break;
             }

@@ -38,6 +38,11 @@ static uint64_t change_keep(uint64_t word, uint64_t amount) {
     return ledger_keep(word);
 }
 
+static uint64_t change_carry(uint64_t word, uint64_t amount) {
+    (void)amount;
+    return ledger_carry(word);
+}
+
 static uint64_t change_forget(uint64_t word, uint64_t generation) {
     return ledger_is_run_of(word, generation) ? ledger_forget(word) : LEDGER_REFUSED;
 }
@@ -91,6 +96,7 @@ void shared_pool_init(struct shared_pool *shared, const struct shared_pool_parts
     shared->row_words = shared_pool_row_words(slots);
     bitmap_init(&shared->bitmap, parts->bitmap, blocks, false);
     shared->bitmap.undone = undone;
+    shared->ended = NULL;
     shared->length_bits = LEDGER_LENGTH_BITS;
     for (uint64_t high = (block_size - 1) >> 32; high; high >>= 1) {
         shared->length_bits--;
@@ -107,6 +113,11 @@ static struct ledger_record record_of(const struct shared_pool *shared, uint64_t
 
 static struct ledger_record record_at(const struct shared_pool *shared, uint64_t index) {
     return record_of(shared, load_seq(&shared_pool_entry(shared, index)->run));
+}
+
+uint64_t shared_pool_length(const struct shared_pool *shared, uint64_t index) {
+    uint64_t length = record_at(shared, index).length;
+    return length <= shared->blocks - index ? length : 0;
 }
 
 /* --- rows --- */
@@ -162,6 +173,9 @@ static bool try_to_close(const struct shared_pool *shared, uint64_t index, unsig
 
 /* Frees a run whose head is CLOSING and whose tails are the n - 1 that follow it. */
 static void finish(struct shared_pool *shared, uint64_t head, uint64_t n) {
+    if (__builtin_expect(shared->ended != NULL, 0)) {
+        shared->ended(shared, head);
+    }
     for (uint64_t d = n - 1; d > 0; d--) {
         store_release(head_of(shared, head + d), LEDGER_FREE);
     }
@@ -368,6 +382,13 @@ uint64_t shared_pool_fork(struct shared_pool *shared, unsigned parent, unsigned 
 
 /* --- references in flight --- */
 
+void shared_pool_renew_tickets(struct shared_pool *shared, uint64_t index, uint32_t now) {
+    struct shared_pool_entry *entry = shared_pool_entry(shared, index);
+    uint64_t old = load_relaxed(&entry->details);
+    while ((uint32_t)old < now && !compare_exchange_seq(&entry->details, &old, (old & ~(uint64_t)UINT32_MAX) | now)) {
+    }
+}
+
 enum shared_pool_status shared_pool_share(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
                                           uint64_t n, uint32_t now) {
     uint64_t before, after;
@@ -375,10 +396,7 @@ enum shared_pool_status shared_pool_share(struct shared_pool *shared, unsigned s
     if (!shared_pool_is_held(shared, run->index, load_seq(&entry->head), slot)) {
         return SHARED_POOL_CORRUPT;
     }
-    /* the time first: a ticket is never older than it looks */
-    uint64_t old = load_relaxed(&entry->details);
-    while ((uint32_t)old < now && !compare_exchange_seq(&entry->details, &old, (old & ~(uint64_t)UINT32_MAX) | now)) {
-    }
+    shared_pool_renew_tickets(shared, run->index, now); /* first: a ticket is never older than it looks */
     if (ledger_change(&entry->head, change_share, n, &before, &after)) {
         return SHARED_POOL_OK;
     }
@@ -422,6 +440,85 @@ void shared_pool_forget(struct shared_pool *shared, const struct pool_run *run) 
         ledger_change(head_of(shared, run->index), change_forget, run->generation, &before, &after) &&
         try_to_close(shared, run->index, LEDGER_RECOVERY, LEDGER_NOBODY, after)) {
         finish(shared, run->index, extent(shared, run->index));
+    }
+}
+
+/* --- messages --- */
+
+enum shared_pool_status shared_pool_carry(struct shared_pool *shared, unsigned slot, const struct pool_run *run) {
+    uint64_t before, after;
+    atomic_word *head = head_of(shared, run->index);
+    return shared_pool_is_held(shared, run->index, load_seq(head), slot) &&
+                   ledger_change(head, change_carry, 0, &before, &after)
+               ? SHARED_POOL_OK
+               : SHARED_POOL_CORRUPT;
+}
+
+bool shared_pool_is_carried(const struct shared_pool *shared, const struct pool_run *run) {
+    uint64_t word = load_seq(head_of(shared, run->index));
+    return ledger_is_live(word) && ledger_is_run_of(word, run->generation) && word & LEDGER_CARRIED;
+}
+
+/* Frees the run, whose head was seen as `word`, if nobody holds it. */
+static void close_if_loose(struct shared_pool *shared, unsigned name, uint64_t index, uint64_t word) {
+    if (try_to_close(shared, index, name, LEDGER_NOBODY, word)) {
+        finish(shared, index, extent(shared, index));
+    }
+}
+
+void shared_pool_unload(struct shared_pool *shared, unsigned name, const struct pool_run *run, uint64_t mine) {
+    struct shared_pool_entry *entry = shared_pool_entry(shared, run->index);
+    uint64_t word = load_seq(&entry->head);
+    while (ledger_is_run_of(word, run->generation) && ledger_unload(word) != LEDGER_REFUSED &&
+           load_seq(&entry->message) == mine) {
+        uint64_t after = ledger_unload(word);
+        if (compare_exchange_seq(&entry->head, &word, after)) {
+            close_if_loose(shared, name, run->index, after);
+            break;
+        }
+    }
+    /* last, so that until then nobody else lets a message carry it */
+    (void)compare_exchange_seq(&entry->message, &mine, 0);
+}
+
+void shared_pool_drop_ticket(struct shared_pool *shared, unsigned name, const struct pool_run *run) {
+    atomic_word *head = head_of(shared, run->index);
+    uint64_t word = load_seq(head);
+    while (ledger_is_run_of(word, run->generation)) {
+        uint64_t after = ledger_take_ticket(word);
+        if (after == word) {
+            return;
+        }
+        if (compare_exchange_seq(head, &word, after)) {
+            close_if_loose(shared, name, run->index, after);
+            return;
+        }
+    }
+}
+
+void shared_pool_leave_to_message(struct shared_pool *shared, const struct pool_run *run) {
+    store_seq(head_of(shared, run->index), ledger_live(LEDGER_NOBODY, run->generation) | LEDGER_CARRIED);
+}
+
+void shared_pool_end_message(struct shared_pool *shared, unsigned name, const struct pool_run *run, uint64_t mine) {
+    struct shared_pool_entry *entry = shared_pool_entry(shared, run->index);
+    uint64_t word = load_seq(&entry->head);
+    while (ledger_is_run_of(word, run->generation) && ledger_unload(word) != LEDGER_REFUSED) {
+        bool alone = ledger_is_only_carried(word);
+        uint64_t after = alone ? ledger_make(LEDGER_IS_CLOSING, name, word) : ledger_unload(word);
+        if (compare_exchange_seq(&entry->head, &word, after)) {
+            if (alone) {
+                finish(shared, run->index, extent(shared, run->index));
+                return;
+            }
+            word = after;
+            break;
+        }
+    }
+    /* before the last reader may free it: its word is that of the next run from then on */
+    (void)compare_exchange_seq(&entry->message, &mine, 0);
+    if (ledger_is_run_of(word, run->generation)) {
+        close_if_loose(shared, name, run->index, load_seq(&entry->head));
     }
 }
 
@@ -597,7 +694,7 @@ void shared_pool_count(const struct shared_pool *shared, struct shared_pool_tota
         if (tickets && made < totals->oldest) {
             totals->oldest = made;
         }
-        if (tickets && ledger_slot(word) == LEDGER_NOBODY && !(word & LEDGER_KEPT) &&
+        if (tickets && ledger_slot(word) == LEDGER_NOBODY && !(word & (LEDGER_KEPT | LEDGER_CARRIED)) &&
             !row_has_others(shared, i, LEDGER_NOBODY)) {
             totals->only_tickets += record_at(shared, i).length;
         }

@@ -76,8 +76,8 @@ struct shared_pool_entry {
     atomic_word head;    /* ledger.h */
     atomic_word run;     /* ledger_record_pack; the high bits of the slack lie above the bits that the length needs */
     atomic_word details; /* the slack's low 32 bits << 32 | time of the last ticket, seconds */
-    atomic_word unused;
-    atomic_word row[]; /* a bit for each slot that holds the run without being its owner */
+    atomic_word message; /* message.h: which message carries the run, or how far a message is */
+    atomic_word row[];   /* a bit for each slot that holds the run without being its owner */
 };
 
 #ifndef SHARED_POOL_LEAST_ROW
@@ -112,6 +112,8 @@ struct shared_pool {
     unsigned slots;
     unsigned row_words;
     unsigned length_bits; /* of a record's 24; the others are the slack's */
+    /* Called before a run is freed, whose head is CLOSING; or NULL. */
+    void (*ended)(struct shared_pool *shared, uint64_t index);
 };
 
 static inline struct shared_pool_entry *shared_pool_entry(const struct shared_pool *shared, uint64_t index) {
@@ -188,6 +190,27 @@ bool shared_pool_is_kept(const struct shared_pool *shared, const struct pool_run
  * does. */
 void shared_pool_forget(struct shared_pool *shared, const struct pool_run *run);
 
+/* A message carries the run, which the slot holds. */
+enum shared_pool_status shared_pool_carry(struct shared_pool *shared, unsigned slot, const struct pool_run *run)
+    __attribute__((warn_unused_result));
+
+/* The message that carried the run of that index and generation no longer does, if it did: the entry's message word is
+ * `mine` as long as that is so. Frees the run, in the name of `name`, if nobody holds it. */
+void shared_pool_unload(struct shared_pool *shared, unsigned name, const struct pool_run *run, uint64_t mine);
+
+/* Whether a message carries the run of that index and generation. */
+bool shared_pool_is_carried(const struct shared_pool *shared, const struct pool_run *run);
+
+/* Takes one reference to the run of that index and generation out of flight, and frees the run if nobody holds it. */
+void shared_pool_drop_ticket(struct shared_pool *shared, unsigned name, const struct pool_run *run);
+
+/* The owner, the slot, leaves a run that nobody else ever held to the message that it is. No other thread or process
+ * knows the run yet. */
+void shared_pool_leave_to_message(struct shared_pool *shared, const struct pool_run *run);
+
+/* Ends what `name` alone may end: a run that only a message held is freed, if nobody reads it. */
+void shared_pool_end_message(struct shared_pool *shared, unsigned name, const struct pool_run *run, uint64_t mine);
+
 /* Gives back what the slots held among n blocks from `first` on. `name` is LEDGER_RECOVERY, under the gate, for slots
  * that are dead; or the one slot itself, the caller's own, once its other threads no longer use the pool. */
 void shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t first,
@@ -202,6 +225,9 @@ uint64_t shared_pool_mend(struct shared_pool *shared, uint64_t first, uint64_t n
 
 /* Drops the tickets of every run whose last one was made at `before` or earlier, under the gate; returns how many. */
 uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before);
+
+/* The last ticket of the run at the block counts as made at `now`, or later. */
+void shared_pool_renew_tickets(struct shared_pool *shared, uint64_t index, uint32_t now);
 
 /* Whether the run of that index and generation is live. */
 bool shared_pool_is_live(const struct shared_pool *shared, const struct pool_run *run);
@@ -220,6 +246,9 @@ static inline bool shared_pool_is_held_elsewhere(const struct shared_pool *share
 
 /* Which slots hold it. */
 void shared_pool_holders(const struct shared_pool *shared, uint64_t index, uint64_t word, struct slot_set *holders);
+
+/* The blocks of the run that begins at the block, by its record; 0 if they would not fit in the pool. */
+uint64_t shared_pool_length(const struct shared_pool *shared, uint64_t index);
 
 /* Unused bytes at the end of the run. */
 static inline uint64_t shared_pool_slack(const struct shared_pool *shared, uint64_t index) {
@@ -261,6 +290,11 @@ enum shared_pool_fault_kind {
     SHARED_POOL_FAULT_HALF,     /* block `index`: a run half made or half freed, which nothing can finish */
     SHARED_POOL_FAULT_ROW,      /* block `index`: a free slot has its bit in the row */
     SHARED_POOL_FAULT_NAME,     /* entry `index` of the catalog: its run is not there, or not kept */
+    SHARED_POOL_FAULT_CARRIED, /* block `index`: what it says of a message that carries it is wrong, see queue_check.h */
+    SHARED_POOL_FAULT_ANNEX,   /* block `index` of the annex: one of the above */
+    SHARED_POOL_FAULT_QUEUE,   /* block `index` of the annex: a queue that is damaged */
+    SHARED_POOL_FAULT_CELL,    /* the same: a cell of its ring that names no message of it */
+    SHARED_POOL_FAULT_MESSAGE, /* block `index` of the annex: a message that is damaged, or whose queue is gone */
 };
 
 struct shared_pool_fault {

@@ -85,20 +85,21 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
     return SLOTS_NONE;
 }
 
-void slots_free(void *memory, const struct layout_geometry *geometry, unsigned slot) {
+void slots_free(void *memory, unsigned slot) {
     struct layout_header *header = memory;
-    store_relaxed(&slot_record(memory, geometry, slot)->process, 0);
+    store_relaxed(&slot_record(memory, slot)->process, 0);
     (void)clear_bit_seq(&header->used[slot / 64], slot % 64);
 }
 
-void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned slot) {
-    struct slot_record *place = slot_record(memory, geometry, slot);
+void slots_sign(void *memory, unsigned slot) {
+    struct slot_record *place = slot_record(memory, slot);
     store_relaxed(&place->start, os_process_start());
     os_process_command(place->command, sizeof place->command);
     store_relaxed(&place->past.allocations, load_relaxed(&place->allocations));
     store_relaxed(&place->past.failures, load_relaxed(&place->failures));
     store_relaxed(&place->past.waits, load_relaxed(&place->waits));
     store_relaxed(&place->past.waited, load_relaxed(&place->waited));
+    store_release(&place->noting, 0); /* the last one may have died in it */
     store_relaxed(&place->process, (uint64_t)os_process());
 }
 

@@ -53,10 +53,10 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
                     int *description, int *error);
 
 /* Frees the slot; the lock ends with the mapping. The caller holds the gate. */
-void slots_free(void *memory, const struct layout_geometry *geometry, unsigned slot);
+void slots_free(void *memory, unsigned slot);
 
 /* Records which process uses the slot, for people to read. */
-void slots_sign(void *memory, const struct layout_geometry *geometry, unsigned slot);
+void slots_sign(void *memory, unsigned slot);
 
 /* Which slots are in use. */
 void slots_used(void *memory, const struct layout_geometry *geometry, struct slot_set *used);

@@ -27,6 +27,7 @@ cdef _Mapping create_shared(block_size, blocks, name, processes, exist_ok, perma
     request.block_size = size
     request.blocks = count
     request.processes = most
+    request.small_blocks = 0
     request.permanent = bool(permanent)
     request.detach = on_fork == "detach"
     request.gate_seconds = GATE_SECONDS
@@ -60,7 +61,9 @@ cdef _Mapping create_shared(block_size, blocks, name, processes, exist_ok, perma
     m = open_shared(m, on_fork)
     if prefault:
         with nogil:
-            error = os_prefault(m.engine.attachment.memory, m.engine.attachment.geometry.bytes, &request.pause)
+            error = os_prefault(
+                m.engine.attachment.memory, layout_notes_at(&m.engine.attachment.geometry), &request.pause
+            )
         if raised:
             raise raised[0]
         if is_lost(m):  # a signal handler forked, and this is the child

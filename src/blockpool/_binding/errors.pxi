@@ -224,6 +224,8 @@ cdef in_use_error(const pool *engine, const pool_users *users, what):
         found.append("a process that is still attaching")
     if users.kept:
         found.append("the pool's catalog, under a name")
+    if users.carried:
+        found.append("a message in a queue")
     if users.tickets:
         found.append(in_words([(users.tickets, "ticket in flight", "tickets in flight")]))
     return BlockInUse(f"{what} is still used by {', '.join(found)}; call release(), and the last of them frees it")

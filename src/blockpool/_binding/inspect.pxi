@@ -43,21 +43,23 @@ cdef list runs_of(_Mapping m):
         for index in sorted(m.guard.live):
             run = m.guard.live.get(index)
             if run is not None:
-                found.append(run_report(index, run.blocks, run.nbytes, this_process, 0, (), None))
+                found.append(run_report(index, run.blocks, run.nbytes, this_process, 0, (), None, None))
         return found
     while pool_next_run(&m.engine, at, &look):
         nbytes = look.run.blocks * m.engine.block_size - look.slack
         holders = tuple(holders_of(&m.engine, &look.holders)) if pool_is_shared(&m.engine) else this_process
         named = tuple(names.get((look.run.index, look.run.generation), ()))
         handle = handle_of(m, &look.run, Handle) if pool_is_shared(&m.engine) else None
-        found.append(run_report(look.run.index, look.run.blocks, nbytes, holders, look.tickets, named, handle))
+        queue = look.queue if look.carried and look.queue < LEDGER_MOST_BLOCKS else None
+        found.append(run_report(look.run.index, look.run.blocks, nbytes, holders, look.tickets, named, queue, handle))
         at = look.run.index + look.run.blocks
     return found
 
 
-cdef run_report(index, blocks, nbytes, tuple holders, tickets, tuple names, handle):
+cdef run_report(index, blocks, nbytes, tuple holders, tickets, tuple names, queue, handle):
     return report("Run", dict(
-        index=index, blocks=blocks, nbytes=nbytes, holders=holders, tickets=tickets, names=names, handle=handle,
+        index=index, blocks=blocks, nbytes=nbytes, holders=holders, tickets=tickets, names=names, queue=queue,
+        handle=handle,
     ))
 
 

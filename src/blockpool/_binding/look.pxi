@@ -155,6 +155,23 @@ cdef class Inspector:
         """
         return sorted([name for names in names_of(self.look()).values() for name in names])
 
+    def queues(self):
+        """Return the queues, topics and latest values of the pool.
+
+        Returns
+        -------
+        list of QueueInfo
+            In the order of their numbers. Those that processes make or end during the call may or may not be in it.
+
+        Raises
+        ------
+        PoolClosed
+            If the inspector is closed, or was made before this process was forked.
+        PoolCorrupt
+            If the pool's file was cut short.
+        """
+        return queues_of(self.look())
+
     def exists(self):
         """Whether the pool can still be reached: it has its name, or a process has it attached.
 
@@ -247,6 +264,45 @@ cdef list processes_of(_Mapping m):
             waited=one.waited / 1e9,
         )))
         slot = slot_set_next(&used, slot + 1)
+    return found
+
+
+cdef list queues_of(_Mapping m):
+    cdef look_queue one
+    cdef queue_look message
+    cdef uint64_t at = 0, inside
+    cdef list found = []
+    cdef dict names = queue_names_of(m), taken
+    cdef object first
+    need_reports()
+    while look_next_queue(m.engine.attachment, at, &one):
+        at = one.run.index + 1
+        inside = 0
+        taken = {}
+        first = None
+        while look_next_message(m.engine.attachment, &one.run, inside, &message):
+            inside = message.block + 1
+            if message.state == MESSAGE_TAKEN:
+                pid = pool_process(&m.engine, message.slot)
+                taken[pid] = taken.get(pid, 0) + 1
+            elif message.state in (MESSAGE_QUEUED, MESSAGE_RETURNED) and message.sent:
+                first = message.sent if first is None else min(first, message.sent)
+        found.append(report("QueueInfo", dict(
+            number=one.run.index,
+            kind=("", "queue", "topic", "latest")[one.kind],
+            name=names.get((one.run.index, one.run.generation), [None])[0],
+            capacity=one.capacity,
+            redeliver=one.flags & QUEUE_REDELIVERS != 0,
+            permanent=one.flags & QUEUE_PERMANENT != 0,
+            shut=one.shut,
+            waiting=one.waiting,
+            taken=tuple(sorted(taken.items(), key=lambda item: -item[1])),
+            oldest=None if first is None else max(os_now() - first / 1e9, 0.0),
+            put=one.put,
+            lost=one.lost,
+            readers=one.cursors,
+            processes=tuple(holders_of(&m.engine, &one.holders)),
+        )))
     return found
 
 

@@ -45,13 +45,24 @@ cdef unknown_error(_Mapping m, name):
 
 
 cdef dict names_of(_Mapping m):
+    """The names of blocks, by (index, generation)."""
+    return all_names_of(m, False)
+
+
+cdef dict queue_names_of(_Mapping m):
+    """The names of queues, topics and latest values, by (index, generation) of their runs in the annex."""
+    return all_names_of(m, True)
+
+
+cdef dict all_names_of(_Mapping m, bint of_queues):
     cdef char text[CATALOG_NAME_BYTES]
     cdef pool_run run
-    cdef unsigned at = 0
+    cdef unsigned at = 0, kind = 0
     cdef dict found = {}
     while True:
-        at = attachment_next_name(m.engine.attachment, at, text, &run)
+        at = attachment_next_name(m.engine.attachment, at, text, &run, &kind)
         if at >= CATALOG_NAMES:
             return found
-        found.setdefault((run.index, run.generation), []).append((<bytes>text).decode("ascii", "replace"))
+        if (kind != 0) == of_queues:
+            found.setdefault((run.index, run.generation), []).append((<bytes>text).decode("ascii", "replace"))
         at += 1

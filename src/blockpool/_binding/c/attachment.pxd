@@ -15,6 +15,11 @@ cdef extern from "shared/attachment.h" nogil:
         LEDGER_MOST_TICKETS
         LEDGER_MOST_BLOCKS
         POOLS_SURVEYED
+        QUEUE_REDELIVERS
+        QUEUE_PERMANENT
+        MESSAGE_QUEUED
+        MESSAGE_TAKEN
+        MESSAGE_RETURNED
     const char *LAYOUT_LIBRARY
     const uint64_t LAYOUT_MOST_BYTES
 
@@ -23,6 +28,8 @@ cdef extern from "shared/attachment.h" nogil:
         uint16_t processes
         uint64_t bytes
         unsigned char *id
+
+    uint64_t layout_notes_at(const layout_geometry *geometry)
 
     enum pool_status:
         POOL_OK
@@ -38,6 +45,10 @@ cdef extern from "shared/attachment.h" nogil:
         POOL_NOT_FOUND
         POOL_FORBIDDEN
         POOL_NO_POOL
+        POOL_OTHER_KIND
+        POOL_QUEUE_FULL
+        POOL_QUEUE_EMPTY
+        POOL_QUEUE_SHUT
         POOL_OTHER_VERSION
         POOL_TRUNCATED
         POOL_NO_ROOM
@@ -95,6 +106,7 @@ cdef extern from "shared/attachment.h" nogil:
         uint64_t block_size
         uint64_t blocks
         unsigned processes
+        uint64_t small_blocks
         bint permanent
         bint detach
         double gate_seconds
@@ -118,7 +130,9 @@ cdef extern from "shared/attachment.h" nogil:
         pool_failure *failure,
     )
     pool_status attachment_forget(attachment *self, const char *name, double gate_seconds, pool_failure *failure)
-    unsigned attachment_next_name(const attachment *self, unsigned start, char *name, pool_run *run)
+    unsigned attachment_next_name(
+        const attachment *self, unsigned start, char *name, pool_run *run, unsigned *kind,
+    )
 
     struct pools_surveyed:
         char *name
@@ -154,3 +168,29 @@ cdef extern from "shared/look.h" nogil:
     void look_made_by(const attachment *self, char *made_by)
     void look_slots(attachment *self, slot_set *used, slot_set *dead, c_bool *known)
     void look_slot(const attachment *self, unsigned slot, look_process *found)
+
+    struct look_queue:
+        pool_run run
+        unsigned kind
+        unsigned flags
+        uint64_t capacity
+        uint64_t waiting
+        uint64_t taken
+        uint64_t put
+        uint64_t lost
+        unsigned cursors
+        bint shut
+        slot_set holders
+
+    struct queue_look:
+        uint64_t block
+        unsigned state
+        unsigned slot
+        bint again
+        uint32_t process
+        uint64_t sent
+        uint64_t length
+        uint32_t carried
+
+    bint look_next_queue(attachment *self, uint64_t start, look_queue *found)
+    bint look_next_message(attachment *self, const pool_run *queue, uint64_t start, queue_look *found)

@@ -57,6 +57,7 @@ cdef extern from "pool.h" nogil:
         slot_set holders
         uint64_t tickets
         bint kept
+        bint carried
         uint32_t local_references
 
     pool_status pool_free(pool *self, const pool_run *run, uint64_t nbytes, pool_users *users)
@@ -106,6 +107,8 @@ cdef extern from "pool.h" nogil:
         uint64_t slack
         uint64_t tickets
         bint kept
+        bint carried
+        uint64_t queue
         slot_set holders
 
     bint pool_is_live(const pool *self, const pool_run *run)
