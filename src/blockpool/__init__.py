@@ -10,9 +10,24 @@
 from __future__ import annotations
 
 from blockpool import _async as _async
+from blockpool import _async_queues as _async_queues
 from blockpool import _forks as _forks
 from blockpool import _receive as _receive
-from blockpool._core import TRACEMALLOC_DOMAIN, Block, Inspector, Pool, redeem, sweep, unlink
+from blockpool._core import (
+    TRACEMALLOC_DOMAIN,
+    Block,
+    Inspector,
+    Latest,
+    Message,
+    Pool,
+    Queue,
+    Sample,
+    Subscription,
+    Topic,
+    redeem,
+    sweep,
+    unlink,
+)
 from blockpool._handles import Handle, Ticket
 from blockpool._index import IndexPool
 from blockpool._looking import inspect, pools
@@ -32,16 +47,20 @@ from blockpool.errors import (
     PoolForbidden,
     PoolNotFound,
     PoolVersion,
+    QueueClosed,
     StaleHandle,
     TooManyProcesses,
     TooManyTickets,
     WriteAfterFree,
+    WrongKind,
 )
 
 TYPE_CHECKING = False  # importing typing for it would take longer than importing all of blockpool
 if TYPE_CHECKING:
     from typing import Any
 
+    from blockpool._executor import BrokenWorker, Executor
+    from blockpool._queue_errors import QueueEmpty, QueueFull, QueueShutDown
     from blockpool.stats import (
         Audit,
         IndexStats,
@@ -64,12 +83,16 @@ __all__ = [
     "BlockInUse",
     "BlockOverrun",
     "BlockPoolError",
+    "BrokenWorker",
     "DoubleFree",
+    "Executor",
     "Handle",
     "IndexPool",
     "IndexStats",
     "Inspector",
     "InvalidBlock",
+    "Latest",
+    "Message",
     "NameNotFound",
     "NameTaken",
     "Outstanding",
@@ -85,15 +108,24 @@ __all__ = [
     "PoolSummary",
     "PoolVersion",
     "ProcessInfo",
+    "Queue",
+    "QueueClosed",
+    "QueueEmpty",
+    "QueueFull",
     "QueueInfo",
+    "QueueShutDown",
     "Recovered",
     "Residency",
     "Run",
+    "Sample",
     "StaleHandle",
+    "Subscription",
     "Ticket",
     "TooManyProcesses",
     "TooManyTickets",
+    "Topic",
     "WriteAfterFree",
+    "WrongKind",
     "inspect",
     "pools",
     "redeem",
@@ -119,6 +151,14 @@ def __getattr__(name: str) -> Any:
         from blockpool import stats
 
         return getattr(stats, name)
+    if name in {"QueueEmpty", "QueueFull", "QueueShutDown"}:
+        from blockpool import _queue_errors  # and with it `queue`, which takes long to import
+
+        return getattr(_queue_errors, name)
+    if name in {"BrokenWorker", "Executor"}:
+        from blockpool import _executor
+
+        return getattr(_executor, name)
     if name == "__version__":
         from importlib.metadata import version
 

@@ -8,6 +8,7 @@ from blockpool._binding.c.attachment cimport *
 from blockpool._binding.c.block_state cimport *
 from blockpool._binding.c.os cimport *
 from blockpool._binding.c.pool cimport *
+from blockpool._binding.c.queues cimport *
 
 include "_binding/reports.pxd"
 include "_binding/arguments.pxd"
@@ -26,4 +27,10 @@ include "_binding/transfer.pxd"
 include "_binding/inspect.pxd"
 include "_binding/look.pxd"
 include "_binding/block.pxd"
+include "_binding/channels.pxd"
+include "_binding/items.pxd"
+include "_binding/received.pxd"
+include "_binding/queues.pxd"
+include "_binding/topics.pxd"
+include "_binding/latest.pxd"
 include "_binding/pool.pxd"

@@ -27,10 +27,10 @@ run comes back. So the hot calls know nothing of debug mode.
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_ANY_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release,
-    PyObject_CheckBuffer, PyObject_GetBuffer,
+    PyBUF_ANY_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_IsContiguous,
+    PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.contextvars cimport PyContextVar_New_with_default, PyContextVar_Set, get_value
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_CheckExact
@@ -38,9 +38,11 @@ from cpython.memoryview cimport PyMemoryView_Check, PyMemoryView_FromObject, PyM
 from cpython.number cimport PyNumber_Index
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.weakref cimport PyWeakref_NewRef
-from posix.unistd cimport getpid
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.unistd cimport close as close_descriptor, getpid, read as read_descriptor
 from libc.errno cimport EMFILE, ENFILE, ENOENT, ENOSYS
 from libc.math cimport INFINITY
 from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t, uintptr_t
@@ -57,7 +59,8 @@ cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, 
 cdef object parse_size, readable, shortage
 cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken
 cdef object PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
-cdef object PoolExists, PoolForbidden, PoolNotFound, PoolVersion, StaleHandle, TooManyProcesses, TooManyTickets
+cdef object PoolExists, PoolForbidden, PoolNotFound, PoolVersion, QueueClosed, StaleHandle, TooManyProcesses
+cdef object TooManyTickets, WrongKind
 
 import copyreg
 import os
@@ -72,7 +75,8 @@ from blockpool._room import shortage
 from blockpool._sizes import parse_size, readable
 from blockpool.errors import (
     BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken, PoolBusy, PoolClosed, PoolCorrupt,
-    PoolExhausted, PoolExists, PoolForbidden, PoolNotFound, PoolVersion, StaleHandle, TooManyProcesses, TooManyTickets,
+    PoolExhausted, PoolExists, PoolForbidden, PoolNotFound, PoolVersion, QueueClosed, StaleHandle, TooManyProcesses,
+    TooManyTickets, WrongKind,
 )
 
 cdef extern from "Python.h":
@@ -118,6 +122,7 @@ include "_binding/runs.pxi"
 include "_binding/attach.pxi"
 include "_binding/references.pxi"
 include "_binding/names.pxi"
+include "_binding/notes.pxi"
 include "_binding/lease.pxi"
 include "_binding/arrays.pxi"
 include "_binding/dlpack.pxi"
@@ -126,6 +131,12 @@ include "_binding/transfer.pxi"
 include "_binding/inspect.pxi"
 include "_binding/look.pxi"
 include "_binding/block.pxi"
+include "_binding/channels.pxi"
+include "_binding/items.pxi"
+include "_binding/received.pxi"
+include "_binding/queues.pxi"
+include "_binding/topics.pxi"
+include "_binding/latest.pxi"
 include "_binding/pool.pxi"
 include "_binding/package.pxi"
 
@@ -134,3 +145,6 @@ seal(_Mapping)
 seal(_Lease)
 seal(_Packed)
 seal(_NumpyAllocator)
+seal(_Channel)
+seal(_Packing)
+seal(_Items)

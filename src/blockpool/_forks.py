@@ -25,12 +25,14 @@ classic_lock = RLock()
 switch_lock = RLock()
 debug_lock = RLock()
 
-# Of blockpool._async, by mapping; of blockpool._segments, by handle and by name.
+# Of blockpool._async, by mapping; of blockpool._async_queues, by loop and queue; of blockpool._segments, by handle and
+# by name.
 waiters: dict[Any, Any] = {}
+queue_watches: dict[Any, Any] = {}
 large_segments: dict[Any, Any] = {}
 segments_in_making: list[str] = []
 
 renew_in_child(
     (async_lock, classic_lock, switch_lock, debug_lock),
-    (waiters, large_segments, segments_in_making),
+    (waiters, queue_watches, large_segments, segments_in_making),
 )

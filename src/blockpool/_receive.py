@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockpool._core import _receive_block, name_receiver
+from blockpool._core import _block_on, _receive_block, name_receiver, name_receiver_within
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
@@ -16,4 +16,10 @@ def block(*parts: Any) -> Block:
     return _receive_block(*parts)
 
 
+def block_within(view: memoryview) -> Block:
+    """Take the block that came within another object."""
+    return _block_on(view)
+
+
 name_receiver(block)
+name_receiver_within(block_within)

@@ -23,10 +23,12 @@ __all__ = [
     "PoolForbidden",
     "PoolNotFound",
     "PoolVersion",
+    "QueueClosed",
     "StaleHandle",
     "TooManyProcesses",
     "TooManyTickets",
     "WriteAfterFree",
+    "WrongKind",
 ]
 
 
@@ -60,6 +62,10 @@ class NameTaken(BlockPoolError, ValueError):
 
 class NameNotFound(BlockPoolError, LookupError):
     """The pool's catalog has no block of that name."""
+
+
+class WrongKind(BlockPoolError, TypeError):
+    """The name belongs to something of another kind: to a block, a queue, a topic or a latest value."""
 
 
 class PoolClosed(BlockPoolError, ValueError):
@@ -104,6 +110,10 @@ class PoolCorrupt(BlockPoolError):
 
 class PoolVersion(BlockPoolError):
     """The pool was created by another release of blockpool, older or newer, with a different layout."""
+
+
+class QueueClosed(BlockPoolError, ValueError):
+    """The queue, topic or latest value was closed in this process."""
 
 
 class BlockOverrun(BlockPoolError):

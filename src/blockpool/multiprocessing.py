@@ -1,9 +1,13 @@
-"""Send large arrays between processes through a pool.
+"""Queues between processes, and sending large arrays, through a pool.
 
-After `install`, whatever `multiprocessing` pickles (for queues, pipes, pools, executors and managers) carries large
-arrays as tickets. An array that is already in a shared pool is sent as a ticket alone. Any other array is copied into
-the pool, once, and the receiver works on that copy. Out-of-band buffers (PEP 574) go the same way, for example those of
-Arrow tables and pandas columns. Smaller arrays, and all arrays while the pool is full, are sent as without `install`.
+`Queue`, `JoinableQueue` and `SimpleQueue` are used like those of `multiprocessing`, so that a program needs to change
+no more than its imports. They keep what they hold in a shared pool, and a process that is killed cannot break them.
+
+`install` is for programs that keep the standard queues. After it, whatever `multiprocessing` pickles (for queues,
+pipes, pools, executors and managers) carries large arrays as tickets. An array that is already in a shared pool is sent
+as a ticket alone. Any other array is copied into the pool, once, and the receiver works on that copy. Out-of-band
+buffers (PEP 574) go the same way, for example those of Arrow tables and pandas columns. Smaller arrays, and all arrays
+while the pool is full, are sent as without `install`.
 
 An array in the pool is *shared* once it is sent, not copied: sender and receiver see each other's changes. To prevent
 that, send it read-only (``view = array.view(); view.flags.writeable = False``), or install with ``readonly=True``.
@@ -23,10 +27,21 @@ from blockpool import (
     _receive_arrays,  # noqa: F401 - it says what pickles of arrays are to call
 )
 from blockpool._core import Pool, transfers
+from blockpool._default_pool import default_pool, set_default_pool
+from blockpool._process_queues import JoinableQueue, Queue, SimpleQueue
 from blockpool._sending import Route
 from blockpool.stats import Transfers
 
-__all__ = ["install", "stats", "uninstall"]
+__all__ = [
+    "JoinableQueue",
+    "Queue",
+    "SimpleQueue",
+    "default_pool",
+    "install",
+    "set_default_pool",
+    "stats",
+    "uninstall",
+]
 
 
 def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = False) -> None:

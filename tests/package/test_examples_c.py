@@ -15,13 +15,56 @@ import blockpool as bp
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "core" / "examples"
-NAMES = {
+HEADERS = {"blockpool.h", "blockpool_shared.h", "blockpool_version.h", "blockpool.hpp"}
+CLASSIC_NAMES = {
     "initialize_memory_allocator",
     "allocate_memory_blocks",
     "deallocate_memory_blocks",
     "blockpool_last_status",
     "blockpool_message",
 }
+FRAMES_IN_C = """\
+viewer: saw 100 frames, each whole and in order
+driver: put 100 frames
+"""
+FRAMES_IN_PYTHON = """\
+driver: put 100 frames
+frames seen: 100 of 100, each whole and in order
+blocks not back: 0
+"""
+IN_CPP = """\
+#include <blockpool.hpp>
+#include <cstdio>
+#include <cstring>
+
+int main() {
+    blockpool::Block kept;
+    {
+        blockpool::Pool pool = blockpool::Pool::create("", 4096, 4);
+        blockpool::Queue queue = pool.make_queue("frames");
+        blockpool::Block frame = pool.allocate(100), moved = std::move(frame);
+        if (frame || !moved) return 2;
+        std::strcpy(moved.as<char>(), "without a copy");
+        queue.put(moved, blockpool::array_of<unsigned short>({5, 10}));
+        moved.release();
+        std::optional<blockpool::Received> received = queue.get();
+        if (std::strcmp((*received)->array.type, "<u2") != 0 || pool.info().allocated != 1) return 3;
+        kept = received->block();
+        received.reset();
+        try {
+            (void)queue.get(0);
+            return 4;
+        } catch (const blockpool::Error &error) {
+            if (error.status != BLOCKPOOL_QUEUE_EMPTY) return 5;
+            std::puts(error.what());
+        }
+        queue.shutdown();
+        if (queue.get()) return 6;
+    }
+    std::puts(kept.as<char>()); /* its pool is still there */
+    return kept.bytes() == 100 ? 0 : 7;
+}
+"""
 OUTPUT = """\
 a pool of 1024 bytes, in blocks of 32
 block 1,   0 bytes into the pool: written to block 1
@@ -142,6 +185,67 @@ def test_nasm_example_by_the_commands_at_its_head(reader):
     assert reader.types(commands, reader.sources / "core" / "examples", **reader.found) == OUTPUT
 
 
+@pytest.fixture(scope="module")
+def camera(reader):
+    """Return the camera driver, compiled by the first command at its head, and the second command."""
+    build, run = head_commands("camera.c")
+    reader.types([build], reader.sources / "core" / "examples", **reader.found)
+    return reader.sources / "core" / "examples" / "camera", run
+
+
+def test_frames_pass_from_c_to_c(reader, camera):
+    """With the commands at the head of the camera example, all frames pass between two programs in C, in order."""
+    driver, run = camera
+    name = f"c-{os.getpid()}"
+    printed = reader.types([run.replace("room", name), "wait"], driver.parent)
+    assert sorted(printed.splitlines()) == sorted(FRAMES_IN_C.splitlines())
+    assert not Path(f"/dev/shm/blockpool.{name}").exists()  # noqa: S108 - where pools are
+
+
+def test_frames_pass_from_c_to_python(reader, camera):
+    """The viewer in Python gets all frames of the driver in C as arrays, and every block comes back."""
+    assert reader.types([f"{sys.executable} -W error {ROOT}/examples/camera_viewer.py {camera[0]}"]) == FRAMES_IN_PYTHON
+
+
+def test_a_driver_that_fails_ends_the_viewer(camera):
+    """If the driver in C ends badly, the viewer in Python does not wait for it."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "camera_viewer.py", "/bin/false"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "something is wrong; see above\n")
+    done = subprocess.run([camera[0]], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("usage: camera")
+
+
+def test_frames_pass_from_python_to_c(camera):
+    """A viewer in C gets arrays that Python put, and says so if one is of another type or shape."""
+    np = pytest.importorskip("numpy")
+    gradient = np.arange(480 * 640, dtype=np.uint16)
+    others = [None, np.zeros((480, 640), np.int16), np.zeros((640, 480), np.uint16), b"bytes", {"a": "pickle"}]
+    for i, wrong in enumerate(others):
+        name = f"python-{os.getpid()}-{i}"
+        with bp.Pool.create(480 * 640 * 2, 8, name=name) as pool, pool.queue("frames") as frames:
+            for number in range(3):
+                frame = pool.asarray((gradient + number).reshape(480, 640))
+                frame[0, :2] = number, 0
+                frames.put(frame)
+            if wrong is not None:
+                frames.put(wrong)
+            frames.shutdown()
+            done = subprocess.run([camera[0], "viewer", name], capture_output=True, text=True, timeout=60, check=False)
+            expected = (
+                (0, "viewer: saw 3 frames, each whole and in order\n", "")
+                if wrong is None
+                else (1, "", "frame 3 is not as it should be\n")
+            )
+            assert (done.returncode, done.stdout, done.stderr) == expected
+
+
 def test_a_failing_step_ends_the_example_with_1(reader):
     """An example whose first call fails says why on stderr, and its exit status is 1."""
     changed = {
@@ -183,11 +287,12 @@ def test_versions_agree(reader):
     assert reader.types(["pkg-config --modversion blockpool"], **reader.found).strip() == bp.__version__
 
 
-def test_only_the_header_and_the_library_are_installed(reader):
-    """Installing the C library installs a header, a library and a .pc file, and nothing else."""
+def test_only_the_headers_and_the_library_are_installed(reader):
+    """Installing the C library installs its headers, a library and a .pc file, and nothing else."""
     prefix = reader.home / ".local"
     files = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
-    assert files == {"include/blockpool.h", "lib/libblockpool.a", "lib/pkgconfig/blockpool.pc"}
+    headers = {f"include/{header}" for header in HEADERS}
+    assert files == headers | {"lib/libblockpool.a", "lib/pkgconfig/blockpool.pc"}
 
 
 def names_of(listing):
@@ -195,12 +300,20 @@ def names_of(listing):
     return {line.split()[-1] for line in listing.splitlines() if len(line.split()) == 3}
 
 
+def declared_names(reader):
+    """Return the names that the installed headers declare."""
+    headers = "".join((reader.home / ".local" / "include" / header).read_text() for header in sorted(HEADERS))
+    names = set(re.findall(r"^BLOCKPOOL_API .*?(\w+)\(", headers, re.MULTILINE))
+    assert len(names) == headers.count("\nBLOCKPOOL_API ")
+    assert names > CLASSIC_NAMES
+    return names
+
+
 def test_only_the_public_names_can_be_linked_to(reader):
-    """The static library defines only the names of blockpool.h, so a program can define pool_free itself."""
+    """The static library defines only the names of its headers, so a program can define pool_free itself."""
     need("nm")
-    assert names_of(reader.types(["nm -g --defined-only .local/lib/libblockpool.a"], reader.home)) == NAMES
-    header = (reader.home / ".local" / "include" / "blockpool.h").read_text()
-    assert set(re.findall(r"^BLOCKPOOL_API .*?(\w+)\(", header, re.MULTILINE)) == NAMES
+    defined = names_of(reader.types(["nm -g --defined-only .local/lib/libblockpool.a"], reader.home))
+    assert defined == declared_names(reader)
 
 
 def test_the_shared_library(reader):
@@ -211,7 +324,7 @@ def test_the_shared_library(reader):
     configure = configure.replace("$HOME/.local", str(prefix)) + " -DBUILD_SHARED_LIBS=ON"
     reader.types([configure, *rest])
     assert not list(prefix.rglob("*.a"))
-    assert names_of(reader.types([f"nm -D --defined-only '{prefix}/lib/libblockpool.so'"])) == NAMES
+    assert names_of(reader.types([f"nm -D --defined-only '{prefix}/lib/libblockpool.so'"])) == declared_names(reader)
     found = {
         "PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig"),
         "LD_LIBRARY_PATH": str(prefix / "lib"),
@@ -220,20 +333,50 @@ def test_the_shared_library(reader):
     assert "libblockpool.so" in reader.types(["ldd ./classic"], **found)
 
 
-@pytest.mark.parametrize(("compiler", "dialect"), [("cc", "c11"), ("c++", "c++11"), ("c++", "c++20")])
-def test_the_header_stands_alone(reader, compiler, dialect):
-    """The header compiles by itself without a warning in C11 and in C++, and links with C's names."""
+@pytest.mark.parametrize("header", ["blockpool.h", "blockpool_shared.h"])
+@pytest.mark.parametrize(("compiler", "dialect"), [("cc", "c11"), ("c++", "c++11"), ("c++", "c++17"), ("c++", "c++20")])
+def test_the_header_stands_alone(reader, header, compiler, dialect):
+    """Each header compiles by itself without a warning in C11 and in C++, and links with C's names."""
     need(compiler)
     source = "test." + ("c" if compiler == "cc" else "cpp")
     (reader.home / source).write_text(
-        "#include <blockpool.h>\n#include <blockpool.h>\nint main(void) { return allocate_memory_blocks(1) != NULL; }\n"
+        f"#include <{header}>\n#include <{header}>\n"
+        "int main(void) { return allocate_memory_blocks(1) != NULL || blockpool_pool_close(NULL) != BLOCKPOOL_NULL; }\n"
     )
-    flags = "-Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags --libs blockpool)"
+    flags = "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror $(pkg-config --cflags --libs blockpool)"
     reader.types(
         [f"{compiler} -std={dialect} -o test {source} {flags}", "./test"],
         reader.home,
         **reader.found,
     )
+
+
+@pytest.mark.parametrize("dialect", ["c++17", "c++20"])
+def test_the_classes_for_cpp(reader, dialect):
+    """The classes for C++ compile without a warning, give back what they hold, and throw what a call returns."""
+    need("c++")
+    (reader.home / "classes.cpp").write_text(IN_CPP)
+    flags = "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror $(pkg-config --cflags --libs blockpool)"
+    printed = reader.types(
+        [f"c++ -std={dialect} -o classes classes.cpp {flags}", "./classes"], reader.home, **reader.found
+    )
+    assert printed == "the queue is empty\nwithout a copy\n"
+    assert len((ROOT / "core" / "include" / "blockpool.hpp").read_text().splitlines()) < 200
+
+
+def test_programs_in_the_guide(reader):
+    """The programs in C and C++ in the guide compile without a warning, and the one in C++ ends well."""
+    need("cc", "c++")
+    programs = re.findall(
+        r"^```(c|cpp)\n(.*?)^```$", (ROOT / "docs" / "guide.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert [language for language, _ in programs] == ["c", "cpp"]
+    flags = "-Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags --libs blockpool)"
+    for language, program in programs:
+        (reader.home / f"guide.{language}").write_text(program)
+        compiler = "cc -std=c11" if language == "c" else "c++ -std=c++17"
+        reader.types([f"{compiler} -o guide-{language} guide.{language} {flags}"], reader.home, **reader.found)
+    reader.types(["./guide-cpp"], reader.home)
 
 
 def test_the_python_package_does_not_install_the_library():
@@ -243,4 +386,4 @@ def test_the_python_package_does_not_install_the_library():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("blockpool is not installed but found on the path")
     assert files
-    assert not [file for file in files if file.suffix in {".h", ".a", ".pc"} or "libblockpool" in file.name]
+    assert not [file for file in files if file.suffix in {".h", ".hpp", ".a", ".pc"} or "libblockpool" in file.name]

@@ -132,13 +132,19 @@ def test_bound_signatures(pool):
 
 
 def test_internal_types_are_not_to_be_had():
-    """The only classes that can be imported from the extension module are Pool, Block and Inspector."""
+    """The only classes that can be imported from the extension module are those that the package has."""
     core = importlib.import_module("blockpool._core")
     classes = {name for name, value in vars(core).items() if inspect.isclass(value)}
     assert {name for name in classes if getattr(core, name).__module__ == core.__name__} == {
         "Pool",
         "Block",
         "Inspector",
+        "Latest",
+        "Message",
+        "Queue",
+        "Sample",
+        "Subscription",
+        "Topic",
     }
 
 

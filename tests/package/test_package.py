@@ -11,7 +11,7 @@ import pytest
 import blockpool as bp
 
 ROOT = Path(__file__).parents[2]
-VERSION_H = ROOT / "core" / "src" / "version.h"
+VERSION_H = ROOT / "core" / "include" / "blockpool_version.h"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -52,7 +52,7 @@ def test_what_builds_the_package_agrees():
 
 
 def test_there_is_one_version():
-    """The package and its metadata have the version of core/src/version.h, which the C library is built with."""
+    """The package and its metadata have the version of blockpool_version.h, which the C library is built with."""
     (version,) = re.findall(r'^#define BLOCKPOOL_VERSION "(.+)"$', VERSION_H.read_text(), re.MULTILINE)
     assert bp.__version__ == importlib.metadata.version("blockpool") == version
     assert "version" not in PROJECT["project"]

@@ -1,9 +1,11 @@
 """The family of exceptions: bases, pickling, and what the messages say."""
 
+import concurrent.futures
 import copy
 import errno
 import io
 import pickle
+import queue
 
 import numpy as np
 import pytest
@@ -30,6 +32,12 @@ FAMILY = {
     bp.TooManyTickets: bp.BlockPoolError,
     bp.NameTaken: ValueError,
     bp.NameNotFound: LookupError,
+    bp.WrongKind: TypeError,
+    bp.BrokenWorker: concurrent.futures.BrokenExecutor,
+    bp.QueueClosed: ValueError,
+    bp.QueueEmpty: queue.Empty,
+    bp.QueueFull: queue.Full,
+    bp.QueueShutDown: getattr(queue, "ShutDown", bp.BlockPoolError),
 }
 
 
@@ -53,7 +61,7 @@ def test_errors_pickle(error, protocol):
     """A pickled or copied error has the same class and the same arguments."""
     back = pickle.loads(pickle.dumps(error("12 blocks", 5), protocol))
     assert type(back) is error
-    assert back.args == ("12 blocks", 5)
+    assert back.args == error("12 blocks", 5).args
     assert type(copy.copy(back)) is error
 
 

@@ -171,6 +171,13 @@ def filled(ids):
     return into
 
 
+def noted(pool):
+    """Set the note of a block and read it."""
+    block = pool.allocate()
+    block.note = memoryview(b"camera 3")
+    return block.note
+
+
 POOL = {
     "allocate": lambda pool: pool.allocate(),
     "run": lambda pool: pool.allocate(blocks=3),
@@ -180,6 +187,7 @@ POOL = {
     "many": lambda pool: pool.allocate_many(20),
     "buf": lambda pool: pool.allocate().buf[3:],
     "readonly": lambda pool: pool.allocate().readonly().buf,
+    "note": noted,
     "free": lambda pool: pool.allocate().free(),
     "release": lambda pool: pool.allocate().release(),
     "with": within,

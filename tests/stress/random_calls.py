@@ -212,6 +212,13 @@ def twin(t, _, block):
 
 
 @of_block
+def note(_, r, block):
+    """Set and read the note of a block."""
+    block.note = r.choice([b"", b"x", b"y" * 120, bytearray(7), b"z" * 121, "text"])
+    assert len(block.note) <= 120
+
+
+@of_block
 def array_of_block(t, r, block):
     """Make an array in a block."""
     t.keep("arrays", block.array(r.choice([1, 4, (2, 2), 0]), r.choice(["u1", "f4", ">i2", None])))

@@ -116,6 +116,10 @@ def blocks(block: Block) -> None:
     with block as same:
         assert_type(same, Block)
     block.buf[:5] = b"hello"
+    assert_type(block.note, bytes)
+    block.note = b"camera"
+    block.note = memoryview(b"camera")
+    block.note = bytearray(3)
 
 
 @final

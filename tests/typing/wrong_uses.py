@@ -51,6 +51,11 @@ def attributes_are_read_only(pool: Pool, block: Block) -> None:
     block.buf = memoryview(b"")  # type: ignore[misc]
 
 
+def a_note_is_like_bytes(block: Block) -> None:
+    block.note = "camera"  # type: ignore[assignment]
+    block.note = None  # type: ignore[assignment]
+
+
 def a_block_is_no_buffer(block: Block) -> None:
     memoryview(block)  # type: ignore[arg-type]
     bytes(block)  # type: ignore[call-overload]

@@ -52,6 +52,15 @@ static inline PyObject *array_over(PyArray_Descr *descr, int dimensions, const n
     return PyArray_NewFromDescr(&PyArray_Type, descr, dimensions, shape, strides, data, flags, NULL);
 }
 
+/* A new array with memory of its own, in C order. Steals the descr, even if it fails. */
+static inline PyObject *array_made(PyArray_Descr *descr, int dimensions, const npy_intp *shape) {
+    return PyArray_NewFromDescr(&PyArray_Type, descr, dimensions, shape, NULL, NULL, 0, NULL);
+}
+
+static inline void array_forbid_writing(PyObject *array) {
+    PyArray_CLEARFLAGS((PyArrayObject *)array, NPY_ARRAY_WRITEABLE);
+}
+
 /* Sets the array's base, to which it takes a new reference. Returns 0, or -1 and an exception. */
 static inline int array_keep(PyObject *array, PyObject *base) {
     Py_INCREF(base);

@@ -39,6 +39,8 @@ cdef extern from "_ndarray.h":
     object array_over(
         PyArray_Descr *descr, int dimensions, const npy_intp *shape, const npy_intp *strides, void *data, int flags
     )
+    object array_made(PyArray_Descr *descr, int dimensions, const npy_intp *shape)
+    void array_forbid_writing(PyObject *array) noexcept
     int array_keep(object array, object base) except -1
     bint size_multiply(size_t *size, npy_intp by) noexcept
     bint array_fits(
@@ -65,8 +67,14 @@ cdef struct form:
 # Imports NumPy unless it is imported already. Raises ImportError if that fails, RuntimeError if the interpreter is
 # shutting down. To be called before any function of _ndarray.h.
 cdef int need_numpy() except -1
+# The same if the program has imported NumPy, from whatever module its arrays come; otherwise does nothing.
+cdef int notice_numpy() except -1
 # Whether the value is a numpy.ndarray, not of a subclass.
 cdef bint is_ndarray(value) except -1
+# The same, without importing NumPy: false for all values until this process has needed it.
+cdef bint is_known_ndarray(value) noexcept
+# The dtype that NumPy makes of a description.
+cdef object dtype_from(description)
 # Whether the value is a numpy.dtype.
 cdef bint is_dtype(value) except -1
 # Copies elements, cast to the target's type without a check, and broadcast; raises as numpy.copyto().

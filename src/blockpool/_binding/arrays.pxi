@@ -28,9 +28,24 @@ cdef int need_numpy() except -1:
     return 0
 
 
+cdef int notice_numpy() except -1:
+    if numpy is None and "numpy" in modules:
+        need_numpy()
+    return 0
+
+
 cdef bint is_ndarray(value) except -1:
     need_numpy()
     return type(value) is numpy_array
+
+
+cdef inline bint is_known_ndarray(value) noexcept:
+    return numpy is not None and type(value) is numpy_array
+
+
+cdef object dtype_from(description):
+    need_numpy()
+    return numpy_dtype(description)
 
 
 cdef bint is_dtype(value) except -1:

@@ -5,7 +5,9 @@
 # they wait for another process, at most GATE_SECONDS. They raise as Pool.create() and Pool.attach() say.
 
 # The mapping of a new shared pool; with exist_ok, perhaps of an existing one. Checks all its arguments.
-cdef _Mapping create_shared(block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork)
+cdef _Mapping create_shared(
+    block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room
+)
 # The mapping of the pool with that name, which this process attaches now unless it has. One that it has keeps its
 # on_fork; see agreed().
 cdef _Mapping attach_named(name, on_fork)

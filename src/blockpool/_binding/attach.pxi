@@ -1,6 +1,8 @@
 # See attach.pxd.
 
-cdef _Mapping create_shared(block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork):
+cdef _Mapping create_shared(
+    block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room
+):
     cdef attachment_request request
     cdef pool_failure failure
     cdef pool_status status
@@ -14,6 +16,9 @@ cdef _Mapping create_shared(block_size, blocks, name, processes, exist_ok, perma
     most = as_count(processes, "processes")
     if most > LAYOUT_MOST_PROCESSES:
         raise ValueError(f"processes must be 1 to {LAYOUT_MOST_PROCESSES}, not {readable(most)}")
+    room = 0 if queue_room is None else parse_size(queue_room, "queue_room")
+    if room > LAYOUT_MOST_SMALL * LAYOUT_SMALL:
+        raise ValueError(f"queue_room must be at most {LAYOUT_MOST_SMALL * LAYOUT_SMALL} bytes, not {readable(room)}")
     if size * count > LAYOUT_MOST_BYTES:
         raise PoolExhausted(
             f"asked for {readable(size * count)} bytes ({count} blocks of {size}); ask for fewer or smaller blocks"
@@ -27,7 +32,7 @@ cdef _Mapping create_shared(block_size, blocks, name, processes, exist_ok, perma
     request.block_size = size
     request.blocks = count
     request.processes = most
-    request.small_blocks = 0
+    request.small_blocks = (room + LAYOUT_SMALL - 1) // LAYOUT_SMALL  # 0 for the default
     request.permanent = bool(permanent)
     request.detach = on_fork == "detach"
     request.gate_seconds = GATE_SECONDS

@@ -44,5 +44,7 @@ cdef void open_block(Block block, _Mapping mapping, const pool_run *run, uint64_
 # A Block of a run that was just allocated, and counts the allocation. If this raises, the run has gone back.
 cdef Block block_of_run(_Mapping m, const pool_run *run, uint64_t nbytes)
 
-# Returns a Pool object of the mapping. Set by the part above.
+# A Pool object of the mapping.
+cdef object owner_of(_Mapping m)
+# Returns one. Set by the part above.
 cdef object (*pool_object)(_Mapping m)

@@ -60,7 +60,7 @@ cdef class Block:
         """
         if self.mapping is None:
             raise InvalidBlock("this Block was never allocated; get blocks from Pool.allocate()")
-        return pool_object(self.mapping)
+        return owner_of(self.mapping)
 
     @property
     def address(self):
@@ -96,6 +96,68 @@ cdef class Block:
             return PyMemoryView_FromObject(self.own_lease())
         finally:
             self.leave()
+
+    @property
+    def note(self):
+        """Up to 120 bytes that belong to the memory, beside it: a time, a camera, a shape; ``b""`` if there are none.
+
+        Every holder of the run can set and read it: it goes with the run through queues, pickles, tickets, names and
+        forks, and ends with it. It can be set to any bytes-like object; ``b""`` takes it away.
+
+        Raises
+        ------
+        InvalidBlock
+            If the block was released or freed.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If this process is a forked child without a part in the pool (see Notes of `Pool`). `PoolBusy` also if
+            another process has been setting the note for 5 seconds, as one does that is stopped in the middle.
+        TypeError, ValueError
+            If it is set through a read-only Block, or to what is not bytes-like or has more than 120 bytes.
+        PoolExhausted
+            If there is no memory for it: notes of a shared pool take it once they are set, 4 KiB for each 30 blocks.
+        OSError
+            If the kernel refuses that memory for another reason.
+
+        Notes
+        -----
+        Setting is one step: a reader meanwhile gets the old note, the new one, or ``b""``, never a part of one. If
+        the process is killed in it, there is no note.
+        """
+        cdef _Lease owner
+        self.enter()
+        try:
+            if pool_is_shared(&self.mapping.engine):
+                return note_of(self.mapping, &self.run)
+            owner = self.lease
+            if owner is not None and owner.parent is not None:
+                owner = owner.parent
+            if owner is None:
+                return b""
+            with cython.critical_section(owner):
+                return b"" if owner.note is None else owner.note
+        finally:
+            self.leave()
+
+    @note.setter
+    def note(self, value):
+        cdef bytes note = as_note(value)
+        cdef _Lease owner
+        self.enter()
+        try:
+            if self.lease is not None and self.lease.parent is not None:
+                raise TypeError(f"this Block of {self.describe()} is read-only, and so is its note")
+            if pool_is_shared(&self.mapping.engine):
+                set_note(self.mapping, &self.run, note)
+                return
+            owner = self.own_lease()
+            with cython.critical_section(owner):
+                owner.note = note
+        finally:
+            self.leave()
+
+    @note.deleter
+    def note(self):
+        raise AttributeError('a note cannot be deleted; set it to b"" to take it away')
 
     def array(self, shape, dtype=None, *, order="C"):
         """Return the memory as an array; it is read-only if the block is.
@@ -538,6 +600,10 @@ cdef Block block_of_run(_Mapping m, const pool_run *run, uint64_t nbytes):
     lease.blocks += 1
     open_block(block, m, run, nbytes)
     return block
+
+
+cdef object owner_of(_Mapping m):
+    return pool_object(m)
 
 
 # --- redeeming ---

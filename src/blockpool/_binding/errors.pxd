@@ -32,6 +32,8 @@ cdef why_lost(const pool *engine, attachment_fate fate, int error)
 cdef int raise_run_failure(const pool *engine, name, pool_status status, uint64_t index) except -1
 # POOL_IN_USE: BlockInUse for a run of a shared pool, with its other users; `what` names the run.
 cdef in_use_error(const pool *engine, const pool_users *users, what)
+# POOL_NO_ROOM or POOL_BUSY: PoolExhausted or PoolBusy for the note of the run at block `index`, which was not set.
+cdef note_error(pool_status status, const pool_failure *failure, uint64_t index)
 # POOL_EXHAUSTED: PoolExhausted for n blocks, with what is free. n may be larger than the pool.
 cdef exhausted_error(pool *engine, n, bint adjacent)
 # Hands PoolCorrupt to sys.unraisablehook: for destructors, which cannot raise.

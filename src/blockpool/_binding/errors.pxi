@@ -231,6 +231,22 @@ cdef in_use_error(const pool *engine, const pool_users *users, what):
     return BlockInUse(f"{what} is still used by {', '.join(found)}; call release(), and the last of them frees it")
 
 
+cdef note_error(pool_status status, const pool_failure *failure, uint64_t index):
+    """The error of a note that was not set."""
+    if status == POOL_BUSY and failure.process == <uint64_t>getpid():
+        return PoolBusy(f"another thread was setting notes or forking for {GATE_SECONDS:g} s: try again")
+    if status == POOL_BUSY:
+        return PoolBusy(
+            f"process {failure.process} has been setting the note of block {index} for {GATE_SECONDS:g} s; if it is "
+            "stopped, continue or kill it"
+        )
+    needs = f"the note of block {index} needs a page of memory, {failure.asked} bytes, for itself and its neighbors"
+    if failure.available >= failure.asked:
+        return PoolExhausted(f"{needs}; the kernel refuses ({error_text(-failure.error)}); free some memory")
+    there, remedy = shortage((<bytes>failure.limit).decode("utf-8", "replace"), failure.available)
+    return PoolExhausted(f"{needs}; {there}; {remedy}")
+
+
 cdef list holders_of(const pool *engine, const slot_set *holders):
     cdef unsigned slot = slot_set_next(holders, 0)
     cdef list found = []
@@ -307,4 +323,14 @@ cdef fault_text(const pool_fault *fault):
         return f"block {fault.index} is marked as held by a process that is not attached"
     if fault.kind == POOL_FAULT_NAME:
         return f"name {fault.index} of the catalog belongs to a run that does not exist"
+    if fault.kind == POOL_FAULT_CARRIED:
+        return f"block {fault.index} is marked as carried by a message that does not carry it"
+    if fault.kind == POOL_FAULT_ANNEX:
+        return f"the ledger's word or the bit of block {fault.index} of the room for queues is wrong"
+    if fault.kind == POOL_FAULT_QUEUE:
+        return f"the queue at block {fault.index} of the room for queues is damaged"
+    if fault.kind == POOL_FAULT_CELL:
+        return f"the queue at block {fault.index} of the room for queues names a message that is not in it"
+    if fault.kind == POOL_FAULT_MESSAGE:
+        return f"the message at block {fault.index} of the room for queues is damaged, or its queue is gone"
     return f"bit {fault.index}, past the last block, was changed"

@@ -14,6 +14,7 @@ cdef class _Lease:
     cdef _Lease parent          # of a read-only lease: the lease that owns the run; None otherwise
     cdef pool_run run
     cdef uint64_t nbytes        # length of each export
+    cdef bytes note             # of a private pool's run, in the lease that owns it; None for none
     # What refers to it, as far as that is known; for messages only.
     cdef uint32_t blocks, children, exports
 

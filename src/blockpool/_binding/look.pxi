@@ -153,7 +153,7 @@ cdef class Inspector:
         PoolCorrupt
             If the pool's file was cut short.
         """
-        return sorted([name for names in names_of(self.look()).values() for name in names])
+        return sorted(all_names(self.look()))
 
     def queues(self):
         """Return the queues, topics and latest values of the pool.

@@ -9,7 +9,11 @@ cdef int keep_run(_Mapping m, name, const pool_run *run, bint replace) except -1
 cdef int get_run(_Mapping m, name, pool_run *run) except -1
 # Takes the name from its run. Raises NameNotFound, or as above.
 cdef int forget_name(_Mapping m, name) except -1
-# All names of blocks, as a dict from (index, generation) of the run to its names; and those of queues, whose runs are in
-# the annex.
+# All names, of blocks and of queues.
+cdef list all_names(_Mapping m)
+# Whether the name is that of the queue at that run, of the kind `wanted`.
+cdef bint is_named(_Mapping m, name, unsigned wanted, const pool_run *named) except -1
+# All names of blocks, as a dict from (index, generation) of the run to its names; and those of queues, whose runs are
+# in the annex.
 cdef dict names_of(_Mapping m)
 cdef dict queue_names_of(_Mapping m)

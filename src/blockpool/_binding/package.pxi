@@ -109,6 +109,7 @@ def send_block(Block block not None, list sent not None):
 
 def pool_of(view, /):
     """Return a Pool object of the shared pool that an array or memoryview is in; None if it is in none."""
+    notice_numpy()
     cdef _Lease lease = shared_lease(view)
     return None if lease is None else object_of(lease.mapping)
 

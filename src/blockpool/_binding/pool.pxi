@@ -67,7 +67,8 @@ cdef class Pool(_Access):
 
     def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None, **others):
         if others:
-            refuse_keyword("Pool", others, "Pool.create", ("name", "processes", "exist_ok", "permanent", "on_fork"))
+            refuse_keyword("Pool", others, "Pool.create",
+                           ("name", "processes", "exist_ok", "permanent", "on_fork", "queue_room"))
         if self.mapping is not None:
             raise ValueError("this Pool is open already; create a new one")
         cdef _Mapping m = _Mapping.__new__(_Mapping)
@@ -90,10 +91,10 @@ cdef class Pool(_Access):
     @cython.embedsignature(False)
     def create(
         cls, block_size, blocks, *, name=None, processes=256, exist_ok=False, permanent=False, prefault=False,
-        on_fork=None, **others
+        on_fork=None, queue_room=None, **others
     ):
         """create($type, /, block_size, blocks, *, name=None, processes=256, exist_ok=False, permanent=False,
-    prefault=False, on_fork=None)
+    prefault=False, on_fork=None, queue_room=None)
 --
 
         Create a pool that processes share.
@@ -120,6 +121,10 @@ cdef class Pool(_Access):
         on_fork : {"share", "detach"}, optional
             What a forked child gets: a part in the pool, with a reference to everything its parent holds; or nothing.
             The default is "share". Processes that attach the pool do the same unless they say otherwise.
+        queue_room : int or str, optional
+            Bytes for queues and their messages, besides the blocks: an int, or a string such as ``"4MiB"``; at most
+            256 MiB. A small message takes 256 bytes. The default is a 64th of the pool, at least 128 KiB and at most
+            16 MiB.
 
         Returns
         -------
@@ -155,7 +160,9 @@ cdef class Pool(_Access):
         if others:
             refuse_keyword("Pool.create", others, "Pool", ("buffer", "huge_pages", "debug"))
         owner = cls.__new__(cls)
-        adopt(<Pool?>owner, create_shared(block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork))
+        adopt(<Pool?>owner, create_shared(
+            block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room
+        ))
         return owner
 
     @classmethod
@@ -312,7 +319,7 @@ cdef class Pool(_Access):
         forget_name(with_catalog(self), name)
 
     def names(self):
-        """Return the names that blocks of this shared pool have; see `keep`.
+        """Return the names that blocks and queues of this shared pool have; see `keep` and `queue`.
 
         Returns
         -------
@@ -326,7 +333,167 @@ cdef class Pool(_Access):
         ValueError
             If the pool is private.
         """
-        return sorted([name for names in names_of(with_catalog(self)).values() for name in names])
+        return sorted(all_names(with_catalog(self)))
+
+    def queue(self, name=None, capacity=None, *, overflow="wait", redeliver=None, permanent=None, spin=None):
+        """Open the queue of this shared pool that has a name, or make one; see `Queue`.
+
+        Parameters
+        ----------
+        name : str, optional
+            1 to 180 letters, digits, ``_``, ``-`` and ``.``. Without a name, this makes a new queue, which other
+            processes reach by fork or by being sent it.
+        capacity : int, optional
+            How many items can wait in it, at most 2**20; 64 unless given.
+        overflow : {"wait", "drop_oldest", "drop_newest", "raise"}
+            What `Queue.put` does through this object when the queue is full: wait for room; drop the item that has
+            waited longest; drop the new one; raise `QueueFull` at once. `Queue.lost` counts what was dropped.
+        redeliver : bool, optional
+            Whether an item whose receiver dies before it is done (`Queue.task_done`, `Message.done`) is received again,
+            by another one. Otherwise it is done as soon as it is received.
+        permanent : bool, optional
+            Keep the queue, and what waits in it, until `Queue.unlink`, as long as the pool. Otherwise it ends when no
+            process has it open any more. Needs a name.
+        spin : float, optional
+            For how many seconds a call that waits looks again and again before it sleeps; 0 to sleep at once. By
+            default, this adapts to what has been worth it.
+
+        Returns
+        -------
+        Queue
+            A new object.
+
+        Raises
+        ------
+        NameTaken
+            If the queue exists with another `capacity`, `redeliver` or `permanent` than what is given.
+        WrongKind
+            If the name belongs to a block, a topic or a latest value.
+        PoolExhausted
+            If the pool has no room for the queue (`queue_room` of `create`), or no more names.
+        PoolBusy
+            If another process kept this one waiting too long; it may be stopped.
+        PoolCorrupt
+            If something wrote over the pool's bookkeeping.
+        PoolClosed, TooManyProcesses
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        TypeError, ValueError
+            If an argument has the wrong type or is out of range, or the pool is private.
+        OSError
+            If there is no free file descriptor, or no ``/proc``.
+
+        Examples
+        --------
+        >>> import blockpool
+        >>> pool = blockpool.Pool.create("4KiB", 16)
+        >>> queue = pool.queue("work", capacity=8)
+        >>> queue.put({"job": 1})
+        >>> pool.queue("work").get()
+        {'job': 1}
+        """
+        return open_queue(with_channels(self), name, capacity, overflow, redeliver, permanent, spin)
+
+    def topic(self, name=None, history=None, *, permanent=None, spin=None):
+        """Open the topic of this shared pool that has a name, or make one; see `Topic`.
+
+        Parameters
+        ----------
+        name : str, optional
+            1 to 180 letters, digits, ``_``, ``-`` and ``.``. Without a name, this makes a new topic, which other
+            processes reach by fork or by being sent it.
+        history : int, optional
+            How many items it keeps for readers that come late or are slow, at most 2**20; 8 unless given.
+        permanent : bool, optional
+            Keep the topic, and its history, until `Topic.unlink`, as long as the pool. Otherwise it ends when no
+            process has it open any more. Needs a name.
+        spin : float, optional
+            For how many seconds a call that waits looks again and again before it sleeps; 0 to sleep at once. By
+            default, this adapts to what has been worth it.
+
+        Returns
+        -------
+        Topic
+            A new object.
+
+        Raises
+        ------
+        NameTaken
+            If the topic exists with another `history` or `permanent` than what is given.
+        WrongKind
+            If the name belongs to a block, a queue or a latest value.
+        PoolExhausted
+            If the pool has no room for the topic (`queue_room` of `create`), or no more names.
+        PoolBusy
+            If another process kept this one waiting too long; it may be stopped.
+        PoolCorrupt
+            If something wrote over the pool's bookkeeping.
+        PoolClosed, TooManyProcesses
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        TypeError, ValueError
+            If an argument has the wrong type or is out of range, or the pool is private.
+        OSError
+            If there is no free file descriptor, or no ``/proc``.
+
+        Examples
+        --------
+        >>> import blockpool
+        >>> pool = blockpool.Pool.create("4KiB", 16)
+        >>> topic = pool.topic("frames")
+        >>> reader = pool.topic("frames").subscribe()
+        >>> topic.publish({"frame": 1})
+        >>> reader.get()
+        {'frame': 1}
+        """
+        return open_topic(with_channels(self), name, history, permanent, spin)
+
+    def latest(self, name=None, *, permanent=None, spin=None):
+        """Open the latest value of this shared pool that has a name, or make one; see `Latest`.
+
+        Parameters
+        ----------
+        name : str, optional
+            1 to 180 letters, digits, ``_``, ``-`` and ``.``. Without a name, this makes a new one, which other
+            processes reach by fork or by being sent it.
+        permanent : bool, optional
+            Keep it until `Latest.unlink`, as long as the pool, although no process has it open. True for one that is
+            made with a name, unless given.
+        spin : float, optional
+            For how many seconds a call that waits looks again and again before it sleeps; 0 to sleep at once. By
+            default, this adapts to what has been worth it.
+
+        Returns
+        -------
+        Latest
+            A new object.
+
+        Raises
+        ------
+        NameTaken
+            If it exists with another `permanent` than what is given.
+        WrongKind
+            If the name belongs to a block, a queue or a topic.
+        PoolExhausted
+            If the pool has no room for it (`queue_room` of `create`), or no more names.
+        PoolBusy
+            If another process kept this one waiting too long; it may be stopped.
+        PoolCorrupt
+            If something wrote over the pool's bookkeeping.
+        PoolClosed, TooManyProcesses
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        TypeError, ValueError
+            If an argument has the wrong type or is out of range, or the pool is private.
+        OSError
+            If there is no free file descriptor, or no ``/proc``.
+
+        Examples
+        --------
+        >>> import blockpool
+        >>> pool = blockpool.Pool.create("4KiB", 16)
+        >>> pool.latest("exposure").set(0.02)
+        >>> pool.latest("exposure").get()
+        0.02
+        """
+        return open_latest(with_channels(self), name, permanent, spin)
 
     def __contains__(self, what, /):
         cdef _Mapping m = self.opened()
@@ -935,6 +1102,17 @@ cdef _Mapping with_catalog(Pool owner):
     cdef _Mapping m = owner.opened()
     if not pool_is_shared(&m.engine):
         raise ValueError("the pool is private: it has no names, as no other process can get them; use a dict")
+    return m
+
+
+cdef _Mapping with_channels(Pool owner):
+    """The mapping of a shared pool."""
+    cdef _Mapping m = owner.opened()
+    if not pool_is_shared(&m.engine):
+        raise ValueError(
+            "the pool is private: no other process could reach its queue; create the pool with Pool.create(), or use "
+            "queue.Queue"
+        )
     return m
 
 

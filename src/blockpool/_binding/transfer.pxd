@@ -11,5 +11,7 @@ cdef _Lease shared_lease(view)
 cdef copied_to_send(_Mapping m, array)
 # The same for a contiguous memoryview of at least one byte; returns a memoryview.
 cdef bytes_copied_to_send(_Mapping m, memoryview source)
+# Copies memory, without the GIL if there is much of it.
+cdef void copy_memory(void *to, const void *source, size_t nbytes) noexcept
 # Counts an array or buffer that could not be copied into the pool.
 cdef void refuse_copy() noexcept

@@ -106,5 +106,30 @@ def fill():
     print("well")
 
 
+def note_without_room():
+    """Set notes when nothing is left in 8 MiB, and again when there is room; print that all went well."""
+    pool = bp.Pool.create("1MiB", 1, name="large")
+    small = bp.Pool.create(64, 100, name="small")
+    first, *_, far = small.allocate_many(100)
+    first.note = b"there is room"
+    with (SHM / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(b"f" * 4096) == 4096:
+            pass
+    assert far.note == b""
+    error = refused(lambda: setattr(far, "note", b"x"))
+    assert isinstance(error, bp.PoolExhausted), repr(error)
+    for part in ("the note of block 99 needs a page", "4096 bytes", f"{SHM} has 0 bytes left"):
+        assert part in str(error), error
+    assert far.note == b""
+    first.note = b"its page is there"
+    assert first.note == b"its page is there"
+    (SHM / "filler").unlink()
+    far.note = b"x"
+    assert far.note == b"x"
+    small.check()
+    pool.close()
+    print("well")
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

@@ -23,9 +23,13 @@ cdef extern from "shared/attachment.h" nogil:
     const char *LAYOUT_LIBRARY
     const uint64_t LAYOUT_MOST_BYTES
 
+    const uint64_t LAYOUT_SMALL
+    const uint64_t LAYOUT_MOST_SMALL
+
     struct layout_geometry:
         uint16_t flags
         uint16_t processes
+        uint64_t small_blocks
         uint64_t bytes
         unsigned char *id
 
@@ -45,10 +49,6 @@ cdef extern from "shared/attachment.h" nogil:
         POOL_NOT_FOUND
         POOL_FORBIDDEN
         POOL_NO_POOL
-        POOL_OTHER_KIND
-        POOL_QUEUE_FULL
-        POOL_QUEUE_EMPTY
-        POOL_QUEUE_SHUT
         POOL_OTHER_VERSION
         POOL_TRUNCATED
         POOL_NO_ROOM
@@ -59,6 +59,11 @@ cdef extern from "shared/attachment.h" nogil:
         POOL_UNREACHABLE
         POOL_SYSTEM
         POOL_STOPPED
+        POOL_OTHER_KIND
+        POOL_QUEUE_FULL
+        POOL_QUEUE_EMPTY
+        POOL_QUEUE_SHUT
+        POOL_LOCKED
 
     struct slot_set:
         pass
@@ -99,6 +104,7 @@ cdef extern from "shared/attachment.h" nogil:
         int fate_error
         void *memory
         layout_geometry geometry
+        uint32_t forks
         char *name
 
     struct attachment_request:

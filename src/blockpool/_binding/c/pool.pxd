@@ -73,6 +73,15 @@ cdef extern from "pool.h" nogil:
     pool_status pool_share(pool *self, const pool_run *run, uint64_t n)
     pool_status pool_get(pool *self, const char *name, pool_run *run)
     bint pool_withdraw(pool *self, const pool_run *run)
+
+    enum:
+        NOTE_MOST
+
+    pool_status pool_set_note(
+        pool *self, const pool_run *run, const void *text, unsigned length, double seconds, pool_failure *failure
+    )
+    unsigned pool_note(const pool *self, const pool_run *run, unsigned char *text)
+
     uint64_t pool_tickets(const pool *self, uint64_t index)
     bint pool_is_held_elsewhere(const pool *self, const pool_run *run)
     uint64_t pool_run_bytes(const pool *self, const pool_run *run)
@@ -127,6 +136,11 @@ cdef extern from "pool.h" nogil:
         POOL_FAULT_HALF
         POOL_FAULT_ROW
         POOL_FAULT_NAME
+        POOL_FAULT_CARRIED
+        POOL_FAULT_ANNEX
+        POOL_FAULT_QUEUE
+        POOL_FAULT_CELL
+        POOL_FAULT_MESSAGE
 
     struct pool_fault:
         pool_fault_kind kind
