@@ -9,6 +9,7 @@ PYTEST_ARGS ?=
 SOAK_ARGS ?=
 TRANSFER_ARGS ?=
 CROWD_ARGS ?=
+QUEUE_ARGS ?=
 NUMPY_ARGS ?=
 FUZZ_SECONDS ?= 60
 
@@ -25,7 +26,7 @@ SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
 # Each is made with the first Python found, after what it needs is installed.
-WITH_PYTHON = demo soak transfer-soak crowd-soak numpy-test bench check format core-test fuzz
+WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak numpy-test bench check format core-test fuzz
 
 .PHONY: help test test-all torch-test clean fresh $(WITH_PYTHON)
 
@@ -39,6 +40,7 @@ help:
 	@echo "                 then random and hostile calls, leaks, and the end of programs"
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
 	@echo "make crowd-soak  a thousand processes in one pool, killed at random (CROWD_ARGS=\"--processes 300\")"
+	@echo "make queue-soak  senders and receivers of a queue, killed at random, then idle receivers (QUEUE_ARGS=...)"
 	@echo "make numpy-test  NumPy's own tests, with their arrays in a pool (NUMPY_ARGS=--without-pool: without)"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
 	@echo "make check       formats, linters, types, prose, docstrings, layers, C warnings"
@@ -87,6 +89,10 @@ do-transfer-soak: $(VENV)/.package
 
 do-crowd-soak: $(VENV)/.package
 	@python tests/stress/crowd_soak.py --recover-within 0.05 $(CROWD_ARGS)
+
+do-queue-soak: $(VENV)/.package
+	@python tests/stress/queue_soak.py --kills 10000 $(QUEUE_ARGS)
+	@python tests/stress/queue_soak.py --idle-kills 1000 $(QUEUE_ARGS)
 
 do-numpy-test: $(VENV)/.package $(VENV)/.numpy-test
 	@python tests/suites/numpy_suite.py $(NUMPY_ARGS)
