@@ -2,36 +2,33 @@
 
     python examples/data_loader.py        (needs NumPy)
 
-The main process hands out batches as lists of sample numbers. A worker allocates an array for the whole batch in a
-shared pool, "decodes" one sample after the other in place, and sends the array through a pipe. Only a ticket of about
-120 bytes is sent, and the main process trains on the memory that the worker filled.
+The main process puts the numbers of the batches into one queue of a shared pool, and every worker takes from it. A
+worker allocates an array for the whole batch in the pool, "decodes" one sample after the other in place, and puts the
+array into a second queue. Nothing is copied: the main process trains on the memory that the worker filled.
 
-One worker is killed (SIGKILL) in the middle of a batch. Another one redoes that batch, `Pool.recover` frees the memory
-that the dead worker held, and `Pool.check` finds everything in order. Every batch is compared with what the main
-process decodes itself. The exit status is 0 if all batches agreed, in order, and all memory came back.
+One worker is killed (SIGKILL) in the middle of a batch. Nothing has to be done about it: the queue was made with
+`redeliver=True`, so another worker gets what the dead one had not done, and the memory that it held comes back by
+itself. Every batch is compared with what the main process decodes itself. The exit status is 0 if all batches agreed,
+in order, and all memory came back.
 """
 
-import contextlib
 import math
 import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection, wait
 
 import numpy as np
 from numpy.typing import NDArray
 
 import blockpool
-from blockpool.multiprocessing import install, stats
 
 SAMPLES, BATCH = 320, 16
 SHAPE = (3, 160, 160)
 BATCH_BYTES = BATCH * math.prod(SHAPE) * 4
 WORKERS = 2
-EACH = 2  # batches per worker that are requested ahead, so that workers go on while the main process trains
-AHEAD = WORKERS * EACH
+AHEAD = 4  # batches that are requested ahead, so that workers go on while the main process trains
 ACCIDENT = 7  # the worker with this batch is killed when it is half done
 
 Batch = NDArray[np.float32]
@@ -49,96 +46,66 @@ def samples_of(batch: int) -> range:
     return range(batch * BATCH, min((batch + 1) * BATCH, SAMPLES))
 
 
-def work(pool: blockpool.Pool, loader: Connection) -> None:
-    """Fill batches until there are no more; then report what was sent, and how."""
-    install(pool)  # from now on, arrays of the pool are sent as tickets
-    while task := loader.recv():
-        samples, accident = task
-        batch = pool.empty((len(samples), *SHAPE), np.float32, timeout=30)
-        for place, sample in enumerate(samples):
-            if accident and place == len(samples) // 2:
-                os.kill(os.getpid(), signal.SIGKILL)
-            decode(sample, batch[place])
-        loader.send(batch)
-        del batch  # it is the loader's now
-    loader.send(stats())
+def work(todo: blockpool.Queue, done: blockpool.Queue) -> None:
+    """Fill batches until the queue is shut down."""
+    try:
+        while True:
+            with todo.receive() as message:  # done at the end; if this process dies before, another one gets it
+                fill(message, done)
+    except blockpool.QueueShutDown:
+        return
+
+
+def fill(message: blockpool.Message, done: blockpool.Queue) -> None:
+    """Fill the batch that the message asks for."""
+    samples = samples_of(message.item)
+    batch = done.pool.empty((len(samples), *SHAPE), np.float32, timeout=30)
+    for place, sample in enumerate(samples):
+        if message.item == ACCIDENT and place == len(samples) // 2 and not message.again:
+            os.kill(os.getpid(), signal.SIGKILL)
+        decode(sample, batch[place])
+    done.put((message.item, batch))
 
 
 class Loader:
-    """Iterate over batches in order, while workers fill the next ones.
+    """Iterate over batches in order, while workers fill the next ones."""
 
-    Each worker has its own pipe: a process that is killed while it uses a shared queue leaves it locked.
-    """
-
-    def __init__(self, pool: blockpool.Pool, accidents: set[int]) -> None:
-        self._pool = pool
-        self._accidents = accidents
-        self._workers = {}
-        self._dealt: dict[Connection, list[int]] = {}  # requested from each worker, and not received yet
+    def __init__(self, pool: blockpool.Pool) -> None:
+        self._todo, self._done = pool.queue(redeliver=True), pool.queue()
         processes = multiprocessing.get_context("spawn")
-        for _ in range(WORKERS):
-            ours, theirs = processes.Pipe()
-            self._workers[ours] = processes.Process(target=work, args=(pool, theirs), daemon=True)
-            self._workers[ours].start()
-            self._dealt[ours] = []
-            theirs.close()
+        self._workers = [
+            processes.Process(target=work, args=(self._todo, self._done), daemon=True) for _ in range(WORKERS)
+        ]
+        for worker in self._workers:
+            worker.start()
 
     def __iter__(self) -> Iterator[Batch]:
         batches = -(-SAMPLES // BATCH)
-        todo, done = set(range(batches)), {}
+        for batch in range(min(AHEAD, batches)):
+            self._todo.put(batch)
+        done = {}
         for batch in range(batches):
             while batch not in done:
-                self._deal(todo, before=batch + AHEAD)
-                for worker in wait(list(self._workers)):
-                    try:
-                        done[self._dealt[worker][0]] = worker.recv()
-                        del self._dealt[worker][0]
-                    except (EOFError, ConnectionResetError):
-                        todo.update(self._bury(worker))
+                number, done[number] = self._done.get()
             yield done.pop(batch)
+            if batch + AHEAD < batches:
+                self._todo.put(batch + AHEAD)
 
-    def _deal(self, todo: set[int], before: int) -> None:
-        """Give the workers the next batches, the one with the fewest first."""
-        while todo and min(todo) < before:
-            worker = min(self._dealt, key=lambda each: len(self._dealt[each]))
-            if len(self._dealt[worker]) == EACH:
-                return
-            batch = min(todo)
-            todo.remove(batch)
-            self._dealt[worker].append(batch)
-            with contextlib.suppress(BrokenPipeError):  # it died; its end of the pipe will say so soon
-                worker.send((samples_of(batch), batch in self._accidents))
-            self._accidents.discard(batch)
-
-    def _bury(self, worker: Connection) -> list[int]:
-        """Clear up after a worker that died; return the batches that it leaves undone."""
-        process, undone = self._workers.pop(worker), self._dealt.pop(worker)
-        process.join()
-        dead = self._pool.recover().processes
-        print(f"a worker died (exit code {process.exitcode}); done again: batches {undone}")
-        print(f"recovered: what {dead} dead process held")
-        if not self._workers:
-            raise RuntimeError("every worker has died")
-        return undone
-
-    def close(self) -> int:
-        """Dismiss the workers; return how many batches were copied on the way here."""
-        copied = 0
-        for worker, process in self._workers.items():
-            worker.send(None)
-            sent = worker.recv()
-            copied += sent.copied + sent.refused
-            process.join()
-        return copied
+    def close(self) -> list[int | None]:
+        """Dismiss the workers; return their exit codes."""
+        self._todo.shutdown()
+        for worker in self._workers:
+            worker.join()
+        return [worker.exitcode for worker in self._workers]
 
 
 def main() -> None:
     """Load everything, and look at every batch."""
     expected = np.empty((BATCH, *SHAPE), np.float32)
     right, start = 0, time.perf_counter()
-    # One block per batch: those ahead, the one in use, and one that is lost with the worker.
+    # One block per batch: those ahead, the one in use, and one that is lost with the worker until it is recovered.
     with blockpool.Pool.create(BATCH_BYTES, AHEAD + 2) as pool:
-        loader = Loader(pool, accidents={ACCIDENT})
+        loader = Loader(pool)
         for number, batch in enumerate(loader):
             if number == 0:
                 start = time.perf_counter()  # the workers have started
@@ -146,20 +113,22 @@ def main() -> None:
             for place, sample in enumerate(samples):
                 decode(sample, expected[place])
             right += np.array_equal(batch, expected[: len(samples)])
+            del batch
         seconds = time.perf_counter() - start
-        del batch
-        copied = loader.close()
+        ends = loader.close()
 
         batches = number + 1
         rate = (batches - 1) * BATCH / seconds
         print(f"batches: {batches} of {BATCH} samples in order, {right} of them right")
         megabytes = rate * BATCH_BYTES / BATCH / 1e6
         print(f"rate: {rate:.0f} samples/s, {megabytes:.0f} MB/s, each checked")
-        print(f"copied: {copied}")
+        killed = ends.count(-signal.SIGKILL)
+        print(f"workers killed: {killed}; their batches were done by others")
         print(f"blocks in the pool: {pool.blocks}, for {batches} batches")
+        pool.recover()
         pool.check()  # raises if anything is wrong
         print(f"blocks not back: {pool.stats().allocated}")
-        if right != batches or copied or pool.stats().allocated:
+        if right != batches or killed != 1 or pool.stats().allocated:
             raise SystemExit("something is wrong; see above")
 
 

@@ -63,8 +63,7 @@ def test_camera_frames():
         """\
         frames seen: 120 of 120, each whole and in order
         rate: # frames/s, # MB/s
-        sent by ticket: 120 by the camera, 120 by the filter
-        copied: 0
+        copies: 0
         frames in the pool at once: up to # of 8
         the camera waited for room: # s
         blocks not back: 0
@@ -77,11 +76,9 @@ def test_data_loader():
     assert_prints(
         "data_loader.py",
         """\
-        a worker died (exit code -9); done again: batches [#]
-        recovered: what 1 dead process held
         batches: 20 of 16 samples in order, 20 of them right
         rate: # samples/s, # MB/s, each checked
-        copied: 0
+        workers killed: 1; their batches were done by others
         blocks in the pool: 6, for 20 batches
         blocks not back: 0
         """,
