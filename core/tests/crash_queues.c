@@ -23,7 +23,7 @@
 #define BLOCKS 40u
 #define CAPACITY 6u
 #define HISTORY 2u
-#define MOST_NUMBERS (1u << 20)
+#define MOST_NUMBERS (1u << 24)
 #define ENOUGH 3 /* completions in a row that end an operation */
 #define PATIENCE PROCESS_PATIENCE
 #define SENDER 1u
