@@ -3,12 +3,12 @@
 import multiprocessing
 import sys
 import threading
-import time
 
 import blockpool
 from calls import double, nap
 
 KEPT = []
+BEGUN = threading.Event()
 
 
 def use(method, long):
@@ -17,6 +17,7 @@ def use(method, long):
     KEPT.append(executor)
     for result in executor.map(double, range(3)):
         print(result)
+    BEGUN.set()
     executor.submit(nap, 1 if long else 0.1).add_done_callback(lambda _: print("done", flush=True))
 
 
@@ -30,6 +31,6 @@ if __name__ == "__main__":
         child.join()
     elif how == "in a thread":
         threading.Thread(target=use, args=(method, False)).start()
-        time.sleep(0.01)
+        BEGUN.wait()  # from Python 3.12 on, no thread can be started once the main one has ended
     else:
         use(method, how == "with a long task")
