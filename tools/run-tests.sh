@@ -5,7 +5,7 @@
 #   run-tests.sh all        with each
 #   run-tests.sh 3.12 3.13  with those
 #
-# Goes on after a failure, ends with one line per version, and fails if any of them failed.
+# With C_TESTS_RAN=1 in the environment, pytest alone. Goes on after a failure, ends with one line per version, and fails if any of them failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,9 @@ eval "pytest_args=(${PYTEST_ARGS:-})" # quoted as in a shell: PYTEST_ARGS="-k 'r
 note() { summary+=("$(printf '%-13s %s' "$1" "$2")"); }
 
 first=${lines%% *}
-"$make" do-core-release VERSION="$first"
+if [ -z "${C_TESTS_RAN:-}" ]; then
+    "$make" do-core-release VERSION="$first"
+fi
 logs=build/logs
 mkdir -p "$logs"
 while read -r version patch _ <&3; do
