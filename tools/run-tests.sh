@@ -5,7 +5,8 @@
 #   run-tests.sh all        with each
 #   run-tests.sh 3.12 3.13  with those
 #
-# With C_TESTS_RAN=1 in the environment, pytest alone. Goes on after a failure, ends with one line per version, and fails if any of them failed.
+# With C_TESTS_RAN=1 in the environment, pytest alone. Goes on after a failure, ends with one line per version, and fails
+# if any of them failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
