@@ -170,11 +170,15 @@ def _by_id(pool_id: str, process: int) -> Inspector | None:
             return inspector
     seen = set()
     for file, owner, number in _nameless():  # one that lost its name
-        if file not in seen:
-            seen.add(file)
+        if file in seen:
+            continue
+        seen.add(file)
+        try:
             inspector = look_through(owner, number, pool_id)
-            if inspector is not None and inspector.exists():
-                return inspector
+        except BlockPoolError:  # another pool, which is damaged or of another release
+            continue
+        if inspector is not None and inspector.exists():
+            return inspector
     return None
 
 

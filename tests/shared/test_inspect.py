@@ -162,6 +162,27 @@ def test_pools_without_names_of_other_processes(peer):
             bp.inspect(way)
 
 
+@pytest.mark.parametrize("damage", ["other version", "damaged", "truncated"])
+def test_a_search_passes_over_pools_that_cannot_be_read(damage):
+    """A pool without a name that is damaged, or of another release, does not end the search for another one."""
+    pool = bp.Pool.create(64, 4, name=f"test-{os.getpid()}-search")
+    header = bytearray((Path("/dev/shm") / f"blockpool.{pool.name}").read_bytes())
+    pool.close()
+    if damage == "other version":
+        header[8] += 1
+    elif damage == "damaged":
+        header[16] ^= 1
+    elif damage == "truncated":
+        del header[-1:]
+    descriptor = os.memfd_create("blockpool-" + "ab" * 16, os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, header)
+        with pytest.raises(bp.PoolNotFound):
+            bp.inspect("0123456789abcdef" * 2)
+    finally:
+        os.close(descriptor)
+
+
 def test_a_name_that_looks_like_an_id():
     """A pool may be named like an id; then its name counts."""
     name = f"{os.getpid():032x}"
