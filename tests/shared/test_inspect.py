@@ -163,11 +163,9 @@ def test_pools_without_names_of_other_processes(peer):
 
 
 @pytest.mark.parametrize("damage", ["other version", "damaged", "truncated"])
-def test_a_search_passes_over_pools_that_cannot_be_read(damage):
+def test_a_search_passes_over_pools_that_cannot_be_read(damage, shared, file_of):
     """A pool without a name that is damaged, or of another release, does not end the search for another one."""
-    pool = bp.Pool.create(64, 4, name=f"test-{os.getpid()}-search")
-    header = bytearray((Path("/dev/shm") / f"blockpool.{pool.name}").read_bytes())
-    pool.close()
+    header = bytearray(file_of(shared.name).read_bytes())
     if damage == "other version":
         header[8] += 1
     elif damage == "damaged":
