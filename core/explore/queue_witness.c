@@ -342,7 +342,7 @@ void letters_begin(const struct queue_request *request, unsigned holders, unsign
 
 unsigned letters_run(unsigned holders) {
     struct run *run = &world.runs_of_the_pool[world.runs];
-    if (shared_pool_allocate(&world.pool, first(holders), 1, 0, &run->run) != SHARED_POOL_OK) {
+    if (shared_pool_allocate(&world.pool, first(holders), 1, 0, 0, &run->run) != SHARED_POOL_OK) {
         explore_fail("set-up: no run");
     }
     for (unsigned p = first(holders) + 1; p < PROCESSES; p++) {

@@ -127,7 +127,7 @@ static void populate_catalog(struct segment *segment, unsigned me, unsigned dead
     bool done;
     for (unsigned i = 0; i < 4; i++) {
         if (i != 1) { /* the run before has this name too */
-            MUST(shared_pool_allocate(shared, me, 1 + i, 3, &run) == SHARED_POOL_OK);
+            MUST(shared_pool_allocate(shared, me, 1 + i, 3, 0, &run) == SHARED_POOL_OK);
         }
         MUST(catalog_keep(&catalog, me, names[i], &run, 0, true, false) == CATALOG_OK);
         if (i == 2) {
@@ -137,7 +137,7 @@ static void populate_catalog(struct segment *segment, unsigned me, unsigned dead
             MUST(shared_pool_drop(shared, me, &run, &done) == SHARED_POOL_OK && !done);
         }
     }
-    MUST(shared_pool_allocate(shared, dead, 2, 0, &run) == SHARED_POOL_OK);
+    MUST(shared_pool_allocate(shared, dead, 2, 0, 0, &run) == SHARED_POOL_OK);
     MUST(shared_pool_keep(shared, dead, &run) == SHARED_POOL_OK);
     store_relaxed(&catalog.entries[4].sequence, 7);
     store_relaxed(&catalog.entries[4].name[0], 0x6861);
@@ -171,7 +171,7 @@ static void populate_queues(struct segment *segment, unsigned me, unsigned dead)
             MUST(queue_begin(&queue, sender, MESSAGE_IS_BYTES, i % 3 == 0 ? 2 : 0, 8 + 100 * (i % 4), &message) ==
                  QUEUE_OK);
             if (i % 3 == 0) {
-                MUST(shared_pool_allocate(queues->pool, sender, 1, 0, &run) == SHARED_POOL_OK);
+                MUST(shared_pool_allocate(queues->pool, sender, 1, 0, 0, &run) == SHARED_POOL_OK);
                 MUST(queue_carry(&queue, sender, &message, &run) == QUEUE_OK);
                 MUST(queue_carry(&queue, sender, &message, &run) == QUEUE_OK); /* a ticket */
                 MUST(shared_pool_drop(queues->pool, sender, &run, &done) == SHARED_POOL_OK && !done);
@@ -211,7 +211,7 @@ static void populate(struct segment *segment) {
     unsigned me = segment->living.slot, dead = 2;
     bool done;
     for (unsigned i = 0; i < 9; i++) {
-        MUST(shared_pool_allocate(shared, i % 3 == 2 ? dead : me, 1 + i % 4, 5, &run) == SHARED_POOL_OK);
+        MUST(shared_pool_allocate(shared, i % 3 == 2 ? dead : me, 1 + i % 4, 5, 0, &run) == SHARED_POOL_OK);
         if (i == 4) {
             MUST(shared_pool_share(shared, me, &run, 3, 1) == SHARED_POOL_OK);
             MUST(shared_pool_drop(shared, me, &run, &done) == SHARED_POOL_OK && !done);
@@ -227,7 +227,7 @@ static void populate(struct segment *segment) {
     MUST(shared_pool_drop(shared, me, &last, &done) == SHARED_POOL_OK && done); /* CLOSING, and not finished */
     store_relaxed(head_of(shared, &last), ledger_make(LEDGER_IS_CLOSING, dead, last.generation));
     for (unsigned i = 0; i < 3; i++) { /* ASKING; the last one is held all the same */
-        MUST(shared_pool_allocate(shared, dead, 2, 1, &run) == SHARED_POOL_OK);
+        MUST(shared_pool_allocate(shared, dead, 2, 1, 0, &run) == SHARED_POOL_OK);
         if (i == 2) {
             MUST(shared_pool_hold(shared, me, &run, &done) == SHARED_POOL_OK && done);
         }
@@ -236,10 +236,10 @@ static void populate(struct segment *segment) {
     populate_catalog(segment, me, dead);
     populate_queues(segment, me, dead);
     if (shared->blocks > 1000) {
-        MUST(shared_pool_allocate(shared, me, 600, 0, &run) == SHARED_POOL_OK);
-        MUST(shared_pool_allocate(shared, dead, 300, 0, &run) == SHARED_POOL_OK);
+        MUST(shared_pool_allocate(shared, me, 600, 0, 0, &run) == SHARED_POOL_OK);
+        MUST(shared_pool_allocate(shared, dead, 300, 0, 0, &run) == SHARED_POOL_OK);
     }
-    MUST(shared_pool_allocate(shared, dead, 4, 0, &run) == SHARED_POOL_OK); /* OPENING, and not all there */
+    MUST(shared_pool_allocate(shared, dead, 4, 0, 0, &run) == SHARED_POOL_OK); /* OPENING, and not all there */
     store_relaxed(head_of(shared, &run), ledger_opening(dead));
     store_relaxed(&shared_pool_entry(shared, run.index + 3)->head, LEDGER_FREE);
     struct slot_record *place = slot_record(segment->memory, dead);

@@ -414,6 +414,12 @@ static void note_peak(struct pool *pool, uint64_t allocated) {
 
 void pool_note_peak(struct pool *pool) { note_peak(pool, bitmap_count(bitmap_of(pool))); }
 
+/* Seconds since a time that the segment has, which another process may have written a moment ago. */
+static double seconds_since(uint64_t time) {
+    uint64_t now = os_seconds();
+    return time < now ? (double)(now - time) : 0;
+}
+
 static void stats_private(struct pool *pool, struct pool_stats *stats) {
     uint64_t allocated = bitmap_count(bitmap_of(pool)), runs = private_pool_runs(pool->private_pool);
     *stats = (struct pool_stats){
@@ -438,7 +444,7 @@ static void stats_shared(struct pool *pool, struct pool_stats *stats) {
     if (!look_is_one(pool->attachment)) {
         note_peak(pool, totals.allocated);
     }
-    uint64_t bytes = totals.allocated * pool->block_size, now = os_seconds();
+    uint64_t bytes = totals.allocated * pool->block_size;
     *stats = (struct pool_stats){
         .allocated = totals.allocated,
         .peak = counts.peak > totals.allocated ? counts.peak : totals.allocated,
@@ -450,9 +456,7 @@ static void stats_shared(struct pool *pool, struct pool_stats *stats) {
         .waited = counts.waited,
         .tickets = totals.tickets,
         .only_tickets = totals.only_tickets,
-        .oldest_ticket = totals.oldest == BITMAP_NONE ? -1
-                         : totals.oldest < now        ? (double)(now - totals.oldest)
-                                                      : 0,
+        .oldest_ticket = totals.oldest == BITMAP_NONE ? -1 : seconds_since(totals.oldest),
         .processes = counts.processes,
     };
 }
@@ -465,6 +469,27 @@ void pool_stats(struct pool *pool, struct pool_stats *stats) {
     }
     uint64_t longest = bitmap_longest_free(bitmap_of(pool));
     stats->longest_free = longest < pool->blocks ? longest : pool->blocks;
+}
+
+void pool_counts(struct pool *pool, struct pool_stats *stats) {
+    if (!pool->attachment) {
+        pool_stats(pool, stats);
+        return;
+    }
+    struct attachment_counts counts;
+    attachment_count(pool->attachment, &counts);
+    uint64_t allocated = bitmap_count(bitmap_of(pool)), longest = bitmap_longest_free(bitmap_of(pool));
+    *stats = (struct pool_stats){
+        .allocated = allocated < pool->blocks ? allocated : pool->blocks,
+        .peak = counts.peak > allocated ? counts.peak : allocated,
+        .longest_free = longest < pool->blocks ? longest : pool->blocks,
+        .allocations = counts.allocations,
+        .failures = counts.failures,
+        .waits = counts.waits,
+        .waited = counts.waited,
+        .oldest_ticket = -1,
+        .processes = counts.processes,
+    };
 }
 
 uint64_t pool_allocated(const struct pool *pool) {
@@ -483,7 +508,7 @@ bool pool_is_live(const struct pool *pool, const struct pool_run *run) {
 bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *look) {
     uint64_t word = 0;
     if (!pool->attachment) {
-        *look = (struct pool_look){0};
+        *look = (struct pool_look){.age = -1};
         return private_pool_next_run(pool->private_pool, from, &look->run.index, &look->run.blocks);
     }
     if (!shared_pool_next_run(&pool->attachment->shared, from, &look->run, &word)) {
@@ -496,6 +521,7 @@ bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *loo
     struct queue queue;
     bool known = look->carried && queue_of_run(&pool->attachment->queues, look->run.index, &queue);
     look->queue = known ? queue.run.index : BITMAP_NONE;
+    look->age = seconds_since(shared_pool_since(&pool->attachment->shared, look->run.index));
     shared_pool_holders(&pool->attachment->shared, look->run.index, word, &look->holders);
     return true;
 }

@@ -262,6 +262,10 @@ struct pool_stats {
 /* Counts. With others at work, the numbers are not of one moment. */
 void pool_stats(struct pool *pool, struct pool_stats *stats);
 
+/* The same without what only a look at every run tells (runs, requested, tickets, only_tickets, oldest_ticket), which
+ * stays zero; in a pool of ten million blocks that takes less than a millisecond. */
+void pool_counts(struct pool *pool, struct pool_stats *stats);
+
 /* How many blocks are allocated. */
 uint64_t pool_allocated(const struct pool *pool);
 
@@ -272,6 +276,7 @@ struct pool_look {
     bool kept;        /* by the pool's catalog */
     bool carried;     /* by a message */
     uint64_t queue;   /* of that message, a block of the annex; BITMAP_NONE if there is none */
+    double age;       /* seconds since it was allocated or its last ticket was made; negative: not known */
     struct slot_set holders;
 };
 

@@ -59,7 +59,7 @@ static void unmake(void) {
 
 static struct pool_run allocate_for(unsigned slot, uint64_t n) {
     struct pool_run run = {BITMAP_NONE, 0, 0};
-    CHECK(shared_pool_allocate(&shared, slot, n, 0, &run), ==, SHARED_POOL_OK);
+    CHECK(shared_pool_allocate(&shared, slot, n, 0, 0, &run), ==, SHARED_POOL_OK);
     CHECK(run.index, !=, BITMAP_NONE);
     return run;
 }
@@ -564,7 +564,7 @@ static void random_bytes_do_no_harm(void) {
             before = i;
         }
         struct pool_run fresh;
-        if (shared_pool_allocate(&shared, ME, 1, 0, &fresh) == SHARED_POOL_OK && fresh.index != BITMAP_NONE) {
+        if (shared_pool_allocate(&shared, ME, 1, 0, 0, &fresh) == SHARED_POOL_OK && fresh.index != BITMAP_NONE) {
             enum catalog_status status = keep("n1", &fresh, true);
             CHECK(status == CATALOG_OK || status == CATALOG_FULL, ==, true);
         }

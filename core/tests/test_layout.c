@@ -200,10 +200,10 @@ static void the_pool_and_its_annex_share_no_block(void) {
     struct pool_run run, small;
     char *memory = made(&g, 64, 70, 8);
     layout_init(&shared, &annex, memory, &g);
-    CHECK(shared_pool_allocate(&shared, 3, 70, 0, &run), ==, SHARED_POOL_OK);
+    CHECK(shared_pool_allocate(&shared, 3, 70, 0, 0, &run), ==, SHARED_POOL_OK);
     CHECK(run.index, ==, 0);
     CHECK(bitmap_count(&annex.bitmap), ==, 0);
-    CHECK(shared_pool_allocate(&annex, 4, SMALL, 0, &small), ==, SHARED_POOL_OK);
+    CHECK(shared_pool_allocate(&annex, 4, SMALL, 0, 0, &small), ==, SHARED_POOL_OK);
     CHECK(small.index, ==, 0);
     CHECK(shared_pool_drop_alone(&shared, 3, &run), ==, true);
     CHECK(bitmap_count(&annex.bitmap), ==, SMALL);

@@ -107,7 +107,7 @@ static void close_and_unmake(void) {
 
 static struct pool_run allocate_for(unsigned slot, uint64_t n) {
     struct pool_run run = {BITMAP_NONE, 0, 0};
-    CHECK(shared_pool_allocate(&pool, slot, n, 0, &run), ==, SHARED_POOL_OK);
+    CHECK(shared_pool_allocate(&pool, slot, n, 0, 0, &run), ==, SHARED_POOL_OK);
     CHECK(run.index != BITMAP_NONE, ==, true);
     return run;
 }

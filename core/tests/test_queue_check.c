@@ -37,7 +37,7 @@ static atomic_word *cell_at(const struct queue *whose, uint64_t position) {
 
 static struct pool_run allocate(void) {
     struct pool_run run = {BITMAP_NONE, 0, 0};
-    CHECK(shared_pool_allocate(&pool, ME, 2, 0, &run), ==, SHARED_POOL_OK);
+    CHECK(shared_pool_allocate(&pool, ME, 2, 0, 0, &run), ==, SHARED_POOL_OK);
     return run;
 }
 

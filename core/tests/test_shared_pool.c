@@ -30,7 +30,7 @@ static void unmake(void) { free(memory); }
 
 static struct pool_run allocate_for(unsigned slot, uint64_t n) {
     struct pool_run run = {BITMAP_NONE, 0, 0};
-    CHECK(shared_pool_allocate(&shared, slot, n, 0, &run), ==, SHARED_POOL_OK);
+    CHECK(shared_pool_allocate(&shared, slot, n, 0, 0, &run), ==, SHARED_POOL_OK);
     CHECK(run.index != BITMAP_NONE, ==, true);
     return run;
 }
@@ -944,7 +944,7 @@ static void slack_of_any_size_comes_back(void) {
             uint64_t n = k < 2 ? 1 : blocks, word;
             struct shared_pool_totals totals;
             bool set;
-            CHECK(shared_pool_allocate(&shared, 0, n, slacks[k], &run), ==, SHARED_POOL_OK);
+            CHECK(shared_pool_allocate(&shared, 0, n, slacks[k], 0, &run), ==, SHARED_POOL_OK);
             CHECK(shared_pool_slack(&shared, run.index), ==, slacks[k]);
             CHECK(run.blocks, ==, n);
             found = run;

@@ -23,6 +23,7 @@ from blockpool._core import (
     Queue,
     Sample,
     Subscription,
+    Surveyor,
     Topic,
     redeem,
     sweep,
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
         Audit,
         IndexStats,
         Outstanding,
+        PoolCounts,
+        PoolMap,
         PoolStats,
         PoolSummary,
         ProcessInfo,
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
         Recovered,
         Residency,
         Run,
+        Survey,
     )
 
     __version__: str
@@ -100,9 +104,11 @@ __all__ = [
     "PoolBusy",
     "PoolClosed",
     "PoolCorrupt",
+    "PoolCounts",
     "PoolExhausted",
     "PoolExists",
     "PoolForbidden",
+    "PoolMap",
     "PoolNotFound",
     "PoolStats",
     "PoolSummary",
@@ -120,6 +126,8 @@ __all__ = [
     "Sample",
     "StaleHandle",
     "Subscription",
+    "Survey",
+    "Surveyor",
     "Ticket",
     "TooManyProcesses",
     "TooManyTickets",
@@ -140,6 +148,8 @@ def __getattr__(name: str) -> Any:
         "Audit",
         "IndexStats",
         "Outstanding",
+        "PoolCounts",
+        "PoolMap",
         "PoolStats",
         "PoolSummary",
         "ProcessInfo",
@@ -147,6 +157,7 @@ def __getattr__(name: str) -> Any:
         "Recovered",
         "Residency",
         "Run",
+        "Survey",
     }:
         from blockpool import stats
 

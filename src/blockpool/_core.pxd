@@ -9,6 +9,7 @@ from blockpool._binding.c.block_state cimport *
 from blockpool._binding.c.os cimport *
 from blockpool._binding.c.pool cimport *
 from blockpool._binding.c.queues cimport *
+from blockpool._binding.c.survey cimport *
 
 include "_binding/reports.pxd"
 include "_binding/arguments.pxd"
@@ -25,6 +26,7 @@ include "_binding/dlpack.pxd"
 include "_binding/numpy_allocator.pxd"
 include "_binding/transfer.pxd"
 include "_binding/inspect.pxd"
+include "_binding/survey.pxd"
 include "_binding/look.pxd"
 include "_binding/block.pxd"
 include "_binding/channels.pxd"

@@ -45,7 +45,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close as close_descriptor, getpid, read as read_descriptor
 from libc.errno cimport EMFILE, ENFILE, ENOENT, ENOSYS
 from libc.math cimport INFINITY
-from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as c_free, malloc
 from libc.string cimport memcpy, memset, strerror
 
@@ -54,7 +54,7 @@ from blockpool._binding.guards cimport seal
 # Names that calls need are C variables, and calls do not import: while the interpreter shuts down, the names in a
 # module become None and nothing can be imported, but blocks are still freed and errors still raised. For the same
 # reason these are functions and classes, not modules.
-cdef object collect_garbage, environ, flags, implementation, modules
+cdef object collect_garbage, environ, flags, implementation, modules, number_array
 cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found
 cdef object parse_size, readable, shortage
 cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken
@@ -64,6 +64,7 @@ cdef object TooManyTickets, WrongKind
 
 import copyreg
 import os
+from array import array as number_array
 from gc import collect as collect_garbage
 from os import environ
 from sys import flags, implementation, modules
@@ -129,6 +130,7 @@ include "_binding/dlpack.pxi"
 include "_binding/numpy_allocator.pxi"
 include "_binding/transfer.pxi"
 include "_binding/inspect.pxi"
+include "_binding/survey.pxi"
 include "_binding/look.pxi"
 include "_binding/block.pxi"
 include "_binding/channels.pxi"

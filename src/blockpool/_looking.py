@@ -134,6 +134,7 @@ def _named(name: str) -> PoolSummary | None:
         permanent=None,
         max_processes=None,
         made_by=None,
+        created=None,
         processes=(),
         leftover=False,
     )

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
+    from array import array
+    from typing import ClassVar
+
     from blockpool._handles import Handle
 
 __all__ = [
     "Audit",
     "IndexStats",
     "Outstanding",
+    "PoolCounts",
+    "PoolMap",
     "PoolStats",
     "PoolSummary",
     "ProcessInfo",
@@ -19,6 +24,7 @@ __all__ = [
     "Recovered",
     "Residency",
     "Run",
+    "Survey",
     "Transfers",
 ]
 
@@ -91,6 +97,127 @@ class PoolStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolCounts:
+    """What is quickly known of a shared pool, from `Inspector.counts`.
+
+    Attributes
+    ----------
+    blocks, block_size, allocated, free, peak, largest_free_run, fragmentation : int or float
+        As in `PoolStats`.
+    allocations, failures, waits, waited, processes, max_processes : int or float
+        As in `PoolStats`.
+    """
+
+    blocks: int
+    block_size: int
+    allocated: int
+    free: int
+    peak: int
+    largest_free_run: int
+    fragmentation: float
+    allocations: int
+    failures: int
+    waits: int
+    waited: float
+    processes: int
+    max_processes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMap:
+    """A picture of a shared pool in cells, from `Inspector.map`.
+
+    The four arrays have an element for each cell. What they say of a cell's holder is that of the first run in it.
+
+    Attributes
+    ----------
+    first, blocks : int
+        The first block, and how many there are.
+    cells : int
+        Number of cells. Cell i stands for the blocks from ``first + blocks * i // cells`` up to that of cell i + 1.
+    allocated : array of unsigned int
+        How many of its blocks are allocated.
+    holder : array of unsigned short
+        The slot (`ProcessInfo.slot`) of a process that holds it, the one that allocated it before others; or one of the
+        constants `KEPT` (only the pool's catalog holds it), `MESSAGE` (only a message), `TICKETS` (only references in
+        flight), `NOBODY` (it is free, or is just being allocated or freed).
+    shared : array of unsigned short
+        1 if it had other holders too since it was allocated, or has tickets.
+    age : array of unsigned int
+        Seconds since it was allocated, or since its latest ticket was made.
+    """
+
+    first: int
+    blocks: int
+    cells: int
+    allocated: array[int]
+    holder: array[int]
+    shared: array[int]
+    age: array[int]
+
+    KEPT: ClassVar[int] = 4096
+    MESSAGE: ClassVar[int] = 4097
+    TICKETS: ClassVar[int] = 4098
+    NOBODY: ClassVar[int] = 4099
+
+    def range_of(self, cell: int) -> range:
+        """Return the blocks that a cell stands for.
+
+        Parameters
+        ----------
+        cell : int
+            Its number, from 0.
+
+        Returns
+        -------
+        range
+            Their indices.
+        """
+        return range(
+            self.first + self.blocks * cell // self.cells, self.first + self.blocks * (cell + 1) // self.cells
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """Who holds how much of a shared pool, from `Inspector.survey`.
+
+    Attributes
+    ----------
+    allocated, runs : int
+        Number of blocks that are allocated, and of runs that they form.
+    requested_bytes : int
+        Bytes that their allocations asked for.
+    tickets : int
+        References in flight between processes.
+    oldest_ticket : float or None
+        As in `PoolStats`.
+    held : dict of int to int
+        Number of blocks by slot (`ProcessInfo.slot`) of the process that holds them. A run that several processes hold
+        counts for each of them.
+    kept, messages, in_flight : int
+        Number of blocks that no process holds: that the pool's catalog holds, or else a message, or else tickets.
+    nobody : int
+        Number of blocks that were just being allocated or freed. If they stay so, a process died in the middle, or is
+        stopped there.
+    top : tuple of Run
+        The oldest or largest runs, in that order.
+    """
+
+    allocated: int
+    runs: int
+    requested_bytes: int
+    tickets: int
+    oldest_ticket: float | None
+    held: dict[int, int]
+    kept: int
+    messages: int
+    in_flight: int
+    nobody: int
+    top: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IndexStats:
     """The state of an index pool, from `IndexPool.stats`.
 
@@ -139,6 +266,9 @@ class Run:
         Names that the pool's catalog has for it (`Pool.keep`).
     queue : int or None
         Number of the queue with a message that carries it (`QueueInfo.number`).
+    age : float or None
+        Seconds since it was allocated, or since its latest ticket was made; None in a private pool. It does not count
+        when two are compared.
     handle : Handle or None
         What `redeem` makes a Block of; None in a private pool. It does not count when two are compared.
     """
@@ -150,6 +280,7 @@ class Run:
     tickets: int
     names: tuple[str, ...] = ()
     queue: int | None = None
+    age: float | None = field(default=None, compare=False)
     handle: Handle | None = field(default=None, compare=False)
 
 
@@ -344,6 +475,8 @@ class PoolSummary:
         The most processes that can be attached.
     made_by : str or None
         The release of blockpool that made the pool.
+    created : float or None
+        When it was made, in seconds since the epoch.
     processes : tuple of ProcessInfo
         Who has it attached.
     leftover : bool
@@ -361,6 +494,7 @@ class PoolSummary:
     permanent: bool | None
     max_processes: int | None
     made_by: str | None
+    created: float | None
     processes: tuple[ProcessInfo, ...]
     leftover: bool
 

@@ -144,6 +144,7 @@ def test_internal_types_are_not_to_be_had():
         "Queue",
         "Sample",
         "Subscription",
+        "Surveyor",
         "Topic",
     }
 

@@ -102,7 +102,7 @@ def test_the_bases_of_public_classes_have_no_objects_of_their_own(make, base):
 
 def test_all_internal_classes_are_known_here():
     """Every class of the two extension modules is public or tested in this file."""
-    public = {bp.Block, bp.IndexPool, bp.Inspector, bp.Message, bp.Sample}
+    public = {bp.Block, bp.IndexPool, bp.Inspector, bp.Message, bp.Sample, bp.Surveyor}
     known = {type(found) for found in internals().values()} | {ACCESS} | public
     modules = {"blockpool._core", "blockpool._index"}
     assert {kind for kind in object.__subclasses__() if kind.__module__ in modules} == known
@@ -117,6 +117,7 @@ PUBLIC = (
     bp.Queue,
     bp.Sample,
     bp.Subscription,
+    bp.Surveyor,
     bp.Topic,
 )
 NEVER_OPENED = [kind.__new__(kind) for kind in PUBLIC]

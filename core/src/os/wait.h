@@ -30,7 +30,8 @@ void os_sleep(double seconds);
 double os_now(void);
 uint64_t os_nanoseconds(void);
 
-/* Whole seconds since the machine started, the same in every process: for the age of tickets. */
+/* Whole seconds since the machine started, without those it was suspended, the same in every process: for the age of
+ * runs and tickets. */
 uint32_t os_seconds(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "os/lock.h"
 #include "os/memory.h"
@@ -315,6 +316,7 @@ static enum pool_status build(struct attachment *attachment, const struct attach
     status = map(attachment, failure);
     if (status == POOL_OK) {
         layout_make(attachment->memory, geometry);
+        ((struct layout_header *)attachment->memory)->created = (uint64_t)time(NULL);
         init(attachment);
         gate_mutex_lock();
         status = take_slot(attachment, failure);

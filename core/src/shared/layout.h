@@ -25,7 +25,7 @@
 #include "shared/shared_pool.h"
 
 #define LAYOUT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
-#define LAYOUT_VERSION 4u                         /* of the layout */
+#define LAYOUT_VERSION 5u                         /* of the layout */
 #define LAYOUT_LIBRARY BLOCKPOOL_VERSION          /* the release that makes such segments */
 #define LAYOUT_PAGE UINT64_C(4096)
 #define LAYOUT_MOST_PROCESSES LEDGER_MOST_SLOTS
@@ -63,7 +63,8 @@ struct layout_header {
     atomic_word gate_process; /* pid of the holder of the gate, or of its last one; for people */
     atomic_word gate_oldest;  /* its oldest waiter, see gate.c */
     atomic_word looked;       /* when a process last looked for the dead, milliseconds; a hint */
-    char more[40];
+    uint64_t created;         /* when the segment was made: seconds since the epoch, for people */
+    char more[32];
     atomic_word used[SLOT_SET_WORDS]; /* a bit for each slot in use; cleared only under the gate */
     char padding[LAYOUT_PAGE - 1280];
 };

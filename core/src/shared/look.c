@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "os/lock.h"
 #include "os/memory.h"
 #include "shared/attachment_parts.h"
 #include "shared/queue_check.h"
@@ -119,6 +120,10 @@ void look_made_by(const struct attachment *attachment, char made_by[LAYOUT_MADE_
     }
 }
 
+uint64_t look_created(const struct attachment *attachment) {
+    return ((const struct layout_header *)attachment->memory)->created;
+}
+
 /* --- processes --- */
 
 void look_slots(struct attachment *attachment, struct slot_set *used, struct slot_set *dead, bool *known) {
@@ -133,6 +138,18 @@ void look_slots(struct attachment *attachment, struct slot_set *used, struct slo
         *dead = (struct slot_set){{0}};
     }
     slots_used(attachment->memory, &attachment->geometry, used);
+}
+
+uint64_t look_gate(struct attachment *attachment) {
+    struct pool_failure failure;
+    const struct layout_header *header = attachment->memory;
+    bool held = false;
+    if (gate_mutex_lock_within(0)) {
+        held = descriptor_ready(attachment, &failure) == POOL_OK &&
+               os_is_locked(attachment->file.number, SLOTS_GATE_BYTE) == 1 && os_verify(&attachment->file) == 0;
+        gate_mutex_unlock();
+    }
+    return held ? load_relaxed(&header->gate_process) : 0;
 }
 
 /* How much was counted since the process was attached. */

@@ -77,6 +77,12 @@ void look_slots(struct attachment *attachment, struct slot_set *used, struct slo
 /* What is known of the process in a slot. */
 void look_slot(const struct attachment *attachment, unsigned slot, struct look_process *found);
 
+/* The process that is in the gate now: its id, or 0 if none is or that cannot be known. */
+uint64_t look_gate(struct attachment *attachment);
+
+/* When the pool was made, seconds since the epoch; for people. */
+uint64_t look_created(const struct attachment *attachment);
+
 /* What is known of a queue, a topic or a latest value. With others at work, the numbers are not of one moment. */
 struct look_queue {
     struct pool_run run; /* in the annex */

@@ -212,7 +212,7 @@ enum queue_status queue_begin(struct queue *queue, unsigned slot, uint32_t kind,
         return QUEUE_NO_ROOM;
     }
     *message = (struct queue_message){.message = NULL};
-    if (shared_pool_allocate(&queues->annex, slot, n, n * MESSAGE_BLOCK - total, &message->run) != SHARED_POOL_OK) {
+    if (shared_pool_allocate(&queues->annex, slot, n, n * MESSAGE_BLOCK - total, 0, &message->run) != SHARED_POOL_OK) {
         return QUEUE_CORRUPT;
     }
     if (message->run.index == BITMAP_NONE) {
@@ -704,7 +704,7 @@ enum queue_status queue_make(struct queues *queues, unsigned slot, const struct 
     if (n > queues->annex.blocks) {
         return QUEUE_NO_ROOM;
     }
-    if (shared_pool_allocate(&queues->annex, slot, n, n * MESSAGE_BLOCK - bytes, &run) != SHARED_POOL_OK) {
+    if (shared_pool_allocate(&queues->annex, slot, n, n * MESSAGE_BLOCK - bytes, 0, &run) != SHARED_POOL_OK) {
         return QUEUE_CORRUPT;
     }
     if (run.index == BITMAP_NONE) {

@@ -219,7 +219,7 @@ static uint64_t take_words(struct shared_pool *shared, unsigned slot, uint64_t h
 }
 
 static inline __attribute__((always_inline)) enum shared_pool_status
-allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack, struct pool_run *run) {
+allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack, uint32_t now, struct pool_run *run) {
     for (;;) {
         uint64_t head = n == 1 ? bitmap_claim(&shared->bitmap) : bitmap_claim_run(&shared->bitmap, n);
         if (head == BITMAP_NONE) {
@@ -235,7 +235,7 @@ allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack, 
             struct ledger_record next = {ledger_record_unpack(load_relaxed(&entry->run)).generation + 1, n};
             uint64_t high = slack >> 32 << shared->length_bits & (LEDGER_MOST_BLOCKS - 1);
             store_relaxed(&entry->run, ledger_record_pack(next) | high);
-            store_relaxed(&entry->details, slack << 32);
+            store_relaxed(&entry->details, slack << 32 | now);
             store_release(&entry->head, ledger_live(slot, next.generation));
             *run = (struct pool_run){head, n, next.generation & LEDGER_MOST_GENERATION};
             return SHARED_POOL_OK;
@@ -253,8 +253,8 @@ allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack, 
 
 /* Compiled twice, as for a single block no loop is left. */
 enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack,
-                                             struct pool_run *run) {
-    return n == 1 ? allocate(shared, slot, 1, slack, run) : allocate(shared, slot, n, slack, run);
+                                             uint32_t now, struct pool_run *run) {
+    return n == 1 ? allocate(shared, slot, 1, slack, now, run) : allocate(shared, slot, n, slack, now, run);
 }
 
 /* --- holding and dropping --- */

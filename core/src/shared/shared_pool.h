@@ -75,7 +75,7 @@ enum shared_pool_status {
 struct shared_pool_entry {
     atomic_word head;    /* ledger.h */
     atomic_word run;     /* ledger_record_pack; the high bits of the slack lie above the bits that the length needs */
-    atomic_word details; /* the slack's low 32 bits << 32 | time of the last ticket, seconds */
+    atomic_word details; /* the slack's low 32 bits << 32 | time of the last ticket, or of the allocation, seconds */
     atomic_word message; /* message.h: which message carries the run, or how far a message is */
     atomic_word row[];   /* a bit for each slot that holds the run without being its owner */
 };
@@ -138,9 +138,9 @@ void shared_pool_init(struct shared_pool *shared, const struct shared_pool_parts
                       uint64_t block_size, unsigned slots);
 
 /* Allocates a run of n blocks for the slot. On SHARED_POOL_OK *run is complete, or run->index is BITMAP_NONE if there
- * is no such run. `slack` is how many bytes at its end are unused, less than a block. */
+ * is no such run. `slack` is how many bytes at its end are unused, less than a block; `now` is the time. */
 enum shared_pool_status shared_pool_allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack,
-                                             struct pool_run *run) __attribute__((warn_unused_result));
+                                             uint32_t now, struct pool_run *run) __attribute__((warn_unused_result));
 
 /* Frees a run that its owner, the slot, shares with nobody, and never did: nobody else has held it, not even another
  * reference of the same process, as a holder counts only once ROW is set. That is one step, which needs no lock.
@@ -249,6 +249,11 @@ void shared_pool_holders(const struct shared_pool *shared, uint64_t index, uint6
 
 /* The blocks of the run that begins at the block, by its record; 0 if they would not fit in the pool. */
 uint64_t shared_pool_length(const struct shared_pool *shared, uint64_t index);
+
+/* When the run was allocated or its last ticket was made, whichever is later: seconds. */
+static inline uint32_t shared_pool_since(const struct shared_pool *shared, uint64_t index) {
+    return (uint32_t)load_relaxed(&shared_pool_entry(shared, index)->details);
+}
 
 /* Unused bytes at the end of the run. */
 static inline uint64_t shared_pool_slack(const struct shared_pool *shared, uint64_t index) {

@@ -4,6 +4,10 @@
 
 # A PoolStats.
 cdef stats_of(_Mapping m)
+# A PoolCounts.
+cdef counts_of(_Mapping m)
+# The Run that a look found; `names` as from names_of.
+cdef run_of(_Mapping m, const pool_look *look, dict names)
 # A list of Run, in the order of addresses.
 cdef list runs_of(_Mapping m)
 # An Audit. Raises PoolCorrupt if the bookkeeping is damaged, otherwise as recover_pool. Without `repair` it changes

@@ -33,6 +33,28 @@ cdef stats_of(_Mapping m):
     ))
 
 
+cdef counts_of(_Mapping m):
+    cdef pool_stats_t stats
+    with nogil:
+        pool_counts(&m.engine, &stats)
+    free = m.engine.blocks - stats.allocated
+    return report("PoolCounts", dict(
+        blocks=m.engine.blocks,
+        block_size=m.engine.block_size,
+        allocated=stats.allocated,
+        free=free,
+        peak=stats.peak,
+        largest_free_run=stats.longest_free,
+        fragmentation=fragmentation_of(free, stats.longest_free),
+        allocations=stats.allocations,
+        failures=stats.failures,
+        waits=stats.waits,
+        waited=stats.waited / 1e9,
+        processes=stats.processes,
+        max_processes=m.engine.attachment.geometry.processes if pool_is_shared(&m.engine) else 1,
+    ))
+
+
 cdef list runs_of(_Mapping m):
     cdef pool_look look
     cdef uint64_t at = 0
@@ -43,23 +65,31 @@ cdef list runs_of(_Mapping m):
         for index in sorted(m.guard.live):
             run = m.guard.live.get(index)
             if run is not None:
-                found.append(run_report(index, run.blocks, run.nbytes, this_process, 0, (), None, None))
+                found.append(run_report(index, run.blocks, run.nbytes, this_process, 0, (), None, None, None))
         return found
     while pool_next_run(&m.engine, at, &look):
-        nbytes = look.run.blocks * m.engine.block_size - look.slack
-        holders = tuple(holders_of(&m.engine, &look.holders)) if pool_is_shared(&m.engine) else this_process
-        named = tuple(names.get((look.run.index, look.run.generation), ()))
-        handle = handle_of(m, &look.run, Handle) if pool_is_shared(&m.engine) else None
-        queue = look.queue if look.carried and look.queue < LEDGER_MOST_BLOCKS else None
-        found.append(run_report(look.run.index, look.run.blocks, nbytes, holders, look.tickets, named, queue, handle))
+        found.append(run_of(m, &look, names))
         at = look.run.index + look.run.blocks
     return found
 
 
-cdef run_report(index, blocks, nbytes, tuple holders, tickets, tuple names, queue, handle):
+cdef run_of(_Mapping m, const pool_look *look, dict names):
+    nbytes = look.run.blocks * m.engine.block_size - look.slack
+    if not pool_is_shared(&m.engine):
+        return run_report(look.run.index, look.run.blocks, nbytes, (getpid(),), 0, (), None, None, None)
+    holders = tuple(holders_of(&m.engine, &look.holders))
+    named = tuple(names.get((look.run.index, look.run.generation), ()))
+    queue = look.queue if look.carried and look.queue < LEDGER_MOST_BLOCKS else None
+    return run_report(
+        look.run.index, look.run.blocks, nbytes, holders, look.tickets, named, queue, look.age,
+        handle_of(m, &look.run, Handle),
+    )
+
+
+cdef run_report(index, blocks, nbytes, tuple holders, tickets, tuple names, queue, age, handle):
     return report("Run", dict(
         index=index, blocks=blocks, nbytes=nbytes, holders=holders, tickets=tickets, names=names, queue=queue,
-        handle=handle,
+        age=age, handle=handle,
     ))
 
 

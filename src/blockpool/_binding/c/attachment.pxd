@@ -99,7 +99,11 @@ cdef extern from "shared/attachment.h" nogil:
         FATE_SLOTS_BUSY
         FATE_REFUSED
 
+    struct shared_pool:
+        pass
+
     struct attachment:
+        shared_pool shared
         attachment_on_fork on_fork
         int fate_error
         void *memory
@@ -174,6 +178,8 @@ cdef extern from "shared/look.h" nogil:
     void look_made_by(const attachment *self, char *made_by)
     void look_slots(attachment *self, slot_set *used, slot_set *dead, c_bool *known)
     void look_slot(const attachment *self, unsigned slot, look_process *found)
+    uint64_t look_gate(attachment *self)
+    uint64_t look_created(const attachment *self)
 
     struct look_queue:
         pool_run run

@@ -1,6 +1,6 @@
 # What the binding calls itself of core/src/os; the headers there have the contracts.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef extern from "<stdbool.h>":
@@ -34,6 +34,7 @@ cdef extern from "os/process.h" nogil:
 
 cdef extern from "os/wait.h" nogil:
     double os_now()
+    uint32_t os_seconds()
 
 
 cdef extern from "os/thread.h" nogil:

@@ -109,6 +109,7 @@ cdef extern from "pool.h" nogil:
         uint64_t processes
 
     void pool_stats(pool *self, pool_stats_t *stats)
+    void pool_counts(pool *self, pool_stats_t *stats)
     uint64_t pool_allocated(const pool *self)
 
     struct pool_look:
@@ -118,6 +119,7 @@ cdef extern from "pool.h" nogil:
         bint kept
         bint carried
         uint64_t queue
+        double age
         slot_set holders
 
     bint pool_is_live(const pool *self, const pool_run *run)
