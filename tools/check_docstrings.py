@@ -22,6 +22,7 @@ MODULES = (
     "blockpool.classic",
     "blockpool.errors",
     "blockpool.multiprocessing",
+    "blockpool.observe",
     "blockpool.shared_memory",
     "blockpool.stats",
 )

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
     from array import array
-    from typing import ClassVar
 
     from blockpool._handles import Handle
 
 __all__ = [
+    "BY_CATALOG",
+    "BY_MESSAGE",
+    "BY_NOBODY",
+    "BY_TICKETS",
     "Audit",
     "IndexStats",
     "Outstanding",
@@ -27,6 +30,9 @@ __all__ = [
     "Survey",
     "Transfers",
 ]
+
+# Holders of a cell of a PoolMap that are no slots; as in core/src/shared/survey.h.
+BY_CATALOG, BY_MESSAGE, BY_TICKETS, BY_NOBODY = range(4096, 4100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +144,9 @@ class PoolMap:
     allocated : array of unsigned int
         How many of its blocks are allocated.
     holder : array of unsigned short
-        The slot (`ProcessInfo.slot`) of a process that holds it, the one that allocated it before others; or one of the
-        constants `KEPT` (only the pool's catalog holds it), `MESSAGE` (only a message), `TICKETS` (only references in
-        flight), `NOBODY` (it is free, or is just being allocated or freed).
+        The slot (`ProcessInfo.slot`) of a process that holds it, the one that allocated it before others. Or one of the
+        constants of this module: `BY_CATALOG` (only the pool's catalog holds it), `BY_MESSAGE`, `BY_TICKETS` (only
+        references in flight), `BY_NOBODY` (it is free, or is just being allocated or freed).
     shared : array of unsigned short
         1 if it had other holders too since it was allocated, or has tickets.
     age : array of unsigned int
@@ -155,11 +161,6 @@ class PoolMap:
     shared: array[int]
     age: array[int]
 
-    KEPT: ClassVar[int] = 4096
-    MESSAGE: ClassVar[int] = 4097
-    TICKETS: ClassVar[int] = 4098
-    NOBODY: ClassVar[int] = 4099
-
     def range_of(self, cell: int) -> range:
         """Return the blocks that a cell stands for.
 
@@ -173,9 +174,7 @@ class PoolMap:
         range
             Their indices.
         """
-        return range(
-            self.first + self.blocks * cell // self.cells, self.first + self.blocks * (cell + 1) // self.cells
-        )
+        return range(self.first + self.blocks * cell // self.cells, self.first + self.blocks * (cell + 1) // self.cells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +194,7 @@ class Survey:
     held : dict of int to int
         Number of blocks by slot (`ProcessInfo.slot`) of the process that holds them. A run that several processes hold
         counts for each of them.
-    kept, messages, in_flight : int
+    only_kept, only_messages, only_tickets : int
         Number of blocks that no process holds: that the pool's catalog holds, or else a message, or else tickets.
     nobody : int
         Number of blocks that were just being allocated or freed. If they stay so, a process died in the middle, or is
@@ -210,9 +209,9 @@ class Survey:
     tickets: int
     oldest_ticket: float | None
     held: dict[int, int]
-    kept: int
-    messages: int
-    in_flight: int
+    only_kept: int
+    only_messages: int
+    only_tickets: int
     nobody: int
     top: tuple[Run, ...]
 

@@ -57,7 +57,8 @@ enum pool_status attachment_allocate(struct attachment *attachment, uint64_t n, 
     if (attachment_is_stray(attachment)) {
         return POOL_STRAY;
     }
-    enum shared_pool_status status = shared_pool_allocate(&attachment->shared, attachment->slot, n, slack, os_seconds(), run);
+    enum shared_pool_status status =
+        shared_pool_allocate(&attachment->shared, attachment->slot, n, slack, os_seconds(), run);
     if (status != SHARED_POOL_OK) {
         return status_of(status);
     }

@@ -37,7 +37,7 @@ static unsigned holder_of(const struct shared_pool *shared, uint64_t index, uint
     if (!ledger_is_live(word)) {
         return SURVEY_NOBODY;
     }
-    return word & LEDGER_KEPT ? SURVEY_KEPT
+    return word & LEDGER_KEPT      ? SURVEY_KEPT
            : word & LEDGER_CARRIED ? SURVEY_MESSAGE
            : ledger_tickets(word)  ? SURVEY_TICKETS
                                    : SURVEY_NOBODY;

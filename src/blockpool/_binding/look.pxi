@@ -503,7 +503,8 @@ def summary(name, int process, int number, /):
         made_by = (<bytes>failure.made_by).decode("ascii", "replace") or None
     return report("PoolSummary", dict(
         name=name, state=state, pool_id=None, block_size=None, blocks=None, nbytes=None, allocated=None,
-        segment_bytes=found.bytes, permanent=None, max_processes=None, made_by=made_by, created=None, processes=(), leftover=False,
+        segment_bytes=found.bytes, permanent=None, max_processes=None, made_by=made_by, created=None,
+        processes=(), leftover=False,
     ))
 
 

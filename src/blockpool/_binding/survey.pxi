@@ -1,5 +1,10 @@
 # See survey.pxd.
 
+# The most cells of a map, and the most runs that a survey remembers.
+cdef enum: MOST_CELLS = 1 << 20
+cdef enum: MOST_REMEMBERED = 100_000
+
+
 cdef int require_look(_Mapping m) except -1:
     cdef pool_failure failure
     cdef pool_status status
@@ -84,6 +89,10 @@ cdef class Surveyor:
     blocks at each of its updates.
     """
 
+    cdef _Mapping mapping
+    cdef survey_t *state
+    cdef bint busy  # a thread is at it
+
     def __init__(self):
         raise TypeError("a Surveyor comes from Inspector.surveyor()")
 
@@ -142,7 +151,7 @@ cdef class Surveyor:
         return found
 
 
-cdef Surveyor surveyor_of(_Mapping m, most, order):
+cdef surveyor_of(_Mapping m, most, order):
     cdef Surveyor surveyor = Surveyor.__new__(Surveyor)
     cdef unsigned room
     cdef survey_found *found
@@ -187,9 +196,9 @@ cdef survey_report(_Mapping m, const survey_t *state):
         oldest_ticket=None if not state.tickets else <double>(now - state.oldest_ticket)
         if state.oldest_ticket < now else 0.0,
         held=held,
-        kept=state.held[SURVEY_KEPT],
-        messages=state.held[SURVEY_MESSAGE],
-        in_flight=state.held[SURVEY_TICKETS],
+        only_kept=state.held[SURVEY_KEPT],
+        only_messages=state.held[SURVEY_MESSAGE],
+        only_tickets=state.held[SURVEY_TICKETS],
         nobody=state.held[SURVEY_NOBODY],
         top=tuple(top),
     ))
