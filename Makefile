@@ -28,7 +28,7 @@ SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 # Each is made with the first Python found, after what it needs is installed.
 WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak numpy-test bench check format core-test fuzz
 
-.PHONY: help test test-all torch-test clean fresh $(WITH_PYTHON)
+.PHONY: help test test-all torch-test browser-test clean fresh $(WITH_PYTHON)
 
 help:
 	@echo "make demo        megabytes between processes, three ways, measured (DEMO_ARGS=--kill)"
@@ -36,6 +36,7 @@ help:
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
 	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, PyTorch"
 	@echo "make torch-test  PyTorch on blocks: installs it for Python 3.11, some 200 MB"
+	@echo "make browser-test  the web page in Chromium, which must be installed: installs Playwright's library and axe-core"
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\");"
 	@echo "                 then random and hostile calls, leaks, and the end of programs"
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
@@ -63,6 +64,9 @@ test-all: fresh
 torch-test: fresh
 	@tools/preflight.sh versions 3.11 >/dev/null && $(MAKE) do-torch-test VERSION=3.11
 
+browser-test: fresh
+	@version=$$(tools/preflight.sh first $(PYTHONS)) && $(MAKE) do-browser-test VERSION=$$version
+
 clean:
 	rm -rf .venv build core/build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -71,7 +75,7 @@ fresh:
 
 # ---- what needs a VERSION --------------------------------------------------------------------
 
-.PHONY: $(WITH_PYTHON:%=do-%) do-torch-test do-core-release do-core-asan do-core-tsan
+.PHONY: $(WITH_PYTHON:%=do-%) do-torch-test do-browser-test do-core-release do-core-asan do-core-tsan
 
 do-demo: $(VENV)/.package
 	@python -m blockpool demo $(DEMO_ARGS)
@@ -80,6 +84,12 @@ do-demo: $(VENV)/.package
 do-torch-test: $(VENV)/.package $(VENV)/.test $(VENV)/.torch
 	@python -c 'import torch; print("PyTorch", torch.__version__)'
 	@python -m pytest tests/arrays/test_torch.py
+
+# Without these the tests would be skipped.
+do-browser-test: $(VENV)/.package $(VENV)/.browser build/axe/.made
+	@command -v chromium >/dev/null || { echo "blockpool: chromium is missing (Debian: apt-get install chromium)" >&2; exit 1; }
+	@BLOCKPOOL_BROWSER=chromium BLOCKPOOL_AXE=build/axe/node_modules/axe-core/axe.min.js \
+		python -m pytest tests/web/browser $(PYTEST_ARGS)
 
 do-soak: $(VENV)/.package
 	@tools/soak.sh $(SOAK_ARGS)
@@ -120,7 +130,7 @@ do-core-release do-core-asan do-core-tsan: do-core-%: $(VENV)/.build
 
 # ---- virtual environments --------------------------------------------------------------------
 
-.PRECIOUS: $(foreach stamp,made package peers build test numpy-test lint torch,.venv/%/.$(stamp))
+.PRECIOUS: $(foreach stamp,made package peers build test numpy-test lint torch browser,.venv/%/.$(stamp))
 
 .venv/%/.made:
 	rm -rf .venv/$* build/$*
@@ -133,7 +143,10 @@ define rule_for_group
 .venv/%/.$(1): .venv/%/.made pyproject.toml
 	.venv/$$*/bin/python -m pip install --quiet --group $(1) && touch $$@
 endef
-$(foreach group,build test numpy-test lint torch,$(eval $(call rule_for_group,$(group))))
+$(foreach group,build test numpy-test lint torch browser,$(eval $(call rule_for_group,$(group))))
+
+build/axe/.made: tests/web/browser/package.json
+	mkdir -p build/axe && cp $< build/axe && npm install --prefix build/axe --no-audit --no-fund --silent && touch $@
 
 .venv/%/.peers: .venv/%/.made pyproject.toml
 	@.venv/$*/bin/python tools/install-peers.py && touch $@
