@@ -38,7 +38,7 @@ struct survey_cell {
 
 /* The first block of cell `cell` when `blocks` blocks from `first` on are drawn in `cells` cells. */
 static inline uint64_t survey_cell_at(uint64_t first, uint64_t blocks, uint64_t cells, uint64_t cell) {
-    return first + (uint64_t)((unsigned __int128)blocks * cell / cells);
+    return first + blocks * cell / cells; /* both are below 2^25 */
 }
 
 /* Draws n >= 1 blocks from `first` on, which exist, in 1 to n cells. */
