@@ -371,7 +371,7 @@ cdef list processes_of(_Mapping m):
             pid=one.process,
             alive=not slot_set_has(&dead, slot) if known else None,
             command=(<bytes>one.command).decode("utf-8", "replace").strip(),
-            started=os_start_time(one.start) if one.start else None,
+            started=round(os_start_time(one.start), 3) if one.start else None,  # two clocks differ by less at each look
             allocations=one.allocations,
             failures=one.failures,
             waits=one.waits,
