@@ -36,7 +36,7 @@ help:
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
 	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, PyTorch"
 	@echo "make torch-test  PyTorch on blocks: installs it for Python 3.11, some 200 MB"
-	@echo "make browser-test  the web page in Chromium, which must be installed: installs Playwright's library and axe-core"
+	@echo "make browser-test  the web page in Chromium, which must be there; installs Playwright's library and axe-core"
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\");"
 	@echo "                 then random and hostile calls, leaks, and the end of programs"
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
@@ -87,7 +87,8 @@ do-torch-test: $(VENV)/.package $(VENV)/.test $(VENV)/.torch
 
 # Without these the tests would be skipped.
 do-browser-test: $(VENV)/.package $(VENV)/.browser build/axe/.made
-	@command -v chromium >/dev/null || { echo "blockpool: chromium is missing (Debian: apt-get install chromium)" >&2; exit 1; }
+	@command -v chromium >/dev/null || \
+		{ echo "blockpool: chromium is missing (Debian: apt-get install chromium)" >&2; exit 1; }
 	@BLOCKPOOL_BROWSER=chromium BLOCKPOOL_AXE=build/axe/node_modules/axe-core/axe.min.js \
 		python -m pytest tests/web/browser $(PYTEST_ARGS)
 

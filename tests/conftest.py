@@ -18,10 +18,6 @@ hypothesis.settings.register_profile("local", deadline=None, print_blob=True, ma
 hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("local"), derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-# NumPy's threads end at a fork, but for a moment Python still counts them, and warns. So there are none, in programs
-# that the tests start either.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

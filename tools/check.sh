@@ -24,7 +24,17 @@ prose_files() { find README.md CONTRIBUTING.md CHANGELOG.md docs examples benchm
 check_python() { ruff format --check && ruff check; }
 check_types() { mypy src tests/typing/*.py; }
 check_cython() { cython_files | xargs cython-lint; }
-check_c() { c_files | xargs clang-format --dry-run -Werror; }
+# clang-format leaves comments as they are, so their length is looked at apart.
+check_c() {
+    local long
+    c_files | xargs clang-format --dry-run -Werror || return 1
+    long=$(c_files | xargs python -c 'import sys
+for name in sys.argv[1:]:
+    for number, line in enumerate(open(name, encoding="utf-8"), 1):
+        if len(line) > 121:
+            print(f"{name}:{number}: {len(line) - 1} characters, at most 120")')
+    [ -z "$long" ] || { echo "$long"; return 1; }
+}
 # Misspelt words and words that nobody says; then phrases and characters, which codespell cannot see.
 check_prose() {
     local words=ok phrases

@@ -20,9 +20,12 @@ import blockpool
 
 MODULES = (
     "blockpool.classic",
+    "blockpool.doctor",
     "blockpool.errors",
+    "blockpool.metrics",
     "blockpool.multiprocessing",
     "blockpool.observe",
+    "blockpool.plot",
     "blockpool.shared_memory",
     "blockpool.stats",
 )

@@ -1,5 +1,6 @@
 /* name_scenarios.c: runs get names, lose them and are found by them, in a shared pool; what must hold is in
- * shared_witness.h: what a name gives is a run that had the name during the call, whole; a run that has a name is there.
+ * shared_witness.h: what a name gives is a run that had the name during the call, whole; a run that has a name is
+ * there.
  *
  * In each, block 0 is the run in question, and block 1 another one; there is a third block.
  */

@@ -1,9 +1,9 @@
-/* note_scenarios.c: processes set and read the notes of runs at one block, on the real note.h and notes.c; main.c is the
- * search. A note has two words here: more of them are more of the same.
+/* note_scenarios.c: processes set and read the notes of runs at one block, on the real note.h and notes.c; main.c is
+ * the search. A note has two words here: more of them are more of the same.
  *
  * What must hold at every moment: nobody touches a page that was not reserved; what is read is none, or a whole text
- * that was set for that generation; and if nobody was setting the note, it is the text of the last to set it. At the end
- * somebody can set and read the note, also if all others died in it.
+ * that was set for that generation; and if nobody was setting the note, it is the text of the last to set it. At the
+ * end somebody can set and read the note, also if all others died in it.
  *
  * A thread that is stopped forever is a dead process, which recovery finds, or in some scenarios only a stopped one.
  * The rest of an attachment is replaced by what is at the end of this file.

@@ -1,29 +1,32 @@
-/* queue_witness.h: a few processes with one queue, topic or latest value, what they do, and the book that says what must
- * come of it.
+/* queue_witness.h: a few processes with one queue, topic or latest value, what they do, and the book that says what
+ * must come of it.
  *
  * A PROCESS is a logical thread with a slot of its own; RESIDENT has none, holds the queue unless told otherwise, and
- * looks at everything in the end. What runs is the library: queue.c, shared_pool.c and bitmap.c, on two small pools, the
- * pool and its annex. The kernel (sleeping and waking), the gate, and the order of a recovery (recovery.c) are played.
+ * looks at everything in the end. What runs is the library: queue.c, shared_pool.c and bitmap.c, on two small pools,
+ * the pool and its annex. The kernel (sleeping and waking), the gate, and the order of a recovery (recovery.c) are
+ * played.
  *
- * A STEP is each access to the heads, rows and words of the two pools, to messages, cells and events; of the bitmap, only
- * the first of a call. A process that is stopped forever is dead, and its slot may be recovered.
+ * A STEP is each access to the heads, rows and words of the two pools, to messages, cells and events; of the bitmap,
+ * only the first of a call. A process that is stopped forever is dead, and its slot may be recovered.
  *
  * THE BOOK is plain memory: an entry for each message, called a letter here, and for each run of the pool. Each letter
  * has its number in its bytes. What processes do (process_…) looks for faults before and after:
  *
- *   - what is taken was put, and by nobody taken before; or its receiver is dead, the queue redelivers, and it says AGAIN;
+ *   - what is taken was put, and by nobody taken before; or its receiver is dead, the queue redelivers, and it says
+ *     AGAIN;
  *   - a letter that stays QUEUED during a whole take is not overtaken by one that was put after it, and the take does
  *     not say EMPTY; a put that says FULL met as many letters as there is room for;
  *   - a letter that is taken or read keeps its bytes and its generation until it is ended or closed;
  *   - a run that a living process holds, or a letter that is to come, is live, and the same;
- *   - a reader finds the next letter that is there, learns exactly how many it has missed, and with a cursor misses none;
+ *   - a reader finds the next letter that is there, learns exactly how many it has missed, and with a cursor misses
+ *     none;
  *   - of a latest value, what a reader finds is no older than what was set before it began to look;
  *   - a put or a take that somebody slept through has woken somebody.
  *
- * At the end (letters_at_rest) the dead are recovered; no word names a dead process, no letter is between two states; both
- * pools are audited; what was put and not received is still there, apart from one letter for each process that died
- * in a call that takes or drops; the queue has exactly as much room as it should; and when all have let go of all, every
- * block of both pools is free.
+ * At the end (letters_at_rest) the dead are recovered; no word names a dead process, no letter is between two states;
+ * both pools are audited; what was put and not received is still there, apart from one letter for each process that
+ * died in a call that takes or drops; the queue has exactly as much room as it should; and when all have let go of all,
+ * every block of both pools is free.
  */
 #ifndef BLOCKPOOL_QUEUE_WITNESS_H
 #define BLOCKPOOL_QUEUE_WITNESS_H
@@ -60,8 +63,8 @@ unsigned letters_taken(unsigned process);
 /* Makes a letter that carries the runs of the mask. NO_LETTER if the annex has no room. */
 unsigned process_make(unsigned runs);
 
-/* Puts it; false if there is no room, and then it is still the caller's. The second form ends it then; the third makes it
- * first. */
+/* Puts it; false if there is no room, and then it is still the caller's. The second form ends it then; the third makes
+ * it first. */
 bool process_put(unsigned letter);
 bool process_put_or_end(unsigned letter);
 bool process_send(unsigned runs);

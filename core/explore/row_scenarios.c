@@ -1,5 +1,5 @@
-/* row_scenarios.c: who holds a run, when its row decides: questions about it, forks, and what a process notes of what it
- * holds; what must hold is in shared_witness.h.
+/* row_scenarios.c: who holds a run, when its row decides: questions about it, forks, and what a process notes of what
+ * it holds; what must hold is in shared_witness.h.
  */
 #include "shared_bodies.h"
 

@@ -192,8 +192,8 @@ static unsigned holders_of(const struct entry *entry) {
     return holders;
 }
 
-/* Whether the naming was what the name had at some time from `since` on: no other one that began after its end has ended
- * before. */
+/* Whether the naming was what the name had at some time from `since` on: no other one that began after its end has
+ * ended before. */
 static bool was_so(const struct naming *naming, unsigned since) {
     for (const struct naming *later = namings; later < namings + named; later++) {
         if (later->name == naming->name && later->begun > naming->ended && later->ended <= since && !later->cut_short) {

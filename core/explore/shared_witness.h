@@ -13,11 +13,11 @@
  *
  * What a process does (process_…) looks for faults before and after: a run it gets overlaps no other; a run it holds
  * has its word or its bit in the row, its record and tails; no other process holds a run that it frees; a stale name
- * gives nothing; generations only rise; an audit finds nothing, whatever others are doing. At the end (at_rest) the dead
- * are recovered; heads, rows, bitmap, slots and catalog must say what the book says: no slot has its bit in any other
- * row, that of a free block included, and nothing is about to be made, asked or freed; the audit finds nothing, nor
- * anything in transit; and when all have dropped what they hold, every word is FREE, every bit clear, and one run of all
- * blocks can be had.
+ * gives nothing; generations only rise; an audit finds nothing, whatever others are doing. At the end (at_rest) the
+ * dead are recovered; heads, rows, bitmap, slots and catalog must say what the book says: no slot has its bit in any
+ * other row, that of a free block included, and nothing is about to be made, asked or freed; the audit finds nothing,
+ * nor anything in transit; and when all have dropped what they hold, every word is FREE, every bit clear, and one run
+ * of all blocks can be had.
  */
 #ifndef BLOCKPOOL_SHARED_WITNESS_H
 #define BLOCKPOOL_SHARED_WITNESS_H
@@ -26,9 +26,9 @@
 #include "shared/attachment.h"
 #include "steps.h"
 
-/* How the next witness_begin and its witness_place make a pool and its runs: with ONE_WORD if not told. With rows of one word, process 0, 1, 2 has
- * slot 0, 1, 2; with two words, they lie in both. The first process that holds a run placed is its owner, unless they
- * all hold it by their bits. */
+/* How the next witness_begin and its witness_place make a pool and its runs: with ONE_WORD if not told. With rows of
+ * one word, process 0, 1, 2 has slot 0, 1, 2; with two words, they lie in both. The first process that holds a run
+ * placed is its owner, unless they all hold it by their bits. */
 enum rows { ONE_WORD, ONE_WORD_BITS, TWO_WORDS, TWO_WORDS_BITS };
 void witness_rows(enum rows rows);
 
@@ -69,7 +69,7 @@ bool process_redeem(struct pool_run run, bool rightful);
 /* One reference more, by a name. False when it is stale. */
 bool process_hold(struct pool_run run);
 
-/* Gives the name, one of WITNESS_NAMES, to a run that the process holds; false if a run has it, and not to `replace`. */
+/* Gives the name, one of WITNESS_NAMES, to a run that the process holds; false if a run has it, without `replace`. */
 bool process_keep(const struct pool_run *run, unsigned name, bool replace);
 
 /* Takes the name away; false if no run has it. */

@@ -74,6 +74,7 @@ enum blockpool_status {
     BLOCKPOOL_UNFINISHED = 40,         /* queues of the pool are open, or messages of the queue are not done */
     BLOCKPOOL_NOT_RECEIVED = 41,       /* the message was done before, or never received */
     BLOCKPOOL_NOTE_TOO_LONG = 42,      /* more than 120 bytes */
+    BLOCKPOOL_MISUSED = 43,            /* debug mode: something wrote to the block while it was free, or past its end */
 };
 
 /* Makes a pool of mem_pool_size bytes, all zero, cut into blocks of block_size bytes. The block size is a multiple of

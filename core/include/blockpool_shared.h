@@ -116,7 +116,9 @@ struct blockpool_block {
 };
 
 /* Allocates a block of that many bytes, or a run of blocks if one is not enough. The memory holds what its last user
- * left there. Returns BLOCKPOOL_OK, _BAD_COUNT (0 bytes), _TOO_LARGE (more than the pool), _NO_ROOM or _BAD_TIMEOUT. */
+ * left there; in a pool that Python created in debug mode, 0xCD. Returns BLOCKPOOL_OK, _BAD_COUNT (0 bytes), _TOO_LARGE
+ * (more than the pool), _NO_ROOM, _BAD_TIMEOUT or, in debug mode, _MISUSED: it was given back, and the call may be
+ * repeated. */
 BLOCKPOOL_API int blockpool_block_allocate(struct blockpool_pool *pool, size_t bytes, double timeout,
                                            struct blockpool_block *block);
 
@@ -135,10 +137,10 @@ BLOCKPOOL_API int blockpool_block_share(const struct blockpool_block *block, cha
 BLOCKPOOL_API int blockpool_block_redeem(struct blockpool_pool *pool, const char *ticket,
                                          struct blockpool_block *block);
 
-/* Sets the block's note: up to BLOCKPOOL_NOTE_BYTES that all who have the block can read, such as a time or the number of
- * a camera. It goes where the block goes, through queues too. Without bytes, the block has none. A reader gets the old
- * note or the new one, never a part. Returns BLOCKPOOL_OK, _NOT_ALLOCATED, _NOTE_TOO_LONG, _NO_MEMORY, _NO_DESCRIPTOR,
- * _SYSTEM; or _BUSY, if another process is stopped in the middle of setting it. */
+/* Sets the block's note: up to BLOCKPOOL_NOTE_BYTES that all who have the block can read, such as a time or the number
+ * of a camera. It goes where the block goes, through queues too. Without bytes, the block has none. A reader gets the
+ * old note or the new one, never a part. Returns BLOCKPOOL_OK, _NOT_ALLOCATED, _NOTE_TOO_LONG, _NO_MEMORY,
+ * _NO_DESCRIPTOR, _SYSTEM; or _BUSY, if another process is stopped in the middle of setting it. */
 BLOCKPOOL_API int blockpool_block_set_note(const struct blockpool_block *block, const void *note, size_t length);
 
 /* Copies the block's note, and *length, which is 0 if it has none. Returns BLOCKPOOL_OK or _NOT_ALLOCATED. */

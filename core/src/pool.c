@@ -271,12 +271,9 @@ static uint64_t ledger_word(const struct pool *pool, uint64_t index) {
 
 static uint64_t tickets_of(uint64_t word) { return ledger_is_live(word) ? ledger_tickets(word) : 0; }
 
-enum pool_status pool_free(struct pool *pool, const struct pool_run *run, uint64_t nbytes, struct pool_users *users) {
-    enum pool_status status;
-    if (!pool->attachment) {
-        return pool_release(pool, run, nbytes);
-    }
-    PATIENTLY(pool, status, attachment_free(pool->attachment, run, &users->local_references));
+/* Tells what still uses a run that was not freed. */
+static enum pool_status tell_users(const struct pool *pool, const struct pool_run *run, enum pool_status status,
+                                   struct pool_users *users) {
     if (status == POOL_IN_USE) {
         uint64_t word = ledger_word(pool, run->index);
         shared_pool_holders(&pool->attachment->shared, run->index, word, &users->holders);
@@ -285,6 +282,22 @@ enum pool_status pool_free(struct pool *pool, const struct pool_run *run, uint64
         users->carried = ledger_is_live(word) && word & LEDGER_CARRIED;
     }
     return status;
+}
+
+enum pool_status pool_free(struct pool *pool, const struct pool_run *run, uint64_t nbytes, struct pool_users *users) {
+    enum pool_status status;
+    if (!pool->attachment) {
+        return pool_release(pool, run, nbytes);
+    }
+    PATIENTLY(pool, status, attachment_free(pool->attachment, run, &users->local_references));
+    return __builtin_expect(status == POOL_OK, 1) ? POOL_OK : tell_users(pool, run, status, users);
+}
+
+enum pool_status pool_free_watched(struct pool *pool, const struct pool_run *run, const struct site_caller *caller,
+                                   struct pool_users *users, struct site_finding *finding) {
+    enum pool_status status;
+    PATIENTLY(pool, status, attachment_free_watched(pool->attachment, run, &users->local_references, caller, finding));
+    return tell_users(pool, run, status, users);
 }
 
 void pool_rest(struct pool *pool, const struct pool_run *run, uint64_t nbytes) {
@@ -493,12 +506,8 @@ void pool_counts(struct pool *pool, struct pool_stats *stats) {
 }
 
 uint64_t pool_allocated(const struct pool *pool) {
-    struct shared_pool_totals totals;
-    if (!pool->attachment) {
-        return bitmap_count(bitmap_of(pool));
-    }
-    shared_pool_count(&pool->attachment->shared, &totals);
-    return totals.allocated;
+    uint64_t allocated = bitmap_count(bitmap_of(pool));
+    return allocated < pool->blocks ? allocated : pool->blocks;
 }
 
 bool pool_is_live(const struct pool *pool, const struct pool_run *run) {
@@ -562,7 +571,9 @@ static void report_shared(const struct pool *pool, const struct shared_pool_faul
     audit->faults = counts->faults;
     audit->healed = counts->healed;
     audit->in_transit = counts->in_transit;
-    audit->allocated = pool_allocated(pool);
+    struct shared_pool_totals totals;
+    shared_pool_count(&pool->attachment->shared, &totals);
+    audit->allocated = totals.allocated;
 }
 
 static void count_runs(const struct pool *pool, struct pool_audit *audit) {

@@ -23,6 +23,7 @@
 #include "private/quarantine.h"
 #include "shared/look.h"
 #include "shared/notes.h"
+#include "shared/sites.h"
 
 struct pool {
     struct attachment *attachment;     /* of a shared pool; NULL: the pool is private */
@@ -174,6 +175,12 @@ struct pool_users {
 enum pool_status pool_free(struct pool *pool, const struct pool_run *run, uint64_t nbytes, struct pool_users *users)
     __attribute__((warn_unused_result));
 
+/* The same for a shared pool in debug mode: frees the run in the name of the caller, and tells in finding->found
+ * whether its slack was whole. */
+enum pool_status pool_free_watched(struct pool *pool, const struct pool_run *run, const struct site_caller *caller,
+                                   struct pool_users *users, struct site_finding *finding)
+    __attribute__((warn_unused_result));
+
 /* Releases a run of a private pool in debug mode, through the quarantine. */
 void pool_rest(struct pool *pool, const struct pool_run *run, uint64_t nbytes);
 
@@ -266,7 +273,7 @@ void pool_stats(struct pool *pool, struct pool_stats *stats);
  * stays zero; in a pool of ten million blocks that takes less than a millisecond. */
 void pool_counts(struct pool *pool, struct pool_stats *stats);
 
-/* How many blocks are allocated. */
+/* How many blocks are allocated, by their bits. */
 uint64_t pool_allocated(const struct pool *pool);
 
 struct pool_look {
@@ -319,8 +326,8 @@ struct pool_audit {
     uint64_t in_transit;      /* blocks that were being allocated or freed; in a private pool, summaries */
 };
 
-/* Audits the bookkeeping and writes the first `most` faults to `faults`, 64 at most. Takes the gate of a shared pool.
- * */
+/* Audits the bookkeeping and writes the first `most` faults to `faults`, 64 at most. Takes the gate of a shared
+ * pool. */
 enum pool_status pool_check(struct pool *pool, double gate_seconds, struct pool_fault *faults, uint64_t most,
                             struct pool_audit *audit, struct pool_failure *failure) __attribute__((warn_unused_result));
 

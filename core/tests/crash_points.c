@@ -9,6 +9,9 @@
  *
  * An operation is done when it has completed several times before its k-th access. The survivors affect how many
  * accesses it takes, so the number of points varies.
+ *
+ * With the argument `debug`, the pool is in debug mode (sites.h). Then also: no death leaves what an allocation would
+ * take for misuse; the slack of every run is whole; and every free block that is marked as filled is.
  */
 #include "process.h"
 
@@ -17,6 +20,7 @@
 #include "os/thread.h"
 #include "sets.h"
 #include "shared/notes.h"
+#include "shared/sites.h"
 
 #define BLOCK 64u
 #define BLOCKS 70u
@@ -69,6 +73,7 @@ static struct attachment own;        /* a child's */
 static struct pool_failure failure;
 static char name[96];
 static uint64_t survivors; /* their slots */
+static uint64_t slack;     /* bytes at the end of each run; only in debug mode */
 
 /* A failure anywhere ends the program, with the point at which it came up. */
 static const char *operation_name = "none";
@@ -94,22 +99,39 @@ static unsigned char pattern_of(const struct pool_run *run) {
     return (unsigned char)(run->index * 31 + run->generation * 7 + 1);
 }
 
-static void fill(const struct attachment *whose, const struct pool_run *run) {
-    memset(bytes_of(whose, run), pattern_of(run), run->blocks * BLOCK);
+static void fill(struct attachment *whose, const struct pool_run *run) {
+    struct site_finding finding;
+    if (sites_are_kept(whose)) {
+        MUST(sites_issue(whose, run, run->blocks * BLOCK - slack, NULL, &finding));
+    }
+    memset(bytes_of(whose, run), pattern_of(run), run->blocks * BLOCK - slack);
 }
 
 static bool is_filled(const struct attachment *whose, const struct pool_run *run) {
     for (uint64_t i = 0; i < run->blocks * BLOCK; i++) {
-        if (bytes_of(whose, run)[i] != pattern_of(run)) {
+        unsigned char wanted = i < run->blocks * BLOCK - slack ? pattern_of(run) : SITE_CANARY;
+        if (bytes_of(whose, run)[i] != wanted) {
             return false;
         }
     }
     return true;
 }
 
+/* Whether a free block is as debug mode says that it is, and nothing was noted there. */
+static bool is_as_marked(const struct attachment *whose, uint64_t index) {
+    const struct site *site =
+        (const struct site *)(const void *)((char *)whose->memory + layout_site_at(&whose->geometry, index));
+    const unsigned char *bytes = layout_data(whose->memory, &whose->geometry) + index * BLOCK;
+    bool same = load_seq(&site->damage) == 0;
+    for (uint64_t i = 0; load_seq(&site->dead) == SITE_IS_DEAD && i < BLOCK; i++) {
+        same = same && bytes[i] == SITE_DEAD;
+    }
+    return same;
+}
+
 static struct pool_run allocate(struct attachment *whose, uint64_t n) {
     struct pool_run run;
-    MUST(attachment_allocate(whose, n, 0, &run) == POOL_OK);
+    MUST(attachment_allocate(whose, n, slack, &run) == POOL_OK);
     fill(whose, &run);
     return run;
 }
@@ -138,7 +160,7 @@ static void survive(unsigned me) {
         }
         unsigned which = n ? (unsigned)check_below(n) : 0;
         if (n < MOST_RUNS && check_below(2)) {
-            if (attachment_allocate(&own, 1 + check_below(3), 0, &runs[n]) == POOL_OK) {
+            if (attachment_allocate(&own, 1 + check_below(3), slack, &runs[n]) == POOL_OK) {
                 fill(&own, &runs[n++]);
             }
         } else if (n > 0 && check_below(4) == 0) {
@@ -278,6 +300,7 @@ static void judge(uint64_t participant) {
         MUST((head_at(i) != LEDGER_FREE) == expected[i]);
         MUST(ledger_is_live(head_at(i)) || row_at(&attachment.shared, i) == 0);
         MUST(bitmap_test(&attachment.shared.bitmap, i) == expected[i]);
+        MUST(expected[i] || !sites_are_kept(&attachment) || is_as_marked(&attachment, i));
         used += expected[i];
     }
     MUST(bitmap_count(&attachment.shared.bitmap) == used);
@@ -799,14 +822,20 @@ static void run_alone(const struct operation *operation) {
     done(operation->name, points);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    bool debug = argc > 1 && strcmp(argv[1], "debug") == 0;
     double began = os_now();
     process_begin();
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     MUST(board != MAP_FAILED);
     snprintf(name, sizeof name, "%s", process_name());
-    struct attachment_request request = {
-        .name = name, .block_size = BLOCK, .blocks = BLOCKS, .processes = PROCESSES, .gate_seconds = PATIENCE};
+    struct attachment_request request = {.name = name,
+                                         .block_size = BLOCK,
+                                         .blocks = BLOCKS,
+                                         .processes = PROCESSES,
+                                         .debug = debug,
+                                         .gate_seconds = PATIENCE};
+    slack = debug ? 8 : 0;
     MUST(attachment_create(&attachment, &request, &failure) == POOL_OK);
     pid_t children[SURVIVORS] = {start(survive_first), start(survive_second)};
     while (__builtin_popcountll(used_in(attachment.memory, &attachment.geometry)) < 1 + (int)SURVIVORS) {

@@ -4,11 +4,13 @@ add_harness(crash_points
   LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
           shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
           shared/references shared/notes shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep
-          shared/queue shared/queue_check shared/queues)
+          shared/queue shared/queue_check shared/queues shared/sites)
 # ThreadSanitizer sees the threads of a process, and these processes have one each.
 if(NOT BLOCKPOOL_SANITIZE STREQUAL "thread")
   add_test(NAME crash_points COMMAND crash_points)
   set_tests_properties(crash_points PROPERTIES TIMEOUT 600)
+  add_test(NAME crash_points_debug COMMAND crash_points debug)
+  set_tests_properties(crash_points_debug PROPERTIES TIMEOUT 600)
 endif()
 
 if(NOT BLOCKPOOL_SANITIZE)
@@ -67,6 +69,14 @@ if(NOT BLOCKPOOL_SANITIZE)
     "    for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {"
     "    slots_free(attachment->memory, slot_set_next(dead, 0));
     for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {")
+  plant(crash_points ending_not_marked shared/sites.c "allocate|drop" ARGUMENTS debug CHANGE
+    "        store_release(&site->state, state_of(generation, SITE_ENDING));"
+    "")
+  plant(crash_points issued_before_it_is_filled shared/sites.c "allocate" ARGUMENTS debug CHANGE
+    "    unsigned char *memory = memory_of(attachment, first);"
+    "    unsigned char *memory = memory_of(attachment, first);
+    store_release(&site_of(attachment, first)->state, state_of(run->generation, SITE_ISSUED));
+    (void)load_seq(&site_of(attachment, first)->state);")
   plant(crash_points dead_waiters_kept shared/recovery.c "wait" CHANGE
     "shared_pool_forget_waiters(shared, dead);"
     "")
@@ -111,7 +121,7 @@ add_harness(crash_queues
   LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
           shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
           shared/references shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep
-          shared/queue shared/queue_check shared/queues)
+          shared/queue shared/queue_check shared/queues shared/sites)
 if(NOT BLOCKPOOL_SANITIZE STREQUAL "thread")
   add_test(NAME crash_queues COMMAND crash_queues)
   set_tests_properties(crash_queues PROPERTIES TIMEOUT 600)

@@ -1,14 +1,14 @@
-/* crash_queues.c: for every operation of a queue, a topic or a latest value and every k, a process is killed at its k-th
- * atomic access, among living ones that use the same queue.
+/* crash_queues.c: for every operation of a queue, a topic or a latest value and every k, a process is killed at its
+ * k-th atomic access, among living ones that use the same queue.
  *
- * Built as crash_points.c is: explore_access stands before every atomic access, and there a victim sends itself SIGKILL.
- * A survivor sends numbered messages, some of which carry a run; another one receives them. After each death the main
- * process recovers, makes the survivors pause, takes what is left, and compares:
+ * Built as crash_points.c is: explore_access stands before every atomic access, and there a victim sends itself
+ * SIGKILL. A survivor sends numbered messages, some of which carry a run; another one receives them. After each death
+ * the main process recovers, makes the survivors pause, takes what is left, and compares:
  *
  *   - every message of the survivor came once, in order; or it is the one that the victim had, which may be lost, or
  *     comes once more, marked, as the queue says; so with the victim's own messages, for which put had returned;
- *   - nothing is left in the annex but the queues that somebody has open, and nothing in the pool; the audit of the pool
- *     and of its queues finds no fault;
+ *   - nothing is left in the annex but the queues that somebody has open, and nothing in the pool; the audit of the
+ *     pool and of its queues finds no fault;
  *   - topics and latest values take new messages and show them, in order.
  *
  * Each operation runs on a queue that redelivers and on one that does not.

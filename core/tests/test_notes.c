@@ -263,7 +263,8 @@ static void nobody_reads_a_mixture(void) {
     unmake();
 }
 
-/* Stopped or killed at whatever moment: the note is whole or not there, others set it, and nothing of it comes later. */
+/* Stopped or killed at whatever moment: the note is whole or not there, others set it, and nothing of it comes
+ * later. */
 static void whoever_stops_or_dies_leaves_none_or_a_whole_one(void) {
     unsigned in_the_middle = 0;
     make();

@@ -1,4 +1,5 @@
-/* Tests of public_block.c: blocks as programs in C have them, what they do with them wrongly, and every bad argument. */
+/* Tests of public_block.c: blocks as programs in C have them, what they do with them wrongly, and every bad
+ * argument. */
 #include "process.h"
 
 #include <math.h>
@@ -513,6 +514,34 @@ static void threads_share_a_pool(void) {
     unmake();
 }
 
+static void misuse_of_a_pool_in_debug_mode_is_told_once(void) {
+    struct attachment maker;
+    struct pool_failure failure;
+    const char *file = process_name();
+    struct attachment_request request = {
+        .name = file, .block_size = BLOCK, .blocks = BLOCKS, .processes = 4, .debug = true, .gate_seconds = 5};
+    CHECK(attachment_create(&maker, &request, &failure), ==, POOL_OK);
+    CHECK(blockpool_pool_attach(file + strlen("blockpool."), &pool), ==, BLOCKPOOL_OK);
+    for (unsigned late = 0; late < 2; late++) {
+        allocate(10);
+        unsigned char *data = block.data;
+        CHECK(data[0], ==, 0xCD);
+        CHECK(data[10], ==, 0xFD);
+        data[10] = late ? 0xFD : 1;
+        CHECK(blockpool_block_release(&block), ==, BLOCKPOOL_OK);
+        CHECK(data[0], ==, 0xDD);
+        data[10] = late ? 1 : 0xDD;
+        CHECK(blockpool_block_allocate(pool, 10, 0, &block), ==, BLOCKPOOL_MISUSED);
+        CHECK(is_zero(&block), ==, true);
+        allocate(10);
+        CHECK(block.data == data, ==, true);
+        CHECK(blockpool_block_release(&block), ==, BLOCKPOOL_OK);
+    }
+    attachment_leave(&maker, PROCESS_PATIENCE);
+    attachment_unmap(&maker);
+    unmake();
+}
+
 int main(void) {
     process_begin();
     RUN(a_block_has_what_was_asked_for);
@@ -534,6 +563,7 @@ int main(void) {
     RUN(a_name_keeps_a_block);
     RUN(wrong_and_too_many_names_are_refused);
     RUN(threads_share_a_pool);
+    RUN(misuse_of_a_pool_in_debug_mode_is_told_once);
     CHECK(process_end(), ==, 0);
     return check_end();
 }

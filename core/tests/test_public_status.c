@@ -7,7 +7,7 @@
 #include "check.h"
 #include "public/public_parts.h"
 
-#define LAST BLOCKPOOL_NOTE_TOO_LONG
+#define LAST BLOCKPOOL_MISUSED
 
 static void every_status_has_words_of_its_own(void) {
     for (int a = BLOCKPOOL_OK; a <= LAST; a++) {
@@ -29,6 +29,7 @@ static void the_numbers_do_not_change(void) {
     CHECK(BLOCKPOOL_QUEUE_FULL, ==, 36);
     CHECK(BLOCKPOOL_NOT_RECEIVED, ==, 41);
     CHECK(BLOCKPOOL_NOTE_TOO_LONG, ==, 42);
+    CHECK(BLOCKPOOL_MISUSED, ==, 43);
 }
 
 static void every_status_of_the_library_has_a_public_one(void) {

@@ -1,5 +1,5 @@
-/* Tests of queue_check.c: each fault that can be written by hand is found where it is, and nothing else; and what others
- * do in the middle of an audit is no fault. That no step of theirs looks like one is tested in test_queue.c. */
+/* Tests of queue_check.c: each fault that can be written by hand is found where it is, and nothing else; and what
+ * others do in the middle of an audit is no fault. That no step of theirs looks like one is tested in test_queue.c. */
 #include "accesses.h"
 
 #include "shared/queue_check.c"

@@ -44,6 +44,42 @@ static void what_a_killed_process_held_comes_back_and_the_rest_stays(void) {
     unmake();
 }
 
+/* --- the account --- */
+
+static void hold_seven_and_stay(void) {
+    CHECK(attach(&other), ==, POOL_OK);
+    (void)allocate_in(&other, 5);
+    (void)allocate_in(&other, 2);
+    (void)redeem_told(&other, 0);
+    reach(1);
+    stay();
+}
+
+static void what_was_recovered_can_be_told_once(void) {
+    struct attachment_recovered told_of;
+    make();
+    struct pool_run run = allocate(3);
+    tell_run(0, &run);
+    CHECK(attachment_share(&attachment, &run, 1), ==, POOL_OK);
+    CHECK(attachment_has_recovered(&attachment), ==, false);
+    pid_t child = start(hold_seven_and_stay);
+    await(1);
+    kill_and_wait(child);
+    CHECK(recover(), ==, 1);
+    CHECK(attachment_has_recovered(&attachment), ==, true);
+    attachment_take_recovered(&attachment, &told_of);
+    CHECK(told_of.processes, ==, 1);
+    CHECK(told_of.blocks, ==, 7); /* not those that this process holds too */
+    CHECK(told_of.first[0].process, ==, (uint64_t)child);
+    CHECK(strstr(told_of.first[0].command, "test_recovery") != NULL, ==, true);
+    CHECK(attachment_has_recovered(&attachment), ==, false);
+    attachment_take_recovered(&attachment, &told_of);
+    CHECK(told_of.processes, ==, 0);
+    CHECK(told_of.blocks, ==, 0);
+    CHECK(drop(&run), ==, true);
+    unmake();
+}
+
 /* Holds a run in each part of a large pool, gives every other one a name, and is killed. */
 static void hold_everywhere_and_stay(void) {
     struct pool_run run;
@@ -259,6 +295,7 @@ static void a_waiter_gets_what_a_killed_process_held(void) {
 int main(void) {
     process_begin();
     RUN(what_a_killed_process_held_comes_back_and_the_rest_stays);
+    RUN(what_was_recovered_can_be_told_once);
     RUN(every_part_of_a_large_pool_is_recovered);
     RUN(attaching_recovers_the_dead);
     RUN(what_a_killed_group_leaves_is_swept);

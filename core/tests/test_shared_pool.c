@@ -867,7 +867,8 @@ static void a_message_whose_end_dies_is_ended_again(void) {
 
 /* Called before a run is freed. */
 static uint64_t ended_at, ended_count;
-static void ended(struct shared_pool *pool, uint64_t index) {
+static void ended(struct shared_pool *pool, uint64_t index, uint64_t n) {
+    CHECK(n, ==, 3);
     ended_at = index;
     ended_count++;
     CHECK(ledger_state(load_seq(&shared_pool_entry(pool, index)->head)), ==, LEDGER_IS_CLOSING);

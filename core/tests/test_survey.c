@@ -1,5 +1,5 @@
-/* Tests of survey.c: maps and surveys agree with a look at every block, on pools of random sizes with random holders, and
- * hostile words lead nowhere. */
+/* Tests of survey.c: maps and surveys agree with a look at every block, on pools of random sizes with random holders,
+ * and hostile words lead nowhere. */
 #include "shared/layout.h"
 #include "shared/survey.h"
 

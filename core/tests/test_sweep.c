@@ -137,6 +137,26 @@ static void sweep_removes_leftovers_and_nothing_else(void) {
     end(&attachment);
 }
 
+static void what_was_swept_can_be_told_once(void) {
+    struct attachment attachment;
+    struct pools_swept taken;
+    make_the_first();
+    (void)pools_take_swept(&taken);
+    leave_behind("blockpool.first", BLOCKS, false);
+    CHECK(pools_sweep(), ==, 1);
+    CHECK(pools_take_swept(&taken), ==, true);
+    CHECK(taken.count, ==, 1);
+    CHECK(taken.bytes, >, 0);
+    CHECK(strcmp(taken.names[0], "blockpool.first"), ==, 0);
+    CHECK(pools_take_swept(&taken), ==, false);
+    leave_behind("blockpool.second", BLOCKS, false);
+    CHECK(create_as(&attachment, "blockpool.second", 1, false), ==, POOL_OK); /* which makes room for its name */
+    CHECK(pools_take_swept(&taken), ==, true);
+    CHECK(taken.count, ==, 1);
+    CHECK(strcmp(taken.names[0], "blockpool.second"), ==, 0);
+    end(&attachment);
+}
+
 static void make_and_leave(void) {
     struct attachment attachment;
     CHECK(create_as(&attachment, "blockpool.other", 1, false), ==, POOL_OK);
@@ -466,6 +486,7 @@ int main(void) {
     process_begin();
     RUN_ALONE(the_first_create_of_a_process_sweeps); /* while this process has made none: its children inherit that */
     RUN_ALONE(sweep_removes_leftovers_and_nothing_else);
+    RUN_ALONE(what_was_swept_can_be_told_once);
     RUN_ALONE(no_room_sweeps_before_it_is_told);
     RUN_ALONE(a_survey_tells_what_takes_room);
     RUN_ALONE(a_process_that_may_live_is_not_dead);

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from blockpool._queue_errors import QueueEmpty, QueueFull, QueueShutDown
     from blockpool.stats import (
         Audit,
+        Damage,
         IndexStats,
         Outstanding,
         PoolCounts,
@@ -88,6 +89,7 @@ __all__ = [
     "BlockOverrun",
     "BlockPoolError",
     "BrokenWorker",
+    "Damage",
     "DoubleFree",
     "Executor",
     "Handle",
@@ -146,6 +148,7 @@ def __getattr__(name: str) -> Any:
     # importing dataclasses takes longer than everything else
     if name in {
         "Audit",
+        "Damage",
         "IndexStats",
         "Outstanding",
         "PoolCounts",
@@ -174,7 +177,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("blockpool")
-    if name in {"classic", "multiprocessing", "shared_memory"}:
+    if name in {"classic", "doctor", "metrics", "multiprocessing", "observe", "plot", "shared_memory"}:
         raise AttributeError(f"blockpool.{name} is a module; import blockpool.{name}")
     raise AttributeError(f"module 'blockpool' has no attribute {name!r}")
 

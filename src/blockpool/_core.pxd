@@ -9,6 +9,7 @@ from blockpool._binding.c.block_state cimport *
 from blockpool._binding.c.os cimport *
 from blockpool._binding.c.pool cimport *
 from blockpool._binding.c.queues cimport *
+from blockpool._binding.c.sites cimport *
 from blockpool._binding.c.survey cimport *
 
 include "_binding/reports.pxd"
@@ -18,6 +19,7 @@ include "_binding/errors.pxd"
 include "_binding/fork.pxd"
 include "_binding/memory.pxd"
 include "_binding/runs.pxd"
+include "_binding/sites.pxd"
 include "_binding/attach.pxd"
 include "_binding/references.pxd"
 include "_binding/lease.pxd"

@@ -21,8 +21,8 @@ numpy.ndarray(buffer=…) releases its export at once and keeps only a reference
 NumPy's allocator. An array whose memory NumPy itself took from a pool (Pool.numpy_allocator) has neither Block nor
 lease. NumPy gives the memory back by its address, and the array keeps the mapping through the capsule of its handler.
 
-Debug mode. A Block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug) when the
-run comes back. So the hot calls know nothing of debug mode.
+Debug mode. A Block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug,
+blockpool._debug_shared) when the run comes back. So the hot calls know nothing of debug mode.
 """
 
 cimport cython
@@ -56,7 +56,7 @@ from blockpool._binding.guards cimport seal
 # reason these are functions and classes, not modules.
 cdef object collect_garbage, environ, flags, implementation, modules, number_array
 cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found
-cdef object parse_size, readable, shortage
+cdef object parse_size, readable, shortage, tell, tell_of_fork
 cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken
 cdef object PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
 cdef object PoolExists, PoolForbidden, PoolNotFound, PoolVersion, QueueClosed, StaleHandle, TooManyProcesses
@@ -72,6 +72,7 @@ from sys import flags, implementation, modules
 from blockpool._handles import (
     NO_DESCRIPTOR, NO_PROC, Handle, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found,
 )
+from blockpool._log import tell, tell_of_fork
 from blockpool._room import shortage
 from blockpool._sizes import parse_size, readable
 from blockpool.errors import (
@@ -119,7 +120,9 @@ include "_binding/messages.pxi"
 include "_binding/errors.pxi"
 include "_binding/fork.pxi"
 include "_binding/memory.pxi"
+include "_binding/events.pxi"
 include "_binding/runs.pxi"
+include "_binding/sites.pxi"
 include "_binding/attach.pxi"
 include "_binding/references.pxi"
 include "_binding/names.pxi"

@@ -18,11 +18,11 @@ decided in C.
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 
 from blockpool._forks import debug_lock
+from blockpool._log import WARNING, tell
 from blockpool.errors import BlockOverrun, WriteAfterFree
 from blockpool.stats import Outstanding
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 CLEAN, CANARY, DEAD = b"\xcd", b"\xfd", b"\xdd"
 
 _FRAMES = 16  # how many frames of a stack are kept
-
-_log = logging.getLogger("blockpool")
-_log.addHandler(logging.NullHandler())
 
 
 class _Run:
@@ -51,9 +48,11 @@ class _Run:
         self.freed_at: traceback.StackSummary | None = None
 
     def __str__(self) -> str:
-        if self.blocks == 1:
-            return f"block {self.index}"
-        return f"the run of {self.blocks} blocks at {self.index}"
+        return name_of(self.index, self.blocks)
+
+    def stack(self) -> str:
+        """Return where it was allocated."""
+        return _text(self.allocated_at)
 
     def story(self) -> str:
         """Return the stacks, as far as they are known."""
@@ -108,10 +107,7 @@ class Guard:
             wrong = self._first_other(memory, start + run.nbytes, end, CANARY)
             error = None
             if wrong is not None:
-                error = BlockOverrun(
-                    f"{run}: something wrote past the {run.nbytes} bytes that were asked for, at byte "
-                    f"{wrong - start} (it is {memory[wrong]:#04x}, and was {CANARY[0]:#04x}); {run.story()}"
-                )
+                error = overrun_error(str(run), run.nbytes, wrong - start, memory[wrong], run.story())
             self._fill(memory, start, end, DEAD)
             for block in range(index, index + run.blocks):
                 self._freed[block] = run
@@ -131,14 +127,7 @@ class Guard:
         WriteAfterFree
             If something wrote to a freed block.
         """
-        for leak in self.outstanding():
-            _log.warning(
-                "pool closed with block %d still allocated (blocks=%d, nbytes=%d); allocated at\n%s",
-                leak.index,
-                leak.blocks,
-                leak.nbytes,
-                leak.stack,
-            )
+        log_leaks(self.outstanding())
         with self._lock:
             # a list, because a destructor or signal handler may free a run meanwhile, and so add to the dict
             for block in list(self._freed):
@@ -152,10 +141,7 @@ class Guard:
         if wrong is not None:
             found = memory[wrong]
             self._fill(memory, start, start + self._block_size, DEAD)
-            raise WriteAfterFree(
-                f"{run}: something wrote to it after it was freed, at byte {wrong - run.index * self._block_size} "
-                f"(it was {found:#04x}, and should be {DEAD[0]:#04x}); {run.story()}"
-            )
+            raise written_error(str(run), run.nbytes, wrong - run.index * self._block_size, found, run.story())
 
     def _fill(self, memory: memoryview, start: int, end: int, pattern: bytes) -> None:
         memory[start:end] = pattern * (end - start)
@@ -165,6 +151,43 @@ class Guard:
         found = bytes(memory[start:end])
         same = len(found) - len(found.lstrip(pattern))
         return None if same == len(found) else start + same
+
+
+def name_of(index: int, blocks: int) -> str:
+    """Return what messages call a run."""
+    return f"block {index}" if blocks == 1 else f"the run of {blocks} blocks at {index}"
+
+
+def overrun_error(run: str, nbytes: int | None, at: int, found: int, story: str) -> BlockOverrun:
+    """Return the error for a run whose slack was written to; `nbytes` is None if that is not known."""
+    length = "the bytes" if nbytes is None else f"the {nbytes} bytes"
+    return BlockOverrun(
+        f"{run}: something wrote past {length} that were asked for, at byte {at} "
+        f"(it is {found:#04x}, and was {CANARY[0]:#04x}); {story}"
+    )
+
+
+def written_error(run: str, _nbytes: int | None, at: int, found: int, story: str) -> WriteAfterFree:
+    """Return the error for a run that was written to after it was freed."""
+    return WriteAfterFree(
+        f"{run}: something wrote to it after it was freed, at byte {at} "
+        f"(it was {found:#04x}, and should be {DEAD[0]:#04x}); {story}"
+    )
+
+
+def log_leaks(held: list[Outstanding]) -> None:
+    """Log what is still allocated when a pool is closed."""
+    for leak in held:
+        tell(
+            WARNING,
+            "leaked",
+            f"pool closed with block {leak.index} still allocated (blocks={leak.blocks}, nbytes={leak.nbytes}); "
+            f"allocated at\n{leak.stack}",
+            index=leak.index,
+            blocks=leak.blocks,
+            nbytes=leak.nbytes,
+            stack=leak.stack,
+        )
 
 
 def _stack() -> traceback.StackSummary:

@@ -39,8 +39,9 @@ from multiprocessing import connection, get_context, util
 from queue import Empty, Full
 
 from blockpool import _worker
-from blockpool._core import Pool, require_shared
+from blockpool._core import Pool, id_of_pool, require_shared
 from blockpool._default_pool import default_pool
+from blockpool._log import ERROR, WARNING, tell
 from blockpool.errors import (
     BlockPoolError,
     PoolClosed,
@@ -464,26 +465,48 @@ class _Crew:
             self.workers.pop(worker.number, None)
             if worker in self.idle:
                 self.idle.remove(worker)
+            fate = "it had no task"
             if worker.task is not None:
                 task, worker.task = worker.task, None
                 self.busy -= 1
-                self.settle_lost(worker, task)
+                fate = self.settle_lost(worker, task)
+            self.tell_of_death(worker, fate)
             worker.forget()
             if worker.ready:
                 self.ready -= 1
             else:
                 self.count_failure(worker)
 
-    def settle_lost(self, worker: _Worker, task: _Task) -> None:
-        """Fail the task that a dead worker had, or have it run again."""
-        if worker.calls.qsize():  # it did not take the task
+    def settle_lost(self, worker: _Worker, task: _Task) -> str:
+        """Fail the task that a dead worker had, or have it run again; return which of them, in words."""
+        if worker.calls.qsize():
             self.pending.appendleft(task)
-        elif task.retries:
+            return "another one gets its task, which it had not taken"
+        if task.retries:
             task.retries -= 1
             self.pending.appendleft(task)
+            return f"its task is run again ({task.retries} more retries)"
+        what = f"worker {worker.pid} {_ended(worker.exit_code)} while it had this task"
+        _fail(task, BrokenWorker(what, worker.pid, worker.exit_code))
+        return "its task is lost"
+
+    def tell_of_death(self, worker: _Worker, fate: str) -> None:
+        """Log that a worker died, or could not be started."""
+        if worker.error is not None:
+            what = f"a worker could not be started: {type(worker.error).__name__}: {worker.error}"
         else:
-            what = f"worker {worker.pid} {_ended(worker.exit_code)} while it had this task"
-            _fail(task, BrokenWorker(what, worker.pid, worker.exit_code))
+            when = "" if worker.ready else " before it was ready"
+            what = f"worker {worker.pid} {_ended(worker.exit_code)}{when}; {fate}"
+        tell(
+            WARNING,
+            "worker_died",
+            f"executor: {what}",
+            self.pool.name,
+            id_of_pool(self.pool),
+            pid=worker.pid,
+            exit_code=worker.exit_code,
+            fate=fate,
+        )
 
     def count_failure(self, worker: _Worker) -> None:
         """Count a worker that was never ready; after too many, fail all tasks, and take no more."""
@@ -520,6 +543,7 @@ class _Crew:
             task = self.pending.popleft()
             if task.given or task.future.set_running_or_notify_cancel():
                 _fail(task, self.broken)
+        tell(ERROR, "executor_broken", f"executor: {self.broken}", self.pool.name, id_of_pool(self.pool))
 
     def dismiss(self, worker: _Worker) -> None:
         """Tell a worker to end; kill it if it cannot be told."""

@@ -445,6 +445,10 @@ cdef class IndexPool:
     def __repr__(self):
         return f"<blockpool.IndexPool {bitmap_count(self.bits)} of {self.bits.bits} allocated>"
 
+    def _repr_html_(self):
+        """Return what a notebook shows, as HTML. It changes nothing, and never raises."""
+        return notebook_view(self)
+
     def __reduce_ex__(self, protocol):
         raise TypeError("an IndexPool cannot be pickled or copied: each copy would hand out the same indices")
 

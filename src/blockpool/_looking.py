@@ -101,7 +101,7 @@ def pools() -> list[PoolSummary]:
     """
     named = [_named(name) for name in _names()]
     nameless: dict[tuple[int, int], PoolSummary] = {}
-    for file, process, number in _nameless():
+    for file, process, number in nameless_files():
         if file not in nameless:
             found = summary(None, process, number)
             if found is not None:  # otherwise it was closed, and another process may have the same
@@ -170,7 +170,7 @@ def _by_id(pool_id: str, process: int) -> Inspector | None:
         if inspector.pool_id == pool_id:
             return inspector
     seen = set()
-    for file, owner, number in _nameless():  # one that lost its name
+    for file, owner, number in nameless_files():  # one that lost its name
         if file in seen:
             continue
         seen.add(file)
@@ -188,7 +188,7 @@ def _names() -> list[str]:
     return [match[1] for match in map(_FILE.fullmatch, sorted(_entries(_SHM))) if match]
 
 
-def _nameless() -> Iterator[tuple[tuple[int, int], int, int]]:
+def nameless_files() -> Iterator[tuple[tuple[int, int], int, int]]:
     """Yield (file, process, descriptor) for memory that may be a pool without a name, wherever it is open."""
     own = os.geteuid()
     for process in _entries("/proc"):

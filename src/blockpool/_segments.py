@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import time
 
-from blockpool._core import Block, Pool, first_run, in_flight, redeem, withdraw
+from blockpool._core import Block, Pool, expect_full, first_run, in_flight, redeem, withdraw
 from blockpool._forks import large_segments, segments_in_making
 from blockpool._handles import Handle
 from blockpool.errors import (
@@ -139,6 +139,7 @@ def _allocate_small(size: int) -> Block | None:
         pool = _small.get("")
         if pool is None:  # if two threads are here at the same time, the first one's pool stays
             pool = _small.setdefault("", Pool.create(_PAGE, _PAGES))
+            expect_full(pool)
         block = pool.allocate(nbytes=size)
     except PoolExhausted:
         return None

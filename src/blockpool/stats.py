@@ -270,6 +270,13 @@ class Run:
         when two are compared.
     handle : Handle or None
         What `redeem` makes a Block of; None in a private pool. It does not count when two are compared.
+    stack : str or None
+        Where it was allocated, of a pool in debug mode: in a private pool in the format of a traceback, in a shared one
+        a line ``file:line function`` a frame, the innermost last, after a line ``...`` if not all fitted. It is what
+        the allocating process wrote, and may contain anything. It does not count when two are compared.
+    allocated_by : int or None
+        Id of the process that allocated it, in its own PID namespace, of a pool in debug mode; that process may be
+        dead. It does not count when two are compared.
     """
 
     index: int
@@ -281,6 +288,8 @@ class Run:
     queue: int | None = None
     age: float | None = field(default=None, compare=False)
     handle: Handle | None = field(default=None, compare=False)
+    stack: str | None = field(default=None, compare=False)
+    allocated_by: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,13 +331,48 @@ class Outstanding:
     nbytes : int
         Length in bytes, as requested.
     stack : str
-        Where it was allocated, in the format of a traceback.
+        Where it was allocated: in a private pool in the format of a traceback, in a shared one as `Run.stack`; empty if
+        it was allocated by a program in C.
     """
 
     index: int
     blocks: int
     nbytes: int
     stack: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """Something wrote past the end of a run, and nobody was told yet; from `Inspector.damage`.
+
+    Attributes
+    ----------
+    index : int
+        Number of the run's first block.
+    blocks : int
+        Length in blocks.
+    nbytes : int or None
+        Length in bytes, as requested; None if it is not known any more.
+    at : int
+        The first byte that was found changed, counted from the start of the run.
+    found : int
+        What it was, 0 to 255.
+    allocated_by, freed_by : int or None
+        Ids of the processes that allocated and freed it; None if they are not known. The run of a killed process is
+        freed by the process that recovers it.
+    stack, freed_stack : str or None
+        Where, as `Run.stack`; empty if the process left no stack, None if it is not known any more.
+    """
+
+    index: int
+    blocks: int
+    nbytes: int | None
+    at: int
+    found: int
+    allocated_by: int | None
+    stack: str | None
+    freed_by: int | None
+    freed_stack: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -421,7 +465,8 @@ class QueueInfo:
     waiting : int
         Messages that can be received now; of a topic, those that it keeps.
     taken : tuple of tuple of int
-        Who has received messages and is not done with them: (process id, number of messages), the most first.
+        The processes that received messages and are not done with them: (process id, number of messages), the most
+        first.
     oldest : float or None
         Seconds since the oldest message that waits was put.
     put, lost : int

@@ -283,7 +283,7 @@ def test_arguments_of_the_other_kind_of_pool():
     for name in ("name", "exist_ok", "permanent", "on_fork"):
         with pytest.raises(TypeError, match=rf"Pool\(\) has no {name}=.*Pool\.create\("):
             bp.Pool(64, 4, **{name: "x"})
-    for name in ("buffer", "huge_pages", "debug"):
+    for name in ("buffer", "huge_pages"):
         with pytest.raises(TypeError, match=rf"Pool\.create\(\) has no {name}=.*with Pool\("):
             bp.Pool.create(64, 4, **{name: 1})
     for call in (bp.Pool, bp.Pool.create):

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 import blockpool as bp
+from blockpool import _async
 from waits import await_true
 
 WAYS = {
@@ -53,7 +54,14 @@ def test_without_a_wait(each, way):
 def test_a_wait_that_gets_room(each, way):
     """A request that waited until it got room counts as one, with the time that it waited."""
     kept = each.allocate(blocks=16)
-    threading.Timer(0.6, kept.free).start()
+
+    def free_soon(kept):
+        if way is WAYS["async"]:
+            await_true(lambda: _async._waiters)  # it takes an event loop some time to begin
+        time.sleep(0.6)
+        kept.free()
+
+    threading.Thread(target=free_soon, args=(kept,)).start()
     with Timed() as call:
         got = way(each, 60)
     waits, waited = counted(each)

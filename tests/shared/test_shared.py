@@ -464,6 +464,6 @@ def test_a_holder_that_is_not_attached_is_found(peer, pool_name, file_of):
 
 
 def test_a_shared_pool_keeps_no_stacks(shared):
-    """The error for outstanding of a shared pool points to runs instead."""
+    """The error for outstanding of a shared pool without debug mode points to runs as well."""
     with pytest.raises(ValueError, match=r"runs\(\) shows which process"):
         shared.outstanding()

@@ -365,5 +365,5 @@ def run(part):
 
 def run_as_program(part, log, trouble):
     """Be one process that was started as a new program, with descriptors that were sent to it."""
-    part.log, part.trouble = log.detach(), trouble.detach()
+    part.log, part.trouble = log.number, trouble.number
     sys.exit(run(part))

@@ -37,7 +37,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from multiprocessing.reduction import DupFd
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +69,7 @@ from queue_peer import (
     Log,
     Part,
 )
-from soak_board import packet_pipe, receive
+from soak_board import Descriptor, packet_pipe, receive
 
 import blockpool as bp
 
@@ -117,7 +116,7 @@ class Spawned:
 
     def __init__(self, part):
         context = multiprocessing.get_context("spawn")
-        log, trouble = DupFd(part.log), DupFd(part.trouble)
+        log, trouble = Descriptor(part.log), Descriptor(part.trouble)
         self.process = context.Process(target=queue_peer.run_as_program, args=(part, log, trouble))
         self.process.start()
         self.pid = self.process.pid

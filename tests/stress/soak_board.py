@@ -8,6 +8,7 @@ import mmap
 import os
 import struct
 from dataclasses import dataclass
+from multiprocessing.reduction import DupFd
 
 # Words of the header, and columns of a row.
 PHASE, FINISH, PHASES = 0, 1, 2  # what workers do now; whether to end; how many phases there were
@@ -147,3 +148,21 @@ def difference(spec, where, block, expected):
         f"{found[at : at + 32].hex()} instead of {expected[at : at + 32].hex()}",
     )
     return True
+
+
+class Descriptor:
+    """A file descriptor that multiprocessing hands to a process it starts, by fork or as a new program.
+
+    It must be pickled while the process is started: at another time, a thread would have to serve it.
+    """
+
+    def __init__(self, number):
+        self.number = number
+
+    def __reduce__(self):
+        return Descriptor.arrived, (DupFd(self.number),)
+
+    @staticmethod
+    def arrived(duplicate):
+        """Take the descriptor that was sent to a new program."""
+        return Descriptor(duplicate.detach())

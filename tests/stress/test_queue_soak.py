@@ -2,7 +2,6 @@
 
 import pytest
 
-from programs import interpreter, run_quietly
 from stress_programs import SECONDS, run_soak
 
 
@@ -24,9 +23,3 @@ def test_killed_idle_receivers_hold_nobody_up():
     counts = figures["redeliver on"]
     assert counts["kills"] > 5
     assert counts["missing"] == 0
-
-
-def test_programs_of_the_tests_have_no_threads_of_numpy():
-    """NumPy starts none in what the tests start: one that just ended would still have Python warn of a fork."""
-    threads = 'import numpy, os; print(len(os.listdir("/proc/self/task")))'
-    assert run_quietly(interpreter(threads)) == "1\n"

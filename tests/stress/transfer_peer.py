@@ -21,10 +21,10 @@ import warnings
 from dataclasses import dataclass
 from multiprocessing.connection import Pipe
 from multiprocessing.queues import Full, Queue
-from multiprocessing.reduction import DupFd, ForkingPickler
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
-from soak_board import send
+from soak_board import Descriptor, send
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
@@ -411,21 +411,6 @@ def feed(sender, channel, echo, other_ends, board):
     except BaseException:
         channel.cancel_join_thread()
         raise
-
-
-class Descriptor:
-    """A file descriptor that multiprocessing hands to a process it starts, by fork or as a new program."""
-
-    def __init__(self, number):
-        self.number = number
-
-    def __reduce__(self):
-        return Descriptor.arrived, (DupFd(self.number),)
-
-    @staticmethod
-    def arrived(duplicate):
-        """Take the descriptor that was sent to a new program."""
-        return Descriptor(duplicate.detach())
 
 
 @dataclass

@@ -26,7 +26,7 @@ import time
 from collections import Counter
 
 import transfer_peer
-from soak_board import packet_pipe, receive
+from soak_board import Descriptor, packet_pipe, receive
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
@@ -65,8 +65,8 @@ class Pair:
                 number + i,
                 soak.options.seed,
                 soak.pool,
-                transfer_peer.Descriptor(soak.board.file),
-                transfer_peer.Descriptor(soak.trouble[1]),
+                Descriptor(soak.board.file),
+                Descriptor(soak.trouble[1]),
                 (mine, back, rest),
                 calm,
                 [] if spawned else soak.arrays,

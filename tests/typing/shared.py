@@ -3,7 +3,19 @@
 from typing import assert_type
 
 import blockpool
-from blockpool import Audit, Block, Handle, Inspector, Pool, PoolStats, PoolSummary, ProcessInfo, Recovered, Ticket
+from blockpool import (
+    Audit,
+    Block,
+    Damage,
+    Handle,
+    Inspector,
+    Pool,
+    PoolStats,
+    PoolSummary,
+    ProcessInfo,
+    Recovered,
+    Ticket,
+)
 
 
 def pools(pool: Pool) -> None:
@@ -45,6 +57,12 @@ def looks(pool: Pool, handle: Handle) -> None:
     assert_type(inspector.processes(), list[ProcessInfo])
     assert_type(inspector.processes()[0].alive, bool | None)
     assert_type(inspector.exists(), bool)
+    assert_type(inspector.debug, bool)
+    assert_type(inspector.damage(), list[Damage])
+    assert_type(inspector.damage()[0].stack, str | None)
+    assert_type(pool.runs()[0].stack, str | None)
+    assert_type(pool.runs()[0].allocated_by, int | None)
+    assert_type(Pool.create(64, 2, debug=True), Pool)
     assert_type(pool.check(repair=False), Audit)
     assert_type(blockpool.pools(), list[PoolSummary])
     assert_type(blockpool.pools()[0].processes, tuple[ProcessInfo, ...])

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "os/process.h"
+#include "shared/sites.h"
 
 int public_run(const struct blockpool_block *block, struct pool_run *run) {
     struct blockpool_pool *pool = block->pool;
@@ -101,6 +102,13 @@ int blockpool_block_allocate(struct blockpool_pool *pool, size_t bytes, double t
     }
     if (status != POOL_OK) {
         return public_status(status, NULL);
+    }
+    if (sites_are_kept(engine->attachment)) {
+        struct site_finding finding;
+        if (!sites_issue(engine->attachment, &run, bytes, NULL, &finding)) {
+            (void)pool_unclaim(engine, &run);
+            return BLOCKPOOL_MISUSED;
+        }
     }
     pool_count(engine, n, bytes);
     *block = (struct blockpool_block){pool, pool_address(engine, run.index), bytes, run.index, run.generation};

@@ -149,6 +149,8 @@ const char *blockpool_message(int status) {
         return "queues of the pool are open, or messages of the queue are not done; finish those first";
     case BLOCKPOOL_NOT_RECEIVED:
         return "the message was done before, or never received";
+    case BLOCKPOOL_MISUSED:
+        return "something wrote to the block while it was free, or past its end before; the call may be repeated";
     case BLOCKPOOL_NOTE_TOO_LONG:
         return "a note has at most 120 bytes; put more into the block itself";
     }

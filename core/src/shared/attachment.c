@@ -9,6 +9,7 @@
 #include "os/lock.h"
 #include "os/memory.h"
 #include "os/process.h"
+#include "shared/sites.h"
 
 #define STARTS_OVER 100 /* a name that changes more often than this while it is opened is an attack */
 
@@ -86,6 +87,7 @@ static void init(struct attachment *attachment) {
     const struct layout_geometry *geometry = &attachment->geometry;
     layout_init(&attachment->shared, &attachment->queues.annex, attachment->memory, geometry);
     queues_init(&attachment->queues, &attachment->shared, layout_small(attachment->memory, geometry));
+    sites_watch(attachment);
 }
 
 /* Maps the segment and what belongs to this process alone. */
@@ -278,12 +280,13 @@ static enum pool_status build(struct attachment *attachment, const struct attach
     struct layout_geometry *geometry = &attachment->geometry;
     uint64_t small =
         request->small_blocks ? request->small_blocks : layout_small_blocks(request->block_size, request->blocks);
+    geometry->flags = (request->permanent ? LAYOUT_PERMANENT : 0) | (request->detach ? LAYOUT_DETACH : 0) |
+                      (request->debug ? LAYOUT_DEBUG : 0);
     if (!layout_plan(geometry, request->block_size, request->blocks, request->processes, small)) {
         return POOL_NO_ROOM;
     }
     uint64_t reserved = layout_notes_at(geometry); /* notes take memory when they are used */
     failure->asked = reserved;
-    geometry->flags = (request->permanent ? LAYOUT_PERMANENT : 0) | (request->detach ? LAYOUT_DETACH : 0);
     int error = os_random(geometry->id, sizeof geometry->id);
     if (error) {
         return pool_status_from_errno(error, failure);

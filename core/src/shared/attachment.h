@@ -3,9 +3,10 @@
  * An attachment is private to the process and covers one segment. The ledger says whether its slot holds a run, that is
  * whether the process has at least one reference; further references within the process are counted here, in
  * `local_references`, under `lock`. The lock is held for a few dozen instructions in which nothing blocks, and across a
- * fork. Allocating does not need it, nor does freeing a run that had no other holder, see shared_pool_drop_alone. A call that does not get it soon returns POOL_LOCKED and has done nothing, so that before the next
- * try the caller can release locks of its own. What processes must decide together (attach, leave, recover, remove the
- * name) happens under the gate, see slots.h.
+ * fork. Allocating does not need it, nor does freeing a run that had no other holder, see shared_pool_drop_alone. A
+ * call that does not get it soon returns POOL_LOCKED and has done nothing, so that before the next try the caller can
+ * release locks of its own. What processes must decide together (attach, leave, recover, remove the name) happens under
+ * the gate, see slots.h.
  *
  * FORK. Every fork() of the process, including those in other code, runs the handlers in fork.c right before and right
  * after the kernel forks; no caller has to do anything. They visit all attachments of the process, even those that
@@ -84,6 +85,8 @@ struct pool_failure {
     char made_by[LAYOUT_MADE_BY_BYTES];
 };
 
+#define RECOVERED_NAMED 8 /* of how many dead processes the account says which they were */
+
 /* What a forked child gets. */
 enum attachment_on_fork {
     ON_FORK_NOTHING, /* not even the addresses: there are no pointers into the pool yet */
@@ -135,6 +138,14 @@ struct attachment {
         enum attachment_fate fate; /* of the last one */
         int error;
     } strays;
+    struct attachment_recovered { /* what this process recovered, until it is taken; under the gate mutex */
+        atomic_word processes;
+        uint64_t blocks; /* that were freed */
+        struct attachment_dead {
+            uint64_t process;                                       /* 0: it was still attaching */
+            char command[sizeof((struct slot_record *)0)->command]; /* what the dead process wrote: anything */
+        } first[RECOVERED_NAMED];                                   /* of the processes */
+    } recovered;
     struct attachment *next;         /* of this process */
     char name[OS_SHM_NAME_MOST + 1]; /* empty without one */
 };
@@ -146,6 +157,7 @@ struct attachment_request {
     uint64_t small_blocks; /* of the annex; 0: as many as layout_small_blocks says */
     bool permanent;
     bool detach;           /* recorded in the pool for the processes that attach it */
+    bool debug;            /* the pool has sites, see sites.h */
     double gate_seconds;   /* how long to wait for the gate */
     struct os_pause pause; /* asked while the kernel reserves the memory */
 };
@@ -286,6 +298,17 @@ void attachment_exit(double gate_seconds);
  * is not permanent and has no living process. Looks without attaching, see sweep.c. Returns how many. */
 unsigned pools_sweep(void);
 
+#define SWEPT_NAMED 8
+
+/* What this process's sweeps removed, including those that creating a pool makes. */
+struct pools_swept {
+    uint64_t count, bytes;
+    char names[SWEPT_NAMED][OS_SHM_NAME_MOST + 1]; /* of the first files */
+};
+
+/* Takes the account of that since the last call; returns whether there was anything. */
+bool pools_take_swept(struct pools_swept *taken);
+
 /* The prefix of the files of named pools; the name that the program uses follows. */
 #define POOLS_PREFIX "blockpool."
 
@@ -311,6 +334,14 @@ static inline bool attachment_is_stray(const struct attachment *attachment) {
 
 /* Which forked children have no part although they should, since the last call. */
 struct attachment_strays attachment_take_strays(struct attachment *attachment);
+
+/* Whether this process recovered dead ones since the last attachment_take_recovered(), by whatever call. */
+static inline bool attachment_has_recovered(const struct attachment *attachment) {
+    return load_relaxed(&attachment->recovered.processes) != 0;
+}
+
+/* Takes the account of that. */
+void attachment_take_recovered(struct attachment *attachment, struct attachment_recovered *recovered);
 
 /* Why the process has no part. */
 static inline enum attachment_fate attachment_why_stray(const struct attachment *attachment) {

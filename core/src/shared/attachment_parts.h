@@ -81,6 +81,9 @@ unsigned attachment_living(struct attachment *attachment);
 /* Gives back what these slots held, and frees them; under the gate. Returns how many there were. */
 unsigned attachment_recover_slots(struct attachment *attachment, const struct slot_set *dead);
 
+/* Drops the account of what was recovered. The caller holds the gate mutex, or is alone. */
+void attachment_forget_recovered(struct attachment *attachment);
+
 /* --- queues.c --- */
 
 /* In a forked child that has a part: it has the queues, and none of the messages that its parent reads. */

@@ -1,6 +1,6 @@
 /* catalog.h: the names of a pool's runs, and of its queues, which are runs of the annex. The catalog holds a block that
- * has a name; the process that made it may leave or die. It holds a queue only if that is permanent: otherwise the queue
- * ends when nobody has it open, and then its entry counts as one without a run.
+ * has a name; the process that made it may leave or die. It holds a queue only if that is permanent: otherwise the
+ * queue ends when nobody has it open, and then its entry counts as one without a run.
  *
  * An entry is a name and a word that says which run has it, 0 if none. CHANGES are made under the gate, one at a time.
  * What decides is one store of the word: readers find the old run or the new one. The flag KEPT in a run's head
@@ -45,8 +45,8 @@ enum catalog_status {
     CATALOG_CORRUPT, /* the run is not there, or not held by the slot */
 };
 
-/* Under the gate: gives the name to a run of that kind that the slot holds. With `replace` the run that had it loses it;
- * without, CATALOG_TAKEN (also if the same run has it). A run that is not `kept` is not held by its name. */
+/* Under the gate: gives the name to a run of that kind that the slot holds. With `replace` the run that had it loses
+ * it; without, CATALOG_TAKEN (also if the same run has it). A run that is not `kept` is not held by its name. */
 enum catalog_status catalog_keep(const struct catalog *catalog, unsigned slot, const char *name,
                                  const struct pool_run *run, unsigned kind, bool kept, bool replace)
     __attribute__((warn_unused_result));
@@ -63,8 +63,8 @@ enum catalog_status catalog_forget(const struct catalog *catalog, const char *na
 unsigned catalog_next(const struct catalog *catalog, unsigned from, char name[CATALOG_NAME_BYTES], struct pool_run *run,
                       unsigned *kind);
 
-/* Under the gate: forgets runs that are kept and have no name, among n blocks of the pool, or of the annex, from `first`
- * on. */
+/* Under the gate: forgets runs that are kept and have no name, among n blocks of the pool, or of the annex, from
+ * `first` on. */
 void catalog_recover(const struct catalog *catalog, struct shared_pool *pool, uint64_t first, uint64_t n);
 
 /* The first entry at or after `from` whose block is not there or not kept; CATALOG_NAMES if there is none. */

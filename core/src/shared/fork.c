@@ -248,6 +248,7 @@ static void after_fork_in_child(void) {
         attachment->lock_page = NULL; /* not inherited */
         attachment->waiters = 0;
         attachment->strays.count = 0;
+        attachment_forget_recovered(attachment);
         attachment->forks++;
         if (attachment->on_fork == ON_FORK_NOTHING) {
             attachment_unmap(attachment);

@@ -38,8 +38,11 @@ bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t
     geometry->catalog_at = LAYOUT_PAGE + processes * sizeof(struct slot_record);
     geometry->bitmap_at = geometry->catalog_at + CATALOG_NAMES * sizeof(struct catalog_entry);
     geometry->entries_at = geometry->bitmap_at + bitmap_bytes(blocks);
-    geometry->data_at = round_up(
-        layout_small_at(geometry) + small_blocks * LAYOUT_SMALL + layout_note_marks_bytes(geometry), LAYOUT_PAGE);
+    uint64_t end = layout_small_at(geometry) + small_blocks * LAYOUT_SMALL;
+    if (geometry->flags & LAYOUT_DEBUG) {
+        end = layout_site_at(geometry, blocks);
+    }
+    geometry->data_at = round_up(end + layout_note_marks_bytes(geometry), LAYOUT_PAGE);
     geometry->bytes = layout_notes_at(geometry) + layout_note_pages(geometry) * LAYOUT_PAGE;
     return true;
 }

@@ -6,14 +6,15 @@
  *     bitmap   bitmap_bytes(blocks), a multiple of 64
  *     entries  64 bytes a block for up to 256 slots, see shared_pool.h
  *     annex    a second pool, of small blocks, for queues and messages (queue.h): its bitmap, entries and blocks
+ *     sites    1 KiB a block, on a page boundary, only in a pool in debug mode: see sites.h
  *     marks    4 bytes a page of notes, up to the data: whether the page is there, see notes.h
  *     data     blocks × block_size, on a page boundary
  *     notes    pages of LAYOUT_NOTES_A_PAGE notes (note.h) that exist only once they are used: what comes before them
  *              is reserved when the segment is made, this is not
  *
- * Everything is an offset that follows from block_size, blocks, processes and the blocks of the annex; the header repeats it as a check. Nothing
- * in a header is trusted: layout_validate recomputes the layout from those four numbers and compares it with the
- * header and with the real size of the file. Callers keep the validated copy.
+ * Everything is an offset that follows from block_size, blocks, processes, the blocks of the annex and LAYOUT_DEBUG;
+ * the header repeats it as a check. Nothing in a header is trusted: layout_validate recomputes the layout from those
+ * numbers and compares it with the header and with the real size of the file. Callers keep the validated copy.
  */
 #ifndef BLOCKPOOL_LAYOUT_H
 #define BLOCKPOOL_LAYOUT_H
@@ -34,10 +35,12 @@
 #define LAYOUT_MOST_BYTES (UINT64_C(1) << 46)
 #define LAYOUT_SMALL MESSAGE_BLOCK /* bytes of a block of the annex */
 #define LAYOUT_MOST_SMALL (UINT64_C(1) << 20)
+#define LAYOUT_SITE_BYTES 1024u
 #define LAYOUT_NOTES_A_PAGE (LAYOUT_PAGE / sizeof(struct note)) /* so that none lies on two pages */
 
 #define LAYOUT_PERMANENT 1u /* flags: stays until it is unlinked */
 #define LAYOUT_DETACH 2u    /* what its creator wants for forked children: ON_FORK_DETACH */
+#define LAYOUT_DEBUG 4u     /* debug mode: it has sites */
 
 /* What never changes once the segment can be seen. */
 struct layout_geometry {
@@ -95,8 +98,9 @@ enum layout_verdict {
     LAYOUT_TRUNCATED, /* the file is shorter or longer than it should be */
 };
 
-/* Fills in the layout for the four numbers; false when they are out of range. block_size is a multiple of 8, 1 <=
- * blocks <= 2^24, 1 <= processes <= LAYOUT_MOST_PROCESSES, 1 <= small_blocks <= LAYOUT_MOST_SMALL. */
+/* Fills in the layout for the four numbers, and for the flags that *geometry has; false when they are out of range.
+ * block_size is a multiple of 8, 1 <= blocks <= 2^24, 1 <= processes <= LAYOUT_MOST_PROCESSES, 1 <= small_blocks <=
+ * LAYOUT_MOST_SMALL. */
 bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t blocks, unsigned processes,
                  uint64_t small_blocks);
 
@@ -122,7 +126,7 @@ static inline struct catalog_entry *layout_catalog(void *memory, const struct la
     return (struct catalog_entry *)(void *)((char *)memory + geometry->catalog_at);
 }
 
-/* Offsets of the parts of the annex, and of the notes. */
+/* Offsets of the parts of the annex, of the sites and of the notes. */
 static inline uint64_t layout_small_bitmap_at(const struct layout_geometry *geometry) {
     return geometry->entries_at + geometry->blocks * shared_pool_entry_bytes(geometry->processes);
 }
@@ -131,6 +135,13 @@ static inline uint64_t layout_small_entries_at(const struct layout_geometry *geo
 }
 static inline uint64_t layout_small_at(const struct layout_geometry *geometry) {
     return layout_small_entries_at(geometry) + geometry->small_blocks * shared_pool_entry_bytes(geometry->processes);
+}
+static inline uint64_t layout_sites_at(const struct layout_geometry *geometry) {
+    return (layout_small_at(geometry) + geometry->small_blocks * LAYOUT_SMALL + LAYOUT_PAGE - 1) / LAYOUT_PAGE *
+           LAYOUT_PAGE;
+}
+static inline uint64_t layout_site_at(const struct layout_geometry *geometry, uint64_t block) {
+    return layout_sites_at(geometry) + block * LAYOUT_SITE_BYTES;
 }
 static inline uint64_t layout_note_pages(const struct layout_geometry *geometry) {
     return (geometry->blocks + LAYOUT_NOTES_A_PAGE - 1) / LAYOUT_NOTES_A_PAGE;

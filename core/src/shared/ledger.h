@@ -23,11 +23,12 @@
  * by its tickets; and by the catalog. The owner has no bit. So nothing but the head changes when a run is allocated and
  * freed that no other process ever held: without ROW, nobody needs to look at the row.
  *
- * HOLDERS OF A ROW ARE NOT COUNTED, so a slot that would free a run looks at every bit. What makes that safe is that both
- * sides set before they look. To hold: set the bit; then see LIVE, the right generation and ROW in the head, and set ROW
- * if need be. To free without ROW: LIVE{me} → CLOSING{me}, and a holder that sets ROW has been quicker or is too late.
- * To free with it: LIVE, held by nobody, and the row is empty; then ASKING{me}; then look at the row again. Either that look finds the bit, or the holder finds ASKING. A holder that
- * does says no: ASKING → LIVE. Therefore ASKING → CLOSING is a compare-and-swap, and the holder waits for nobody.
+ * HOLDERS OF A ROW ARE NOT COUNTED, so a slot that would free a run looks at every bit. What makes that safe is that
+ * both sides set before they look. To hold: set the bit; then see LIVE, the right generation and ROW in the head, and
+ * set ROW if need be. To free without ROW: LIVE{me} → CLOSING{me}, and a holder that sets ROW has been quicker or is
+ * too late. To free with it: LIVE, held by nobody, and the row is empty; then ASKING{me}; then look at the row again.
+ * Either that look finds the bit, or the holder finds ASKING. A holder that does says no: ASKING → LIVE. Therefore
+ * ASKING → CLOSING is a compare-and-swap, and the holder waits for nobody.
  *
  * No two threads may ask with the same slot at the same time: the first could take the question of the second for its
  * own, which a holder has answered since. Within a process a lock sees to it (references.c); of recoveries, the gate.

@@ -770,7 +770,8 @@ static void end_all(struct queue *queue, unsigned name) {
 }
 
 /* A run of the annex is about to be freed; if it is a queue, its messages end first. */
-static void ended(struct shared_pool *annex, uint64_t block) {
+static void ended(struct shared_pool *annex, uint64_t block, uint64_t n) {
+    (void)n;
     struct queues *queues = (struct queues *)annex;
     uint64_t word = load_seq(word_of(queues, block));
     struct queue queue;

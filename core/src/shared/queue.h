@@ -9,9 +9,9 @@
  *             its head. A run that is in another message already gets a ticket instead.
  *   publish   at the tail's position: note the position in the message; cell EMPTY{position} → FULL{position, message};
  *             push the tail on; PUTTING{me} → QUEUED; wake the receivers.
- *   take      at the head's position: read the cell, read the word, see the cell unchanged; if the word is PUTTING, make
- *             it QUEUED, as the message is published; word QUEUED → TAKEN{me}: mine. Then empty the cell, push the head
- *             on, wake the senders.
+ *   take      at the head's position: read the cell, read the word, see the cell unchanged; if the word is PUTTING,
+ *             make it QUEUED, as the message is published; word QUEUED → TAKEN{me}: mine. Then empty the cell, push the
+ *             head on, wake the senders.
  *   return    word TAKEN{me} → RETURNED, as recovery does for the dead; say that there is a returned message.
  *   end       word → ENDING{me}; empty the cell if it is still full; let go of the runs; free the message.
  *
@@ -36,16 +36,17 @@
  * of one: it has two cells, so the old value is there until the new one is.
  *
  * WAITING. Who is about to sleep writes the sequence that it will sleep on, plus one, to `waited`. So an event that
- * nobody waits for costs one look. Raising an event adds one to the sequence and wakes all in one step of the kernel, so
- * one that dies there has done both or neither. One that dies or stops before it leaves others asleep; so recovery wakes
- * all, and no sleep is long.
+ * nobody waits for costs one look. Raising an event adds one to the sequence and wakes all in one step of the kernel,
+ * so one that dies there has done both or neither. One that dies or stops before it leaves others asleep; so recovery
+ * wakes all, and no sleep is long.
  *
  * PROMISES. What was put is received once; or, if its receiver died before it was done, once more, marked AGAIN, or
  * not, as the queue says. Messages of one sender come in order, apart from returned ones. Nothing of the dead stays
  * behind after a recovery, except a ticket that was being made or dropped: that one grows old, as all tickets do.
  *
- * No two threads may be at the same time, with the same slot, in functions that may end a message: queue_end, _withdraw,
- * _shut, _drop_oldest and, of a topic, _put; nor in those of shared_pool.h that may free a run (ledger.h says why).
+ * No two threads may be at the same time, with the same slot, in functions that may end a message: queue_end,
+ * _withdraw, _shut, _drop_oldest and, of a topic, _put; nor in those of shared_pool.h that may free a run (ledger.h
+ * says why).
  *
  * Everything read from the segment is checked before it is used. QUEUE_CORRUPT reports what this library never writes.
  *
@@ -179,13 +180,13 @@ enum queue_status queue_begin(struct queue *queue, unsigned slot, uint32_t kind,
 enum queue_status queue_carry(struct queue *queue, unsigned slot, struct queue_message *message,
                               const struct pool_run *run) __attribute__((warn_unused_result));
 
-/* Publishes the message: from then on it is the queue's. QUEUE_FULL or _SHUT: it still is the caller's. Who has published
- * it and then finds queue_is_shut owes a queue_withdraw: nobody may be left to receive it. */
+/* Publishes the message: from then on it is the queue's. QUEUE_FULL or _SHUT: it still is the caller's. Who has
+ * published it and then finds queue_is_shut owes a queue_withdraw: nobody may be left to receive it. */
 enum queue_status queue_put(struct queue *queue, unsigned slot, struct queue_message *message)
     __attribute__((warn_unused_result));
 
-/* Ends the message that was in the way of one that found no room, if nobody has taken it since, and no reader of a topic
- * waits for it. */
+/* Ends the message that was in the way of one that found no room, if nobody has taken it since, and no reader of a
+ * topic waits for it. */
 void queue_drop_oldest(struct queue *queue, unsigned slot, const struct queue_message *message);
 
 /* Takes the oldest message of a queue: it is the caller's until queue_end. QUEUE_EMPTY or _SHUT: there is none. */
@@ -283,8 +284,8 @@ void queue_event_watch(struct queue_event *event);
  * pools. */
 void queues_recover(struct queues *queues, const struct slot_set *gone, unsigned name);
 
-/* Under the gate, before shared_pool_drop_tickets: of runs that a message has by a ticket, the last ticket counts as made
- * at `now`. So the tickets of messages do not grow old, however long they wait. */
+/* Under the gate, before shared_pool_drop_tickets: of runs that a message has by a ticket, the last ticket counts as
+ * made at `now`. So the tickets of messages do not grow old, however long they wait. */
 void queues_renew_tickets(struct queues *queues, uint32_t now);
 
 /* The child's slot holds the queues that the parent's holds. */

@@ -1,7 +1,7 @@
 /* queue_check.h: the audit of queues and messages.
  *
- * Others may be at work, or stopped in the middle for hours: what they leave is no fault (shared_pool.h says the same of
- * runs). Certain at once is what no step leaves, even for a moment:
+ * Others may be at work, or stopped in the middle for hours: what they leave is no fault (shared_pool.h says the same
+ * of runs). Certain at once is what no step leaves, even for a moment:
  *
  *     a queue      its header describes it; no free slot has a cursor; every cell has a position that belongs there, no
  *                  earlier than the head that was read before it, no later than the tail that was read after it allows
@@ -19,7 +19,8 @@
 
 #include "shared/queue.h"
 
-/* What is wrong with the message or the queue at a block of the annex; `alone` says that nothing else can be at work. */
+/* What is wrong with the message or the queue at a block of the annex; `alone` says that nothing else can be at
+ * work. */
 enum shared_pool_fault_kind queue_check_block(const struct queues *queues, uint64_t block, const struct slot_set *used,
                                               bool alone);
 

@@ -14,8 +14,9 @@
 
 /* --- opening and closing --- */
 
-/* Opens the queue of that name; if there is none, makes it if it may; *made tells. Without a name (NULL), makes one. Waits for the gate. POOL_NOT_FOUND: there is none. POOL_OTHER_KIND: the name belongs to a block or to
- * something of another kind than request->kind. POOL_FULL: the catalog is. POOL_EXHAUSTED: the annex has no room. */
+/* Opens the queue of that name; if there is none, makes it if it may; *made tells. Without a name (NULL), makes one.
+ * Waits for the gate. POOL_NOT_FOUND: there is none. POOL_OTHER_KIND: the name belongs to a block or to something of
+ * another kind than request->kind. POOL_FULL: the catalog is. POOL_EXHAUSTED: the annex has no room. */
 enum pool_status attachment_queue_open(struct attachment *attachment, const char *name,
                                        const struct queue_request *request, bool may_make, double gate_seconds,
                                        struct queue *queue, bool *made, struct pool_failure *failure)

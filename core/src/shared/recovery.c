@@ -6,10 +6,36 @@
 #include "os/thread.h"
 #include "os/wait.h"
 
+#include <string.h>
+
 #define CHECK_LOOKS 3
 #define RECOVERED_TOGETHER BITMAP_CHUNK_BITS /* blocks: their entries stay in the cache from one step to the next */
 #define LOOKED_MOST 200                      /* milliseconds for which a look by one process serves all that wait */
 #define REST_SECONDS 0.3                     /* how long to wait until the other threads of this process sleep */
+
+/* Adds a dead process to the account; under the gate, and so under the gate mutex. */
+static void note_recovered(struct attachment_recovered *recovered, const struct slot_record *dead) {
+    uint64_t count = load_relaxed(&recovered->processes);
+    if (count < RECOVERED_NAMED) {
+        struct attachment_dead *one = &recovered->first[count];
+        one->process = load_relaxed(&dead->process);
+        memcpy(one->command, dead->command, sizeof one->command);
+        one->command[sizeof one->command - 1] = 0;
+    }
+    store_relaxed(&recovered->processes, count + 1);
+}
+
+void attachment_take_recovered(struct attachment *attachment, struct attachment_recovered *recovered) {
+    gate_mutex_lock();
+    memcpy(recovered, &attachment->recovered, sizeof *recovered);
+    attachment_forget_recovered(attachment);
+    gate_mutex_unlock();
+}
+
+void attachment_forget_recovered(struct attachment *attachment) {
+    store_relaxed(&attachment->recovered.processes, 0);
+    attachment->recovered.blocks = 0;
+}
 
 unsigned attachment_recover_slots(struct attachment *attachment, const struct slot_set *dead) {
     if (slot_set_is_empty(dead)) {
@@ -24,12 +50,13 @@ unsigned attachment_recover_slots(struct attachment *attachment, const struct sl
     (void)shared_pool_mend(annex, 0, annex->blocks);
     for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {
         uint64_t left = shared->blocks - first, n = left < RECOVERED_TOGETHER ? left : RECOVERED_TOGETHER;
-        shared_pool_recover(shared, dead, LEDGER_RECOVERY, first, n);
+        attachment->recovered.blocks += shared_pool_recover(shared, dead, LEDGER_RECOVERY, first, n);
         catalog_recover(&catalog, shared, first, n);
         (void)shared_pool_mend(shared, first, n);
     }
     shared_pool_forget_waiters(shared, dead);
     for (unsigned slot = slot_set_next(dead, 0); slot != SLOTS_NONE; slot = slot_set_next(dead, slot + 1)) {
+        note_recovered(&attachment->recovered, slot_record(attachment->memory, slot));
         slots_free(attachment->memory, slot); /* only now may other processes have it */
     }
     return slot_set_count(dead);

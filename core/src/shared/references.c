@@ -2,6 +2,7 @@
 #include "shared/attachment_parts.h"
 
 #include "os/wait.h"
+#include "shared/sites.h"
 
 #ifndef ATTACHMENT_LOCK_TRIES
 #define ATTACHMENT_LOCK_TRIES 100
@@ -94,7 +95,9 @@ enum pool_status attachment_drop(struct attachment *attachment, const struct poo
     return status_of(status);
 }
 
-enum pool_status attachment_free(struct attachment *attachment, const struct pool_run *run, uint32_t *extra) {
+/* Compiled twice, so that each form has one caller, and the first is inlined there. */
+static inline __attribute__((always_inline)) enum pool_status free_run(struct attachment *attachment,
+                                                                       const struct pool_run *run, uint32_t *extra) {
     enum shared_pool_status status = SHARED_POOL_OK;
     bool last = false;
     if (attachment_is_stray(attachment)) {
@@ -115,6 +118,22 @@ enum pool_status attachment_free(struct attachment *attachment, const struct poo
         shared_pool_finish(&attachment->shared, run);
     }
     return last ? POOL_OK : status == SHARED_POOL_OK ? POOL_IN_USE : status_of(status);
+}
+
+enum pool_status attachment_free(struct attachment *attachment, const struct pool_run *run, uint32_t *extra) {
+    return free_run(attachment, run, extra);
+}
+
+enum pool_status attachment_free_watched(struct attachment *attachment, const struct pool_run *run, uint32_t *extra,
+                                         const struct site_caller *caller, struct site_finding *finding) {
+    bool sound = sites_are_sound(attachment, run, finding);
+    sites_set_caller(caller);
+    enum pool_status status = free_run(attachment, run, extra);
+    sites_set_caller(NULL);
+    if (status != POOL_OK && !sound) {
+        sites_take_back(attachment, run);
+    }
+    return status;
 }
 
 enum pool_status attachment_share(struct attachment *attachment, const struct pool_run *run, uint64_t n) {

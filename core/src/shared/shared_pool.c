@@ -174,7 +174,7 @@ static bool try_to_close(const struct shared_pool *shared, uint64_t index, unsig
 /* Frees a run whose head is CLOSING and whose tails are the n - 1 that follow it. */
 static void finish(struct shared_pool *shared, uint64_t head, uint64_t n) {
     if (__builtin_expect(shared->ended != NULL, 0)) {
-        shared->ended(shared, head);
+        shared->ended(shared, head, n);
     }
     for (uint64_t d = n - 1; d > 0; d--) {
         store_release(head_of(shared, head + d), LEDGER_FREE);
@@ -528,7 +528,8 @@ static bool is_gone(const struct slot_set *gone, unsigned name, unsigned slot) {
     return slot_set_has(gone, slot) || slot == name;
 }
 
-static void recover_block(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t index) {
+/* Returns how many blocks were freed. */
+static uint64_t recover_block(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t index) {
     atomic_word *head = head_of(shared, index);
     uint64_t word = load_seq(head), after = word;
     while (ledger_is_head(word) && is_gone(gone, name, ledger_slot(word))) {
@@ -540,12 +541,16 @@ static void recover_block(struct shared_pool *shared, const struct slot_set *gon
     }
     if (after == ledger_make(LEDGER_IS_CLOSING, name, after) ||
         try_to_close(shared, index, name, LEDGER_NOBODY, after)) {
-        finish(shared, index, extent(shared, index));
+        uint64_t blocks = extent(shared, index);
+        finish(shared, index, blocks);
+        return blocks;
     }
+    return 0;
 }
 
-void shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t first,
-                         uint64_t n) {
+uint64_t shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t first,
+                             uint64_t n) {
+    uint64_t freed = 0;
     unsigned words[SLOT_SET_WORDS], count = 0;
     for (unsigned w = 0; w < shared->row_words; w++) {
         if (gone->words[w]) {
@@ -562,9 +567,10 @@ void shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone
         }
         /* not before the bits are cleared: a holder that lets go meanwhile finds them cleared, or is found here */
         if (load_seq(&entry->head) != LEDGER_FREE) {
-            recover_block(shared, gone, name, i);
+            freed += recover_block(shared, gone, name, i);
         }
     }
+    return freed;
 }
 
 void shared_pool_forget_waiters(struct shared_pool *shared, const struct slot_set *gone) {

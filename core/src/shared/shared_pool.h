@@ -54,7 +54,8 @@
  *
  * REJECTED: a log of intentions per process (two more writes per operation, and torn ones to interpret); all holders in
  * the head (48 at most); a count of holders beside the row (never both right at one instant); freeing by the process
- * that allocated (it may be dead); a holder that waits until a question is decided (who asked may be stopped for hours).
+ * that allocated (it may be dead); a holder that waits until a question is decided (who asked may be stopped for
+ * hours).
  */
 #ifndef BLOCKPOOL_SHARED_POOL_H
 #define BLOCKPOOL_SHARED_POOL_H
@@ -70,8 +71,8 @@ enum shared_pool_status {
 };
 
 /* What the segment has of each block; whole cache lines, so that neighbours share none. A run's slack is less than a
- * block, and a run at most 2^46 bytes. So where blocks exceed 4 GiB, runs are short, and the bits of the slack beyond 32
- * fit above those of the length. */
+ * block, and a run at most 2^46 bytes. So where blocks exceed 4 GiB, runs are short, and the bits of the slack beyond
+ * 32 fit above those of the length. */
 struct shared_pool_entry {
     atomic_word head;    /* ledger.h */
     atomic_word run;     /* ledger_record_pack; the high bits of the slack lie above the bits that the length needs */
@@ -112,8 +113,8 @@ struct shared_pool {
     unsigned slots;
     unsigned row_words;
     unsigned length_bits; /* of a record's 24; the others are the slack's */
-    /* Called before a run is freed, whose head is CLOSING; or NULL. */
-    void (*ended)(struct shared_pool *shared, uint64_t index);
+    /* Called before a run of n blocks is freed, whose head is CLOSING; or NULL. */
+    void (*ended)(struct shared_pool *shared, uint64_t index, uint64_t n);
 };
 
 static inline struct shared_pool_entry *shared_pool_entry(const struct shared_pool *shared, uint64_t index) {
@@ -212,9 +213,10 @@ void shared_pool_leave_to_message(struct shared_pool *shared, const struct pool_
 void shared_pool_end_message(struct shared_pool *shared, unsigned name, const struct pool_run *run, uint64_t mine);
 
 /* Gives back what the slots held among n blocks from `first` on. `name` is LEDGER_RECOVERY, under the gate, for slots
- * that are dead; or the one slot itself, the caller's own, once its other threads no longer use the pool. */
-void shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t first,
-                         uint64_t n);
+ * that are dead; or the one slot itself, the caller's own, once its other threads no longer use the pool. Returns how
+ * many blocks were freed. */
+uint64_t shared_pool_recover(struct shared_pool *shared, const struct slot_set *gone, unsigned name, uint64_t first,
+                             uint64_t n);
 
 /* Makes the slots no waiters. */
 void shared_pool_forget_waiters(struct shared_pool *shared, const struct slot_set *gone);
@@ -295,11 +297,11 @@ enum shared_pool_fault_kind {
     SHARED_POOL_FAULT_HALF,     /* block `index`: a run half made or half freed, which nothing can finish */
     SHARED_POOL_FAULT_ROW,      /* block `index`: a free slot has its bit in the row */
     SHARED_POOL_FAULT_NAME,     /* entry `index` of the catalog: its run is not there, or not kept */
-    SHARED_POOL_FAULT_CARRIED, /* block `index`: what it says of a message that carries it is wrong, see queue_check.h */
-    SHARED_POOL_FAULT_ANNEX,   /* block `index` of the annex: one of the above */
-    SHARED_POOL_FAULT_QUEUE,   /* block `index` of the annex: a queue that is damaged */
-    SHARED_POOL_FAULT_CELL,    /* the same: a cell of its ring that names no message of it */
-    SHARED_POOL_FAULT_MESSAGE, /* block `index` of the annex: a message that is damaged, or whose queue is gone */
+    SHARED_POOL_FAULT_CARRIED,  /* block `index`: what it says of a message that carries it is wrong: queue_check.h */
+    SHARED_POOL_FAULT_ANNEX,    /* block `index` of the annex: one of the above */
+    SHARED_POOL_FAULT_QUEUE,    /* block `index` of the annex: a queue that is damaged */
+    SHARED_POOL_FAULT_CELL,     /* the same: a cell of its ring that names no message of it */
+    SHARED_POOL_FAULT_MESSAGE,  /* block `index` of the annex: a message that is damaged, or whose queue is gone */
 };
 
 struct shared_pool_fault {

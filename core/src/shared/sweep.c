@@ -14,6 +14,7 @@
  * mutex and the file, and looks again.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "os/lock.h"
@@ -84,6 +85,30 @@ static bool is_leftover(const struct looked_at *at) {
 
 /* --- removing names --- */
 
+static struct pools_swept swept; /* until it is taken; under the gate mutex */
+static atomic_word has_swept;    /* whether there is anything in it */
+
+static void note_swept(const char *name, uint64_t bytes) {
+    if (swept.count < SWEPT_NAMED) {
+        snprintf(swept.names[swept.count], sizeof swept.names[0], "%s", name);
+    }
+    swept.count++;
+    swept.bytes += bytes;
+    store_relaxed(&has_swept, 1);
+}
+
+bool pools_take_swept(struct pools_swept *taken) {
+    if (load_relaxed(&has_swept) == 0) {
+        return false;
+    }
+    gate_mutex_lock();
+    *taken = swept;
+    swept = (struct pools_swept){0};
+    store_relaxed(&has_swept, 0);
+    gate_mutex_unlock();
+    return taken->count > 0;
+}
+
 /* Removes a leftover; POOL_BUSY if its gate is taken. *removed tells whether this call removed it. POOL_OK if the name
  * is free, or was at some time since the call began. */
 static enum pool_status try_to_remove(const char *name, bool *removed, struct pool_failure *failure) {
@@ -97,6 +122,9 @@ static enum pool_status try_to_remove(const char *name, bool *removed, struct po
         if (status == POOL_OK) {
             if (os_shm_names(name, &at.status.identity) && is_deserted(&at)) {
                 *removed = os_shm_unlink(name) == 0;
+                if (*removed) {
+                    note_swept(name, at.status.bytes);
+                }
             }
             gate_give_back(at.file.number);
         }

@@ -15,8 +15,9 @@ cdef double as_seconds(timeout) except? -1.0
 cdef number_of_seconds(what, value, others)
 # When a wait of that timeout ends, in seconds on the monotonic clock (os_now); 0 if it is not to wait at all.
 cdef double deadline_of(timeout) except? -1.0
-# Whether a new pool is to be in debug mode. None means the default, from `python -X dev` or BLOCKPOOL_DEBUG.
-cdef bint is_debug(debug) except -1
+# Whether a new pool is to be in debug mode. None means the default, from BLOCKPOOL_DEBUG and, if the pool belongs to
+# this process `alone`, from `python -X dev`.
+cdef bint is_debug(debug, bint alone) except -1
 
 # Always raises TypeError: `what`() has no such argument. If the name is in `of_other`, the call `other`() has it.
 cdef int refuse_keyword(str what, dict given, str other, tuple of_other) except -1

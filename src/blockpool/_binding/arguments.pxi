@@ -52,10 +52,10 @@ cdef number_of_seconds(what, value, others):
         return INFINITY if value > 0 else -INFINITY
 
 
-cdef bint is_debug(debug) except -1:
+cdef bint is_debug(debug, bint alone) except -1:
     """Return whether a pool is to be in debug mode; None means the default of the whole program."""
     if debug is None:
-        return flags.dev_mode or environ.get("BLOCKPOOL_DEBUG", "0") not in ("", "0")
+        return alone and flags.dev_mode or environ.get("BLOCKPOOL_DEBUG", "0") not in ("", "0")
     return bool(debug)
 
 

@@ -1,7 +1,7 @@
 # See attach.pxd.
 
 cdef _Mapping create_shared(
-    block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room
+    block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room, debug
 ):
     cdef attachment_request request
     cdef pool_failure failure
@@ -35,6 +35,7 @@ cdef _Mapping create_shared(
     request.small_blocks = (room + LAYOUT_SMALL - 1) // LAYOUT_SMALL  # 0 for the default
     request.permanent = bool(permanent)
     request.detach = on_fork == "detach"
+    request.debug = is_debug(debug, False)
     request.gate_seconds = GATE_SECONDS
     cdef list raised = []
     request.pause.may_go_on = let_signals_in
@@ -43,6 +44,7 @@ cdef _Mapping create_shared(
         m = _Mapping.__new__(_Mapping)
         with nogil:
             status = pool_create(&m.engine, &request, &failure)
+        tell_of_swept()
         if status == POOL_OK:
             break
         if status == POOL_STOPPED:
@@ -96,7 +98,13 @@ cdef _Mapping attach_named(name, on_fork):
         status = pool_attach(&m.engine, file_chars, GATE_SECONDS, &failure)
     if status != POOL_OK:
         raise_failure(status, &failure, name)
-    return open_shared(m, on_fork)
+    return open_attached(m, on_fork)
+
+
+cdef _Mapping open_attached(_Mapping m, on_fork):
+    cdef _Mapping opened = open_shared(m, on_fork)
+    tell_of_recovered(m)
+    return opened
 
 
 cdef _Mapping attach_found(pool_id, process, on_fork):
@@ -112,7 +120,7 @@ cdef _Mapping attach_found(pool_id, process, on_fork):
         with nogil:
             status = pool_attach_through(&m.engine, owner, number, id_bytes, GATE_SECONDS, &failure)
         if status == POOL_OK:
-            return open_shared(m, on_fork)
+            return open_attached(m, on_fork)
         if status not in (POOL_NOT_FOUND, POOL_FORBIDDEN, POOL_NO_POOL):  # closed in the meantime, or not this pool
             raise_failure(status, &failure, None)
     raise PoolNotFound(why_not_found(process))
@@ -208,4 +216,5 @@ def sweep():
     cdef unsigned count
     with nogil:
         count = pools_sweep()
+    tell_of_swept()
     return count

@@ -30,6 +30,12 @@ cdef class Block:
     cdef tuple sent(self, list noted)
     # "block 3", or "the run of 2 blocks at 3": for messages.
     cdef describe(self)
+    # Of a Block that was just redeemed: has debug mode watch it.
+    cdef int watch(self) except -1
+    # The parts of free(), and free() in a shared pool in debug mode.
+    cdef Py_ssize_t other_users(self) noexcept
+    cdef int require_freed(self, Py_ssize_t references, pool_status status, const pool_users *users) except -1
+    cdef int free_watched(self) except -1
     # Always raises: DoubleFree if the block was freed, InvalidBlock if it was released or never allocated.
     cdef int raise_why(self, state_outcome outcome) except -1
     # Releases the block. Does nothing if it was released or freed before. Raises only what debug mode finds.

@@ -331,22 +331,16 @@ cdef class Block:
             self.raise_why(outcome)
         shared = pool_is_shared(&self.mapping.engine)
         if self.lease is not None:
-            references = Py_REFCNT(<PyObject *>self.lease) - 1
-            if self.lease.parent is not None:
-                references += Py_REFCNT(<PyObject *>self.lease.parent) - 1
+            if shared and self.mapping.guard is not None:
+                state_end_free(&self.state, False)
+                self.free_watched()
+                return
+            references = self.other_users()
         if references == 0 and (shared or self.lease is None):
             status = pool_free(&self.mapping.engine, &self.run, self.nbytes, &users)
         state_end_free(&self.state, references == 0 and status == POOL_OK)
-        if references:
-            raise BlockInUse(
-                f"{self.describe()} still has {references} user{'s' if references > 1 else ''}: "
-                f"{users_of(self.lease, references)}; "
-                "drop those first, or call release(), and the last of them frees it"
-            )
-        if status == POOL_IN_USE:
-            raise in_use_error(&self.mapping.engine, &users, self.describe())
-        if status != POOL_OK:
-            raise_run_failure(&self.mapping.engine, self.mapping.name, status, self.run.index)
+        if unlikely(references != 0 or status != POOL_OK):
+            self.require_freed(references, status, &users)
         if self.lease is not None:
             if shared:
                 forget_run(self.lease)
@@ -454,6 +448,10 @@ cdef class Block:
             state = " (read-only)"
         return f"<blockpool.Block {self.run.index}, blocks={self.run.blocks}, nbytes={self.nbytes}{state}>"
 
+    def _repr_html_(self):
+        """Return what a notebook shows, as HTML. It changes nothing, and never raises."""
+        return notebook_view(self)
+
     def __copy__(self):
         raise TypeError(
             "a Block cannot be copied: two owners would share the same memory. Assign it (both names are then one "
@@ -493,6 +491,71 @@ cdef class Block:
         if self.run.blocks == 1:
             return f"block {self.run.index}"
         return f"the run of {self.run.blocks} blocks at {self.run.index}"
+
+    cdef Py_ssize_t other_users(self) noexcept:
+        """How many references there are to the lease besides this object's."""
+        cdef Py_ssize_t references = Py_REFCNT(<PyObject *>self.lease) - 1
+        if self.lease.parent is not None:
+            references += Py_REFCNT(<PyObject *>self.lease.parent) - 1
+        return references
+
+    cdef int require_freed(self, Py_ssize_t references, pool_status status, const pool_users *users) except -1:
+        """Raise why a free was refused, if it was."""
+        if references:
+            raise BlockInUse(
+                f"{self.describe()} still has {references} user{'s' if references > 1 else ''}: "
+                f"{users_of(self.lease, references)}; "
+                "drop those first, or call release(), and the last of them frees it"
+            )
+        if status == POOL_IN_USE:
+            raise in_use_error(&self.mapping.engine, users, self.describe())
+        if status != POOL_OK:
+            raise_run_failure(&self.mapping.engine, self.mapping.name, status, self.run.index)
+        return 0
+
+    cdef int free_watched(self) except -1:
+        """`free` in a shared pool in debug mode. What can run Python code, and so fail, comes first and last."""
+        cdef site_caller caller
+        cdef site_finding finding
+        cdef pool_users users
+        cdef pool_status status = POOL_OK
+        cdef Py_ssize_t references
+        cdef bint sound = True
+        error = found = None
+        caller.thread = caller.length = 0
+        caller.text = NULL
+        try:
+            found = caller_of(self.mapping, &caller)
+        except BaseException as stopped:  # the run comes back all the same, as in a private pool
+            error = stopped
+        if is_lost(self.mapping):
+            raise lost_error(&self.mapping.engine, self.mapping.name)
+        cdef state_outcome outcome = state_begin_free(&self.state)
+        if outcome == STATE_BUSY:
+            raise BlockInUse(f"{self.describe()} is in use by another thread right now; try again")
+        if outcome != STATE_OK:
+            self.raise_why(outcome)
+        references = self.other_users()
+        if references == 0:
+            status = pool_free_watched(&self.mapping.engine, &self.run, &caller, &users, &finding)
+            sound = finding.found == SITE_SOUND
+        state_end_free(&self.state, references == 0 and status == POOL_OK)
+        if references == 0 and status == POOL_OK:  # drop() would no longer be inlined in free()
+            forget_run(self.lease)
+            self.lease.blocks -= 1
+            self.lease = None
+        if error is not None:
+            raise error
+        self.require_freed(references, status, &users)
+        if not sound and not Py_IsFinalizing():
+            raise finding_error(self.mapping, &finding, found)
+        return 0
+
+    cdef int watch(self) except -1:
+        """In debug mode, give the block the lease that it has from the start there; see lease.pxd."""
+        if self.mapping.guard is not None:
+            self.own_lease()
+        return 0
 
     cdef int raise_why(self, state_outcome outcome) except -1:
         if outcome == STATE_FREED:
@@ -617,6 +680,7 @@ cdef Block block_redeemed(_Mapping m, uint64_t index, uint64_t generation, bint 
     run.generation = generation
     redeem_run(m, &run, flying)
     open_block(block, m, &run, pool_run_bytes(&m.engine, &run))
+    block.watch()
     return block
 
 
@@ -661,6 +725,7 @@ def _receive_block(pool_id, index, generation, process, name, nbytes, readonly, 
     cdef _Mapping m = receive_run(pool_id, index, generation, process, name, &run)
     open_block(block, m, &run, pool_run_bytes(&m.engine, &run))
     block.nbytes = number_field("length", nbytes, 1, run.blocks * m.engine.block_size)
+    block.watch()
     if not flag_field("readonly", readonly):
         return block
     twin = block.readonly()

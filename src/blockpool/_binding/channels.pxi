@@ -637,11 +637,13 @@ cdef uint64_t small_bytes(_Mapping m) noexcept:
 
 
 cdef no_room_for_message(_Channel channel, _Mapping m, uint64_t nbytes):
-    return PoolExhausted(
+    error = PoolExhausted(
         f"{described(channel)}: no room for a message of {nbytes} bytes; queues and their messages have "
         f"{small_bytes(m)} bytes in {titled(m.name)}, and what is left is too little; receive some, wait (timeout=), "
         "or make more room (Pool.create(queue_room=…))"
     )
+    tell_of_exhaustion(m, error)
+    return error
 
 
 cdef int raise_channel_failure(_Channel channel, _Mapping m, pool_status status) except -1:

@@ -10,6 +10,10 @@ cdef counts_of(_Mapping m)
 cdef run_of(_Mapping m, const pool_look *look, dict names)
 # A list of Run, in the order of addresses.
 cdef list runs_of(_Mapping m)
+# What this process holds in a shared pool in debug mode: a list of Outstanding.
+cdef list outstanding_of(_Mapping m)
+# What debug mode noted and nobody was told of yet: a list of Damage.
+cdef list damage_of(_Mapping m)
 # An Audit. Raises PoolCorrupt if the bookkeeping is damaged, otherwise as recover_pool. Without `repair` it changes
 # nothing, waits for nothing, and raises nothing else.
 cdef check_pool(_Mapping m, bint repair)

@@ -510,6 +510,7 @@ cdef object unpack_block(_Channel channel, _Mapping m, const queue_message *mess
     cdef pool_run run
     channel.hold(m, message, 0, &run)
     open_block(block, m, &run, pool_run_bytes(&m.engine, &run))
+    block.watch()
     if message.length == 0 or message.bytes[0] == 0:
         return block
     twin = block.readonly()

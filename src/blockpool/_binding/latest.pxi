@@ -366,6 +366,10 @@ cdef class Latest(_Channel):
             return f"<blockpool.Latest{what} of a pool in which this process has no part>"
         return f"<blockpool.Latest{what}, set {queue_next(&self.view)} times>"
 
+    def _repr_html_(self):
+        """Return what a notebook shows, as HTML. It changes nothing, and never raises."""
+        return notebook_view(self)
+
     def __reduce_ex__(self, protocol):
         self.enter()
         try:

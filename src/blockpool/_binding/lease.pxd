@@ -26,8 +26,8 @@ cdef _Lease new_lease(_Mapping mapping, _Lease parent, const pool_run *run, uint
 cdef _Lease lease_run(_Mapping m, const pool_run *run, uint64_t nbytes)
 # Allocates a run of nbytes bytes, at least 1, for views without a Block. Raises as Pool.allocate().
 cdef _Lease allocate_lease(_Access access, uint64_t nbytes, timeout)
-# In debug mode, takes the run from the lease and puts it to rest, before it goes back. Raises what the guard found
-# (BlockOverrun), after that.
+# In debug mode, takes the run from the lease; puts it to rest, before it goes back, or in a shared pool drops it. After
+# that, raises what was found (BlockOverrun). Does nothing if the lease has forgotten its run.
 cdef int release_guarded(_Lease lease) except -1
 # Makes the lease, and its parent, forget the run, as it has gone back already.
 cdef void forget_run(_Lease lease) noexcept

@@ -60,14 +60,17 @@ cdef _Lease lease_run(_Mapping m, const pool_run *run, uint64_t nbytes):
     try:
         lease = new_lease(None, None, run, nbytes)
         if m.guard is not None:
-            if not Py_IsFinalizing():  # the guard is Python code; see release_guarded
+            if pool_is_shared(&m.engine):
+                issue_run(m, run, nbytes)
+            elif not Py_IsFinalizing():  # the guard is Python code; see release_guarded
                 m.guard.issue(PyMemoryView_FromObject(m), run.index, run.blocks, nbytes)
-            PyTraceMalloc_Track(TRACEMALLOC, <uintptr_t>address_of(m, run.index), nbytes)
+            if not pool_is_shared(&m.engine):
+                PyTraceMalloc_Track(TRACEMALLOC, <uintptr_t>address_of(m, run.index), nbytes)
         lease.mapping = m
         pool_count(&m.engine, run.blocks, nbytes)
         return lease
     except BaseException:
-        if m.guard is not None:
+        if m.guard is not None and not pool_is_shared(&m.engine):
             forget_live(m, run.index)
         undo_allocation(m, run)
         raise
@@ -96,7 +99,11 @@ cdef _Lease allocate_lease(_Access access, uint64_t nbytes, timeout):
 
 cdef int release_guarded(_Lease lease) except -1:
     cdef _Mapping m = lease.mapping
+    if m is None:  # the run went back before; see forget_run
+        return 0
     lease.mapping = None
+    if pool_is_shared(&m.engine):
+        return release_watched(m, &lease.run, lease.nbytes)
     PyTraceMalloc_Untrack(TRACEMALLOC, <uintptr_t>address_of(m, lease.run.index))
     if Py_IsFinalizing():  # too little of Python is left to run the guard or to raise its errors
         release_run(m, &lease.run, lease.nbytes)

@@ -29,6 +29,8 @@ cdef class Inspector:
         The release of blockpool that made the pool.
     created : float or None
         When it was made, in seconds since the epoch.
+    debug : bool
+        Whether it is in debug mode.
 
     Notes
     -----
@@ -46,7 +48,7 @@ cdef class Inspector:
     """
     cdef _Mapping mapping
     cdef readonly object name, pool_id, block_size, blocks, nbytes, segment_bytes, max_processes
-    cdef readonly object permanent, on_fork, made_by, created
+    cdef readonly object permanent, on_fork, made_by, created, debug
 
     def __init__(self):
         raise TypeError("an Inspector comes from blockpool.inspect()")
@@ -196,6 +198,24 @@ cdef class Inspector:
         """
         return look_gate(self.look().engine.attachment) or None
 
+    def damage(self):
+        """Return what debug mode found past the ends of runs whose last holder was not told, as when it was killed.
+
+        Returns
+        -------
+        list of Damage
+            In the order of addresses. The next allocation of each of these blocks is told, and takes it off the list.
+            Empty if the pool is not in debug mode.
+
+        Raises
+        ------
+        PoolClosed
+            If the inspector is closed, or was made before this process was forked.
+        PoolCorrupt
+            If the pool's file was cut short.
+        """
+        return damage_of(self.look())
+
     def runs(self):
         """Return every live run, in the order of addresses, as `Pool.runs` does.
 
@@ -315,6 +335,10 @@ cdef class Inspector:
         closed = " closed" if self.mapping is None else ""
         return f"<blockpool.Inspector{closed} {self.name or self.pool_id!r}, {size}>"
 
+    def _repr_html_(self):
+        """Return what a notebook shows, as HTML. It changes nothing, and never raises."""
+        return notebook_view(self)
+
 
 cdef Inspector inspector_of(_Mapping m):
     """An Inspector with a mapping whose engine has just begun to look."""
@@ -331,6 +355,7 @@ cdef Inspector inspector_of(_Mapping m):
     inspector.on_fork = "detach" if m.engine.attachment.geometry.flags & LAYOUT_DETACH else "share"
     inspector.made_by = maker_of(m)
     inspector.created = created_of(m)
+    inspector.debug = sites_are_kept(m.engine.attachment)
     inspector.mapping = m
     return inspector
 
@@ -521,7 +546,7 @@ cdef state_of(pool_status status):
 
 
 cdef summary_of(_Mapping m, bint named, const os_file_t *file):
-    cdef uint64_t allocated
+    cdef pool_stats_t stats
     complete_look(m)
     if look_is_whole(m.engine.attachment) != POOL_OK:
         return None
@@ -530,7 +555,7 @@ cdef summary_of(_Mapping m, bint named, const os_file_t *file):
     if not named and (file.links or not living):  # a pool that has a name is found by that
         return None
     with nogil:
-        allocated = pool_allocated(&m.engine)
+        pool_counts(&m.engine, &stats)
     permanent = is_permanent(m)
     return report("PoolSummary", dict(
         name=m.name,
@@ -539,7 +564,7 @@ cdef summary_of(_Mapping m, bint named, const os_file_t *file):
         block_size=m.engine.block_size,
         blocks=m.engine.blocks,
         nbytes=m.engine.blocks * m.engine.block_size,
-        allocated=allocated,
+        allocated=stats.allocated,
         segment_bytes=file.bytes,
         permanent=permanent,
         max_processes=m.engine.attachment.geometry.processes,

@@ -14,6 +14,12 @@ cdef class _Mapping:
     cdef size_t alignment       # in bytes, of every block
     cdef object guard           # None unless in debug mode
     cdef bint closed            # whether a Pool object of it was closed
+    # For events.pxi: when, on the monotonic clock, exhaustion may be told again, and how often it was not told since;
+    # in which process that was, as a number of forks; and whether to be full is nothing special for this pool.
+    cdef double quiet_until
+    cdef uint64_t left_out
+    cdef uint64_t told_in
+    cdef bint fills_up
     # Only for a shared pool.
     cdef object name            # None if it has none
     cdef bytes id

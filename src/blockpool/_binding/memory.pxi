@@ -169,6 +169,11 @@ cdef _Mapping open_shared(_Mapping m, on_fork):
     m.id = <bytes>attached.geometry.id[:LAYOUT_ID_BYTES]
     m.name = (<bytes>attached.name).decode()[len("blockpool."):] or None
     m.reference = PyWeakref_NewRef(m, None)
+    if sites_are_kept(attached):
+        require_imports("pools in debug mode")
+        from blockpool._debug_shared import SharedGuard
+
+        m.guard = SharedGuard(m.reference)
     # No Python code runs between this lookup and the new entry. So of two threads that attach the same pool, the second
     # one finds the first one's mapping, and its own attachment ends with `m`.
     existing = known(m.id)
@@ -196,31 +201,18 @@ cdef void tell_of_strays() noexcept:
     """Say which forked children have no part in a shared pool although they should."""
     cdef attachment_strays strays
     cdef _Mapping m
+    cdef bytes line
     for reference in list(mappings.values()):
         m = reference()
         if m is None:
             continue
         strays = attachment_take_strays(m.engine.attachment)
         if strays.count:
-            warn(f"a forked child has no part in {titled(m.name)}: {why_lost(&m.engine, strays.fate, strays.error)}")
-
-
-cdef int warn(message) except -1:
-    """Log a warning in a fork hook; print it if the program does not use logging, as logging itself would.
-
-    Nothing is imported here, and no lock is waited for that a thread may hold which waits for this one: logging takes
-    its lock for a fork, so if it is still held, logging's own hook has not run yet, and other threads may wait for it
-    in the middle of a handler.
-    """
-    logging = modules.get("logging")
-    lock = getattr(logging, "_lock", None)
-    cdef bytes line
-    if lock is None or lock._is_owned() or not hasattr(logging, "getLogger"):
-        line = f"blockpool: {message}\n".encode()
-        os_say(line, len(line))
-    else:
-        logging.getLogger("blockpool").warning(message)
-    return 0
+            why = why_lost(&m.engine, strays.fate, strays.error)
+            message = f"a forked child has no part in {titled(m.name)}: {why}"
+            if not tell_of_fork(message, m.name, m.id.hex(), children=strays.count, reason=why):
+                line = f"blockpool: {message}\n".encode()
+                os_say(line, len(line))
 
 
 cdef bint tells_of_strays = False

@@ -6,6 +6,11 @@ def mapping_of_pool(Pool pool not None, /):
     return pool.opened()
 
 
+def id_of_pool(Pool pool not None, /):
+    """Return the id of a shared pool, also of a closed one; None for a private pool."""
+    return None if pool.kept_id is None else pool.kept_id.hex()
+
+
 # --- waiting, a step at a time ---
 
 def claim(Pool pool not None, uint64_t blocks, uint64_t nbytes, /):
@@ -81,8 +86,8 @@ cdef _Mapping mapping_to_copy_into(Pool pool):
     """The mapping; None, counting a refusal, if the pool is closed or this process has no part in it."""
     try:
         require_shared(pool)
-    except (PoolClosed, PoolBusy, TooManyProcesses):
-        refuse_copy()
+    except (PoolClosed, PoolBusy, TooManyProcesses) as error:
+        refuse_copy(pool.kept_name, pool.kept_id, f"{error}")
         return None
     return pool.mapping
 
@@ -115,6 +120,11 @@ def pool_of(view, /):
 
 
 # --- segments by name ---
+
+def expect_full(Pool pool not None, /):
+    """Make the log say nothing when the pool is full: its caller takes another one then."""
+    pool.opened().fills_up = True
+
 
 def withdraw(Block block not None, /):
     """Take one reference to a block out of flight, the opposite of ``share(1)``; return whether there was one."""

@@ -78,7 +78,7 @@ cdef class Pool(_Access):
             blocks = as_count(blocks, "blocks")
         if buffer is not None and (prefault or huge_pages):
             raise ValueError("prefault and huge_pages are for memory that the pool reserves itself, not for buffer=")
-        guarded = is_debug(debug)
+        guarded = is_debug(debug, True)
         open_private(m, size, blocks, buffer, bool(prefault), bool(huge_pages), guarded)
         if guarded:
             require_imports("pools in debug mode")
@@ -91,10 +91,10 @@ cdef class Pool(_Access):
     @cython.embedsignature(False)
     def create(
         cls, block_size, blocks, *, name=None, processes=256, exist_ok=False, permanent=False, prefault=False,
-        on_fork=None, queue_room=None, **others
+        on_fork=None, queue_room=None, debug=None, **others
     ):
         """create($type, /, block_size, blocks, *, name=None, processes=256, exist_ok=False, permanent=False,
-    prefault=False, on_fork=None, queue_room=None)
+    prefault=False, on_fork=None, queue_room=None, debug=None)
 --
 
         Create a pool that processes share.
@@ -125,6 +125,12 @@ cdef class Pool(_Access):
             Bytes for queues and their messages, besides the blocks: an int, or a string such as ``"4MiB"``; at most
             256 MiB. A small message takes 256 bytes. The default is a 64th of the pool, at least 128 KiB and at most
             16 MiB.
+        debug : bool, optional
+            Look for misuse, at some cost, in every process that attaches the pool. Memory is filled with patterns. The
+            slack after `nbytes` is checked when a reference is given back, and freed memory when it is reused. The pool
+            keeps who allocated and freed each run, with a short stack, for `runs` and `inspect`; that takes 1 KiB more
+            for each block. The default is what the environment variable ``BLOCKPOOL_DEBUG`` says; ``python -X dev`` is
+            about one process, and does not count here. With `exist_ok`, an existing pool stays as it is.
 
         Returns
         -------
@@ -158,10 +164,10 @@ cdef class Pool(_Access):
         the others attach it.
         """
         if others:
-            refuse_keyword("Pool.create", others, "Pool", ("buffer", "huge_pages", "debug"))
+            refuse_keyword("Pool.create", others, "Pool", ("buffer", "huge_pages"))
         owner = cls.__new__(cls)
         adopt(<Pool?>owner, create_shared(
-            block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room
+            block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room, debug
         ))
         return owner
 
@@ -293,6 +299,7 @@ cdef class Pool(_Access):
         cdef pool_run run
         get_run(m, name, &run)
         open_block(block, m, &run, pool_run_bytes(&m.engine, &run))
+        block.watch()
         return block
 
     def forget(self, name):
@@ -1031,8 +1038,12 @@ cdef class Pool(_Access):
         if m is not None:
             m.closed = True
             self.mapping = self.quick = None
-            if m.guard is not None and not Py_IsFinalizing():  # then too little of Python is left for a report
+            if m.guard is None or Py_IsFinalizing():  # then too little of Python is left for a report
+                return
+            if not pool_is_shared(&m.engine):
                 m.guard.close(PyMemoryView_FromObject(m))
+            elif not is_lost(m) and not is_open(m):
+                m.guard.close(outstanding_of(m))
 
     def outstanding(self):
         """Return what is allocated, with the stacks of the allocations. It works after `close` too.
@@ -1049,13 +1060,23 @@ cdef class Pool(_Access):
         RuntimeError
             If the interpreter is shutting down.
         """
+        cdef _Mapping m
         if self.guard is None:
-            if self.mapping is not None and pool_is_shared(&self.mapping.engine):
-                raise ValueError("a shared pool keeps no stacks; runs() shows which process holds what")
+            if self.kept_id is not None:
+                raise ValueError(
+                    "the pool keeps no stacks; create it with debug=True. runs() shows which process holds what"
+                )
             raise ValueError("the pool keeps no stacks; create it with debug=True, or run python -X dev")
         if Py_IsFinalizing():
             raise RuntimeError("the interpreter is shutting down, so stacks can no longer be read; ask earlier")
-        return self.guard.outstanding()
+        if self.kept_id is None:
+            return self.guard.outstanding()
+        m = self.guard.mapping()
+        if m is None:
+            return []
+        if is_lost(m):
+            raise lost_error(&m.engine, m.name)
+        return outstanding_of(m)
 
     def __enter__(self):
         self.opened()
@@ -1073,6 +1094,10 @@ cdef class Pool(_Access):
             return f"<blockpool.{type(self).__name__} {kind}, in which this process has no part>"
         size = f"{m.engine.blocks} blocks of {m.engine.block_size} bytes"
         return f"<blockpool.{type(self).__name__} {kind}, {size}, {pool_allocated(&m.engine)} allocated>"
+
+    def _repr_html_(self):
+        """Return what a notebook shows, as HTML. It changes nothing, and never raises."""
+        return notebook_view(self)
 
     def __reduce_ex__(self, protocol):
         cdef _Mapping m = self.opened()
@@ -1151,6 +1176,14 @@ cdef object object_of(_Mapping m):
         if not m.closed:
             adopt(<Pool>owner, m)
     return owner
+
+
+cdef bint is_open(_Mapping m) except -1:
+    """Whether some Pool object has the mapping open."""
+    for owner in owners_of(m):
+        if (<Pool>owner).mapping is m:
+            return True
+    return False
 
 
 cdef pool *engine_of(Pool owner) except NULL:

@@ -640,6 +640,10 @@ cdef class Queue(_Channel):
         attachment_queue_count(self.mapping.engine.attachment, &self.view, &waiting, NULL)
         return f"<blockpool.Queue{what}, {waiting} of {self.view.capacity}>"
 
+    def _repr_html_(self):
+        """Return what a notebook shows, as HTML. It changes nothing, and never raises."""
+        return notebook_view(self)
+
     def __reduce_ex__(self, protocol):
         self.enter()
         try:

@@ -8,6 +8,9 @@ cdef int need_reports() except -1
 # down, a plain object with the same attributes.
 cdef report(str kind, dict fields)
 
+# What a notebook shows of an object, as HTML. None, so that it shows the repr, while the interpreter is shutting down.
+cdef notebook_view(thing)
+
 # The share of the free blocks that are outside the longest free run, from 0 to 1; 0 if none is free.
 cdef double fragmentation_of(uint64_t free, uint64_t longest) noexcept
 

@@ -113,7 +113,9 @@ cdef count_exhausted(_Mapping m, n, bint adjacent):
     if is_lost(m):  # the caller's __index__ forked, and this is the child
         return lost_error(&m.engine, m.name)
     pool_count_failure(&m.engine)
-    return exhausted_error(&m.engine, n, adjacent)
+    error = exhausted_error(&m.engine, n, adjacent)
+    tell_of_exhaustion(m, error)
+    return error
 
 
 # --- giving back ---
@@ -136,6 +138,7 @@ cdef bint reclaim(_Mapping m, bint waiting) except -1:
         return pool_reclaim(&m.engine, waiting)  # the GIL guards the quarantine
     with nogil:
         any = pool_reclaim(&m.engine, waiting)
+    tell_of_recovered(m)
     return any
 
 

@@ -141,14 +141,16 @@ cdef class Surveyor:
         if self.busy:
             raise RuntimeError("another thread goes on with this survey; begin one for each thread")
         self.busy = True
-        with nogil:
-            ended = survey_go_on(state, &m.engine.attachment.shared, n)
-        self.busy = False
-        if not ended:
-            return None
-        found = survey_report(m, state)
-        survey_begin(state, state.order, state.found, state.most)
-        return found
+        try:
+            with nogil:
+                ended = survey_go_on(state, &m.engine.attachment.shared, n)
+            if not ended:
+                return None
+            found = survey_report(m, state)
+            survey_begin(state, state.order, state.found, state.most)
+            return found
+        finally:
+            self.busy = False
 
 
 cdef surveyor_of(_Mapping m, most, order):

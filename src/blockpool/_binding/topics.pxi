@@ -309,6 +309,10 @@ cdef class Topic(_Channel):
         next = queue_next(&self.view)
         return f"<blockpool.Topic{what}, {next - queue_oldest(&self.view)} of {self.view.capacity}>"
 
+    def _repr_html_(self):
+        """Return what a notebook shows, as HTML. It changes nothing, and never raises."""
+        return notebook_view(self)
+
     def __reduce_ex__(self, protocol):
         self.enter()
         try:

@@ -13,5 +13,5 @@ cdef copied_to_send(_Mapping m, array)
 cdef bytes_copied_to_send(_Mapping m, memoryview source)
 # Copies memory, without the GIL if there is much of it.
 cdef void copy_memory(void *to, const void *source, size_t nbytes) noexcept
-# Counts an array or buffer that could not be copied into the pool.
-cdef void refuse_copy() noexcept
+# Counts an array or buffer that could not be copied into the pool, and tells the log of the first.
+cdef int refuse_copy(name, bytes pool_id, why) except -1

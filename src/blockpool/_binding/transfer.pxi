@@ -19,9 +19,10 @@ def transfers():
 
 # --- copying into the pool ---
 
-cdef void refuse_copy() noexcept:
+cdef int refuse_copy(name, bytes pool_id, why) except -1:
     global refused_count
     refused_count += 1
+    return tell_of_refusal(name, pool_id, why)
 
 
 cdef _Lease lease_for_copy(_Mapping m, uint64_t nbytes):
@@ -40,8 +41,12 @@ cdef _Lease lease_for_copy(_Mapping m, uint64_t nbytes):
         copied_count += 1
         copied_bytes += nbytes
         return lease
-    refuse_copy()
     pool_count_failure(&m.engine)
+    refuse_copy(
+        m.name, m.id,
+        f"there was no room for {nbytes} bytes; make the pool larger, or drop what is no longer needed "
+        "(blockpool.inspect() shows who holds what)",
+    )
     return None
 
 

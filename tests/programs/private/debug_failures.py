@@ -1,7 +1,7 @@
 """Raise an error at each step, in turn, of allocating in debug mode and giving back: no block may be lost.
 
 Arguments: the error (KeyboardInterrupt or MemoryError), and how the block goes (free, release, drop, with, overrun or
-many).
+many); with a third one, "shared", in a shared pool.
 """
 
 import contextlib
@@ -65,9 +65,9 @@ def fail_at(step, error, pool, way):
     return fault.left < 0
 
 
-def main(error, way):
+def main(error, way, kind="private"):
     """Fail at each step until there is none left."""
-    pool = bp.Pool(64, 16, debug=True)
+    pool = bp.Pool.create(64, 16, debug=True) if kind == "shared" else bp.Pool(64, 16, debug=True)
     sys.unraisablehook = lambda _unraisable: None
     steps = 0
     while fail_at(steps, ERRORS[error], pool, way):

@@ -103,6 +103,7 @@ cdef extern from "shared/attachment.h" nogil:
         pass
 
     struct attachment:
+        unsigned slot
         shared_pool shared
         attachment_on_fork on_fork
         int fate_error
@@ -119,6 +120,7 @@ cdef extern from "shared/attachment.h" nogil:
         uint64_t small_blocks
         bint permanent
         bint detach
+        bint debug
         double gate_seconds
         os_pause pause
 
@@ -128,6 +130,22 @@ cdef extern from "shared/attachment.h" nogil:
         int error
 
     attachment_strays attachment_take_strays(attachment *self)
+
+    enum:
+        RECOVERED_NAMED
+        SWEPT_NAMED
+
+    struct attachment_dead:
+        uint64_t process
+        char *command
+
+    struct attachment_recovered:
+        uint64_t processes
+        uint64_t blocks
+        attachment_dead *first
+
+    bint attachment_has_recovered(const attachment *self)
+    void attachment_take_recovered(attachment *self, attachment_recovered *recovered)
     attachment_fate attachment_why_stray(const attachment *self)
     void attachment_exit(double gate_seconds)
 
@@ -158,6 +176,13 @@ cdef extern from "shared/attachment.h" nogil:
     pool_status pools_identify(const char *name, unsigned char *id)
     pool_status pools_unlink(const char *name, const unsigned char *id, double gate_seconds, pool_failure *failure)
     unsigned pools_sweep()
+
+    struct pools_swept:
+        uint64_t count
+        uint64_t bytes
+        char **names  # in C, an array of arrays
+
+    bint pools_take_swept(pools_swept *taken)
     void pools_survey(pools_survey_t *survey)
 
 

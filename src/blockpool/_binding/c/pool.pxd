@@ -6,6 +6,7 @@ from blockpool._binding.c.attachment cimport (
     attachment, attachment_request, pool_failure, pool_run, pool_status, slot_set,
 )
 from blockpool._binding.c.os cimport os_file_t, os_pause
+from blockpool._binding.c.sites cimport site_caller, site_finding
 
 
 cdef extern from "pool.h" nogil:
@@ -60,6 +61,9 @@ cdef extern from "pool.h" nogil:
         bint carried
         uint32_t local_references
 
+    pool_status pool_free_watched(
+        pool *self, const pool_run *run, const site_caller *caller, pool_users *users, site_finding *finding
+    )
     pool_status pool_free(pool *self, const pool_run *run, uint64_t nbytes, pool_users *users)
     void pool_rest(pool *self, const pool_run *run, uint64_t nbytes)
     bint pool_reclaim(pool *self, bint waiting)
