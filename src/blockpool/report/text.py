@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = ["count", "in_bytes", "printable", "table"]
 
@@ -38,12 +38,19 @@ def printable(path: str) -> str:
     >>> printable("a b\n\udcff")
     'a b\\n\\xff'
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        encoded = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # it never was a path
+        encoded = path.encode("utf-8", "backslashreplace")
+    text = encoded.decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def table(*headings: str) -> Table:
     """Return a table without rows; a heading that begins with ``>`` is for numbers, aligned to the right."""
+    from rich import box  # not before it is needed: it takes long
+    from rich.table import Table
+
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
         right = heading.startswith(">")
