@@ -428,13 +428,13 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("missing", ["click", "rich"])
 def test_missing_dependency_is_a_sentence(missing: str) -> None:
     """Without click or rich, the command says how to install them, and exits with status 2."""
-    code = f"import sys; sys.modules[{missing!r}] = None; from blockpool.cli import main; sys.exit(main())"
+    code = f"import sys; sys.modules[{missing!r}] = None; from blockpool.cli import main; sys.exit(main(['demo']))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr == (
         f"blockpool: the command line needs {missing}; install what it needs with: "
-        f"{shlex.quote(sys.executable)} -m pip install 'click>=8.1' 'rich>=13'\n"
+        f"{shlex.quote(sys.executable)} -m pip install 'click>=8.1' 'rich>=13' 'textual>=8'\n"
     )
 
 

@@ -35,6 +35,8 @@ from blockpool.report.text import count, in_bytes, printable
 from blockpool.stats import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import RenderableType
 
 
@@ -111,6 +113,16 @@ def test_sizes_and_counts_read_well() -> None:
 def test_paths_are_made_printable() -> None:
     """Control characters and undecodable bytes in paths are escaped; other letters stay."""
     assert printable("größe/\x1b[31m\n\udcff") == "größe/\\x1b[31m\\n\\xff"
+    assert printable("gr\udcc3\udcb6ße") == "größe"
+    assert printable("\ud800\x9b") == "\\ud800\\x9b"
+
+
+def test_text_is_made_printable_whatever_the_encoding_of_paths(run_python: Callable[..., str]) -> None:
+    """Where paths are ASCII, text with other letters stays as it is."""
+    code = "from blockpool.report.text import printable; print(ascii(printable('gr\\xf6\\x9b')))"
+    command = ["import os, sys; os.environ.update(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0')"]
+    out = run_python("; ".join([*command, f"os.execv(sys.executable, [sys.executable, '-c', {code!r}])"]))
+    assert out == "'gr\\xf6\\\\x9b'\n"
 
 
 def contestant(name: str, *rates: float, faults: int | None = 0) -> Contestant:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 import click
 
 from blockpool._sizes import parse_size
 
-__all__ = ["SIZE"]
+__all__ = ["SECONDS", "SIZE"]
+
+_SPAN = re.compile(r"([0-9]*\.?[0-9]+)\s*(s|min|m|h|d|)")
+_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 if TYPE_CHECKING:
     _IntType = click.ParamType[int]
+    _FloatType = click.ParamType[float]
 else:  # older versions of Click cannot be told
     _IntType = click.ParamType
+    _FloatType = click.ParamType
 
 
 class _Size(_IntType):
@@ -32,4 +39,21 @@ class _Size(_IntType):
             self.fail(str(error), param, ctx)
 
 
+class _Seconds(_FloatType):
+    """A time span such as 30, 0.5s, 10min, 2h or 1d."""
+
+    name = "seconds"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the span in seconds."""
+        if isinstance(value, (int, float)):
+            return value
+        match = _SPAN.fullmatch(str(value))
+        seconds = float(match[1]) * _UNITS[match[2]] if match else inf
+        if not isfinite(seconds):
+            self.fail(f"{value!r:.60} is not a time span; write it as 30, 0.5s, 10min, 2h or 1d", param, ctx)
+        return seconds
+
+
+SECONDS = _Seconds()
 SIZE = _Size()
