@@ -49,15 +49,6 @@ MOST_LOST = 0.02
 
 processes = multiprocessing.get_context("spawn")
 
-TOP = """
-import sys
-from blockpool import cli
-from blockpool.cli.app import app
-from blockpool.cli.top import top
-app.add_command(top, "top")
-sys.exit(cli.main(["top", sys.argv[1]]))
-"""
-
 
 # --- watchers ---
 
@@ -91,7 +82,7 @@ def top(name: str, columns: int, rows: int) -> Iterator[Watcher]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-c", TOP, name],
+        [sys.executable, "-m", "blockpool", "top", name],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -129,7 +120,7 @@ def top(name: str, columns: int, rows: int) -> Iterator[Watcher]:
     assert process.returncode == 0, f"blockpool top ended with {process.returncode}"
 
 
-# What watches; pages come here too.
+# What watches; watching_pages.py has pages, and pages together with a terminal.
 WATCHERS: dict[str, Callable[[str], Any]] = {
     "top, 80 × 24": lambda name: top(name, 80, 24),
     "top, 200 × 50": lambda name: top(name, 200, 50),

@@ -1,9 +1,9 @@
 """What do twenty pages of a large pool cost: the server's processor time, and what the pool's users lose?
 
 A process allocates and frees in a pool of ten million blocks. In turn, it is left alone, and shown by twenty pages that
-take ten updates a second each. The pages are connections of one process that reads what comes and drops it. Processor
-time is compared, so that other work on the machine counts little. The allocating process has a processor of its own if
-there are two.
+take ten updates a second each; then by a terminal (`blockpool top`) as well. The pages are connections of one process
+that reads what comes and drops it. Processor time is compared, so that other work on the machine counts little. The
+allocating process has a processor of its own if there are two.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import _measure
+import watching
 
 import blockpool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 BLOCKS = 10**7
 PAGES = 20
@@ -66,8 +67,7 @@ class Cost:
 @contextmanager
 def server() -> Iterator[tuple[int, int]]:
     """Run `blockpool serve`; yield its process id and port."""
-    start = "from blockpool.cli.serve import serve; serve()"
-    command = [sys.executable, "-c", start, "--port", "0", "--rate", str(RATE)]
+    command = [sys.executable, "-m", "blockpool", "serve", "--port", "0", "--rate", str(RATE)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -176,11 +176,8 @@ def allocate(pipe: Any, name: str) -> None:
     pool.close()
 
 
-def loss(port: int, name: str, watch: Callable[[bool], None] | None = None) -> _measure.Comparison:
-    """Compare calls in a pool that twenty pages show with calls in one that nobody sees.
-
-    `watch` is called with True before the pages are opened, and with False after they were closed: for other watchers.
-    """
+def loss(port: int, name: str, also: watching.Watcher | None = None) -> _measure.Comparison:
+    """Compare calls in a pool that twenty pages show, and another watcher also, with calls in one that nobody sees."""
     pipe, theirs = processes.Pipe()
     worker = processes.Process(target=allocate, args=(theirs, name))
     worker.start()
@@ -195,8 +192,8 @@ def loss(port: int, name: str, watch: Callable[[bool], None] | None = None) -> _
                 pages.send("open")
                 pages.recv()
                 pages.send(SETTLE + TURN)
-                if watch is not None:
-                    watch(True)  # noqa: FBT003 - on or off
+                if also is not None:
+                    also.go_on()
             time.sleep(SETTLE)
             pipe.send(TURN)
             (shown if seen else alone).append(pipe.recv())
@@ -204,15 +201,14 @@ def loss(port: int, name: str, watch: Callable[[bool], None] | None = None) -> _
                 pages.recv()
                 pages.send("close")
                 pages.recv()
-                if watch is not None:
-                    watch(False)  # noqa: FBT003
+                if also is not None:
+                    also.pause()
     pipe.send(None)
     pages.send(None)
     worker.join()
     reader.join()
-    return _measure.of_pairs(
-        f"a call while {PAGES} pages show {BLOCKS:.0e} blocks", shown, "while none does", alone, limit=1.02
-    )
+    what = f"a call while {PAGES} pages{'' if also is None else ' and top'} show {BLOCKS:.0e} blocks"
+    return _measure.of_pairs(what, shown, "while none does", alone, limit=1.02)
 
 
 def main() -> None:
@@ -225,7 +221,10 @@ def main() -> None:
         os.sched_setaffinity(0, {places[-1]})  # the server too, which inherits it
         with server() as (pid, port):
             cost = cost_of_pages(port, pid, name)
-            row = loss(port, name)
+            rows = [loss(port, name)]
+            with watching.top(name, 80, 24) as terminal:
+                terminal.pause()
+                rows.append(loss(port, name, terminal))
     finally:
         os.sched_setaffinity(0, set(places))
         pool.unlink()
@@ -235,7 +234,7 @@ def main() -> None:
         "updates that each page got": f"{cost.updates:.1f} a second (at least {RATE})",
         "bytes that they got": f"{cost.nbytes / 1e6:.1f} MB a second",
     }
-    _measure.report("Pages that show a pool", [row], facts)
+    _measure.report("Pages that show a pool", rows, facts)
 
 
 if __name__ == "__main__":
