@@ -201,4 +201,8 @@ def _stack() -> traceback.StackSummary:
 
 
 def _text(stack: traceback.StackSummary) -> str:
-    return "".join(stack.format())
+    """Return a stack as a traceback shows it; at the end of the interpreter, which imports nothing, without sources."""
+    try:
+        return "".join(stack.format())
+    except ImportError:
+        return "".join(f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n' for frame in stack)
