@@ -19,8 +19,10 @@ _AXE = (
 )
 
 # Copies the pixel first: reading from the page's own canvas would change how it is kept.
-_COLOUR = """cell => {
-  const { canvas, grid: { columns, size } } = document.querySelector(".map").blockMap;
+_COLOUR = """async cell => {
+  const map = document.querySelector(".map").blockMap;
+  while (!map.grid) await new Promise(requestAnimationFrame); // another part was just loaded, and is not drawn yet
+  const { canvas, grid: { columns, size } } = map;
   window.probe ??= new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const x = (cell % columns) * size + Math.floor(size * 0.15);
   const y = Math.floor(cell / columns) * size + Math.floor(size * 0.8);
