@@ -124,6 +124,7 @@ class Shown:
 
     def place(self, cell):
         """Return where a cell is in the window, in its lower left quarter."""
+        self.until(lambda: self.map("map.grid !== null && map.grid !== undefined"), "the map is drawn")
         return self.map(
             f"(() => {{ const box = map.canvas.getBoundingClientRect(); const {{ columns, rows }} = map.grid;"
             f" return [box.left + (({cell} % columns) + 0.25) * box.width / columns,"

@@ -123,6 +123,7 @@ def test_the_keyboard_moves_a_cursor_that_is_read_out(shown, mapped):
     """Arrow keys, Home and End move from block to block, and a live region says what is there."""
     _, _held = mapped(64, 64)
     shown.page.locator(".surface").focus()
+    shown.until(lambda: shown.map("map.grid?.columns"), "the map is drawn")
     columns = shown.map("map.grid.columns")
     for key, block in (("Home", 0), ("ArrowRight", 1), ("ArrowDown", 1 + columns), ("ArrowUp", 1), ("End", 63)):
         shown.page.keyboard.press(key)
