@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Literal
 from blockpool._looking import inspect
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
     from blockpool._core import Inspector, Pool
     from blockpool._handles import Handle
     from blockpool.stats import PoolCounts, PoolMap, ProcessInfo, QueueInfo, Survey
 
-__all__ = ["Observer", "Rates", "Snapshot", "rates", "snapshot"]
+__all__ = ["Description", "Observer", "Rates", "Snapshot", "described", "rates", "snapshot"]
 
 # How many blocks a survey goes on by at each look: some 4 ms at most.
 _STEP = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A shared pool at a moment.
+class Description:
+    """A shared pool at a moment, as far as no look at every run is needed.
 
     While processes are at work, its parts are of no single moment.
 
@@ -68,10 +68,6 @@ class Snapshot:
         The names that its catalog has, in alphabetical order.
     gate : int or None
         The process in its gate.
-    survey : Survey
-        Who holds how much, and the oldest or largest runs. An `Observer` takes several looks for one of a large pool.
-    map : PoolMap or None
-        A picture of it; None if none was asked for.
     """
 
     time: float
@@ -91,6 +87,20 @@ class Snapshot:
     queues: tuple[QueueInfo, ...]
     names: tuple[str, ...]
     gate: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot(Description):
+    """A shared pool at a moment: what a `Description` has, and who holds what.
+
+    Attributes
+    ----------
+    survey : Survey
+        Who holds how much, and the oldest or largest runs. An `Observer` takes several looks for one of a large pool.
+    map : PoolMap or None
+        A picture of it; None if none was asked for.
+    """
+
     survey: Survey
     map: PoolMap | None
 
@@ -111,6 +121,47 @@ class Rates:
     failures: float
     waits: float
     waited: float
+
+
+def described(inspector: Inspector) -> dict[str, Any]:
+    """Look at a pool, without its runs.
+
+    Parameters
+    ----------
+    inspector : Inspector
+        Sees the pool.
+
+    Returns
+    -------
+    dict
+        The fields of a `Description`, for it and for classes that have more.
+
+    Raises
+    ------
+    PoolClosed
+        If the inspector is closed, or was made before this process was forked.
+    PoolCorrupt
+        If the pool's file was cut short.
+    """
+    return {
+        "time": time.time(),
+        "name": inspector.name,
+        "pool_id": inspector.pool_id,
+        "block_size": inspector.block_size,
+        "blocks": inspector.blocks,
+        "nbytes": inspector.nbytes,
+        "segment_bytes": inspector.segment_bytes,
+        "made_by": inspector.made_by,
+        "created": inspector.created,
+        "permanent": inspector.permanent,
+        "on_fork": inspector.on_fork,
+        "exists": inspector.exists(),
+        "counts": inspector.counts(),
+        "processes": tuple(inspector.processes()),
+        "queues": tuple(inspector.queues()),
+        "names": tuple(inspector.names()),
+        "gate": inspector.gate(),
+    }
 
 
 def snapshot(
@@ -247,27 +298,7 @@ class Observer:
         found = self._surveyor.go_on(at.blocks if self._survey is None else _STEP)
         survey = self._survey = found or self._survey
         assert survey is not None  # noqa: S101 - the first look goes to the end
-        return Snapshot(
-            time=time.time(),
-            name=at.name,
-            pool_id=at.pool_id,
-            block_size=at.block_size,
-            blocks=at.blocks,
-            nbytes=at.nbytes,
-            segment_bytes=at.segment_bytes,
-            made_by=at.made_by,
-            created=at.created,
-            permanent=at.permanent,
-            on_fork=at.on_fork,
-            exists=at.exists(),
-            counts=at.counts(),
-            processes=tuple(at.processes()),
-            queues=tuple(at.queues()),
-            names=tuple(at.names()),
-            gate=at.gate(),
-            survey=survey,
-            map=at.map(self.cells) if self.cells else None,
-        )
+        return Snapshot(**described(at), survey=survey, map=at.map(self.cells) if self.cells else None)
 
     def close(self) -> None:
         """End the looks. Closing it again does nothing."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
 from blockpool.cli.output import show, show_json
 from blockpool.cli.pools import json_option, look, pool_argument
+from blockpool.observe import described
 from blockpool.report.documents import DescribedPool
 
 __all__ = ["info"]
@@ -26,29 +25,11 @@ def info(pool: str | None, *, full: bool, as_json: bool) -> None:
     POOL is a name, an id or the start of one (4 digits or more), or a handle or ticket of one of its blocks.
     """
     with look(pool) as at:
-        described = DescribedPool(
-            time=time.time(),
-            name=at.name,
-            pool_id=at.pool_id,
-            block_size=at.block_size,
-            blocks=at.blocks,
-            nbytes=at.nbytes,
-            segment_bytes=at.segment_bytes,
-            made_by=at.made_by,
-            created=at.created,
-            permanent=at.permanent,
-            on_fork=at.on_fork,
-            exists=at.exists(),
-            counts=at.counts(),
-            processes=tuple(at.processes()),
-            queues=tuple(at.queues()),
-            names=tuple(at.names()),
-            gate=at.gate(),
-            survey=at.survey(0) if full or at.blocks <= _LARGE else None,
-        )
+        survey = at.survey(0) if full or at.blocks <= _LARGE else None
+        found = DescribedPool(**described(at), survey=survey)
     if as_json:
-        show_json(described)
+        show_json(found)
         return
     from blockpool.report.pool import pool_report
 
-    show(pool_report(described))
+    show(pool_report(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from blockpool.observe import Rates, Snapshot
+from blockpool.observe import Description, Rates, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,60 +48,15 @@ class ListedPools:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DescribedPool:
-    """The output of `blockpool info`.
+class DescribedPool(Description):
+    """The output of `blockpool info`: what a `blockpool.observe.Description` has, and who holds how much.
 
     Attributes
     ----------
-    time : float
-        When it was looked, in seconds since the epoch.
-    name : str or None
-        The pool's name.
-    pool_id : str
-        Its random id: 32 hexadecimal digits.
-    block_size, blocks, nbytes, segment_bytes : int
-        Size of a block in bytes, number of blocks, size of all blocks together, and size with all bookkeeping.
-    made_by : str
-        The release of blockpool that made it.
-    created : float or None
-        When it was made, in seconds since the epoch.
-    permanent : bool
-        Whether it stays until it is unlinked.
-    on_fork : str
-        "share" or "detach".
-    exists : bool
-        Whether it can still be reached.
-    counts : PoolCounts
-        How much of it is allocated, and what happened so far.
-    processes : tuple of ProcessInfo
-        Who has it attached.
-    queues : tuple of QueueInfo
-        Its queues, topics and latest values.
-    names : tuple of str
-        The names that its catalog has, in alphabetical order.
-    gate : int or None
-        The process in its gate.
     survey : Survey or None
         Who holds how much, without runs. None if it was not asked for in a pool of more than 2**20 blocks.
     """
 
-    time: float
-    name: str | None
-    pool_id: str
-    block_size: int
-    blocks: int
-    nbytes: int
-    segment_bytes: int
-    made_by: str
-    created: float | None
-    permanent: bool
-    on_fork: str
-    exists: bool
-    counts: PoolCounts
-    processes: tuple[ProcessInfo, ...]
-    queues: tuple[QueueInfo, ...]
-    names: tuple[str, ...]
-    gate: int | None
     survey: Survey | None
 
 

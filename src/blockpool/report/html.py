@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 from blockpool.report.assets import SCRIPT, STYLE
 from blockpool.report.colours import AGES, HUES, of_holder
+from blockpool.report.formats import percent
 from blockpool.report.parts import (
     facts,
     holder_swatch,
     holdings,
     label_of,
     listing,
-    percent,
     shown,
     span,
     swatch,

@@ -14,7 +14,8 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from blockpool.report.colours import HUES
-from blockpool.report.parts import facts, holder_swatch, label_of, percent, span, text
+from blockpool.report.formats import percent
+from blockpool.report.parts import facts, holder_swatch, label_of, span, text
 from blockpool.report.svg import Part, bar, columns_of, map_picture
 from blockpool.report.text import in_bytes
 from blockpool.stats import BY_NOBODY, PoolMap

@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from blockpool.report.colours import NO_PROCESS, of_holder
-from blockpool.report.formats import NOT_HELD, process_name
+from blockpool.report.formats import NOT_HELD, duration, process_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +26,6 @@ __all__ = [
     "holdings",
     "label_of",
     "listing",
-    "percent",
     "process_label",
     "shown",
     "span",
@@ -34,7 +33,6 @@ __all__ = [
     "text",
 ]
 
-_SPANS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _COMMAND = 60
 
 
@@ -69,36 +67,12 @@ def shown(letters: str) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """Format a time span with its two largest units.
+    """Format a time span as commands do; one that is not known is a dash.
 
-    >>> span(0.25), span(75), span(4000), span(200_000), span(None)
-    ('0.25 s', '1 min 15 s', '1 h 6 min', '2 d 7 h', '-')
+    >>> span(0.25), span(75), span(None)
+    ('0.25s', '1m 15s', '-')
     """
-    if seconds is None:
-        return "-"
-    if seconds < 10:  # noqa: PLR2004 - above, nobody needs hundredths
-        return f"{max(seconds, 0):.2f}".rstrip("0").rstrip(".") + " s"
-    left = round(seconds)
-    parts: list[tuple[int, str]] = []
-    for unit, length in _SPANS:
-        number, left = divmod(left, length)
-        if number or parts:
-            parts.append((number, unit))
-    return " ".join(f"{number} {unit}" for number, unit in parts[:2] if number)
-
-
-def percent(part: float, whole: float) -> str:
-    """Format a share; what is neither nothing nor all never looks like it.
-
-    >>> percent(1, 3), percent(1, 100_000), percent(99_999, 100_000), percent(0, 0)
-    ('33 %', '<1 %', '>99 %', '0 %')
-    """
-    share = 100 * part / whole if whole else 0.0
-    if 0 < share < 1:
-        return "<1 %"
-    if 99 < share < 100:  # noqa: PLR2004 - percent
-        return ">99 %"
-    return f"{share:.0f} %"
+    return "-" if seconds is None else duration(seconds)
 
 
 def process_label(process: ProcessInfo) -> str:

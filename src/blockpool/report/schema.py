@@ -63,7 +63,7 @@ def components(shapes: Iterable[type], where: str) -> dict[str, Any]:
 def _object(shape: type, definitions: dict[str, Any]) -> dict[str, Any]:
     """Describe a dataclass: its first sentence, and its fields with what its docstring says of them."""
     hints = get_type_hints(shape, vars(import_module(shape.__module__)) | _known())
-    sentences = _attributes(shape)
+    sentences = {name: said for each in reversed(shape.__mro__) for name, said in _attributes(each).items()}
     names = [each.name for each in fields(shape)]
     return {
         "description": _text(shape).partition("\n")[0].replace("`", ""),

@@ -58,29 +58,34 @@ _UPDATE = {
     },
 }
 
-_GONE = {
-    "type": "object",
-    "description": "The data of the event `gone`.",
-    "required": ["schema", "kind", "error", "message"],
-    "properties": {
-        "schema": {"const": SCHEMA},
-        "kind": {"const": "gone"},
-        "error": {"type": "string", "description": "PoolNotFound if the pool vanished, or another exception's name."},
-        "message": {"type": "string", "description": "What happened."},
-    },
-}
 
-_ERROR = {
-    "type": "object",
-    "description": "Why there is no other answer.",
-    "required": ["schema", "kind", "error", "message"],
-    "properties": {
-        "schema": {"const": SCHEMA},
-        "kind": {"const": "error"},
-        "error": {"type": "string", "description": "What kind of error: the name of an exception, or of a refusal."},
-        "message": {"type": "string", "description": "What was wrong, and what to do."},
-    },
-}
+def _message(kind: str, description: str, error: str, message: str) -> dict[str, Any]:
+    """Return the schema of a document that says what went wrong."""
+    return {
+        "type": "object",
+        "description": description,
+        "required": ["schema", "kind", "error", "message"],
+        "properties": {
+            "schema": {"const": SCHEMA},
+            "kind": {"const": kind},
+            "error": {"type": "string", "description": error},
+            "message": {"type": "string", "description": message},
+        },
+    }
+
+
+_GONE = _message(
+    "gone",
+    "The data of the event `gone`.",
+    "PoolNotFound if the pool vanished, or another exception's name.",
+    "What happened.",
+)
+_ERROR = _message(
+    "error",
+    "Why there is no other answer.",
+    "What kind of error: the name of an exception, or of a refusal.",
+    "What was wrong, and what to do.",
+)
 
 
 def reference(name: str) -> dict[str, Any]:
