@@ -95,11 +95,12 @@ def is_error(name: str) -> bool:
 
 
 def attributes_of(name: str) -> set[str]:
-    """Return the names in the section Attributes of a class; none if it is no class."""
+    """Return the names in the sections Attributes of a class and its bases; none if it is no class."""
     thing = pkgutil.resolve_name(name)
     if not inspect.isclass(thing):
         return set()
-    listed = NumpyDocString(inspect.getdoc(thing) or "")["Attributes"]
+    texts = [inspect.cleandoc(each.__doc__ or "") for each in thing.__mro__ if each.__module__.startswith("blockpool")]
+    listed = [entry for text in texts for entry in NumpyDocString(text)["Attributes"]]
     return {attribute.strip() for entry in listed for attribute in entry.name.split(",")}
 
 
