@@ -1,6 +1,7 @@
 """Debug mode of shared pools: patterns, canary, stacks by process, also of processes that were killed."""
 
 import ctypes
+import gc
 import logging
 import os
 import pickle
@@ -188,6 +189,38 @@ def test_the_overrun_of_a_killed_process_is_listed_and_then_told_once(watched, t
         assert f"freed by process {os.getpid()}, which left no stack" in str(caught.value)
         assert inspector.damage() == []
     assert len(watched.allocate_many(16)) == 16
+
+
+def someone_drops(held):
+    """Let go of the last reference to a block or view."""
+    held.pop()
+
+
+@pytest.mark.parametrize("way", ["release", "with", "block", "view", "array"])
+def test_a_write_after_free_says_where_it_went_back(watched, way):
+    """However a block goes back, WriteAfterFree says where that was."""
+    held = [someone_allocates(watched, nbytes=64)]
+    address = held[0].address
+    if way == "view":
+        held = [held[0].buf]
+    elif way == "array":
+        held = [held[0].array(64, "u1")]
+
+    def someone_ends_it():
+        if way == "release":
+            held.pop().release()
+        elif way == "with":
+            with held.pop():
+                pass
+        else:
+            someone_drops(held)
+
+    someone_ends_it()
+    gc.collect()
+    poke(address)
+    with pytest.raises(bp.WriteAfterFree) as caught:
+        watched.allocate_many(16)
+    assert "someone_ends_it" in str(caught.value).split("freed by")[1]
 
 
 def test_a_write_after_free_names_the_other_process(watched, there):
