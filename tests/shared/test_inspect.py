@@ -22,7 +22,10 @@ from segment_parts import COMMAND, Parts, flip, write
 
 DESCRIPTORS = Path("/proc/self/fd")
 
-CALLS = ("stats", "runs", "check", "processes", "names", "exists")
+CALLS = (
+    "stats", "counts", "runs", "map", "survey", "surveyor", "check", "damage", "processes", "names", "queues", "gate",
+    "exists",
+)  # fmt: skip
 
 
 def descriptors_of(pool):

@@ -8,7 +8,10 @@ from pathlib import Path
 import blockpool as bp
 from forking import await_child, in_child
 
-CALLS = ("stats", "runs", "check", "processes", "names", "exists")
+CALLS = (
+    "stats", "counts", "runs", "map", "survey", "surveyor", "check", "damage", "processes", "names", "queues", "gate",
+    "exists",
+)  # fmt: skip
 
 
 def has_of(name):
@@ -29,9 +32,14 @@ def main(name):
     assert has_of(name) == (0, 0)
     inspector = bp.inspect(name)
     assert has_of(name) == (1, 1)
+    surveyor = inspector.surveyor()
+    assert surveyor.go_on(1) is None
 
     def be_a_child():
         assert has_of(name) == (0, 0)
+        with suppress(bp.PoolClosed):
+            surveyor.go_on(8)
+            raise AssertionError("the survey of the parent goes on")
         for call in CALLS:
             try:
                 getattr(inspector, call)()
@@ -48,6 +56,8 @@ def main(name):
     for _ in range(20):
         await_child(in_child(be_a_child))
     assert inspector.stats().allocated == 1
+    assert surveyor.go_on(8).allocated == 1
+    surveyor = None
 
     stop = threading.Event()
 
