@@ -53,9 +53,8 @@ const DARK = {
   ages: ["#fee838", "#e4cf5b", "#c8b866", "#aea371", "#969078", "#8a8d93", "#7888b0", "#6c85c8"],
 };
 
+// Holders from here on are no slots: the catalog, messages, tickets, and nobody.
 export const CATALOG = 4096;
-export const MESSAGE = 4097;
-export const TICKETS = 4098;
 export const NOBODY = 4099;
 
 /** Whether the page is dark now. */
