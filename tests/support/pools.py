@@ -114,3 +114,9 @@ def await_waiting():
                 time.sleep(0.001)
 
     return wait
+
+
+@pytest.fixture
+def await_a_wait(await_waiting):
+    """Return a function that returns when a thread of this process waits for room in a pool, private or shared."""
+    return lambda pool: await_waiting(pool.name) if pool.name else Bookkeeping(pool).await_waiting()
