@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from blockpool import _worker
+from waits import await_true
 
 KEPT = {}
 
@@ -31,6 +32,18 @@ def nap(seconds, result=None):
     """Return the result after so many seconds."""
     time.sleep(seconds)
     return result
+
+
+def until(path, result=None):
+    """Return the result once there is a file of that path."""
+    await_true(Path(path).exists)
+    return result
+
+
+def tell_and_wait(begun, path):
+    """Make one file, and return once there is another."""
+    Path(begun).touch()
+    until(path)
 
 
 def divide(a, b):

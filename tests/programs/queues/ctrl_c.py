@@ -1,10 +1,13 @@
-"""Waits for tasks, until Ctrl-C, and prints what became of them. Argument: the start method."""
+"""Waits for tasks, until Ctrl-C, and prints what became of them.
+
+Arguments: the start method, and a folder for the files with which tasks tell that they have begun.
+"""
 
 import multiprocessing
 import sys
 
 import blockpool
-from calls import nap, pid
+from calls import nap, pid, tell_and_sleep
 
 if __name__ == "__main__":
     futures = []
@@ -15,7 +18,7 @@ if __name__ == "__main__":
                 list(executor.map(nap, [0.05] * 4))
                 workers |= set(executor.map(pid, range(4)))
             print(*workers, flush=True)
-            futures = [executor.submit(nap, 30) for _ in range(10)]
+            futures = [executor.submit(tell_and_sleep, f"{sys.argv[2]}/{n}") for n in range(10)]
             print("waits", flush=True)
             futures[0].result()
     except KeyboardInterrupt:
