@@ -51,8 +51,8 @@ def test_the_newest_value(latest):
         assert (latest.get(), latest.get(), latest.position) == (number, number, number)
         sample = latest.read()
         assert (sample.value, sample.position, sample.process) == (number, number, os.getpid())
-        assert 0 <= sample.age < 10
-        assert abs(time.monotonic() - sample.sent) < 10
+        assert 0 <= sample.age < 60
+        assert 0 <= time.monotonic() - sample.sent < 60
     assert repr(latest) == "<blockpool.Latest, set 50 times>"
     assert repr(sample) == "<blockpool.Sample 49, 49>"
 
@@ -197,7 +197,7 @@ def test_a_timeout_takes_its_time(latest):
         began = time.monotonic()
         with pytest.raises(standard.Empty, match="was not set again"):
             latest.wait(newer_than, timeout=0.1)
-        assert 0.1 <= time.monotonic() - began < 5
+        assert 0.1 <= time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(
@@ -408,26 +408,24 @@ def test_never_half_a_value(pose):
         """
         position = n = 0
         end = time.monotonic() + 3
-        while time.monotonic() < end:
+        while time.monotonic() < end or min(n, position) <= 100:
             sample = latest.read()
             assert sample.position >= position, (sample, position)
             position = sample.position
             value = sample.value
             assert len(set(value if type(value) in (list, bytes) else value.tolist())) == 1, value
             n += 1
-        n, position
         """
     )
     end = time.monotonic() + 3
     reads = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or reads <= 100:
         value = latest.get()
         assert len(set(value if type(value) in (list, bytes) else value.tolist())) == 1, value
         reads += 1
-    reads_there, position = reader.answer()
+    reader.answer()
     for writer in writers:
         writer.kill()
-    assert min(reads, reads_there, position) > 100
     del value
     latest.pool.recover()
     latest.unlink()

@@ -110,7 +110,7 @@ def test_a_timeout_takes_its_time(queue):
         began = time.monotonic()
         with pytest.raises(error):
             call()
-        assert 0.2 <= time.monotonic() - began < 5
+        assert 0.2 <= time.monotonic() - began < 60
         for number in range(4 - queue.qsize()):
             queue.put(number)
 
@@ -274,13 +274,11 @@ def test_shutting_down_wakes_those_who_wait(shared, immediate):
     for thread in threads:
         thread.start()
     time.sleep(0.05)
-    began = time.monotonic()
     for queue in (full, empty):
         queue.shutdown(immediate)
     for thread in threads:
         thread.join(60)
     assert len(caught) == 2
-    assert time.monotonic() - began < 5
 
 
 def test_iteration_ends_when_the_queue_is_shut_down(queue):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import blockpool as bp
+from blockpool import _async_queues
 from blockpool._forks import queue_watches
 from waits import await_true
 
@@ -56,20 +57,25 @@ def test_waiting_for_an_item(shared, peer):
     queue.close()
 
 
-def test_an_item_comes_soon(shared):
-    """An item wakes the coroutine; it does not look from time to time."""
+@pytest.fixture
+def never_by_itself(monkeypatch):
+    """Let no coroutine look from time to time: it goes on when it is woken, or not at all."""
+    monkeypatch.setattr(_async_queues, "_SLICE", 600)
+
+
+@pytest.mark.usefixtures("never_by_itself")
+def test_an_item_wakes_a_coroutine(shared):
+    """An item wakes the coroutine; it does not only look from time to time."""
     queue = shared.queue()
 
     async def main():
-        waited = []
-        for _ in range(20):
+        for number in range(20):
             getting = asyncio.create_task(queue.get_async())
             await asyncio.sleep(0.01)
-            threading.Thread(target=queue.put, args=(time.monotonic(),)).start()
-            waited.append(time.monotonic() - await getting)
-        return sorted(waited)[10]
+            threading.Thread(target=queue.put, args=(number,)).start()
+            assert await getting == number
 
-    assert run(main()) < 0.1
+    run(main())
     queue.close()
 
 
@@ -178,20 +184,19 @@ def test_asynchronous_iteration(shared, redeliver):
     queue.close()
 
 
+@pytest.mark.usefixtures("never_by_itself")
 def test_shutting_down_wakes_coroutines(shared):
-    """A coroutine that waits raises when the queue is shut down."""
+    """A coroutine that waits is woken when the queue is shut down, and raises."""
     queue = shared.queue()
 
     async def main():
         getting = asyncio.create_task(queue.get_async())
         await asyncio.sleep(0.01)
-        began = time.monotonic()
         queue.shutdown()
         with pytest.raises(bp.QueueShutDown):
             await getting
-        return time.monotonic() - began
 
-    assert run(main()) < 0.4
+    run(main())
     queue.close()
 
 
