@@ -166,7 +166,7 @@ def test_garbage_gives_room(pool):
 
 def test_what_becomes_garbage_during_the_wait_is_found(pool):
     """A block that becomes garbage after the first collection still reaches a call that waits without a timeout."""
-    collected = threading.Event()
+    held, collected = threading.Event(), threading.Event()
 
     def count(phase, info):
         if phase == "stop" and info["generation"] == 2:
@@ -175,11 +175,13 @@ def test_what_becomes_garbage_during_the_wait_is_found(pool):
     def hold():
         cycle = [pool.allocate(blocks=16)]
         cycle.append(cycle)
+        held.set()
         assert collected.wait(60)
 
     async def main():
         holder = threading.Thread(target=hold)
         holder.start()
+        assert held.wait(60)
         gc.callbacks.append(count)
         try:
             (await pool.allocate_async(blocks=16)).free()

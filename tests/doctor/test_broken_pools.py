@@ -11,7 +11,7 @@ import time
 import pytest
 
 import blockpool as bp
-from blockpool.doctor import diagnose, diagnose_all, healthy
+from blockpool.doctor import diagnose, diagnose_all, facts, healthy
 from gates import shut_gate
 from ledgers import OPENING, head_at, named
 from programs import environment, interpreter
@@ -184,7 +184,7 @@ def test_a_process_that_is_stopped_in_the_gate(pool_name, peer, tmp_path):
     peer.answer()
 
 
-def test_a_gate_that_nobody_seen_here_holds(shared, file_of):
+def test_a_gate_that_nobody_seen_here_holds(shared, file_of, monkeypatch):
     """A process in the gate that cannot be seen, as one in another container, is found only if it stays there."""
     file = shut_gate(file_of(shared.name))
     with contextlib.closing(bp.inspect(shared)) as inspector:
@@ -192,6 +192,7 @@ def test_a_gate_that_nobody_seen_here_holds(shared, file_of):
         assert inspector.gate() == 1 << 22
         finding = of_code(diagnose(inspector), "gate")
         assert (finding.severity, finding.details["pid"]) == ("warning", 1 << 22)
+        monkeypatch.setattr(facts, "_GATE_SECONDS", 60.0)
         closing = threading.Timer(0.5, os.close, [file])
         closing.start()
         assert diagnose(inspector) == []

@@ -4,6 +4,7 @@ import time
 
 import blockpool as bp
 from blockpool.doctor import diagnose
+from waits import await_true
 
 WORK = """
     import random
@@ -34,9 +35,9 @@ def test_processes_that_allocate_and_free(pool_name, peers):
     until = time.monotonic() + 5
     while time.monotonic() < until:
         assert diagnose(pool_name) == []
+    await_true(lambda: pool.stats().allocations > 1000)
     for worker in workers:
         worker("at_work.stop()")
-    assert pool.stats().allocations > 1000
 
 
 def test_one_block_in_turn(pool_name, peers):
@@ -51,8 +52,8 @@ def test_one_block_in_turn(pool_name, peers):
     until = time.monotonic() + 3
     while time.monotonic() < until:
         assert diagnose(pool_name, old=0) == []
+    await_true(lambda: pool.stats().allocations > 1000)
     worker("at_work.stop()")
-    assert pool.stats().allocations > 1000
 
 
 def test_a_full_queue_at_work(pool_name, peers):

@@ -5,10 +5,12 @@ import statistics
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 
 import pytest
 
 import blockpool as bp
+from waits import await_true, seconds_of
 
 REQUESTS = {
     "single": lambda pool, timeout: [pool.allocate(timeout=timeout)],
@@ -97,17 +99,15 @@ def test_waking_is_prompt(bookkeeping, other, threads):
             pool.allocate(timeout=None).free()
 
     words = bookkeeping(pool)
-    waited = []
-    for _ in range(rounds):
+
+    def time_a_wake():
         block = pool.allocate(timeout=None)
         waiter = other.submit(lambda: pool.allocate(timeout=None).free())
         words.await_waiting()
-        began = time.monotonic()
-        block.free()
-        waiter.result(60)
-        waited.append(time.monotonic() - began)
-    # looking again every 0.25 s, most would wait nearly as long; half of them wait less even on a busy machine
-    assert statistics.median(waited) < 0.2
+        return seconds_of(lambda: (block.free(), waiter.result(60)))
+
+    # looking again every 0.25 s, most would wait nearly as long; on a busy machine that may be so now and then
+    await_true(lambda: statistics.median(time_a_wake() for _ in range(9)) < 0.12, 120)
     for future in [other.submit(take) for _ in range(threads)]:
         future.result(60)
     assert pool.stats().allocated == 0
@@ -262,7 +262,7 @@ def test_freeing_from_a_gc_callback(pool):
 def test_what_becomes_garbage_during_the_wait_is_found(other, kind, disturbed):
     """A block that becomes garbage during a wait is found, even while other blocks come and go all the time."""
     pool = bp.Pool(64, 2) if kind == "private" else bp.Pool.create(64, 2)
-    collected, done = threading.Event(), threading.Event()
+    held, collected, done = threading.Event(), threading.Event(), threading.Event()
 
     def count(phase, info):
         if phase == "stop" and info["generation"] == 2:
@@ -271,11 +271,12 @@ def test_what_becomes_garbage_during_the_wait_is_found(other, kind, disturbed):
     def hold():
         cycle = [pool.allocate()]
         cycle.append(cycle)
+        held.set()
         assert collected.wait(60)
 
     def disturb():
         while disturbed and not done.is_set():
-            with pool.allocate():
+            with suppress(bp.PoolExhausted), pool.allocate():  # unless the call that waits has got both
                 time.sleep(0.001)
 
     gc.disable()
@@ -283,6 +284,7 @@ def test_what_becomes_garbage_during_the_wait_is_found(other, kind, disturbed):
         gc.collect()
         holder = threading.Thread(target=hold)
         holder.start()
+        assert held.wait(60)
         others = threading.Thread(target=disturb)
         others.start()
         gc.callbacks.append(count)

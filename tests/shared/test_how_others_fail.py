@@ -129,6 +129,7 @@ def test_slots_of_killed_publishers(shared, peers):
     worker = peers()
     worker("from shared.peer_work import AtWork, use_and_release")
     worker(f"pool = bp.Pool.attach({shared.name!r}); at_work = AtWork(lambda: use_and_release(pool))")
+    worker("at_work.await_rounds(1)")
     for _ in range(5):
         killed = peers()
         killed(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(10)")

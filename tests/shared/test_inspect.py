@@ -19,6 +19,7 @@ import pytest
 
 import blockpool as bp
 from segment_parts import COMMAND, Parts, flip, write
+from waits import await_true, seconds_of
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -101,7 +102,7 @@ def test_processes(shared, peers):
     found = inspector.processes()
     assert [(one.pid, one.alive) for one in found] == [(os.getpid(), True), (first.pid, True), (second.pid, True)]
     assert [(one.allocations, one.failures, one.waits) for one in found] == [(0, 0, 0), (3, 0, 0), (13, 1, 1)]
-    assert found[2].waited > 0.005
+    assert found[2].waited > 0
     assert "peer.py" in found[1].command
     assert before - 60 < found[1].started < time.time() + 1
     second.kill()
@@ -277,10 +278,9 @@ def test_an_audit_without_repair(shared, peer, file_of):
     """)
     peer.process.send_signal(signal.SIGSTOP)
     try:
-        began = time.monotonic()
-        assert shared.check(repair=False).allocated == 0
-        assert bp.inspect(shared.name).check().allocated == 0
-        assert time.monotonic() - began < 2
+        for check in (lambda: shared.check(repair=False), bp.inspect(shared.name).check):
+            assert check().allocated == 0
+            await_true(lambda check=check: seconds_of(check) < 4)  # a wait for the gate takes five seconds
     finally:
         peer.process.send_signal(signal.SIGCONT)
     peer("os.close(gate)")
@@ -318,10 +318,10 @@ def test_a_watched_pool_recovers(shared, peers, await_waiting):
     doomed, waiting = peers(), peers()
     doomed(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate_many(16)")
     waiting(f"pool = bp.Pool.attach({shared.name!r})")
-    waiting.start("got = pool.allocate(timeout=20); got.index")
+    waiting.start("got = pool.allocate(timeout=600); got.index")
     await_waiting(shared.name)
     inspector = bp.inspect(shared.name)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not waiting.answers(0.01):
         stats = shared.stats(), inspector.stats()
         if stats[0].processes == 3:
@@ -357,7 +357,7 @@ def test_a_pool_at_work(pool_name, peers):
     until = time.monotonic() + 2
     looks = 0
     with bp.inspect(pool_name) as inspector:
-        while time.monotonic() < until:
+        while time.monotonic() < until or looks <= 5:
             stats = inspector.stats()
             assert 0 <= stats.allocated <= 2000
             assert stats.processes <= 5
@@ -369,7 +369,6 @@ def test_a_pool_at_work(pool_name, peers):
             assert inspector.check().blocks == 2000
             assert inspector.names() in ([], ["newest"])
             looks += 1
-    assert looks > 5
     for worker in workers:
         worker("at_work.stop()")
 
@@ -428,7 +427,7 @@ def test_pools_that_come_and_go_under_a_name(pool_name, peer):
         at_work = AtWork(lambda: bp.Pool.create(64, 40, name={pool_name!r}).close())
     """)
     found = missed = 0
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while (found < 50 or missed < 50) and time.monotonic() < until:
         try:
             with bp.inspect(pool_name) as inspector:

@@ -155,8 +155,8 @@ def test_no_reader_gets_a_mixture(shared, peers):
     block = shared.allocate()
     block.note = b"a"
     setters = [started(peers, block) for _ in range(2)]
-    until, seen = time.monotonic() + 1, set()
-    while time.monotonic() < until:
+    began, seen = time.monotonic(), set()
+    while time.monotonic() < began + (1 if len(seen) > 10 else 60):
         note = block.note
         assert len(set(note)) <= 1, note
         seen.add(note)
@@ -173,16 +173,16 @@ def test_whoever_stops_in_the_middle_is_named(shared, peers):
     block, other = shared.allocate_many(2)
     block.note = b"before"
     peer = started(peers, block)
-    for _ in range(3000):
+    until = time.monotonic() + 60
+    while True:
         os.kill(peer.pid, signal.SIGSTOP)
         while Path(f"/proc/{peer.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
             time.sleep(0)
         if block.note == b"":
             break
+        assert time.monotonic() < until, "it was never stopped in the middle"
         os.kill(peer.pid, signal.SIGCONT)
         time.sleep(random.random() / 10000)
-    else:
-        pytest.fail("it was never stopped in the middle")
     other.note = b"not in the way"
     with pytest.raises(bp.PoolBusy, match=f"process {peer.pid} has been setting the note of block 0 for 5 s; if it is"):
         block.note = b"mine"

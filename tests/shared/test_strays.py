@@ -71,7 +71,7 @@ def test_each_child_is_logged_once(caplog):
 
 def test_the_log_is_free_again_when_a_fork_is_logged(run_program):
     """A handler of another thread may ask for loggers while the fork is logged: neither waits for the other."""
-    run_program("shared/fork_while_a_handler_logs.py", timeout=20)
+    run_program("shared/fork_while_a_handler_logs.py")
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["not imported", "imported later"])

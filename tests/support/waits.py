@@ -3,6 +3,13 @@
 import time
 
 
+def seconds_of(call):
+    """Return how long a call takes."""
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
 def await_true(condition, seconds=60):
     """Return when the condition holds."""
     deadline = time.monotonic() + seconds

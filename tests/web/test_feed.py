@@ -63,12 +63,13 @@ def test_twenty_pages_share_a_sampler(shared, looks):
     async def main():
         feeds = Feeds()
         pages = [feeds.page(bp.inspect(shared), 10).__enter__() for _ in range(20)]
-        for _ in range(3):
+        for _ in range(10):
+            before = len(looks)
             events = await asyncio.gather(*(anext(page) for page in pages))
         assert feeds.sampling() == len(samplers()) == 1
         assert all(parts(event)[1] == "snapshot" for event in events)
         newest = max(parts(event)[0] for event in events)
-        assert newest <= len(looks) <= newest + 2
+        assert before - 2 <= newest <= len(looks)
         same = [event for event in events if parts(event)[0] == newest]
         assert len({id(event) for event in same}) <= 2  # with the picture, and without
         for page in pages:
@@ -161,8 +162,9 @@ def test_pictures_are_sent_if_they_changed(shared):
             assert parts(await anext(page))[2]["map"]["cells"] == 16
             assert parts(await anext(page))[2]["map"] is None
             block = shared.allocate()
-            drawn = [parts(await anext(page))[2]["map"] for _ in range(3)]
-            assert any(one is not None and one["fill"].startswith("/w") for one in drawn)
+            drawn = None
+            while drawn is None or not drawn["fill"].startswith("/w"):  # the picture may come later than the numbers
+                drawn = parts(await anext(page))[2]["map"]
             with feeds.page(bp.inspect(shared), 10) as late:
                 assert parts(await anext(late))[2]["map"] is not None
             del block
@@ -177,40 +179,36 @@ def test_pages_that_want_fewer_updates(shared):
         feeds = Feeds()
         with feeds.page(bp.inspect(shared), 1) as calm:
             taken = []
+            began = time.monotonic()
 
             async def take():
                 while True:
                     number, _, _ = parts(await anext(calm))
-                    taken.append((time.monotonic(), number))
+                    taken.append(number)
+                    assert len(taken) <= 2 + 1.1 * (time.monotonic() - began)
 
             with feeds.page(bp.inspect(shared), 10) as eager:
                 task = asyncio.create_task(take())
-                began = time.monotonic()
-                count = 0
-                while time.monotonic() < began + 4 or count < 20:
+                while time.monotonic() < began + 4 or len(taken) < 2 or taken[-1] <= len(taken) + 5:
+                    assert not task.done(), task
                     await anext(eager)
-                    count += 1
                 task.cancel()
-            (first, _), (last, number) = taken[0], taken[-1]
-            assert 2 <= len(taken) <= 2 + 1.1 * (last - first)
-            assert number > len(taken) + 5
 
     run(main())
 
 
 def test_an_eager_page_does_not_wait_for_a_calm_one(shared):
-    """A sampler that looks every ten seconds begins to look more often at once when a page wants that."""
+    """A sampler that looks every two minutes begins to look more often at once when a page wants that."""
 
     async def main():
         feeds = Feeds()
-        with feeds.page(bp.inspect(shared), 0.1) as calm:
+        with feeds.page(bp.inspect(shared), 1 / 120) as calm:
             await anext(calm)
             await asyncio.sleep(0.3)  # the sampler most probably sleeps by now
-            began = time.monotonic()
             with feeds.page(bp.inspect(shared), 10) as eager:
-                for _ in range(3):
-                    await anext(eager)
-            assert time.monotonic() - began < 8
+                async with asyncio.timeout(60):
+                    for _ in range(3):
+                        await anext(eager)
 
     run(main())
 
@@ -285,9 +283,9 @@ def test_history(shared):
         with feeds.page(bp.inspect(shared), 10) as page:
             await anext(page)
             block = shared.allocate(blocks=4)
-            while len(feeds.history(*shown)) < 2:
+            while not (seen := [one for one in feeds.history(*shown) if one.allocated])[1:]:
                 await anext(page)
-        first, second = feeds.history(*shown)[:2]
+        first, second = seen[:2]
         assert (first.allocated, first.largest_free_run, first.tickets) == (4, 12, 0)
         assert 0 < first.allocations <= 1
         assert second.allocations == 0
@@ -321,19 +319,18 @@ def test_closing(shared):
 
     async def main():
         feeds = Feeds()
-        with feeds.page(bp.inspect(shared), 10) as page, feeds.page(bp.inspect(shared), 0.01) as calm:
+        with feeds.page(bp.inspect(shared), 10) as page, feeds.page(bp.inspect(shared), 1 / 120) as calm:
             await anext(page)
             await anext(calm)
             waiting = asyncio.create_task(anext(calm))
             for _ in range(3):
                 await anext(page)
-            began = time.monotonic()
             feeds.close()
-            with pytest.raises(StopAsyncIteration):
-                await anext(page)
-            with pytest.raises(StopAsyncIteration):
-                await waiting
-            assert time.monotonic() - began < 20
+            async with asyncio.timeout(60):
+                with pytest.raises(StopAsyncIteration):
+                    await anext(page)
+                with pytest.raises(StopAsyncIteration):
+                    await waiting
         assert feeds.closed
 
     run(main())

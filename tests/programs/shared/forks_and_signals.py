@@ -136,11 +136,10 @@ def fork_within_a_wait(kind):
             children.append(child)
         else:
             signal.alarm(60)
-            # in a child of its own process, what another thread would do: give the block back
-            threading.Timer(0.2, held.clear).start()
+        # what another thread would do: give the block back, first in the child
+        threading.Timer(0.6 if child else 0.2, held.clear).start()
 
     me = os.getpid()
-    threading.Timer(0.6, held.clear).start()
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.05)  # last: a child of a fork before here would not know what it is
     block = pool.allocate(timeout=60)
