@@ -408,18 +408,16 @@ def test_initialisations_that_race(pool, monkeypatch):
     # the moment between looking at the old pool and putting a new one in its place is made long
     in_use = classic._Allocator.in_use
     monkeypatch.setattr(classic._Allocator, "in_use", lambda self: (in_use(self), time.sleep(0.001))[0])
-    done = threading.Event()
+    initialised, done = threading.Event(), threading.Event()
 
     def initialise():
-        count = 0
         while not done.is_set():
             with contextlib.suppress(bp.BlockInUse):
                 initialize_memory_allocator()
-                count += 1
-        return count
+                initialised.set()
 
     with ThreadPoolExecutor(2) as threads:
-        counts = [threads.submit(initialise) for _ in range(2)]
+        ends = [threads.submit(initialise) for _ in range(2)]
         try:
             for _ in range(100):
                 block = allocate_memory_blocks()
@@ -427,9 +425,11 @@ def test_initialisations_that_race(pool, monkeypatch):
                 assert not block.pool.closed
                 deallocate_memory_blocks(block.address)
                 time.sleep(0.001)
+            assert initialised.wait(60)
         finally:
             done.set()
-        assert sum(count.result() for count in counts) > 0
+        for end in ends:
+            end.result()
     assert pool.closed
 
 

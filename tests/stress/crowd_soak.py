@@ -38,7 +38,9 @@ from soak_board import (
     RUN,
     Board,
     Spec,
+    add_see,
     complain,
+    is_unseen,
     packet_pipe,
     receive,
     send,
@@ -110,9 +112,7 @@ class CrowdWarden(Warden):
     def run(self):
         """Be the warden until there were enough kills, or the time is up; then measure and end."""
         began = time.monotonic()
-        while not self.row[EPOCHS] or (
-            self.row[KILLS] < self.options.kills and time.monotonic() - began < self.options.seconds
-        ):
+        while self.goes_on(time.monotonic() - began):
             self.epoch()
             last = self.random.random() < 0.5
             if last:
@@ -129,6 +129,15 @@ class CrowdWarden(Warden):
         self.measure()
         self.leave()
         self.audit_wide()
+
+    def goes_on(self, seconds):
+        """Whether there is to be another epoch."""
+        counts = self.board.totals()
+        if not counts["epochs"] or counts["kills"] < self.options.least_kills:
+            return True
+        if is_unseen(counts, self.options, seconds):
+            return True
+        return counts["kills"] < self.options.kills and seconds < self.options.seconds
 
     def fill(self):
         """Fork a process for each that is missing."""
@@ -265,6 +274,8 @@ def main():
     parser.add_argument("--processes", type=int, default=1000, help="at a time (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=2000, help="stop after so many (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=120, help="or after so long (default: %(default)s)")
+    parser.add_argument("--least-kills", type=int, default=0, help="but not before so many")
+    add_see(parser)
     parser.add_argument("--wide", type=int, default=10**6, help="blocks of the second pool (default: %(default)s)")
     parser.add_argument(
         "--recover-within", type=float, metavar="SECONDS", help="fail if recovering one takes longer, in the median"

@@ -24,7 +24,7 @@ import time
 import traceback
 
 import soak_group
-from soak_board import FINISH, KILLS, NAMES, PROGRESS, Board, Spec, packet_pipe, receive
+from soak_board import FINISH, KILLS, NAMES, PROGRESS, Board, Spec, add_see, is_unseen, packet_pipe, receive
 
 PATIENCE = 240.0  # for a warden, which has a shorter one for its workers
 WORKERS = 5
@@ -174,6 +174,8 @@ def is_enough(counts, options, seconds):
     """Return whether a soak can end."""
     if counts["kills"] < options.least_kills or counts["epochs"] < options.least_epochs:
         return False
+    if is_unseen(counts, options, seconds):
+        return False
     return counts["kills"] >= options.kills or seconds > options.seconds
 
 
@@ -208,6 +210,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=900, help="or after so long (default: %(default)s)")
     parser.add_argument("--least-kills", type=int, default=0, help="but not before so many")
     parser.add_argument("--least-epochs", type=int, default=0, help="nor before so many")
+    add_see(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end, nothing else")
     parser.add_argument(
         "--kill-every",

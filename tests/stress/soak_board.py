@@ -41,6 +41,8 @@ NAMES = (
 )
 WIDTH = 16
 
+UNSEEN_SECONDS = 240  # how much longer a soak goes on for what it has not seen yet
+
 PACKET = 4096
 MESSAGE = struct.Struct("<cQQI")  # kind, owner, sequence, nbytes; the text of the ticket follows
 TICKET, HANDLE = b"T", b"H"
@@ -74,6 +76,22 @@ class Board:
         """Return the sums of all rows, by the names of their columns."""
         rows = [self.row(number) for number in range(2 * self.workers + 1)]
         return {name: sum(row[column] for row in rows) for column, name in enumerate(NAMES)}
+
+
+def add_see(parser):
+    """Add the option that names figures without which a soak does not end; a busy machine may take long for them."""
+    parser.add_argument(
+        "--see",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAME,NAME",
+        help=f"go on, for {UNSEEN_SECONDS} s at most, until these figures are more than 0",
+    )
+
+
+def is_unseen(counts, options, seconds):
+    """Return whether a soak goes on for what it has not seen in so many seconds."""
+    return seconds < options.seconds + UNSEEN_SECONDS and not all(counts[name] for name in options.see)
 
 
 @dataclass

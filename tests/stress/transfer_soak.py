@@ -26,13 +26,14 @@ import time
 from collections import Counter
 
 import transfer_peer
-from soak_board import Descriptor, packet_pipe, receive
+from soak_board import Descriptor, add_see, is_unseen, packet_pipe, receive
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
 
 PAIRS = 4
 EPOCH_KILLS = 50
+LEAST_KILLS = 10  # in an epoch
 EPOCH_SECONDS = 15
 CALM_SECONDS = 1.5
 PATIENCE = 120  # seconds after which a process that does not end counts as hung
@@ -126,12 +127,8 @@ class Soak:
         """Run epochs; return the summary."""
         began = told = time.monotonic()
         try:
-            while (
-                not self.found
-                and self.counts["kills"] < self.options.kills
-                and time.monotonic() - began < self.options.seconds
-            ):
-                self.epoch(began + self.options.seconds)
+            while not self.found and self.goes_on(time.monotonic() - began):
+                self.epoch(max(began + self.options.seconds, time.monotonic() + CALM_SECONDS))
                 if time.monotonic() - told > 10 and not self.options.json:
                     told = time.monotonic()
                     print(f"{told - began:5.0f} s  {line(self.counts)}", flush=True)
@@ -146,11 +143,17 @@ class Soak:
             "ok": not self.found,
         }
 
+    def goes_on(self, seconds):
+        """Whether there is to be another epoch."""
+        if is_unseen(self.counts, self.options, seconds):
+            return True
+        return self.counts["kills"] < self.options.kills and seconds < self.options.seconds
+
     def epoch(self, end):
         """Have pairs at work until enough were killed; let the others end, and audit."""
         calm = self.counts["epochs"] % 10 == 0
         self.board.finishing = False
-        enough = self.counts["kills"] + min(EPOCH_KILLS, self.options.kills - self.counts["kills"])
+        enough = self.counts["kills"] + min(EPOCH_KILLS, max(LEAST_KILLS, self.options.kills - self.counts["kills"]))
         end = min(end, time.monotonic() + (CALM_SECONDS if calm else EPOCH_SECONDS))
         number = 0
         while (
@@ -241,6 +244,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--kills", type=int, default=1000, help="stop after so many (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=600, help="or after so long (default: %(default)s)")
+    add_see(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end, nothing else")
     options = parser.parse_args()
     if not options.json:

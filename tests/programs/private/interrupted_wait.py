@@ -10,6 +10,7 @@ import sys
 import threading
 
 import blockpool as bp
+from bookkeeping import Bookkeeping
 
 CALLS = {
     "allocate(timeout=None)": lambda: pool.allocate(timeout=None),
@@ -20,24 +21,21 @@ CALLS = {
 pool = bp.Pool(64, 2)
 kept = pool.allocate(blocks=2)
 before = pool.stats(), pool.runs()
-waits, done = threading.Event(), threading.Event()
+words = Bookkeeping(pool)
 
 
 def interrupt():
-    """Interrupt the wait, again and again: Python swallows an interrupt that comes while a callback of gc runs."""
-    waits.wait(60)
-    while not done.wait(0.1):
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    """Interrupt the wait."""
+    words.await_waiting()
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
-gc.callbacks.append(lambda _phase, _info: waits.set())
-waits.clear()
+gc.callbacks.clear()  # Python swallows an interrupt that comes while one runs
 thread = threading.Thread(target=interrupt)
 thread.start()
 try:
     CALLS[sys.argv[1]]()
 except KeyboardInterrupt:
-    done.set()
     print("interrupted")
 thread.join()
 waited = pool.stats()

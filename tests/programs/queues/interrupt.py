@@ -46,8 +46,8 @@ if wait is waits["put_without_room"]:
             break
 before = room_used(empty), pool.stats().allocated
 began = time.process_time()
-threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
     wait()
 except KeyboardInterrupt:
     print(time.process_time() - began)
