@@ -92,6 +92,16 @@ static inline uint64_t told(unsigned place) { return load_seq(&page->told[place]
         (condition);                                                                                                   \
     })
 
+/* Tries until it is so, or patience ends; whether it was. For what a busy machine may hold up, but not each time. */
+static inline bool in_some_try(bool (*is_so)(void)) {
+    for (double end = os_now() + PROCESS_PATIENCE; os_now() < end;) {
+        if (is_so()) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Starts a child that runs `body` and ends. No handler of fork() runs: it has no part in what this process has. */
 static inline pid_t start(void (*body)(void)) {
     fflush(stdout);

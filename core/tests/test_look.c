@@ -515,7 +515,7 @@ static void processes_that_come_and_go_are_no_fault(void) {
     begin_look();
     uint64_t found = 0, in_transit = 0;
     double until = os_now() + 2;
-    while (os_now() < until) {
+    while (os_now() < until || (in_transit == 0 && os_now() < until + PATIENCE)) {
         check();
         found += audit.faults;
         in_transit += audit.in_transit;

@@ -249,7 +249,7 @@ static void nobody_reads_a_mixture(void) {
     struct pool_run run = allocate(1);
     pid_t first = start_setter(&run), second = start_setter(&run);
     unsigned torn = 0, none = 0, looks = 0;
-    for (double until = os_now() + 0.5; os_now() < until; looks++) {
+    for (double now = os_now(), began = now; now < began + (none < looks ? 0.5 : PATIENCE); looks++, now = os_now()) {
         unsigned length = attachment_note(&attachment, &run, found);
         torn += !is_whole(found, length);
         none += length == 0;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "os/thread.h"
 
 static void a_wait_ends_when_the_word_differs_or_time_is_up(void) {
     atomic_half word = 5;
@@ -67,7 +68,7 @@ static void wake_all_of(uint32_t begin, unsigned most) {
     while (half_load_seq(&asleep) < SLEEPERS) {
         os_sleep(0.001);
     }
-    os_sleep(0.05); /* who is not asleep by then sees that the word has changed */
+    CHECK(os_at_rest(60), ==, true); /* all are asleep */
     unsigned woken = 0;
     uint32_t steps = 0;
     do {
