@@ -134,19 +134,21 @@ static void come_back_at_once(void) {
     }
 }
 
-/* Without order among waiters, this process would find the gate open once in some hundred times. */
+/* Without order among waiters, this process would find the gate open once in some hundred times. On a busy machine it
+ * may now and then not come when it is its turn. */
 static bool few_pass_a_waiter(void) {
-    uint64_t passed = 0, seen = told(3);
+    uint64_t passed = 0, seen = told(3), often = 0;
     for (int i = 0; i < 10; i++) {
         CHECK(SOON(told(3) > seen), ==, true);
         uint64_t before = told(3);
         int gate = enter(PATIENCE);
         seen = told(3);
         passed += seen - before;
+        often += seen - before > 2;
         gate_leave(&attachment, gate);
     }
     printf("  let pass while waiting ten times: %llu\n", (unsigned long long)passed);
-    return passed < 200;
+    return often <= 2;
 }
 
 static void a_process_that_comes_back_at_once_keeps_nobody_out(void) {

@@ -71,8 +71,10 @@ def executor(make):
 
 @pytest.fixture
 def go(tmp_path):
-    """Return the path of a file that is not there yet: what tasks of `calls.until` wait for."""
-    return tmp_path / "go"
+    """Give the path of a file that is not there before the end of the test: what tasks of `calls.until` wait for."""
+    path = tmp_path / "go"
+    yield path
+    path.touch()
 
 
 def workers_of(executor):
