@@ -104,6 +104,7 @@ def test_waking_is_prompt(bookkeeping, other, threads):
         block = pool.allocate(timeout=None)
         waiter = other.submit(lambda: pool.allocate(timeout=None).free())
         words.await_waiting()
+        time.sleep(0.02)  # so that it sleeps, most likely
         return seconds_of(lambda: (block.free(), waiter.result(60)))
 
     # looking again every 0.25 s, most would wait nearly as long; on a busy machine that may be so now and then

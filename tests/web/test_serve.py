@@ -106,10 +106,9 @@ def test_a_page_that_does_not_read(serving, pool_name, peer):
         while last < 10:
             last, _, _ = next(events)
         before = memory_of(serving.process)
-        while last < 50:
+        while last < 50 or sent <= 40 * 30_000:
             last, _, data = next(events)
             sent += len(str(data["map"]))
-        assert sent > 40 * 30_000
         assert memory_of(serving.process) - before < 20
         numbers = [next(stuck_events)[0]]
         while numbers[-1] < last:
