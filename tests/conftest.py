@@ -14,7 +14,14 @@ pytest_plugins = ["programs", "pools", "arrays", "peers"]
 pytest.register_assert_rewrite("bookkeeping", "indices", "stress_programs", "threads", "waits")
 
 # In CI the examples are the same each time; elsewhere new ones are tried, and a failure prints how to repeat it.
-hypothesis.settings.register_profile("local", deadline=None, print_blob=True, max_examples=60, stateful_step_count=40)
+hypothesis.settings.register_profile(
+    "local",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # the machine may be busy
+    print_blob=True,
+    max_examples=60,
+    stateful_step_count=40,
+)
 hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("local"), derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
