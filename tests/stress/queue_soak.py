@@ -20,8 +20,7 @@ allowed after a death is.
 
     python tests/stress/queue_soak.py --idle-kills 1000
 
-kills receivers that sleep within `get`, while the others work; items must not lie unreceived for long, though they may
-in an epoch or two, as the machine may be busy.
+kills receivers that sleep within `get`, while the others work; items must not lie unreceived for long.
 
 Exit status 0: all of this held. The seed repeats the choices, not the timing.
 """
@@ -83,7 +82,7 @@ SPAWNED = 0.01  # the share of processes that start as new programs
 PATIENCE = 60  # seconds without progress after which a process counts as hung
 IDLE_PACE = 0.002  # seconds between two items of a sender, while idle receivers are killed
 DROPPING_PACE = 0.0003  # the same where messages are dropped for want of room: most should not be
-LATEST = 2.0  # seconds that an item may lie there while receivers sleep
+LATEST = 30.0  # seconds that an item may lie there while receivers sleep; a busy machine stops all for some
 
 
 class Trouble(Exception):
@@ -415,17 +414,6 @@ class Epoch:
         for row in self.rows:
             self.counts["kept"] += row[VERIFIED]
 
-    def lateness(self):
-        """Say how late items came, if that was too late."""
-        told, late = (sum(row[word] for row in self.rows[SENDERS:]) for word in (TOLD, LATE))
-        longest = max(row[LONGEST] for row in self.rows[SENDERS:]) / 1e9
-        if longest <= LATEST and late * 2 <= told:
-            return None
-        return (
-            f"late: {late} of {told} items lay there for more than {queue_peer.SOON:g} s, one for {longest:.2f} s "
-            f"[{self.title}]"
-        )
-
     def none(self, what, wrong):
         """Complain if there are such items."""
         items = np.argwhere(wrong)
@@ -458,7 +446,6 @@ class Soak:
         self.options, self.redeliver = options, redeliver
         self.random = random.Random(f"{options.seed}/{redeliver}")
         self.counts = Counter()
-        self.late = None  # how late items came in the last epoch, if that was too late
         self.trouble = packet_pipe()
         self.pool = bp.Pool.create("4KiB", BLOCKS)
         self.steady = []
@@ -494,12 +481,10 @@ class Soak:
             if time.monotonic() - told > 10 and not self.options.json:
                 told = time.monotonic()
                 print(f"{told - began:5.0f} s  {line(self.counts)}", flush=True)
-        return self.late
+        return None
 
     def goes_on(self, kills, seconds, passed):
         """Whether there is to be another epoch: a busy machine may take long to show what is to be seen."""
-        if self.late and passed < seconds + PATIENCE:
-            return True
         if is_unseen(self.counts, self.options, passed):
             return True
         return self.counts["kills"] < kills and (self.counts["epochs"] < 2 or passed < seconds)
@@ -532,8 +517,13 @@ class Soak:
         for part, array in enumerate(self.steady):
             if not (array == 1 + part).all():
                 raise Trouble(f"damaged: steady array {part}")
-        if self.options.idle_kills and not calm:
-            self.late = epoch.lateness()
+        if self.options.idle_kills and (
+            self.counts["longest"] > LATEST * 1e9 or self.counts["late"] * 2 > self.counts["told"]
+        ):
+            raise Trouble(
+                f"late: {self.counts['late']} of {self.counts['told']} items lay there for more than "
+                f"{queue_peer.SOON:g} s, one for {self.counts['longest'] / 1e9:.2f} s"
+            )
 
     def await_alone(self):
         """Wait until no other process is attached."""
