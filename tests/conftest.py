@@ -11,7 +11,7 @@ import blockpool as bp
 
 pytest_plugins = ["programs", "pools", "arrays", "peers"]
 # Helpers without fixtures: their asserts, too, show the values.
-pytest.register_assert_rewrite("bookkeeping", "indices", "stress_programs", "threads", "waits")
+pytest.register_assert_rewrite("bookkeeping", "indices", "stress_programs", "threads", "traces_made", "waits")
 
 # In CI the examples are the same each time; elsewhere new ones are tried, and a failure prints how to repeat it.
 hypothesis.settings.register_profile(

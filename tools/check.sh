@@ -39,7 +39,7 @@ for name in sys.argv[1:]:
 check_prose() {
     local words=ok phrases
     prose_files | xargs codespell || words=bad
-    phrases=$(prose_files | xargs grep -nEif tools/plain-phrases.txt || true)
+    phrases=$(prose_files | xargs grep -InEif tools/plain-phrases.txt || true)
     if [ -n "$phrases" ]; then
         echo "$phrases"
         echo "say it more plainly: these match tools/plain-phrases.txt" >&2

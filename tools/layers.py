@@ -27,6 +27,7 @@ ROOMS = {
     "os": set(),
     "bitmap": {"os"},
     "private": {"os", "bitmap"},
+    "replay": {"os", "bitmap", "private"},
     "shared": {"os", "bitmap"},
     "": {"os", "bitmap", "private", "shared"},
     "public": {"os", "bitmap", "private", "shared", ""},

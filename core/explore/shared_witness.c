@@ -9,6 +9,7 @@
 #include "os/memory.h"
 #include "shared/attachment_parts.h"
 #include "shared/look.h"
+#include "shared/recording.h"
 
 #define MOST_ENTRIES 64u
 #define NOBODY PROCESSES
@@ -98,6 +99,10 @@ void gate_mutex_unlock(void) {
 void gate_mutex_reset_in_child(void) { me()->turn = me()->turns = 0; }
 
 static unsigned file_of(const struct attachment *of) { return (unsigned)of->file.identity.inode; }
+
+/* Nobody records: lane_scenarios.c explores that. */
+void recording_watch(struct attachment *of) { (void)of; }
+void recording_forked(void) {}
 
 enum pool_status gate_enter(struct attachment *of, double seconds, int *entered, struct pool_failure *failure) {
     unsigned file = file_of(of);

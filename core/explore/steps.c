@@ -41,6 +41,7 @@ void explore_access_of_queue(const volatile void *word);
 void explore_access_of_queues(const volatile void *word);
 void explore_access_of_queue_check(const volatile void *word);
 void explore_access_of_sites(const volatile void *word);
+void explore_access_of_lanes(const volatile void *word);
 
 void steps_idle(const void *start, size_t bytes) {
     idle = start;
@@ -105,6 +106,8 @@ void explore_access_of_references(const volatile void *word) { explore_access_of
 void explore_access_of_recovery(const volatile void *word) { explore_access_of_shared_pool(word); }
 void explore_access_of_fork(const volatile void *word) { explore_access_of_shared_pool(word); }
 void explore_access_of_sites(const volatile void *word) { explore_access_of_shared_pool(word); }
+
+void explore_access_of_lanes(const volatile void *word) { explore_access_of_shared_pool(word); }
 void explore_access_of_names(const volatile void *word) { explore_access_of_shared_pool(word); }
 void explore_access_of_look(const volatile void *word) { explore_access_of_shared_pool(word); }
 void explore_access_of_queue(const volatile void *word) { explore_access_of_shared_pool(word); }

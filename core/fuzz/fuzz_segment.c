@@ -5,10 +5,11 @@
  *              the sum of the header is corrected; then damages of 12 bytes: where (1), what (1), which word (2),
  *              value (8)
  *
- * Each segment has two living attachments, and a dead one in the middle of everything; it lies in one memfd that is
- * restored between inputs. The library's mappings of it are put between guards (the linker diverts os_map_file); stray
- * writes inside it are found by checking what no call may change: the geometry, all padding, the data. Truncating it
- * *after* attaching is out of scope, see the design.
+ * Each segment has two living attachments, one of which records, and a dead one in the middle of everything; it lies in
+ * one memfd that is restored between inputs, except for the cells of lanes, which are copied and nothing else. The
+ * library's mappings of it are put between guards (the linker diverts os_map_file); stray writes inside it are found by
+ * checking what no call may change: the geometry, all padding, the data. Truncating it *after* attaching is out of
+ * scope, see the design.
  *
  * Built for libFuzzer with clang (target `fuzz`), and with driver.c for any compiler.
  */
@@ -25,6 +26,7 @@
 #include "os/memory.h"
 #include "shared/notes.h"
 #include "shared/queues.h"
+#include "shared/recording.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -108,6 +110,7 @@ static struct segment {
     unsigned char *memory; /* shared, as an attachment maps it */
     unsigned char *good;   /* what it holds when an input begins */
     unsigned char *damaged;
+    uint64_t bytes; /* of these: up to the cells of lanes */
     struct attachment living;
     void *hold;
 } segments[SEGMENTS];
@@ -262,12 +265,14 @@ static void prepare(struct segment *segment, uint64_t blocks, unsigned processes
     MUST(slots_take(&segment->file, memory, geometry, &hold, NULL, &error) == 0);
     segment->hold = hold;
     MUST(attachment_attach_through(&segment->living, 0, segment->file.number, NULL, PATIENCE, &failure) == POOL_OK);
+    MUST(recording_start(&segment->living, PATIENCE, &failure) == POOL_OK);
     populate(segment);
     memset(segment->memory + geometry->data_at, 0x5a, blocks * BLOCK);
-    segment->good = malloc(geometry->bytes);
-    segment->damaged = malloc(geometry->bytes);
+    segment->bytes = layout_lane_cells_at(geometry, 0);
+    segment->good = malloc(segment->bytes);
+    segment->damaged = malloc(segment->bytes);
     MUST(segment->good && segment->damaged);
-    memcpy(segment->good, segment->memory, geometry->bytes);
+    memcpy(segment->good, segment->memory, segment->bytes);
 }
 
 /* --- damaging --- */
@@ -307,6 +312,8 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
         {layout_small_at(geometry), 96, 8},                       /* the first queue */
         {layout_small_at(geometry) + 8 * (bytes[2] % 8), small, LAYOUT_SMALL},
         {LAYOUT_PAGE, (geometry->data_at - LAYOUT_PAGE) / 8, 8},
+        {offsetof(struct layout_header, recording), sizeof(struct layout_recording) / 8, 8},
+        {layout_lanes_at(geometry), LANES_MOST * sizeof(struct lane) / 8, 8},
     };
     uint64_t which, value, word, n;
     unsigned place = bytes[0] % (sizeof places / sizeof *places), number = bytes[2] | (unsigned)bytes[3] << 8;
@@ -358,6 +365,7 @@ static void look_for_stray_writes(const struct segment *segment, const struct la
     } unchanged[] = {
         {0, offsetof(struct layout_header, waiting)},
         {offsetof(struct layout_header, waiting.padding), offsetof(struct layout_header, waiting.slots)},
+        {offsetof(struct layout_header, recording.apart), offsetof(struct layout_header, recording.on)},
         {offsetof(struct layout_header, more), offsetof(struct layout_header, used)},
         {offsetof(struct layout_header, padding), LAYOUT_PAGE},
         {LAYOUT_PAGE + geometry->processes * sizeof(struct slot_record), geometry->catalog_at},
@@ -621,6 +629,34 @@ static void use(struct attachment *attachment) {
     }
 }
 
+/* Takes what is in the lanes: no more than there is room for. */
+static void take_events(struct attachment *recorder) {
+    static struct lane_cell cells[RECORDING_LEAST + 1];
+    atomic_half stop = 0;
+    store_relaxed(&cells[RECORDING_LEAST].what, 77);
+    MUST(recording_collect(recorder, cells, RECORDING_LEAST, 0, &stop) <= RECORDING_LEAST);
+    MUST(load_relaxed(&cells[RECORDING_LEAST].what) == 77);
+}
+
+/* The living takes what the newcomer put. The newcomer records if the living, by its damaged words, does not. */
+static void use_recording(struct attachment *living, struct attachment *attachment) {
+    struct pool_failure failure;
+    struct pool_run run = {0, 1, 1};
+    MUST(recording_by(attachment) == SLOTS_NONE || recording_by(attachment) < attachment->geometry.processes);
+    recording_put_stack(attachment, &run, "a stack of some length", 22);
+    take_events(living);
+    enum pool_status status = recording_start(attachment, PATIENCE, &failure);
+    MUST(status == POOL_OK || status == POOL_EXISTS);
+    if (attachment_allocate(attachment, 1, 0, &run) == POOL_OK) {
+        recording_put_stack(attachment, &run, "another", 7);
+    }
+    take_events(attachment);
+    recording_stop(attachment);
+    take_events(attachment);
+    recording_end(attachment);
+    MUST(status == POOL_EXISTS || recording_by(attachment) == SLOTS_NONE);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const int64_t off[] = {0, 0, 0, 0, -1, 1, -4096, 4096};
     struct attachment attachment;
@@ -635,7 +671,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         prepare(segment, sizes[segment - segments].blocks, sizes[segment - segments].processes,
                 sizes[segment - segments].small);
     }
-    memcpy(segment->memory, segment->good, geometry->bytes);
+    memcpy(segment->memory, segment->good, segment->bytes);
     for (size_t i = 0; i < MOST_DAMAGES && 2 + (i + 1) * DAMAGE <= size; i++) {
         damage(segment, data + 2 + i * DAMAGE);
     }
@@ -643,7 +679,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (data[1] & 0x80) {
         header->checksum = sum_of(header);
     }
-    memcpy(segment->damaged, segment->memory, geometry->bytes);
+    memcpy(segment->damaged, segment->memory, segment->bytes);
     uint64_t bytes = geometry->bytes + (uint64_t)off[data[1] % 8];
     MUST(bytes == geometry->bytes || ftruncate(segment->file.number, (off_t)bytes) == 0);
     enum pool_status status = attachment_attach_through(&attachment, 0, segment->file.number, NULL, PATIENCE, &failure);
@@ -655,6 +691,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         MUST(attachment.geometry.bytes == geometry->bytes);
         struct layout_geometry judged = attachment.geometry;
         use(&attachment);
+        use_recording(&segment->living, &attachment);
         attachment_leave(&attachment, PATIENCE);
         attachment_unmap(&attachment);
         look_for_stray_writes(segment, &judged);

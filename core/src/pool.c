@@ -46,6 +46,22 @@ static bool fits(const struct pool_request *request, struct pool_failure *failur
     return failure->asked <= limit->bytes && request->blocks <= BITMAP_MOST;
 }
 
+/* Whether a pool may have no memory behind its blocks: if its bookkeeping, which is written to at once, is available.
+ * POOL_NO_ROOM is for what no machine can have. */
+static enum pool_status check_bare(const struct pool_request *request, struct pool_failure *failure) {
+    uint64_t asked = bytes_needed(request->block_size, request->blocks);
+    if (asked == UINT64_MAX || request->blocks > BITMAP_MOST) {
+        return fits(request, failure) ? POOL_OK : POOL_NO_ROOM;
+    }
+    failure->asked = private_pool_metadata_bytes(request->blocks);
+    if (failure->asked > OS_MEMORY_SURE) {
+        struct os_limits machine;
+        os_limits(&machine);
+        return failure->asked <= machine.available.bytes ? POOL_OK : POOL_NO_MAPPING;
+    }
+    return POOL_OK;
+}
+
 static enum pool_status map_data(struct pool *pool, const struct pool_request *request, struct pool_failure *failure) {
     void *data = NULL;
     uint64_t bytes = request->block_size * request->blocks;
@@ -71,7 +87,9 @@ enum pool_status pool_open(struct pool *pool, const struct pool_request *request
     void *memory = NULL;
     *pool = (struct pool){.yield = os_yield, .lent = request->memory, .data = request->memory};
     *failure = (struct pool_failure){0};
-    enum pool_status status = request->memory ? POOL_OK : map_data(pool, request, failure);
+    enum pool_status status = request->memory ? POOL_OK
+                              : request->bare ? check_bare(request, failure)
+                                              : map_data(pool, request, failure);
     if (status != POOL_OK) {
         return status;
     }

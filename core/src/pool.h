@@ -55,14 +55,16 @@ struct pool {
 struct pool_request {
     uint64_t block_size, blocks;
     void *memory; /* the caller's, aligned to 8; NULL: map new memory */
+    bool bare;    /* no memory for the blocks, only the bookkeeping: for a simulation, which never uses an address */
     bool prefault, huge;
     bool debug;            /* freed runs go through a quarantine */
     struct os_pause pause; /* asked while pages are made present */
 };
 
 /* Creates a private pool. POOL_NO_ROOM: the machine or a cgroup has less memory (failure->asked, available, limit), or
- * the kernel refused the mapping (failure->error). POOL_NO_MAPPING: it refused the bookkeeping (failure->asked).
- * POOL_STOPPED: the pause said so. */
+ * the kernel refused the mapping (failure->error). POOL_NO_MAPPING: it refused the bookkeeping (failure->asked), or
+ * that of a bare pool is more than is available. POOL_STOPPED: the pause said so. A bare pool may be larger than the
+ * machine, but not than the numbers that count its blocks and bytes. */
 enum pool_status pool_open(struct pool *pool, const struct pool_request *request, struct pool_failure *failure)
     __attribute__((warn_unused_result));
 

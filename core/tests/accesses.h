@@ -16,6 +16,9 @@
 
 #include "os/atomic.h"
 #include "os/thread.h"
+#include "shared/lanes.h"
+
+struct lane_user lanes_kept[8];
 
 static uint64_t accesses_left;
 static void (*access_act)(void);

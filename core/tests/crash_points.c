@@ -20,6 +20,7 @@
 #include "os/thread.h"
 #include "sets.h"
 #include "shared/notes.h"
+#include "shared/recording.h"
 #include "shared/sites.h"
 
 #define BLOCK 64u
@@ -196,6 +197,7 @@ static struct {
     bool there, main_holds;
     uint32_t least, most; /* tickets */
     bool noted;           /* it has a note, which the victim sets */
+    bool recorded;        /* somebody may record */
 } common;
 
 static uint64_t head_at(uint64_t index) { return load_seq(&shared_pool_entry(&attachment.shared, index)->head); }
@@ -245,6 +247,41 @@ static void judge_note(void) {
     MUST(attachment_set_note(&attachment, &common.run, OLD_NOTE, strlen(OLD_NOTE), 0, &failure) == POOL_OK);
     MUST(attachment_note(&attachment, &common.run, bytes) == strlen(OLD_NOTE));
     MUST(memcmp(bytes, OLD_NOTE, strlen(OLD_NOTE)) == 0);
+}
+
+static struct lane_cell cells[RECORDING_LEAST];
+
+/* Takes what is in the lanes; returns how many of the events are of that kind and about that run. */
+static uint64_t events_of(unsigned kind, const struct pool_run *run) {
+    static atomic_half stop;
+    uint64_t found = 0, used = recording_collect(&attachment, cells, RECORDING_LEAST, 0, &stop);
+    for (uint64_t i = 0; i < used; i++) {
+        uint64_t what = cells[i].what & 0xff, index = cells[i].value & (LEDGER_MOST_BLOCKS - 1);
+        MUST(what == LANE_ALLOCATED || what == LANE_FREED || what == LANE_TIME || what == LANE_OWNER ||
+             what == LANE_TAKEN || what == LANE_NOW);
+        MUST(what != LANE_ALLOCATED || (index < BLOCKS && cells[i].what >> 8 <= 3 * BLOCK));
+        MUST(what != LANE_FREED || (index < BLOCKS && cells[i].what == LANE_FREED));
+        found += what == kind && cells[i].value == (run->generation << 24 | run->index);
+    }
+    return found;
+}
+
+/* The main process records, or can begin to, and what it puts is taken. */
+static void judge_recording(void) {
+    struct pool_run run = {BLOCKS, 1, 0};
+    if (recording_by(&attachment) != attachment.slot) {
+        MUST(recording_by(&attachment) == SLOTS_NONE);
+        MUST(load_seq(&((struct layout_header *)attachment.memory)->recording.on) == 0);
+        MUST(recording_start(&attachment, PATIENCE, &failure) == POOL_OK);
+    }
+    MUST(events_of(LANE_ALLOCATED, &run) == 0);
+    run = allocate(&attachment, 1);
+    MUST(events_of(LANE_ALLOCATED, &run) == 1);
+    drop(&attachment, &run);
+    MUST(events_of(LANE_FREED, &run) == 1);
+    recording_stop(&attachment);
+    recording_end(&attachment);
+    MUST(recording_by(&attachment) == SLOTS_NONE);
 }
 
 /* Compares the segment with what the living report. The survivors pause; `participant` is the bit of a living process
@@ -353,6 +390,11 @@ static void give_noted(void) {
     common.noted = true;
     MUST(attachment_set_note(&attachment, &common.run, OLD_NOTE, strlen(OLD_NOTE), PATIENCE, &failure) == POOL_OK);
 }
+static void give_unrecorded(void) { common.recorded = true; }
+static void give_recorded(void) {
+    common.recorded = true;
+    MUST(recording_start(&attachment, PATIENCE, &failure) == POOL_OK);
+}
 static void give_held_with_ticket(void) { give(1, true); }
 static void give_held_with_two(void) { give(2, true); }
 static void give_ticket(void) { give(1, false); }
@@ -425,6 +467,17 @@ static void act_set_note(void) {
     MUST(attachment_set_note(&own, &mine, NEW_NOTE, strlen(NEW_NOTE), PATIENCE, &failure) == POOL_OK);
 }
 static void act_share(void) { MUST(attachment_share(&own, &mine, 1) == POOL_OK); }
+
+static void act_record(void) {
+    atomic_half stop = 0;
+    MUST(recording_start(&own, PATIENCE, &failure) == POOL_OK);
+    (void)recording_collect(&own, cells, RECORDING_LEAST, 0, &stop);
+    struct pool_run run = allocate(&own, 1);
+    drop(&own, &run);
+    recording_stop(&own);
+    (void)recording_collect(&own, cells, RECORDING_LEAST, 0, &stop);
+    recording_end(&own);
+}
 
 static void act_free(void) {
     uint32_t extra;
@@ -583,6 +636,9 @@ static const struct operation operations[] = {
     {"redeem, handle", give_held, attach, act_redeem, 0, 0, 0, false, {0, 0, 0}},
     {"redeem, stale", give_held_with_ticket, attach, act_redeem_stale, 1, 1, 1, false, {0, 0, 0}},
     {"set a note", give_noted, attach_redeem, act_set_note, 0, 0, 0, false, {0, 0, 0}},
+    {"allocate one, recorded", give_recorded, attach, act_allocate_one, 0, 0, 0, false, {0, 0, 0}},
+    {"drop one, recorded", give_recorded, attach_allocate_one, act_drop, 0, 0, 0, false, {0, 0, 0}},
+    {"record", give_unrecorded, attach, act_record, 0, 0, 0, false, {0, 0, 0}},
     {"keep", nothing, attach_allocate_run, act_keep, 0, 0, 0, false, {0, 1, 1}},
     {"keep, replacing", give_named, attach_allocate_run, act_replace, 0, 0, 0, false, {1, 1, 1}},
     {"forget", give_named, attach, act_forget, 0, 0, 0, false, {0, 1, 0}},
@@ -698,6 +754,9 @@ static bool run_point(const struct operation *operation) {
     (void)recover(-1);
     pause_survivors();
     judge(participant);
+    if (common.recorded) {
+        judge_recording();
+    }
     if (participant) {
         board->go = 1;
         MUST(waitpid(alive ? child : -1, &status, 0) > 0);

@@ -4,7 +4,7 @@ add_harness(crash_points
   LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
           shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
           shared/references shared/notes shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep
-          shared/queue shared/queue_check shared/queues shared/sites)
+          shared/queue shared/queue_check shared/queues shared/sites shared/lanes shared/recording shared/reserve)
 # ThreadSanitizer sees the threads of a process, and these processes have one each.
 if(NOT BLOCKPOOL_SANITIZE STREQUAL "thread")
   add_test(NAME crash_points COMMAND crash_points)
@@ -108,6 +108,15 @@ if(NOT BLOCKPOOL_SANITIZE)
   plant(crash_points note_is_there_while_it_is_set shared/note.h "set a note" CHANGE
     "if (note_setter(state) != LEDGER_NOBODY ||"
     "if (")
+  plant(crash_points dead_recorder_goes_on shared/slots.c "record" CHANGE
+    "        store_seq(&header->recording.on, 0);
+"
+    "")
+  plant(crash_points recorded_by_nobody shared/recording.c "record" CHANGE
+    "        store_seq(&header->recording.recorder, (uint64_t)attachment->slot + 1);
+        store_seq(&header->recording.on, session << ROUND_BITS | 1);"
+    "        store_seq(&header->recording.on, session << ROUND_BITS | 1);
+        store_seq(&header->recording.recorder, (uint64_t)attachment->slot + 1);")
   plant(crash_points dead_setters_are_waited_for shared/notes.c "set a note" CHANGE
     "           load_seq(&header->used[slot / 64]) >> slot % 64 & 1 &&
 "
@@ -121,7 +130,7 @@ add_harness(crash_queues
   LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
           shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
           shared/references shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep
-          shared/queue shared/queue_check shared/queues shared/sites)
+          shared/queue shared/queue_check shared/queues shared/sites shared/lanes shared/recording shared/reserve)
 if(NOT BLOCKPOOL_SANITIZE STREQUAL "thread")
   add_test(NAME crash_queues COMMAND crash_queues)
   set_tests_properties(crash_queues PROPERTIES TIMEOUT 600)

@@ -52,7 +52,10 @@ static void the_parts_follow_each_other_and_are_aligned(void) {
             CHECK(g.data_at, >=, layout_note_marks_at(&g) + layout_note_pages(&g) * sizeof(atomic_half));
             CHECK(layout_notes_at(&g), >=, g.data_at + size * blocks);
             CHECK(layout_notes_at(&g) - g.data_at - size * blocks, <, LAYOUT_PAGE);
-            CHECK(g.bytes - layout_notes_at(&g), ==, (blocks + 29) / 30 * LAYOUT_PAGE);
+            CHECK(layout_lanes_at(&g) - layout_notes_at(&g), ==, (blocks + 29) / 30 * LAYOUT_PAGE);
+            CHECK(layout_lane_cells_at(&g, 0), >=, layout_lanes_at(&g) + LANES_MOST * sizeof(struct lane));
+            CHECK(layout_lane_cells_at(&g, 0) % LAYOUT_PAGE, ==, 0);
+            CHECK(g.bytes - layout_lane_cells_at(&g, 0), ==, UINT64_C(16) << 20);
             CHECK(g.catalog_at % 64 + g.entries_at % 64 + g.bitmap_at % 64, ==, 0);
             CHECK(layout_small_bitmap_at(&g) % 64 + layout_small_entries_at(&g) % 64 + layout_small_at(&g) % 64, ==, 0);
             CHECK(g.data_at % LAYOUT_PAGE + layout_notes_at(&g) % LAYOUT_PAGE + g.bytes % LAYOUT_PAGE, ==, 0);

@@ -80,7 +80,8 @@ static void every_block_has_room_for_a_note_of_120_bytes(void) {
         CHECK(is_filled(&attachment, &runs[i], 0xdd), ==, true);
         drop(&runs[i]);
     }
-    CHECK(layout_note_at(&attachment.geometry, BLOCKS - 1) + sizeof(struct note), <=, attachment.geometry.bytes);
+    CHECK(layout_note_at(&attachment.geometry, BLOCKS - 1) + sizeof(struct note), <=,
+          layout_lanes_at(&attachment.geometry));
     unmake();
 }
 
@@ -140,7 +141,7 @@ static void notes_take_no_memory_until_they_are_set(void) {
     make();
     uint64_t before = memory_of_file();
     CHECK(before, ==, layout_notes_at(&attachment.geometry));
-    CHECK(attachment.geometry.bytes - before, ==, (BLOCKS + A_PAGE - 1) / A_PAGE * LAYOUT_PAGE);
+    CHECK(layout_lanes_at(&attachment.geometry) - before, ==, (BLOCKS + A_PAGE - 1) / A_PAGE * LAYOUT_PAGE);
     for (unsigned i = 0; i <= A_PAGE; i++) {
         runs[i] = allocate(1);
         CHECK(runs[i].index, ==, i);

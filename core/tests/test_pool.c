@@ -240,6 +240,27 @@ static void private_memory_that_is_not_there_is_refused(void) {
     close_pool(); /* does no harm */
 }
 
+static void a_bare_pool_may_be_larger_than_the_machine(void) {
+    struct pool_request request = {.block_size = UINT64_C(1) << 40, .blocks = 1000, .bare = true};
+    CHECK(pool_open(&pool, &request, &failure), ==, POOL_OK);
+    CHECK(pool.data == NULL, ==, true);
+    for (uint64_t i = 0; i < 1000; i++) {
+        CHECK(private_pool_allocate(pool.private_pool), !=, BITMAP_NONE);
+    }
+    CHECK(private_pool_allocate(pool.private_pool), ==, BITMAP_NONE);
+    close_pool();
+}
+
+static void a_bare_pool_has_room_for_its_numbers_and_its_bookkeeping(void) {
+    struct pool_request request = {.block_size = UINT64_C(1) << 40, .blocks = UINT64_C(1) << 24, .bare = true};
+    CHECK(pool_open(&pool, &request, &failure), ==, POOL_NO_ROOM);
+    request = (struct pool_request){.block_size = 8, .blocks = BITMAP_MOST + 1, .bare = true};
+    CHECK(pool_open(&pool, &request, &failure), ==, POOL_NO_ROOM);
+    request.blocks = BITMAP_MOST;
+    CHECK(pool_open(&pool, &request, &failure), ==, POOL_NO_MAPPING);
+    CHECK(failure.asked, ==, private_pool_metadata_bytes(BITMAP_MOST));
+}
+
 static void memory_of_the_callers_stays_the_callers(void) {
     void *mapped = NULL; /* so that unmapping it by mistake would work */
     CHECK(os_map_private(8192, false, &mapped), ==, 0);
@@ -433,6 +454,8 @@ int main(void) {
     RUN(a_waiter_is_woken_by_a_release_in_both_kinds);
     RUN(a_forked_child_does_not_wait_for_its_parent_in_both_kinds);
     RUN(private_memory_that_is_not_there_is_refused);
+    RUN(a_bare_pool_may_be_larger_than_the_machine);
+    RUN(a_bare_pool_has_room_for_its_numbers_and_its_bookkeeping);
     RUN(memory_of_the_callers_stays_the_callers);
     RUN(prefaulting_can_be_stopped);
     RUN(in_debug_mode_freed_runs_rest);

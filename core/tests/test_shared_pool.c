@@ -876,7 +876,7 @@ static void ended(struct shared_pool *pool, uint64_t index, uint64_t n) {
 
 static void who_frees_a_run_ends_it_first(void) {
     make();
-    shared.ended = ended;
+    shared.watch = (struct shared_pool_watch){&shared_pool_always, 0, 0, NULL, ended};
     ended_count = 0;
     for (unsigned how = 0; how < 6; how++) {
         struct pool_run run = how == 3 ? left_to_message(0, 3) : allocate_for(0, 3);

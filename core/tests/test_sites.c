@@ -310,7 +310,7 @@ static void another_holder_sees_the_damage_too(void) {
 static void a_pool_without_debug_mode_has_no_sites(void) {
     make();
     CHECK(sites_are_kept(&attachment), ==, false);
-    CHECK(attachment.shared.ended == NULL, ==, true);
+    CHECK(load_flag(attachment.shared.watch.on), ==, 0);
     struct layout_geometry with = attachment.geometry;
     with.flags |= LAYOUT_DEBUG;
     CHECK(layout_plan(&with, BLOCK, BLOCKS, PROCESSES, with.small_blocks), ==, true);

@@ -52,6 +52,7 @@ from blockpool.errors import (
     StaleHandle,
     TooManyProcesses,
     TooManyTickets,
+    TraceInvalid,
     WriteAfterFree,
     WrongKind,
 )
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
     from blockpool._executor import BrokenWorker, Executor
     from blockpool._queue_errors import QueueEmpty, QueueFull, QueueShutDown
+    from blockpool._recording import Recording
     from blockpool.stats import (
         Audit,
         Damage,
@@ -122,6 +124,7 @@ __all__ = [
     "QueueFull",
     "QueueInfo",
     "QueueShutDown",
+    "Recording",
     "Recovered",
     "Residency",
     "Run",
@@ -134,6 +137,7 @@ __all__ = [
     "TooManyProcesses",
     "TooManyTickets",
     "Topic",
+    "TraceInvalid",
     "WriteAfterFree",
     "WrongKind",
     "inspect",
@@ -173,11 +177,26 @@ def __getattr__(name: str) -> Any:
         from blockpool import _executor
 
         return getattr(_executor, name)
+    if name == "Recording":
+        from blockpool import _recording
+
+        return _recording.Recording
     if name == "__version__":
         from importlib.metadata import version
 
         return version("blockpool")
-    if name in {"classic", "doctor", "metrics", "multiprocessing", "observe", "plot", "shared_memory"}:
+    if name in {
+        "advice",
+        "classic",
+        "doctor",
+        "metrics",
+        "multiprocessing",
+        "observe",
+        "plot",
+        "replay",
+        "shared_memory",
+        "traces",
+    }:
         raise AttributeError(f"blockpool.{name} is a module; import blockpool.{name}")
     raise AttributeError(f"module 'blockpool' has no attribute {name!r}")
 

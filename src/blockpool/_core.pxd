@@ -9,6 +9,8 @@ from blockpool._binding.c.block_state cimport *
 from blockpool._binding.c.os cimport *
 from blockpool._binding.c.pool cimport *
 from blockpool._binding.c.queues cimport *
+from blockpool._binding.c.recording cimport *
+from blockpool._binding.c.replay cimport *
 from blockpool._binding.c.sites cimport *
 from blockpool._binding.c.survey cimport *
 

@@ -45,7 +45,9 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close as close_descriptor, getpid, read as read_descriptor
 from libc.errno cimport EMFILE, ENFILE, ENOENT, ENOSYS
 from libc.math cimport INFINITY
-from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport (
+    INT32_MAX, INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
+)
 from libc.stdlib cimport free as c_free, malloc
 from libc.string cimport memcpy, memset, strerror
 
@@ -60,7 +62,7 @@ cdef object parse_size, readable, shortage, tell, tell_of_fork
 cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken
 cdef object PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
 cdef object PoolExists, PoolForbidden, PoolNotFound, PoolVersion, QueueClosed, StaleHandle, TooManyProcesses
-cdef object TooManyTickets, WrongKind
+cdef object TooManyTickets, TraceInvalid, WrongKind
 
 import copyreg
 import os
@@ -78,7 +80,7 @@ from blockpool._sizes import parse_size, readable
 from blockpool.errors import (
     BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken, PoolBusy, PoolClosed, PoolCorrupt,
     PoolExhausted, PoolExists, PoolForbidden, PoolNotFound, PoolVersion, QueueClosed, StaleHandle, TooManyProcesses,
-    TooManyTickets, WrongKind,
+    TooManyTickets, TraceInvalid, WrongKind,
 )
 
 cdef extern from "Python.h":
@@ -135,6 +137,7 @@ include "_binding/transfer.pxi"
 include "_binding/inspect.pxi"
 include "_binding/survey.pxi"
 include "_binding/look.pxi"
+include "_binding/recording.pxi"
 include "_binding/block.pxi"
 include "_binding/channels.pxi"
 include "_binding/items.pxi"
@@ -143,6 +146,7 @@ include "_binding/queues.pxi"
 include "_binding/topics.pxi"
 include "_binding/latest.pxi"
 include "_binding/pool.pxi"
+include "_binding/replay.pxi"
 include "_binding/package.pxi"
 
 seal(_Access)
@@ -153,3 +157,5 @@ seal(_NumpyAllocator)
 seal(_Channel)
 seal(_Packing)
 seal(_Items)
+seal(_Recorder)
+seal(_Replaying)

@@ -130,7 +130,7 @@ def _named(name: str) -> PoolSummary | None:
         blocks=None,
         nbytes=None,
         allocated=None,
-        segment_bytes=status.st_size,
+        segment_bytes=status.st_blocks * 512,
         permanent=None,
         max_processes=None,
         made_by=None,

@@ -27,6 +27,7 @@ __all__ = [
     "StaleHandle",
     "TooManyProcesses",
     "TooManyTickets",
+    "TraceInvalid",
     "WriteAfterFree",
     "WrongKind",
 ]
@@ -118,6 +119,10 @@ class QueueClosed(BlockPoolError, ValueError):
 
 class BlockOverrun(BlockPoolError):
     """Debug mode: something wrote past the bytes that were asked for. The block was freed all the same."""
+
+
+class TraceInvalid(BlockPoolError, ValueError):
+    """The file or the events are not a trace that can be used: truncated, foreign, or without what is needed."""
 
 
 class WriteAfterFree(BlockPoolError):

@@ -512,7 +512,7 @@ class PoolSummary:
     allocated : int or None
         Number of blocks that are allocated.
     segment_bytes : int
-        Size of the file or shared memory, with all bookkeeping.
+        How much memory it takes, with all bookkeeping.
     permanent : bool or None
         Whether the pool stays until it is unlinked.
     max_processes : int or None

@@ -5,6 +5,7 @@ import copyreg
 import gc
 import inspect
 import pickle
+from array import array
 
 import pytest
 
@@ -44,6 +45,8 @@ def internals():
         "packed": _core.pack(b"message", []),
         "items of a queue": iter(queue),
         "packing": seen[0],
+        "recorder": _core.begin_recording(bp.Pool.create("4KiB", 4)),
+        "replaying": _core.begin_replay([array(code) for code in "Bqiiq"], 0, [], [], 0),
     }
 
 

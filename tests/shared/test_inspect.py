@@ -82,7 +82,7 @@ def test_attributes_say_how_the_pool_was_created(pool_names, file_of):
     pool = bp.Pool.create("8KiB", 100, name=name, processes=1000, permanent=True, on_fork="detach")
     with bp.inspect(name) as inspector:
         assert (inspector.block_size, inspector.blocks, inspector.nbytes) == (8192, 100, 819200)
-        assert inspector.segment_bytes == file_of(name).stat().st_size
+        assert inspector.segment_bytes == file_of(name).stat().st_blocks * 512
         assert (inspector.permanent, inspector.on_fork, inspector.max_processes) == (True, "detach", 1000)
         assert inspector.pool_id == pool.allocate().handle.pool_id
     assert inspector.blocks == 100  # also once it is closed

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import blockpool as bp
+from segment_parts import LANES
 
 FILES = Path("/dev/shm")  # noqa: S108 - where pools are
 PAGE = 4096
@@ -202,9 +203,9 @@ def test_damage_is_no_note(pool_name):
             block.note = b"x" * 120
         path = FILES / f"blockpool.{pool.name}"
         with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
-            notes = len(memory) - 4 * PAGE
+            notes = len(memory) - LANES - 4 * PAGE
             for fill in (b"\xff", b"\0", b"\x01", None):
-                memory[notes:] = fill * (4 * PAGE) if fill else chance.randbytes(4 * PAGE)
+                memory[notes : notes + 4 * PAGE] = fill * (4 * PAGE) if fill else chance.randbytes(4 * PAGE)
                 for block in blocks:
                     assert len(block.note) <= 120
                     block.note = b"y"

@@ -32,7 +32,7 @@ def test_a_pool_with_a_name(shared, peers, file_of):
     found = listed(shared.name)
     assert (found.state, found.pool_id, found.made_by) == ("ok", block.handle.pool_id, bp.__version__)
     assert (found.block_size, found.blocks, found.nbytes, found.allocated) == (4096, 16, 65536, 3)
-    assert found.segment_bytes == file_of(shared.name).stat().st_size
+    assert found.segment_bytes == file_of(shared.name).stat().st_blocks * 512
     assert (found.permanent, found.max_processes, found.leftover) == (False, 256, False)
     assert [(one.pid, one.alive) for one in found.processes] == [
         (os.getpid(), True), (first.pid, True), (second.pid, False),
@@ -123,7 +123,7 @@ def test_files_that_cannot_be_attached(pool_name, peer, file_of, state):
     peer.kill()
     damage(file_of(pool_name), state)
     found = listed(pool_name)
-    assert (found.state, found.segment_bytes) == (state, file_of(pool_name).stat().st_size)
+    assert (found.state, found.segment_bytes) == (state, file_of(pool_name).stat().st_blocks * 512)
     assert (found.pool_id, found.block_size, found.blocks, found.nbytes, found.allocated) == (None,) * 5
     assert (found.processes, found.leftover, found.permanent, found.max_processes) == ((), False, None, None)
     assert found.made_by == (bp.__version__ if state == "other version" else None)

@@ -11,6 +11,10 @@ SMALL = 256  # bytes of a block of the annex
 SMALL_LEAST = 512  # blocks of the annex of a small pool
 
 
+# At the end: the lanes of a recording.
+LANES = 64 * 128 + 64 * 16384 * 16
+
+
 class Parts:
     """The offsets of the parts of a pool's file."""
 

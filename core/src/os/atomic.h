@@ -36,6 +36,9 @@ static inline uint64_t load_relaxed(const atomic_word *word) {
     return atomic_load_explicit(word, memory_order_relaxed);
 }
 
+/* A flag that may be seen late, and costs the harness no step. */
+static inline uint64_t load_flag(const atomic_word *word) { return atomic_load_explicit(word, memory_order_relaxed); }
+
 static inline uint64_t load_seq(const atomic_word *word) {
     explore_access(word);
     return atomic_load_explicit(word, memory_order_seq_cst);

@@ -265,6 +265,7 @@ static void file_of(const struct stat *status, struct os_file *found) {
     *found = (struct os_file){
         .identity = identity_of(status),
         .bytes = status->st_size < 0 ? 0 : (uint64_t)status->st_size,
+        .memory = status->st_blocks < 0 ? 0 : (uint64_t)status->st_blocks * 512,
         .owner = status->st_uid,
         .links = status->st_nlink,
         .regular = S_ISREG(status->st_mode),

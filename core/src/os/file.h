@@ -98,6 +98,7 @@ bool os_is_sealed(int file);
 struct os_file {
     struct os_identity identity;
     uint64_t bytes;
+    uint64_t memory; /* bytes that it takes; the rest of it was never written or reserved */
     uid_t owner;
     uint64_t links;
     bool regular;

@@ -5,6 +5,7 @@
 #include "os/thread.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,10 @@ unsigned os_threads(void) {
     }
     return count;
 }
+
+uint32_t os_thread_id(void) { return (uint32_t)syscall(SYS_gettid); }
+
+bool os_thread_is_here(uint32_t id) { return syscall(SYS_tgkill, getpid(), (pid_t)id, 0) == 0 || errno != ESRCH; }
 
 /* The letter that /proc has for the state of a thread, or 0. */
 static char thread_state(const char *thread) {

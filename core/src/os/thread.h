@@ -23,6 +23,10 @@ static inline void os_relax(void) {
 /* How many threads this process has, including those that are just ending; 0 if the kernel does not tell. */
 unsigned os_threads(void);
 
+/* What the kernel calls the calling thread, and whether it calls a thread of this process so. */
+uint32_t os_thread_id(void);
+bool os_thread_is_here(uint32_t id);
+
 /* Waits up to `seconds` for a moment in which every other thread of this process sleeps: then none of them is in the
  * middle of an operation that does not sleep. False if no such moment came, or the kernel does not tell. */
 bool os_at_rest(double seconds);
@@ -38,6 +42,10 @@ static inline uint32_t os_thread_number(void) {
     uint32_t number = os_thread_number_kept;
     return __builtin_expect(number != 0, 1) ? number : os_thread_number_first();
 }
+
+/* Lets the calling thread pass for the one of that number, not 0, until it does so again: a replay has one thread for
+ * all threads of a program. */
+static inline void os_thread_pose(uint32_t number) { os_thread_number_kept = number; }
 #endif
 
 #endif

@@ -30,6 +30,9 @@ void os_sleep(double seconds);
 double os_now(void);
 uint64_t os_nanoseconds(void);
 
+/* How many nanoseconds of a processor the calling thread has had. */
+uint64_t os_processor_time(void);
+
 /* Whole seconds since the machine started, without those it was suspended, the same in every process: for the age of
  * runs and tickets. */
 uint32_t os_seconds(void);

@@ -9,7 +9,7 @@
 #include "os/lock.h"
 #include "os/memory.h"
 #include "os/process.h"
-#include "shared/sites.h"
+#include "shared/recording.h"
 
 #define STARTS_OVER 100 /* a name that changes more often than this while it is opened is an attack */
 
@@ -87,7 +87,7 @@ static void init(struct attachment *attachment) {
     const struct layout_geometry *geometry = &attachment->geometry;
     layout_init(&attachment->shared, &attachment->queues.annex, attachment->memory, geometry);
     queues_init(&attachment->queues, &attachment->shared, layout_small(attachment->memory, geometry));
-    sites_watch(attachment);
+    recording_watch(attachment);
 }
 
 /* Maps the segment and what belongs to this process alone. */

@@ -85,6 +85,7 @@ struct pool_failure {
     char made_by[LAYOUT_MADE_BY_BYTES];
 };
 
+#define STACKS_SENT 256u  /* how many stacks a process remembers to have told a recorder */
 #define RECOVERED_NAMED 8 /* of how many dead processes the account says which they were */
 
 /* What a forked child gets. */
@@ -122,6 +123,12 @@ struct attachment {
     struct os_descriptor file;
     double seek_again; /* when to look for the file again after a failed search, see descriptor.c */
     void *lock_page;
+    uint64_t number;           /* of this attachment in this process, see recording.c */
+    atomic_word no_lane;       /* the last round of a recorder in which a thread found no lane */
+    struct attachment_stacks { /* that this process has told a recorder in full */
+        atomic_word session;   /* of which recording */
+        atomic_word numbers[STACKS_SENT];
+    } stacks;
     unsigned waiters; /* threads of this process that wait; under lock */
     uint32_t forks; /* forks between the process that attached and this one: tells a parent's waits from its child's */
     enum attachment_on_fork on_fork;

@@ -8,6 +8,7 @@
  *     exit.c        leaving them all when the process ends
  *     sweep.c       pools seen from outside: what has a name, removing it, sweeping
  *     gate.c        the gate, and the mutex of this process that goes with it
+ *     reserve.c     memory of the segment that is reserved late
  *     descriptor.c  the descriptor by which an attachment reaches its segment
  */
 #ifndef BLOCKPOOL_ATTACHMENT_PARTS_H
@@ -48,6 +49,13 @@ enum pool_status descriptor_ready(struct attachment *attachment, struct pool_fai
 
 /* Closes it, unless the number now belongs to another file. */
 void descriptor_close(struct attachment *attachment);
+
+/* --- reserve.c --- */
+
+/* Reserves the memory of a part of the segment, both numbers whole pages, so that touching it cannot fail. A part that
+ * is there already stays as it is. POOL_NO_ROOM: there is no memory for it. */
+enum pool_status attachment_reserve(struct attachment *attachment, uint64_t at, uint64_t bytes,
+                                    struct pool_failure *failure) __attribute__((warn_unused_result));
 
 /* --- attachment.c --- */
 

@@ -5,6 +5,7 @@
  * would work on other processes' memory.
  */
 #include "shared/attachment_parts.h"
+#include "shared/recording.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -241,6 +242,7 @@ static int take_part(struct attachment *attachment) {
 
 static void after_fork_in_child(void) {
     gate_mutex_reset_in_child();
+    recording_forked();
     for (struct attachment *attachment = attachments, *next; attachment; attachment = next) {
         struct attachment_child *child = &attachment->child;
         next = attachment->next;

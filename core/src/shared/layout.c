@@ -43,7 +43,7 @@ bool layout_plan(struct layout_geometry *geometry, uint64_t block_size, uint64_t
         end = layout_site_at(geometry, blocks);
     }
     geometry->data_at = round_up(end + layout_note_marks_bytes(geometry), LAYOUT_PAGE);
-    geometry->bytes = layout_notes_at(geometry) + layout_note_pages(geometry) * LAYOUT_PAGE;
+    geometry->bytes = layout_lane_cells_at(geometry, LANES_MOST);
     return true;
 }
 

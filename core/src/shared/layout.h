@@ -11,6 +11,7 @@
  *     data     blocks × block_size, on a page boundary
  *     notes    pages of LAYOUT_NOTES_A_PAGE notes (note.h) that exist only once they are used: what comes before them
  *              is reserved when the segment is made, this is not
+ *     lanes    LANES_MOST lanes and their cells (lanes.h), which exist only once the pool is recorded
  *
  * Everything is an offset that follows from block_size, blocks, processes, the blocks of the annex and LAYOUT_DEBUG;
  * the header repeats it as a check. Nothing in a header is trusted: layout_validate recomputes the layout from those
@@ -21,12 +22,13 @@
 
 #include "blockpool_version.h"
 #include "shared/catalog.h"
+#include "shared/lanes.h"
 #include "shared/note.h"
 #include "shared/queue.h"
 #include "shared/shared_pool.h"
 
 #define LAYOUT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
-#define LAYOUT_VERSION 5u                         /* of the layout */
+#define LAYOUT_VERSION 6u                         /* of the layout */
 #define LAYOUT_LIBRARY BLOCKPOOL_VERSION          /* the release that makes such segments */
 #define LAYOUT_PAGE UINT64_C(4096)
 #define LAYOUT_MOST_PROCESSES LEDGER_MOST_SLOTS
@@ -67,12 +69,24 @@ struct layout_header {
     atomic_word gate_oldest;  /* its oldest waiter, see gate.c */
     atomic_word looked;       /* when a process last looked for the dead, milliseconds; a hint */
     uint64_t created;         /* when the segment was made: seconds since the epoch, for people */
+    struct layout_recording { /* see recording.h */
+        atomic_word unplaced; /* events of threads without a lane that were lost */
+        char apart[24];
+        /* in a cache line of their own: every allocation and every free reads `on` */
+        atomic_word on;       /* 0: nobody records; else the recorder's round */
+        atomic_word recorder; /* its slot, one up; 0: nobody records */
+        atomic_word lanes;    /* how many are there, see layout_lanes_ready */
+        atomic_word sessions; /* how often recording began */
+    } recording;
     char more[32];
     atomic_word used[SLOT_SET_WORDS]; /* a bit for each slot in use; cleared only under the gate */
-    char padding[LAYOUT_PAGE - 1280];
+    char padding[LAYOUT_PAGE - 1344];
 };
 _Static_assert(sizeof(struct layout_header) == LAYOUT_PAGE, "one page");
 _Static_assert(offsetof(struct layout_header, waiting) == 128, "a cache line of its own");
+_Static_assert(offsetof(struct layout_header, recording.on) % 64 == 0, "apart from words that are often written");
+_Static_assert(offsetof(struct layout_header, used) - offsetof(struct layout_header, recording.on) == 64, "the same");
+_Static_assert(LEDGER_MOST_SLOTS < 1u << LANE_SLOT_BITS, "a lane names a slot, one up");
 
 struct slot_record {
     atomic_word process;
@@ -158,6 +172,26 @@ static inline uint64_t layout_notes_at(const struct layout_geometry *geometry) {
 static inline uint64_t layout_note_at(const struct layout_geometry *geometry, uint64_t block) {
     return layout_notes_at(geometry) + block / LAYOUT_NOTES_A_PAGE * LAYOUT_PAGE +
            block % LAYOUT_NOTES_A_PAGE * sizeof(struct note);
+}
+
+/* Offsets of the lanes and of their cells. */
+static inline uint64_t layout_lanes_at(const struct layout_geometry *geometry) {
+    return layout_notes_at(geometry) + layout_note_pages(geometry) * LAYOUT_PAGE;
+}
+static inline uint64_t layout_lane_cells_at(const struct layout_geometry *geometry, unsigned lane) {
+    return (layout_lanes_at(geometry) + LANES_MOST * sizeof(struct lane) + LAYOUT_PAGE - 1) / LAYOUT_PAGE *
+               LAYOUT_PAGE +
+           lane * LANE_CELLS * sizeof(struct lane_cell);
+}
+
+/* How many lanes are there. The word that says so is one that damage does not make. */
+#define LAYOUT_LANES_WORD UINT64_C(0x6c616e6573006c00)
+static inline unsigned layout_lanes_ready(const struct layout_header *header) {
+    uint64_t ready = load_flag(&header->recording.lanes) ^ LAYOUT_LANES_WORD;
+    return ready <= LANES_MOST ? (unsigned)ready : 0;
+}
+static inline void layout_set_lanes_ready(struct layout_header *header, unsigned ready) {
+    store_seq(&header->recording.lanes, LAYOUT_LANES_WORD ^ ready);
 }
 
 /* The blocks of the annex. */

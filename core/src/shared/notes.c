@@ -1,7 +1,6 @@
 /* notes.c: see notes.h. */
 #include "shared/notes.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "os/process.h"
@@ -13,10 +12,6 @@
 #define NOTES_LOOKS 1000 /* at a note that is being set, which takes some 20 ns */
 #endif
 #define NAP 0.0005 /* seconds, between two tries */
-
-/* Asking how much memory there is takes some 0.3 ms: an answer with plenty counts for a while. */
-#define PLENTY (UINT64_C(64) << 20)
-#define PLENTY_SECONDS 0.01
 
 static struct note *note_of(const struct attachment *attachment, uint64_t index) {
     const struct layout_geometry *geometry = &attachment->geometry;
@@ -38,44 +33,12 @@ static bool is_there(const struct attachment *attachment, uint64_t page) {
     return half_load_seq(mark_of(attachment, page)) == mark(page);
 }
 
-/* Whether there is memory for a page; a cgroup that has none might answer with its OOM killer. */
-static bool may_reserve(struct pool_failure *failure) {
-    static atomic_word plenty_until; /* milliseconds on the monotonic clock */
-    uint64_t now = (uint64_t)(os_now() * 1000);
-    struct os_limits limits;
-    if (now < load_relaxed(&plenty_until)) {
-        return true;
-    }
-    os_limits(&limits);
-    failure->available = limits.available.bytes;
-    memcpy(failure->limit, limits.available.by, sizeof failure->limit);
-    if (failure->available >= PLENTY) {
-        store_relaxed(&plenty_until, now + (uint64_t)(PLENTY_SECONDS * 1000));
-    }
-    return failure->available >= LAYOUT_PAGE;
-}
-
 /* Reserves a page of notes and marks it. */
 static enum pool_status reserve(struct attachment *attachment, uint64_t page, struct pool_failure *failure) {
     uint64_t at = layout_notes_at(&attachment->geometry) + page * LAYOUT_PAGE;
-    *failure = (struct pool_failure){.asked = LAYOUT_PAGE, .available = UINT64_MAX};
-    if (!may_reserve(failure)) {
-        return POOL_NO_ROOM;
-    }
-    gate_mutex_lock();
-    enum pool_status status = attachment_is_stray(attachment) ? POOL_STRAY : descriptor_ready(attachment, failure);
-    if (status == POOL_OK) {
-        int error = os_reserve_part(attachment->file.number, at, LAYOUT_PAGE);
-        int lost = os_verify(&attachment->file); /* then it was another file's page */
-        error = lost ? lost : error == -ENOMEM ? -ENOSPC : error;
-        status = error ? pool_status_from_errno(error, failure) : POOL_OK;
-    }
-    gate_mutex_unlock();
+    enum pool_status status = attachment_reserve(attachment, at, LAYOUT_PAGE, failure);
     if (status == POOL_OK) {
         half_store_seq(mark_of(attachment, page), mark(page));
-    } else if (status == POOL_NO_ROOM && attachment->name[0] && os_shm_available() < LAYOUT_PAGE) {
-        failure->available = os_shm_available();
-        memcpy(failure->limit, OS_SHM_DIRECTORY, sizeof OS_SHM_DIRECTORY);
     }
     return status;
 }

@@ -790,7 +790,7 @@ static void ended(struct shared_pool *annex, uint64_t block, uint64_t n) {
 void queues_init(struct queues *queues, struct shared_pool *pool, unsigned char *memory) {
     queues->pool = pool;
     queues->memory = memory;
-    queues->annex.ended = ended;
+    queues->annex.watch = (struct shared_pool_watch){&shared_pool_always, 0, 0, NULL, ended};
 }
 
 /* Wakes all, also those on whose account somebody was to raise an event, who died. */

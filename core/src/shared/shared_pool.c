@@ -4,10 +4,13 @@
 #include <stddef.h>
 
 #include "os/wait.h"
+#include "shared/lanes.h"
 
 #define CHECK_LOOKS 4
 
 _Static_assert(offsetof(struct shared_pool, bitmap) == 0, "undone() knows the pool by its bitmap");
+
+const atomic_word shared_pool_never = 0, shared_pool_always = 1;
 
 /* --- the one loop in which heads change --- */
 
@@ -96,7 +99,7 @@ void shared_pool_init(struct shared_pool *shared, const struct shared_pool_parts
     shared->row_words = shared_pool_row_words(slots);
     bitmap_init(&shared->bitmap, parts->bitmap, blocks, false);
     shared->bitmap.undone = undone;
-    shared->ended = NULL;
+    shared->watch = (struct shared_pool_watch){&shared_pool_never, 0, 0, NULL, NULL};
     shared->length_bits = LEDGER_LENGTH_BITS;
     for (uint64_t high = (block_size - 1) >> 32; high; high >>= 1) {
         shared->length_bits--;
@@ -173,8 +176,12 @@ static bool try_to_close(const struct shared_pool *shared, uint64_t index, unsig
 
 /* Frees a run whose head is CLOSING and whose tails are the n - 1 that follow it. */
 static void finish(struct shared_pool *shared, uint64_t head, uint64_t n) {
-    if (__builtin_expect(shared->ended != NULL, 0)) {
-        shared->ended(shared, head, n);
+    uint64_t on = load_flag(shared->watch.on);
+    if (__builtin_expect(on != 0, 0)) {
+        uint64_t packed = load_relaxed(&shared_pool_entry(shared, head)->run);
+        if (!lane_put(shared->watch.number, on, LANE_FREED, lane_run(head, ledger_record_unpack(packed).generation))) {
+            shared->watch.ended(shared, head, n);
+        }
     }
     for (uint64_t d = n - 1; d > 0; d--) {
         store_release(head_of(shared, head + d), LEDGER_FREE);
@@ -238,6 +245,14 @@ allocate(struct shared_pool *shared, unsigned slot, uint64_t n, uint64_t slack, 
             store_relaxed(&entry->details, slack << 32 | now);
             store_release(&entry->head, ledger_live(slot, next.generation));
             *run = (struct pool_run){head, n, next.generation & LEDGER_MOST_GENERATION};
+            uint64_t on = load_flag(shared->watch.on);
+            if (__builtin_expect(on != 0, 0)) {
+                if (!lane_put(shared->watch.number, on, (n * shared->watch.block_size - slack) << 8 | LANE_ALLOCATED,
+                              lane_run(head, run->generation)) &&
+                    shared->watch.allocated) {
+                    shared->watch.allocated(shared, run, slack);
+                }
+            }
             return SHARED_POOL_OK;
         }
         /* its bit was wrong: it stays set, the others go back */

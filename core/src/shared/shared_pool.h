@@ -103,6 +103,27 @@ struct shared_pool_waiting {
 };
 _Static_assert(sizeof(struct shared_pool_waiting) == 64 + LEDGER_MOST_SLOTS / 8, "written to shared memory");
 
+struct pool_run {
+    uint64_t index;
+    uint64_t blocks;
+    uint64_t generation;
+};
+
+struct shared_pool;
+
+/* What is called as runs come and go, while the word *on is not 0. */
+struct shared_pool_watch {
+    const atomic_word *on;
+    uint64_t number, block_size; /* of lane_put */
+    /* After a run was allocated, before anybody else learns of it; or NULL. */
+    void (*allocated)(struct shared_pool *shared, const struct pool_run *run, uint64_t slack);
+    /* Before a run of n blocks is freed, whose head is CLOSING. */
+    void (*ended)(struct shared_pool *shared, uint64_t index, uint64_t n);
+};
+
+/* Words for .on that never change: 0 and 1. */
+extern const atomic_word shared_pool_never, shared_pool_always;
+
 /* A view of the segment, private to the process. */
 struct shared_pool {
     struct bitmap bitmap;
@@ -113,19 +134,12 @@ struct shared_pool {
     unsigned slots;
     unsigned row_words;
     unsigned length_bits; /* of a record's 24; the others are the slack's */
-    /* Called before a run of n blocks is freed, whose head is CLOSING; or NULL. */
-    void (*ended)(struct shared_pool *shared, uint64_t index, uint64_t n);
+    struct shared_pool_watch watch;
 };
 
 static inline struct shared_pool_entry *shared_pool_entry(const struct shared_pool *shared, uint64_t index) {
     return (struct shared_pool_entry *)(void *)(shared->entries + index * shared->entry_bytes);
 }
-
-struct pool_run {
-    uint64_t index;
-    uint64_t blocks;
-    uint64_t generation;
-};
 
 /* Where the parts of a shared pool lie. */
 struct shared_pool_parts {

@@ -7,8 +7,6 @@
 #include "os/process.h"
 #include "os/wait.h"
 
-_Static_assert(offsetof(struct attachment, shared) == 0, "ended() knows the attachment by its pool");
-
 /* Of the thread that frees something; see sites_set_caller. */
 static _Thread_local const struct site_caller *freeing;
 
@@ -229,8 +227,8 @@ void sites_take_back(struct attachment *attachment, const struct pool_run *run) 
 
 void sites_set_caller(const struct site_caller *caller) { freeing = caller; }
 
-static void ended(struct shared_pool *shared, uint64_t index, uint64_t n) {
-    const struct attachment *attachment = (struct attachment *)shared;
+void sites_end(struct attachment *attachment, uint64_t index, uint64_t n) {
+    const struct shared_pool *shared = &attachment->shared;
     struct site *site = site_of(attachment, index);
     uint64_t packed = load_relaxed(&shared_pool_entry(shared, index)->run);
     uint64_t generation = ledger_record_unpack(packed).generation, state = load_seq(&site->state);
@@ -253,12 +251,6 @@ static void ended(struct shared_pool *shared, uint64_t index, uint64_t n) {
         fill_dead(attachment, index + d);
     }
     store_release(&site->state, state_of(generation, SITE_OVER));
-}
-
-void sites_watch(struct attachment *attachment) {
-    if (sites_are_kept(attachment)) {
-        attachment->shared.ended = ended;
-    }
 }
 
 /* --- looking --- */

@@ -7,7 +7,7 @@
  *     SITE_CANARY  between the bytes that were asked for and the end of the run's last block
  *     SITE_DEAD    freed
  *
- * WHO FREES A RUN FILLS IT, whichever process that is: the hook `ended` of shared_pool.h runs while the head is
+ * WHO FREES A RUN FILLS IT, whichever process that is: sites_end runs while the head is
  * CLOSING, so nobody else has the run, and its site is written by one process at a time. A process may die there at any
  * step; the process that recovers the run goes through the hook once more. So each step is marked in the site:
  *
@@ -101,8 +101,8 @@ static inline bool sites_are_kept(const struct attachment *attachment) {
     return attachment->geometry.flags & LAYOUT_DEBUG;
 }
 
-/* Makes a mapped attachment of a debug pool watch runs that end; does nothing for other pools. */
-void sites_watch(struct attachment *attachment);
+/* Does the work of the process that frees a run of n blocks, in a debug pool, while its head is CLOSING. */
+void sites_end(struct attachment *attachment, uint64_t index, uint64_t n);
 
 /* Prepares a run that this process has just allocated, and `nbytes` of which were asked for. False: it found damage,
  * and changed nothing else; the caller drops the run. */

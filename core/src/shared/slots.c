@@ -49,6 +49,17 @@ static int keep_lock(const struct os_descriptor *locked, void **hold) {
     return -EAGAIN;
 }
 
+/* Clears the lanes that threads of the last process in the slot had; for who has just got it. */
+static void clear_lanes(void *memory, const struct layout_geometry *geometry, unsigned slot) {
+    struct lane *lanes = (struct lane *)(void *)((char *)memory + layout_lanes_at(geometry));
+    for (unsigned i = 0; i < layout_lanes_ready(memory); i++) {
+        uint64_t owner = load_relaxed(&lanes[i].owner);
+        if (lane_slot(owner) == slot) {
+            (void)lane_pass(&lanes[i], owner, 0);
+        }
+    }
+}
+
 unsigned slots_take(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, void **hold,
                     int *description, int *error) {
     *error = 0;
@@ -65,6 +76,9 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
         }
         int refused = lock_through(&locked, SLOTS_BYTE(slot));
         bool taken = refused == 0 && set_bit_seq(used, slot % 64);
+        if (taken) {
+            clear_lanes(memory, geometry, slot);
+        }
         if (taken && !hold) {
             *description = locked.number;
             return slot;
@@ -87,6 +101,10 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
 
 void slots_free(void *memory, unsigned slot) {
     struct layout_header *header = memory;
+    if (load_seq(&header->recording.recorder) == (uint64_t)slot + 1) { /* nobody takes the events any more */
+        store_seq(&header->recording.on, 0);
+        store_seq(&header->recording.recorder, 0);
+    }
     store_relaxed(&slot_record(memory, slot)->process, 0);
     (void)clear_bit_seq(&header->used[slot / 64], slot % 64);
 }

@@ -123,7 +123,7 @@ static enum pool_status try_to_remove(const char *name, bool *removed, struct po
             if (os_shm_names(name, &at.status.identity) && is_deserted(&at)) {
                 *removed = os_shm_unlink(name) == 0;
                 if (*removed) {
-                    note_swept(name, at.status.bytes);
+                    note_swept(name, at.status.memory);
                 }
             }
             gate_give_back(at.file.number);
@@ -242,7 +242,7 @@ static bool survey_one(const char *name, void *context) {
         return true;
     }
     memcpy(one.name, name, strlen(name));
-    one.bytes = at.status.bytes;
+    one.bytes = at.status.memory;
     survey->count++;
     survey->bytes += one.bytes;
     for (unsigned i = 0; i < POOLS_SURVEYED; i++) {

@@ -247,6 +247,20 @@ cdef note_error(pool_status status, const pool_failure *failure, uint64_t index)
     return PoolExhausted(f"{needs}; {there}; {remedy}")
 
 
+cdef recording_error(pool_status status, const pool_failure *failure, name):
+    """The error of a recording that was not begun."""
+    if status == POOL_EXISTS:
+        return PoolBusy(
+            f"process {failure.process} is recording {titled(name)} already, and only one recording at a time is "
+            "possible; stop that one, or wait for its end"
+        )
+    needs = f"to record {titled(name)} needs {failure.asked} bytes of memory in its segment"
+    if failure.available >= failure.asked:
+        return PoolExhausted(f"{needs}; the kernel refuses ({error_text(-failure.error)}); free some memory")
+    there, remedy = shortage((<bytes>failure.limit).decode("utf-8", "replace"), failure.available)
+    return PoolExhausted(f"{needs}; {there}; {remedy}")
+
+
 cdef list holders_of(const pool *engine, const slot_set *holders):
     cdef unsigned slot = slot_set_next(holders, 0)
     cdef list found = []

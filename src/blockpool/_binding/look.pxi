@@ -18,7 +18,7 @@ cdef class Inspector:
     block_size, blocks, nbytes : int
         Size of a block in bytes, number of blocks, and size of all blocks together.
     segment_bytes : int
-        Size of the shared memory, with all bookkeeping.
+        Size of its shared memory with all bookkeeping, but without notes and recordings.
     max_processes : int
         The most processes that can be attached.
     permanent : bool
@@ -349,7 +349,7 @@ cdef Inspector inspector_of(_Mapping m):
     inspector.block_size = m.engine.block_size
     inspector.blocks = m.engine.blocks
     inspector.nbytes = m.engine.block_size * m.engine.blocks
-    inspector.segment_bytes = m.engine.attachment.geometry.bytes
+    inspector.segment_bytes = layout_notes_at(&m.engine.attachment.geometry)
     inspector.max_processes = m.engine.attachment.geometry.processes
     inspector.permanent = is_permanent(m)
     inspector.on_fork = "detach" if m.engine.attachment.geometry.flags & LAYOUT_DETACH else "share"
@@ -528,7 +528,7 @@ def summary(name, int process, int number, /):
         made_by = (<bytes>failure.made_by).decode("ascii", "replace") or None
     return report("PoolSummary", dict(
         name=name, state=state, pool_id=None, block_size=None, blocks=None, nbytes=None, allocated=None,
-        segment_bytes=found.bytes, permanent=None, max_processes=None, made_by=made_by, created=None,
+        segment_bytes=found.memory, permanent=None, max_processes=None, made_by=made_by, created=None,
         processes=(), leftover=False,
     ))
 
@@ -565,7 +565,7 @@ cdef summary_of(_Mapping m, bint named, const os_file_t *file):
         blocks=m.engine.blocks,
         nbytes=m.engine.blocks * m.engine.block_size,
         allocated=stats.allocated,
-        segment_bytes=file.bytes,
+        segment_bytes=file.memory,
         permanent=permanent,
         max_processes=m.engine.attachment.geometry.processes,
         made_by=maker_of(m),

@@ -49,6 +49,8 @@ cdef int require_part(_Mapping m, pool_status status, const pool_failure *failur
 # Opens a private pool in a new mapping, in memory of its own or in the caller's `buffer`. size and blocks were checked
 # as numbers. Raises as Pool() does; the mapping is of no use then.
 cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge_pages, bint debug) except -1
+# The same without memory for the blocks: nobody may use an address in it. It may be larger than the machine.
+cdef int open_bare(_Mapping m, size, blocks) except -1
 # Completes a mapping whose engine has just attached a shared pool, and returns it; or returns the mapping that this
 # process has of that pool already, and then `m` is to be dropped. on_fork is as in attach.pxd.
 cdef _Mapping open_shared(_Mapping m, on_fork)

@@ -85,29 +85,42 @@ cdef size_t alignment_of(uintptr_t address, size_t block_size) noexcept:
 
 cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge_pages, bint debug) except -1:
     cdef pool_request request
-    cdef pool_failure failure
-    cdef pool_status status
-    cdef list raised = []
     request.memory = NULL
     if buffer is not None:
         blocks = borrow(m, buffer, size, blocks)
         request.memory = m.lender.buf
     elif blocks is None:
         raise TypeError("blocks is missing; pass the number of blocks")
-    # a number of more than 64 bits is more than any machine has, and is refused as such
-    request.block_size = size
-    request.blocks = min(blocks, <uint64_t>-1)
+    request.bare = False
     request.prefault = prefault
     request.huge = huge_pages
     request.debug = debug
+    return open_engine(m, &request, size, blocks)
+
+
+cdef int open_bare(_Mapping m, size, blocks) except -1:
+    cdef pool_request request
+    request.memory = NULL
+    request.bare = True
+    request.prefault = request.huge = request.debug = False
+    return open_engine(m, &request, size, blocks)
+
+
+cdef int open_engine(_Mapping m, pool_request *request, size, blocks) except -1:
+    cdef pool_failure failure
+    cdef pool_status status
+    cdef list raised = []
+    # a number of more than 64 bits is more than any machine has, and is refused as such
+    request.block_size = size
+    request.blocks = min(blocks, <uint64_t>-1)
     request.pause.may_go_on = let_signals_in
     request.pause.context = <void *>raised
     with nogil:
-        status = pool_open(&m.engine, &request, &failure)
+        status = pool_open(&m.engine, request, &failure)
     if status == POOL_STOPPED:
         raise raised[0]
     if status == POOL_NO_ROOM:
-        raise no_room_error(&failure, size, blocks, False, prefault)
+        raise no_room_error(&failure, size, blocks, False, request.prefault)
     if status != POOL_OK:
         raise PoolExhausted(
             f"no memory for the bookkeeping of {blocks} blocks: {failure.asked} bytes; ask for fewer blocks"

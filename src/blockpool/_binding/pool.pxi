@@ -565,6 +565,62 @@ cdef class Pool(_Access):
                 raise ValueError(f"tickets_older_than must be 0 or more seconds, not {tickets_older_than!r:.60}")
         return recover_pool(m, age)
 
+    def record(self, path=None):
+        """Record what all processes allocate in this shared pool, and free.
+
+        Needs the extra ``advise``. A thread of this process takes the events until the recording is stopped. Nobody
+        waits for it: an event for which there is no room is lost, and counted. A process puts at most some ten million
+        events a second. The blocks of queues and messages are not recorded. Meanwhile an allocation and its free take
+        about a tenth longer.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            The file to write in the end, for `blockpool.traces.read` and the command ``blockpool advise``. Without it,
+            only `Recording.stop` gives the trace.
+
+        Returns
+        -------
+        Recording
+            For use in a `with`, which stops it.
+
+        Raises
+        ------
+        TypeError
+            If the pool is private: only its own process uses it, so a profiler such as memray sees all of it.
+        PoolBusy
+            If a process, perhaps this one, is recording the pool already, or another process kept this one waiting too
+            long; it may be stopped.
+        PoolExhausted
+            If there is no memory for what a recording needs in the pool's segment: 2 MiB for every 8 threads.
+        PoolClosed, TooManyProcesses
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        ImportError
+            If NumPy or pyarrow is not installed.
+        OSError
+            If no file can be made in the folder of `path`.
+
+        Notes
+        -----
+        Any thread may call this. The recording keeps the pool attached until it is stopped, even if the Pool is
+        closed. In a pool in debug mode, the trace has the stacks of allocations. It says of a run that was live at the
+        beginning that it was allocated then.
+
+        Examples
+        --------
+        >>> import blockpool
+        >>> pool = blockpool.Pool.create("4KiB", 16)
+        >>> with pool.record() as recording:
+        ...     pool.allocate(blocks=3).free()
+        >>> trace = recording.stop()
+        >>> len(trace), int(trace.size[0])
+        (2, 12288)
+        """
+        self.opened()
+        require_imports("recordings")
+        from blockpool._recording import Recording
+        return Recording(self, path)
+
     @property
     def name(self):
         """The name with which processes attach the pool; None if it is private or has none."""

@@ -46,6 +46,7 @@ cdef int issue_run(_Mapping m, const pool_run *run, uint64_t nbytes) except -1:
             sound = sites_issue(m.engine.attachment, run, nbytes, &caller, &finding)
         if not sound and not Py_IsFinalizing():
             raise finding_error(m, &finding, None)
+    recording_put_stack(m.engine.attachment, run, caller.text, caller.length)
     return 0
 
 

@@ -6,6 +6,7 @@ import sys
 
 import blockpool as bp
 from pools import SHM
+from segment_parts import LANES
 
 ROUNDS = 400
 
@@ -22,8 +23,8 @@ def main(name, seed):
     size = path.stat().st_size
     damaged = 0
     with path.open("r+b") as file, mmap.mmap(file.fileno(), size) as memory:
-        end = size - inspector.nbytes - 4096
-        before = memory[:size]
+        end = size - LANES - inspector.nbytes - 4096
+        before = memory[:end]
         for round_ in range(ROUNDS):
             at = numbers.randrange(104, end)
             count = numbers.choice([1, 8, 64, end - at])
@@ -35,8 +36,8 @@ def main(name, seed):
                     damaged += 1
             if round_ % 20 == 19:
                 assert [found.state for found in bp.pools() if found.name == name] == ["ok"]
-                memory[:size] = before
-        memory[:size] = before
+                memory[:end] = before
+        memory[:end] = before
     assert damaged > ROUNDS // 10
     assert pool.check().runs == 40
     assert inspector.check().runs == 40

@@ -8,6 +8,7 @@ cdef extern from "<stdbool.h>":
 
 
 cdef extern from "os/memory.h" nogil:
+    size_t os_page_size()
     struct os_residency_t "os_residency":
         uint64_t resident_bytes
         uint64_t huge_bytes
@@ -24,7 +25,7 @@ cdef extern from "os/memory.h" nogil:
 
 cdef extern from "os/file.h" nogil:
     struct os_file_t "os_file":
-        uint64_t bytes
+        uint64_t memory
         uint64_t links
 
 

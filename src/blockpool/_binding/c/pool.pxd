@@ -10,17 +10,23 @@ from blockpool._binding.c.sites cimport site_caller, site_finding
 
 
 cdef extern from "pool.h" nogil:
+    struct private_pool:
+        pass
+
     struct pool:
         attachment *attachment
+        private_pool *private_pool
         unsigned char *data
         uint64_t block_size
         uint64_t blocks
+        size_t metadata_bytes
         void (*let_others_run "yield")() noexcept
 
     struct pool_request:
         uint64_t block_size
         uint64_t blocks
         void *memory
+        bint bare
         bint prefault
         bint huge
         bint debug
