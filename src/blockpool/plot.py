@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from blockpool._core import Inspector, Pool
     from blockpool._handles import Handle
@@ -165,14 +166,17 @@ def history(snapshots: Iterable[Snapshot], ax: Axes | None = None) -> Axes:
 
 def _axes(ax: Axes | None) -> Axes:
     """Return where to draw."""
-    if ax is not None:
-        return ax
+    return _figure().add_subplot() if ax is None else ax
+
+
+def _figure() -> Figure:
+    """Return a new figure."""
     try:
         from matplotlib import pyplot as plt
     except ModuleNotFoundError as error:
         command = shlex.join([sys.executable, "-m", "pip", "install", _NEEDS])
         raise ImportError(f"blockpool.plot needs {error.name}; install it with: {command}") from error
-    return plt.figure(layout="constrained").add_subplot()
+    return plt.figure(layout="constrained")
 
 
 def _seen(pool: Any) -> tuple[PoolMap, tuple[ProcessInfo, ...] | None, str, int]:

@@ -18,9 +18,10 @@ import jsonschema
 import blockpool as bp
 from blockpool._handles import Handle  # noqa: TC001 - the schema asks for its annotation's value
 from blockpool.observe import snapshot
-from blockpool.report.documents import KINDS, fields_of
+from blockpool.report.documents import all_kinds, fields_of
 from blockpool.report.json import document, plain
 from blockpool.report.schema import schema
+from programs import interpreter, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,10 +55,25 @@ def test_the_schema_is_current() -> None:
 def test_the_schema_is_one() -> None:
     """The schema follows the rules for schemas, and describes every field of every document."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    assert {each["title"] for each in SCHEMA["oneOf"]} == set(KINDS)
+    assert {each["title"] for each in SCHEMA["oneOf"]} == set(all_kinds())
     for shape in (*SCHEMA["oneOf"], *SCHEMA["$defs"].values()):
         undescribed = {name for name, field in shape["properties"].items() if "description" not in field}
         assert undescribed <= {"schema", "kind"}, shape["description"]
+
+
+def test_documents_about_pools_need_no_numpy(command: Command, busy: Any) -> None:
+    """Without NumPy and pyarrow the JSON about pools, and its schema for the web page, stay the same."""
+    program = """
+        import sys
+        sys.modules["numpy"] = sys.modules["pyarrow"] = None
+        import blockpool.report.schema
+        from blockpool.cli import main
+        sys.exit(main(["info", sys.argv[1], "--json"]))
+    """
+    assert command
+    _, done = run_command(interpreter(program, busy.name))
+    assert (done.returncode, done.stderr) == (0, "")
+    VALIDATOR.validate(json.loads(done.stdout))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

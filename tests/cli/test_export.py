@@ -49,7 +49,7 @@ def test_nothing_is_overwritten_unless_asked(run, shared, tmp_path):
     file.write_text("mine")
     result = run(shared.name, "-o", "page.html")
     assert result.exit_code == 1
-    assert "page.html exists already; name another file with -o, or give --force" in result.stderr
+    assert "page.html exists already; name another file, or give --force" in result.stderr
     assert file.read_text() == "mine"
     assert run(shared.name, "-o", "page.html", "--force").exit_code == 0
     assert file.read_text().startswith("<!doctype html>")

@@ -39,6 +39,11 @@ COMMANDS = {
     "export": Entry(
         "blockpool.cli.export:export", "Write a page about pools: the picture, the numbers, who holds what."
     ),
+    "record": Entry("blockpool.cli.record:record", "Record what all processes of a pool allocate and free."),
+    "advise": Entry("blockpool.cli.advise:advise", "Say which pool a program should use, if any, from a trace of it."),
+    "replay": Entry(
+        "blockpool.cli.replay:replay", "Run a trace of a program in a pool and in malloc, and compare them."
+    ),
     "recover": Entry("blockpool.cli.remedies:recover", "Bring back what dead processes hold."),
     "sweep": Entry("blockpool.cli.remedies:sweep", "Remove pools that killed programs left behind."),
     "unlink": Entry("blockpool.cli.remedies:unlink", "Remove the name of a pool."),
@@ -103,7 +108,8 @@ class _Lazy(click.Group):
 def app(context: click.Context, *, version: bool) -> None:
     """See into the pools of blockpool, a memory allocator for Python, and tidy up.
 
-    All commands but recover, sweep and unlink only look: they take no part in a pool and hold nobody up.
+    Commands about pools only look, but for recover, sweep, unlink and record: they take no part in a pool and hold
+    nobody up.
     """
     if version:
         from blockpool import __version__  # reading it takes long

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from blockpool._looking import pools as all_pools
+from blockpool.cli.output import write_file
 from blockpool.cli.pools import complete_pool, look
 from blockpool.errors import BlockPoolError, PoolNotFound
 from blockpool.observe import Snapshot, snapshot
@@ -57,7 +57,7 @@ def export(pools: tuple[str, ...], *, output: str | None, force: bool, as_json: 
     seen = _look(pools, order, most)
     path = output or _file_name(seen, "json" if as_json else "html")
     content = document(*fields_of(Exported(snapshots=seen))) + "\n" if as_json else page(seen)
-    _write(path, content.encode("utf-8", "backslashreplace"), force=force)
+    write_file(path, content.encode("utf-8", "backslashreplace"), force=force)
     if path != "-":
         click.echo(f"wrote {printable(path)}", err=True)
 
@@ -93,16 +93,3 @@ def _file_name(seen: Sequence[Snapshot], suffix: str) -> str:
     """Return a name for the file that cannot lead elsewhere: what a pool is called may come from a damaged one."""
     stem = "blockpool" if len(seen) != 1 else seen[0].name or f"pool-{seen[0].pool_id[:8]}"
     return f"{re.sub('[^A-Za-z0-9_.-]', '_', stem).lstrip('.-') or 'blockpool'}.{suffix}"
-
-
-def _write(path: str, content: bytes, *, force: bool) -> None:
-    if path == "-":
-        click.echo(content, nl=False)
-        return
-    try:
-        with Path(path).open("wb" if force else "xb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise click.ClickException(
-            f"{printable(path)} exists already; name another file with -o, or give --force to replace it"
-        ) from None

@@ -10,7 +10,7 @@ import click
 
 from blockpool._sizes import parse_size
 
-__all__ = ["SECONDS", "SIZE"]
+__all__ = ["SECONDS", "SIZE", "SIZES"]
 
 _SPAN = re.compile(r"([0-9]*\.?[0-9]+)\s*(s|min|m|h|d|)")
 _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -19,9 +19,11 @@ _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 if TYPE_CHECKING:
     _IntType = click.ParamType[int]
     _FloatType = click.ParamType[float]
+    _PairType = click.ParamType[tuple[int, int | None]]
 else:  # older versions of Click cannot be told
     _IntType = click.ParamType
     _FloatType = click.ParamType
+    _PairType = click.ParamType
 
 
 class _Size(_IntType):
@@ -55,5 +57,27 @@ class _Seconds(_FloatType):
         return seconds
 
 
+class _Sizes(_PairType):
+    """A range of sizes such as 4KiB-1MiB, 4KiB- or -1MiB; both ends belong to it."""
+
+    name = "sizes"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int | None]:
+        """Return the smallest and the largest size in bytes; None is no end."""
+        if isinstance(value, tuple):
+            return value
+        low, dash, high = str(value).partition("-")
+        if not dash or not (low or high):
+            self.fail(f"{value!r:.60} is not a range; write it as 4KiB-1MiB, 4KiB- or -1MiB", param, ctx)
+        least = SIZE.convert(low, param, ctx) if low else 0
+        most = SIZE.convert(high, param, ctx) if high else None
+        if most is not None and most < least:
+            self.fail(f"{value!r:.60} ends before it begins; write the smaller size first", param, ctx)
+        return least, most
+
+
 SECONDS = _Seconds()
 SIZE = _Size()
+SIZES = _Sizes()

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
+
+from blockpool.report.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["colourful", "open_console", "show", "show_json"]
+__all__ = ["colourful", "new_file", "open_console", "show", "show_json", "write", "write_file"]
 
 _ENDLESS = 1 << 16
 
@@ -61,3 +66,28 @@ def write(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()
+
+
+def write_file(path: str, content: bytes, *, force: bool) -> None:
+    """Write a file, or to stdout if its name is -; one that exists is replaced only if `force` says so."""
+    if path == "-":
+        click.echo(content, nl=False)
+        return
+    try:
+        with Path(path).open("wb" if force else "xb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise _exists(path) from None
+
+
+def new_file(path: str, *, force: bool) -> None:
+    """Refuse a name that `write_file` would refuse later, when much work would be lost."""
+    at = Path(path)
+    if at.is_dir() or not at.parent.is_dir():
+        raise click.UsageError(f"{printable(path)} is a folder, or its folder does not exist; name another file")
+    if at.exists() and not force:
+        raise _exists(path)
+
+
+def _exists(path: str) -> click.ClickException:
+    return click.ClickException(f"{printable(path)} exists already; name another file, or give --force to replace it")

@@ -111,7 +111,7 @@ class Attached:
                 self.pool = self._block.pool
                 break
             else:
-                raise Failed("the pool has neither a name nor runs, so that there is nothing to bring back")
+                raise Failed("the pool has neither a name nor runs, by which a process could attach it")
 
     def __enter__(self) -> Pool:
         return self.pool

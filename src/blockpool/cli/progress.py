@@ -1,4 +1,4 @@
-"""Live progress of the demo: a board that is redrawn on a terminal; nothing if the output is not a terminal."""
+"""Live progress: the demo's board, and a line that says what goes on; nothing if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from blockpool.report.demo import board
+from blockpool.report.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.console import Console
-
     from blockpool.report.bitmap import Glyphs
     from blockpool.report.results import Progress
 
-__all__ = ["live"]
+__all__ = ["doing", "live"]
 
 # Seconds between redraws. One takes a millisecond or two of the packing process, so at this rate it does not matter.
 INTERVAL = 0.2
@@ -41,3 +42,14 @@ def live(console: Console, glyphs: Glyphs) -> Iterator[Callable[[Callable[[], Pr
                 due = monotonic() + INTERVAL
 
         yield show
+
+
+@contextmanager
+def doing() -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows on stderr what goes on; the line is gone at the end."""
+    console = Console(stderr=True, highlight=False, markup=False)
+    if not console.is_terminal:
+        yield lambda _said: None
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as shown:
+        yield lambda said: shown.update(Text(f"{printable(said)} ...", style="dim", overflow="fold"), refresh=True)

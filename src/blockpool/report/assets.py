@@ -24,6 +24,10 @@ h1+p{margin:.3rem 0 1.2rem}
 nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;padding:0;list-style:none}
 code,pre{font:.92em/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 pre{margin:.3rem 0;white-space:pre-wrap}
+.bar{width:14rem;padding-top:.2rem}
+.site{min-width:17rem}
+.site p{margin:.2rem 0}
+.call{padding:.7rem .9rem;background:var(--raised);border-left:4px solid var(--link)}
 svg{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 figure{margin:.6rem 0 .3rem}
 .maps input{margin:0 .35rem 0 0}
@@ -37,6 +41,7 @@ svg[aria-hidden]{display:inline-block;vertical-align:-.05em}
 svg[aria-hidden] rect[fill=none]{stroke:currentColor;stroke-width:.15;stroke-opacity:.5}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th{text-align:left;font-weight:400;color:var(--quiet);vertical-align:top}
+th[scope=row]{white-space:nowrap}
 th,td{padding:.18rem 1.3rem .18rem 0}
 td{vertical-align:top}
 .wide{overflow-x:auto;margin:.4rem 0}

@@ -24,9 +24,11 @@ __all__ = [
     "ListedQueues",
     "ListedRuns",
     "MappedPool",
+    "RecordedPool",
     "RecoveredPool",
     "SweptPools",
     "UnlinkedPool",
+    "all_kinds",
     "fields_of",
 ]
 
@@ -284,7 +286,35 @@ class Exported:
     snapshots: tuple[Snapshot, ...]
 
 
-# Every kind of document, with its fields.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPool:
+    """The output of `blockpool record`.
+
+    Attributes
+    ----------
+    name : str or None
+        The pool's name.
+    pool_id : str
+        Its random id: 32 hexadecimal digits.
+    path : str
+        The file that was written.
+    events, lost : int
+        How many events are in it, and how many were lost.
+    seconds : float
+        From the beginning to the last event.
+    ended : str
+        What ended the recording: "time", "interrupt", or "pool" if no other process had the pool any more.
+    """
+
+    name: str | None
+    pool_id: str
+    path: str
+    events: int
+    lost: int
+    seconds: float
+    ended: Literal["time", "interrupt", "pool"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosed:
     """The output of `blockpool doctor`.
@@ -304,6 +334,7 @@ class Diagnosed:
     findings: tuple[Finding, ...]
 
 
+# Every kind of document about pools, with its fields.
 KINDS: dict[str, type] = {
     "doctor": Diagnosed,
     "pools": ListedPools,
@@ -314,6 +345,7 @@ KINDS: dict[str, type] = {
     "queues": ListedQueues,
     "glance": Glance,
     "recovered": RecoveredPool,
+    "recorded": RecordedPool,
     "swept": SweptPools,
     "unlinked": UnlinkedPool,
     "snapshot": Snapshot,
@@ -322,6 +354,16 @@ KINDS: dict[str, type] = {
 _KIND_OF = {shape: kind for kind, shape in KINDS.items()}
 
 
+def all_kinds() -> dict[str, type]:
+    """Return every kind of document, with its fields: those about pools, and those about traces, which need NumPy."""
+    from blockpool.advice.results import Advice
+    from blockpool.replay.results import Comparison
+
+    return KINDS | {"advice": Advice, "replay": Comparison}
+
+
 def fields_of(value: Any) -> tuple[str, Mapping[str, object]]:
     """Return the kind of document that such a value makes, and its fields."""
-    return _KIND_OF[type(value)], {each.name: getattr(value, each.name) for each in fields(value)}
+    shape = type(value)
+    kind = _KIND_OF.get(shape) or next(kind for kind, each in all_kinds().items() if each is shape)
+    return kind, {each.name: getattr(value, each.name) for each in fields(value)}

@@ -21,7 +21,7 @@ SCHEMA = 1
 
 
 def plain(value: object) -> Any:
-    """Return a dataclass, or what it consists of, as objects that JSON knows.
+    """Return a dataclass or a named tuple, or what it consists of, as objects that JSON knows.
 
     Handles become text, and numbers that JSON has not become None.
     """
@@ -31,6 +31,8 @@ def plain(value: object) -> Any:
         return value if isfinite(value) else None
     if is_dataclass(value):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, dict):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, array)):

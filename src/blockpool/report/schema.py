@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 from blockpool._handles import Handle
 from blockpool.doctor.findings import Finding
-from blockpool.report.documents import KINDS
+from blockpool.report.documents import all_kinds
 from blockpool.report.json import SCHEMA
 
 if TYPE_CHECKING:
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["components", "schema"]
 
 _PLAIN = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", Handle: "string"}
+# What advice consists of; it is not imported for documents about pools.
+_OF_ADVICE = ("blockpool.replay.results", "blockpool.traces.form")
 # The head of an entry in the section Attributes: one name or several, and a type.
 _ATTRIBUTES = re.compile(r"(\w+(?:, \w+)*) : ")
 
 
-def schema(kinds: Mapping[str, type] = KINDS) -> dict[str, Any]:
-    """Return the JSON Schema of documents of these kinds: their names, with the dataclasses of their fields."""
+def schema(kinds: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of documents of all kinds, or of these: names, with the dataclasses of their fields."""
     definitions: dict[str, Any] = {}
     documents = []
-    for kind, shape in kinds.items():
+    for kind, shape in (all_kinds() if kinds is None else kinds).items():
         described = _object(shape, definitions)
         head = {"schema": {"const": SCHEMA}, "kind": {"const": kind}}
         documents.append(
@@ -61,10 +63,10 @@ def components(shapes: Iterable[type], where: str) -> dict[str, Any]:
 
 
 def _object(shape: type, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Describe a dataclass: its first sentence, and its fields with what its docstring says of them."""
+    """Describe a dataclass or a named tuple: its first sentence, and its fields with what the docstring says."""
     hints = get_type_hints(shape, vars(import_module(shape.__module__)) | _known())
     sentences = {name: said for each in reversed(shape.__mro__) for name, said in _attributes(each).items()}
-    names = [each.name for each in fields(shape)]
+    names = [each.name for each in fields(shape)] if is_dataclass(shape) else list(hints)
     return {
         "description": _text(shape).partition("\n")[0].replace("`", ""),
         "type": "object",
@@ -79,12 +81,11 @@ def _object(shape: type, definitions: dict[str, Any]) -> dict[str, Any]:
 def _known() -> dict[str, Any]:
     """Return what the annotations name that their modules import for type checkers alone."""
     stats = import_module("blockpool.stats")
+    known = {name: getattr(stats, name) for name in stats.__all__}
+    for name in _OF_ADVICE:
+        known |= vars(sys.modules[name]) if name in sys.modules else {}
     # an array cannot be asked for its elements before Python 3.12
-    return {name: getattr(stats, name) for name in stats.__all__} | {
-        "array": list,
-        "Finding": Finding,
-        "Handle": Handle,
-    }
+    return known | {"array": list, "Finding": Finding, "Handle": Handle}
 
 
 def _of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def _of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {}
     if hint in _PLAIN:
         return {"type": _PLAIN[hint]}
-    if isinstance(hint, type) and is_dataclass(hint):
+    if isinstance(hint, type) and (is_dataclass(hint) or hasattr(hint, "_asdict")):
         if hint.__name__ not in definitions:
             definitions[hint.__name__] = None  # for one that has itself within
             definitions[hint.__name__] = _object(hint, definitions)

@@ -1,13 +1,16 @@
 """The exported page and the fragments of notebooks in a real browser, opened as files."""
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+import advising
 import blockpool as bp
 from blockpool.observe import snapshot
+from blockpool.report.advice_page import advice_page
 from blockpool.report.html import page
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -119,6 +122,28 @@ def test_axe_finds_nothing(show, document, scheme):
     found = tab.evaluate("axe.run()")
     assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
     assert found["passes"]
+
+
+@pytest.mark.parametrize("width", [320, 1200])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_of_advice(show, width, scheme):
+    """It requests and runs nothing whatever a trace says, fits, and is accessible as far as axe-core can tell."""
+    advice = advising.advice()
+    hostile = advising.outline(source=advising.HOSTILE, filter=advising.HOSTILE)
+    for each in (advice, dataclasses.replace(advice, outline=hostile, reasons=(advising.HOSTILE,), use=False)):
+        tab = show(
+            advice_page(each),
+            color_scheme=scheme,
+            viewport={"width": width, "height": 800},
+            bypass_csp=Path(AXE).is_file(),
+        )
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.locator("figure svg[role=img]").is_visible()
+        if Path(AXE).is_file():
+            tab.evaluate(Path(AXE).read_text())
+            found = tab.evaluate("axe.run()")
+            assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
+            assert found["passes"]
 
 
 @pytest.mark.parametrize("colours", ["background:#fff;color:#222", "background:#111;color:#ddd"])

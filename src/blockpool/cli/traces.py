@@ -1,0 +1,48 @@
+"""Errors of commands about traces that are no faults of this program, in one line."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from blockpool.errors import BlockPoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["explaining"]
+
+# What the extra `advise` brings.
+_EXTRA = "blockpool[advise]"
+_MODULES = {"numpy", "pyarrow", "memray", "matplotlib"}
+
+
+class _Lacking(click.ClickException):
+    """A module is not installed."""
+
+    exit_code = click.UsageError.exit_code
+
+
+@contextmanager
+def explaining(command: str) -> Iterator[None]:
+    """Give errors that are no faults of this program one line."""
+    try:
+        yield
+    except BlockPoolError:
+        raise
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except MemoryError:
+        raise click.ClickException("there is not enough memory for this trace; choose a part of it") from None
+    except ImportError as error:
+        if _EXTRA in str(error):
+            raise _Lacking(str(error)) from None
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _MODULES:
+            raise
+        install = shlex.join([sys.executable, "-m", "pip", "install", _EXTRA])
+        raise _Lacking(f"{command} needs {missing}; install what it needs with: {install}") from None
