@@ -352,14 +352,18 @@ def test_a_client_that_leaves_within_its_body(client, token):
     assert sent[0]["status"] == 400
 
 
-def test_sweeping(client, token, pool_name, peers, file_of):
+def test_sweeping(client, token, pool_names, peers, file_of):
     """Pools that killed programs left behind are removed."""
-    peer = peers()
-    peer(f"import blockpool as bp; pool = bp.Pool.create(64, 16, name={pool_name!r})")
-    peer.kill()
-    assert file_of(pool_name).exists()
-    assert document(client, "/api/sweep", ("post", "/api/sweep"), headers=token)["removed"] >= 1
-    assert not file_of(pool_name).exists()
+    removed = 0
+    for _ in range(20):  # another program that makes its first pool may be quicker to sweep
+        name, peer = pool_names(), peers()
+        peer(f"import blockpool as bp; pool = bp.Pool.create(64, 16, name={name!r})")
+        peer.kill()
+        removed += document(client, "/api/sweep", ("post", "/api/sweep"), headers=token)["removed"]
+        assert not file_of(name).exists()
+        if removed:
+            break
+    assert removed
 
 
 # --- hostile texts ---

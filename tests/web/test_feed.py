@@ -104,10 +104,11 @@ def test_none_looks_without_pages(shared, looks):
     assert shared.stats().processes == 1
 
 
-def test_a_copy_is_another_pool(shared, pool_names, file_of):
+def test_a_copy_is_another_pool(pool_names, file_of):
     """A copy of a pool's file has the id of that pool, and a feed of its own."""
-    copied = pool_names()
-    shutil.copy(file_of(shared.name), file_of(copied))
+    name, copied = pool_names(), pool_names()
+    shared = bp.Pool.create("4KiB", 16, name=name, permanent=True)  # otherwise any program may sweep the copy
+    shutil.copy(file_of(name), file_of(copied))
 
     async def main():
         feeds = Feeds()
