@@ -14,9 +14,7 @@ import argparse
 import contextlib
 import hashlib
 import multiprocessing
-import resource
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +23,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from spent import Spent
 
 import blockpool
 
@@ -89,19 +88,6 @@ def scored(path: Path, model: Pipeline, chunk: int) -> Iterator[pd.Series]:
         yield frame.groupby("shop")["risk"].sum()
 
 
-def peak_resident() -> int:
-    """Return the most memory that this process had so far, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) << 10
-    raise LookupError("this kernel does not say VmHWM in /proc/self/status")
-
-
-def page_faults() -> int:
-    """Return how often this process touched a page that it had to get from the kernel."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
 def main() -> None:
     """Score the payments, and say how that went."""
     options = argparse.ArgumentParser(description="Score payments chunk by chunk.")
@@ -121,20 +107,16 @@ def main() -> None:
             raise SystemExit("the payments could not be written; see above")
         model = fitted(chosen.seed)
 
-        start, before, faults = time.perf_counter(), time.process_time(), page_faults()
-        with contextlib.ExitStack() as scoring:
+        with Spent() as spent, contextlib.ExitStack() as scoring:
             if chosen.pool:
                 pool = ending.enter_context(blockpool.Pool(*POOL, prefault=True, huge_pages=True, debug=False))
                 scoring.enter_context(pool.numpy_allocator())
             risks = pd.concat(scored(path, model, chosen.chunk)).groupby(level=0).sum()
-        seconds, processor = time.perf_counter() - start, time.process_time() - before
 
         digest = hashlib.sha256(risks.round(6).to_csv().encode())
         print(f"payments: {chosen.payments}, digest {digest.hexdigest()[:16]}")
-        print(f"rate: {chosen.payments / seconds:.0f} payments/s")
-        print(f"elapsed: {seconds:.2f} s, of processors {processor:.2f} s")
-        print(f"page faults: {page_faults() - faults}")
-        print(f"peak resident memory: {peak_resident() / 2**20:.0f} MiB")
+        print(f"rate: {chosen.payments / spent.seconds:.0f} payments/s")
+        print(spent)
         if chosen.pool:
             stats = pool.stats()
             print(f"pool: up to {stats.peak} of {stats.blocks} blocks; {stats.failures} arrays found no room")

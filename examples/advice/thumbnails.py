@@ -17,15 +17,14 @@ import hashlib
 import io
 import multiprocessing
 import random
-import resource
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from spent import Spent
 
 import blockpool
 
@@ -72,19 +71,6 @@ def thumbnail(path: Path, memory: contextlib.AbstractContextManager[object]) -> 
         return encoded.getvalue()
 
 
-def peak_resident() -> int:
-    """Return the most memory that this process had so far, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) << 10
-    raise LookupError("this kernel does not say VmHWM in /proc/self/status")
-
-
-def page_faults() -> int:
-    """Return how often this process touched a page that it had to get from the kernel."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
 def main() -> None:
     """Make the thumbnails, and say how that went."""
     options = argparse.ArgumentParser(description="Make thumbnails with worker threads.")
@@ -106,21 +92,18 @@ def main() -> None:
         paths = random.Random(chosen.seed).choices(sorted(folder.iterdir()), k=chosen.requests)
 
         memory: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-        start, before, faults = time.perf_counter(), time.process_time(), page_faults()
-        if chosen.pool:
-            pool = ending.enter_context(blockpool.Pool(*POOL, prefault=True, huge_pages=True, debug=False))
-            memory = pool.numpy_allocator()
-        digest = hashlib.sha256()
-        with ThreadPoolExecutor(WORKERS) as workers:
-            for encoded in workers.map(lambda path: thumbnail(path, memory), paths):
-                digest.update(encoded)
-        seconds, processor = time.perf_counter() - start, time.process_time() - before
+        with Spent() as spent:
+            if chosen.pool:
+                pool = ending.enter_context(blockpool.Pool(*POOL, prefault=True, huge_pages=True, debug=False))
+                memory = pool.numpy_allocator()
+            digest = hashlib.sha256()
+            with ThreadPoolExecutor(WORKERS) as workers:
+                for encoded in workers.map(lambda path: thumbnail(path, memory), paths):
+                    digest.update(encoded)
 
         print(f"thumbnails: {len(paths)}, digest {digest.hexdigest()[:16]}")
-        print(f"rate: {len(paths) / seconds:.1f} pictures/s")
-        print(f"elapsed: {seconds:.2f} s, of processors {processor:.2f} s")
-        print(f"page faults: {page_faults() - faults}")
-        print(f"peak resident memory: {peak_resident() / 2**20:.0f} MiB")
+        print(f"rate: {len(paths) / spent.seconds:.1f} pictures/s")
+        print(spent)
         if chosen.pool:
             stats = pool.stats()
             print(f"pool: up to {stats.peak} of {stats.blocks} blocks; {stats.failures} arrays found no room")
