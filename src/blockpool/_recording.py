@@ -110,6 +110,8 @@ class Recording:
             In a forked child.
         PoolClosed
             If this process lost its part in the pool.
+        TraceInvalid
+            If something wrote over the events in the segment.
         """
         if self._process != os.getpid():
             raise RuntimeError(f"the recording belongs to process {self._process}, from which this one was forked")

@@ -1,6 +1,6 @@
 # See recording.pxd.
 
-# How many cells a recorder takes before it hands them on: twice what a lane has.
+# How many cells a recorder has room for; it hands them on when half of that is filled.
 cdef enum: COLLECTED = 8 * LANE_CELLS
 
 

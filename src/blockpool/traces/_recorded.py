@@ -28,6 +28,7 @@ CELL = np.dtype([("what", "<u8"), ("value", "<u8")])
 # See enum lane_kind.
 _ALLOCATED, _FREED, _OWNER, _TIME, _STACK, _TEXT, _MORE, _TAKEN, _NOW, _LOST = range(1, 11)
 _STAMP = 10_000  # nanoseconds; see STAMP_NANOSECONDS in recording.c
+_LATEST = 2**63 - 1
 _BEFORE = "before the recording"
 
 
@@ -121,7 +122,7 @@ def _lanes(cells: NDArray[np.void]) -> tuple[dict[int, _Lane], int]:
             pieces.setdefault(int(what[at]) >> 8, []).append((cells[at + 1 : at + 1 + count], end))
             at += count
         elif kind == _NOW:
-            end = count
+            end = min(count, _LATEST)
         elif kind == _LOST:
             lost += count
         at += 1
@@ -235,8 +236,8 @@ def _with_ends(events: _Events) -> _Events:
         runs[lost],
         events.owner[made[lost + 1]],
     )
-    # before the allocation that tells of it: the order of equal times is kept
-    return _joined([events, added])
+    # first, so that of equal times the free is before the allocation that tells of it
+    return _joined([added, events])
 
 
 def _in_order(events: _Events) -> _Events:
