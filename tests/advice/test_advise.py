@@ -6,15 +6,16 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import blockpool
-from blockpool.advice import Advice, Candidate, advise
+from blockpool.advice import Advice, Candidate, advise, making
 from blockpool.advice.call import with_margin
+from blockpool.doctor.machine import ControlGroup, look_at_machine
 from blockpool.replay import Plan, measure, simulate
 from blockpool.traces import Trace, build, write
 from made_traces import frames, mixed, of_lives, of_steps, spread
@@ -277,6 +278,15 @@ def test_measured_advice_compares_with_malloc():
     assert advice.pool.resident
     assert any(reason.startswith("Memory: ") for reason in advice.reasons)
     assert any(reason.startswith("Processor time to allocate") for reason in advice.reasons)
+
+
+def test_nothing_is_measured_where_a_control_group_has_no_room_for_it(monkeypatch: pytest.MonkeyPatch):
+    """In a container with too little memory, malloc and the pool are not replayed, which could end all in it."""
+    machine = replace(look_at_machine(), groups=(ControlGroup(path="small", limit=2**30, used=2**30 - 2**20),))
+    monkeypatch.setattr(making, "look_at_machine", lambda: machine)
+    advice = advise(frames(300, live=3, size=2_000_000))
+    assert (advice.malloc, advice.pool) == (None, None)
+    assert any("simulation alone" in reason for reason in advice.reasons)
 
 
 @pytest.mark.parametrize("sizes", [[2**36], [2**36, 5 * 2**34, 1000]])

@@ -56,11 +56,15 @@ def test_a_lost_free_whose_next_allocation_seems_earlier():
     assert trace.kind[of_first].tolist() == [0, 1]
 
 
-def test_a_free_is_not_before_its_allocation():
-    """A free that another thread put, with an earlier time, is moved to its allocation."""
-    trace = trace_of([(5_000_000, ALLOCATED, 8, run(1, 1))], [(4_000_000, FREED, 0, run(1, 1))])
-    assert trace.kind.tolist() == [0, 1]
-    assert trace.time.tolist() == [0, 0]
+@pytest.mark.parametrize("late", [1_000_000, 5_000_000_000])
+def test_a_free_is_not_before_its_allocation(late):
+    """A free that another thread put, with an earlier time, is moved to its allocation, however much later that is."""
+    trace = trace_of(
+        [(1_000_000 + late, ALLOCATED, 8, run(1, 1)), (9_000_000 + late, ALLOCATED, 4, run(2, 1))],
+        [(1_000_000, FREED, 0, run(1, 1))],
+    )
+    assert trace.kind.tolist() == [0, 1, 0]
+    assert trace.time.tolist() == [0, 0, 8_000_000]
 
 
 def test_a_free_that_was_put_twice():

@@ -6,7 +6,6 @@ import re
 import time
 import timeit
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockpool import Pool
@@ -18,6 +17,7 @@ from blockpool.advice.outline import outline_of, sizes_of
 from blockpool.advice.results import Advice
 from blockpool.advice.sites import sites_of
 from blockpool.advice.verdict import CallCosts, verdict
+from blockpool.doctor.machine import look_at_machine
 from blockpool.errors import BlockPoolError, PoolExhausted
 from blockpool.replay import measure as measured
 from blockpool.replay import simulate
@@ -138,15 +138,19 @@ def advise(
 
 def _measured(trace: Trace, candidate: Candidate) -> tuple[Replayed | None, Replayed | None]:
     """Replay the trace in memory against malloc and against the pools; None if there is not enough memory for it."""
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    available = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
-    if candidate.bytes > available * _MEMORY:
+    if candidate.bytes > _available() * _MEMORY:
         return None, None
     try:
         malloc = measured(trace, None, allocator="malloc", seconds=_SECONDS)
         return malloc, measured(trace, candidate.plans, allocator="pool", seconds=_SECONDS)
     except (BlockPoolError, MemoryError):  # the process died, or had no memory; the advice is worth having all the same
         return None, None
+
+
+def _available() -> int:
+    """Return how many bytes of memory this process can get, by the machine and by its control groups."""
+    machine = look_at_machine()
+    return min([machine.available or 0, *(group.limit - group.used for group in machine.groups)])
 
 
 def _candidates(
