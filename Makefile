@@ -26,7 +26,7 @@ SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
 # Each is made with the first Python found, after what it needs is installed.
-WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak numpy-test bench check format core-test fuzz
+WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak recording-soak numpy-test bench check format core-test fuzz
 
 .PHONY: help test test-all torch-test browser-test clean fresh $(WITH_PYTHON)
 
@@ -42,6 +42,7 @@ help:
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
 	@echo "make crowd-soak  a thousand processes in one pool, killed at random (CROWD_ARGS=\"--processes 300\")"
 	@echo "make queue-soak  senders and receivers of a queue, killed at random, then idle receivers (QUEUE_ARGS=...)"
+	@echo "make recording-soak  recorders and recorded processes, killed at random (RECORDING_ARGS=\"--seed 1\")"
 	@echo "make numpy-test  NumPy's own tests, with their arrays in a pool (NUMPY_ARGS=--without-pool: without)"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
 	@echo "make check       formats, linters, types, prose, docstrings, layers, C warnings"
@@ -104,6 +105,9 @@ do-crowd-soak: $(VENV)/.package
 do-queue-soak: $(VENV)/.package
 	@python tests/stress/queue_soak.py --kills 10000 $(QUEUE_ARGS)
 	@python tests/stress/queue_soak.py --idle-kills 1000 $(QUEUE_ARGS)
+
+do-recording-soak: $(VENV)/.package $(VENV)/.test
+	@python tests/stress/recording_soak.py --seconds 300 $(RECORDING_ARGS)
 
 do-numpy-test: $(VENV)/.package $(VENV)/.numpy-test
 	@python tests/suites/numpy_suite.py $(NUMPY_ARGS)
