@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from blockpool.traces.form import ALLOCATE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from blockpool.traces.form import Trace
 
-__all__ = ["Columns", "Need", "blocks_for", "live_blocks", "live_bytes", "need", "slices"]
+__all__ = ["Columns", "Need", "blocks_for", "live_at", "live_blocks", "live_bytes", "need", "slices"]
 
 _SLICE = 1 << 16
 
@@ -80,6 +82,16 @@ def live_bytes(columns: Columns) -> NDArray[np.int64]:
     """Return the bytes that are live after each event."""
     live = np.multiply(columns.size, columns.sign, dtype=np.int64)
     return np.cumsum(live, out=live)
+
+
+def live_at(trace: Trace, event: int) -> NDArray[np.int64]:
+    """Return the sizes of what is live after that event."""
+    until = slice(event + 1)
+    made = trace.kind[until] == ALLOCATE
+    size: NDArray[np.int64] = trace.size[until][made]
+    alive = np.ones(len(size), np.bool_)  # allocations are numbered in their order
+    alive[trace.id[until][~made]] = False
+    return np.asarray(size[alive])
 
 
 def live_blocks(columns: Columns, block_size: int) -> Iterator[tuple[slice, NDArray[np.int64]]]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from blockpool.advice.choices import allowed
-from blockpool.advice.columns import need
+from blockpool.advice.columns import blocks_for, need
 from blockpool.advice.results import Candidate
 from blockpool.replay.arguments import columns_of
 from blockpool.replay.results import Plan
@@ -64,8 +64,8 @@ class Search:
         Its events.
     sizes : Sizes
         The sizes of its requests.
-    peak_bytes : int
-        The most bytes that are asked for and live at a time.
+    at_peak : ndarray of int64
+        The sizes of what is live when most bytes are.
     until : float
         When simulations begin no more, in seconds of this process's processor time.
     """
@@ -73,7 +73,7 @@ class Search:
     trace: Trace
     columns: Columns
     sizes: Sizes
-    peak_bytes: int
+    at_peak: NDArray[np.int64]
     until: float
     _fits: dict[Range, _Fit | None] = field(default_factory=dict)
     _elsewhere: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
@@ -155,9 +155,9 @@ class Search:
         if len(fits) < len(ranges):
             return None
         plans = plans_of(ranges, [fit.enough for fit in fits])
-        peaks, runs, inner = (
-            tuple(fit.counts[name][0] for fit in fits) for name in ("peak_blocks", "longest_run", "inner")
-        )
+        peaks, runs = (tuple(fit.counts[name][0] for fit in fits) for name in ("peak_blocks", "longest_run"))
+        used = [self._used_at_peak(plan) for plan in plans]
+        asked = int(self.at_peak.sum())
         total = sum(fit.counts["bytes"] for fit in fits)
         seconds = sum(fit.counts["seconds"] for fit in fits)
         return Candidate(
@@ -167,11 +167,18 @@ class Search:
             refusals=0,
             bytes=total,
             metadata=total - sum(plan.block_size * plan.blocks for plan in plans),
-            inner=sum(inner),
-            outer=sum((plan.blocks - peak) * plan.block_size for plan, peak in zip(plans, peaks, strict=True)),
-            waste=total - self.peak_bytes,
+            inner=sum(blocks * plan.block_size for blocks, plan in zip(used, plans, strict=True)) - asked,
+            outer=sum((plan.blocks - blocks) * plan.block_size for blocks, plan in zip(used, plans, strict=True)),
+            waste=total - asked,
             nanoseconds=seconds * 1e9 / self.sizes.requests,
         )
+
+    def _used_at_peak(self, plan: Plan) -> int:
+        """Return how many blocks of a pool are allocated when most bytes are live."""
+        size = np.maximum(self.at_peak, 1)  # a request of 0 bytes takes a block too
+        size = size[size > plan.above]
+        size = size if plan.up_to is None else size[size <= plan.up_to]
+        return int(blocks_for(size, plan.block_size).sum())
 
 
 def plans_of(ranges: tuple[Range, ...], blocks: list[int]) -> tuple[Plan, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from blockpool import Pool
 from blockpool.advice.call import call_of, with_margin
 from blockpool.advice.choices import Range, rounded, ways
-from blockpool.advice.columns import Columns, live_bytes
+from blockpool.advice.columns import Columns, live_at, live_bytes
 from blockpool.advice.exact import Search
 from blockpool.advice.outline import outline_of, sizes_of
 from blockpool.advice.results import Advice
@@ -24,6 +24,9 @@ from blockpool.replay import simulate
 from blockpool.traces import ALLOCATE, select
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from blockpool.advice.outline import Sizes
     from blockpool.advice.results import Candidate
     from blockpool.replay import Plan, Replayed
@@ -111,8 +114,9 @@ def advise(
     candidates: tuple[Candidate, ...] = ()
     if asked.requests:
         found = ways(columns, live, asked, pools, outline.threads)
+        top = int(live.argmax())
         del live
-        candidates = _candidates(trace, columns, asked, outline.peak_bytes, found)
+        candidates = _candidates(trace, columns, asked, live_at(trace, top), found)
     del columns
     recommended = candidates[0] if candidates else None
     call = ""
@@ -154,11 +158,15 @@ def _available() -> int:
 
 
 def _candidates(
-    trace: Trace, columns: Columns, sizes: Sizes, peak_bytes: int, found: list[tuple[float, tuple[Range, ...]]]
+    trace: Trace,
+    columns: Columns,
+    sizes: Sizes,
+    at_peak: NDArray[np.int64],
+    found: list[tuple[float, tuple[Range, ...]]],
 ) -> tuple[Candidate, ...]:
     """Simulate the most promising ways to serve a trace, and return those that work, the least wasteful first."""
     scale = max(len(trace) / _EVENTS, 1.0)
-    search = Search(trace, columns, sizes, peak_bytes, time.process_time() + _SEARCH * scale)
+    search = Search(trace, columns, sizes, at_peak, time.process_time() + _SEARCH * scale)
     # A block for each request: the pool that is easiest to understand, and needs but one simulation.
     simple = (Range(0, sizes.largest, rounded(sizes.largest)),)
     by_pools = [[ranges for _, ranges in found if len(ranges) == count] for count in range(1, _MOST_POOLS + 1)]

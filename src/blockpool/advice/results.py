@@ -80,11 +80,12 @@ class Candidate:
     metadata : int
         The bookkeeping, bytes.
     inner : int
-        Bytes at the ends of blocks that nobody asked for, when most blocks are allocated.
+        Bytes of allocated blocks that nobody asked for, when most bytes are live.
     outer : int
-        Bytes of blocks that must be there although fewer are allocated at a time, because runs need adjacent blocks.
+        Bytes of blocks that are free at that time: because runs need adjacent blocks, or as most blocks are allocated
+        at another time.
     waste : int
-        `bytes` less the most bytes asked for and live at a time.
+        `bytes` less the most bytes asked for and live at a time: the sum of `inner`, `outer` and `metadata`.
     nanoseconds : float
         Processor time of an allocation and its free, on average, in the simulation.
     """

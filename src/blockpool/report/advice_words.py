@@ -50,7 +50,7 @@ __all__ = [
 # What the waste of a pool consists of: the field of a Candidate, and what a legend says.
 PARTS = (
     ("inner", "inner: ends of blocks that nobody asked for"),
-    ("outer", "outer: blocks that are there because runs need adjacent ones"),
+    ("outer", "outer: blocks that are free even when most bytes are live"),
     ("metadata", "metadata: the bookkeeping"),
 )
 # What stands for them in pictures.
