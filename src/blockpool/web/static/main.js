@@ -8,12 +8,6 @@ const main = document.getElementById("main");
 let page = null;
 
 function route() {
-  // The skip link leads to an element, not to another page.
-  if (location.hash === "#main") {
-    main.focus();
-    history.replaceState(null, "", page?.hash ?? "#/");
-    return;
-  }
   const first = page === null;
   page?.close();
   notice("");
@@ -26,7 +20,6 @@ function route() {
     // An address that no pool has: the list is shown.
   }
   page = id ? poolPage(main, id) : listPage(main);
-  page.hash = location.hash || "#/";
   document.body.dataset.page = id ? "pool" : "list";
   scrollTo(0, 0);
   if (!first) main.focus();
@@ -49,5 +42,10 @@ scheme.addEventListener("change", () => {
   recolour();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+// The skip link leads to an element, not to another page: the address stays.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 addEventListener("hashchange", route);
 route();
