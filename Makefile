@@ -41,7 +41,8 @@ help:
 	@echo "                 then random and hostile calls, leaks, and the end of programs"
 	@echo "make transfer-soak  processes that send each other arrays, killed at random (TRANSFER_ARGS=...)"
 	@echo "make crowd-soak  a thousand processes in one pool, killed at random (CROWD_ARGS=\"--processes 300\")"
-	@echo "make queue-soak  senders and receivers of a queue, killed at random, then idle receivers (QUEUE_ARGS=...)"
+	@echo "make queue-soak  senders and receivers of a queue, killed at random, then idle receivers, then workers of"
+	@echo "                 executors (QUEUE_ARGS=...)"
 	@echo "make recording-soak  recorders and recorded processes, killed at random (RECORDING_ARGS=\"--seed 1\")"
 	@echo "make numpy-test  NumPy's own tests, with their arrays in a pool (NUMPY_ARGS=--without-pool: without)"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
@@ -102,9 +103,10 @@ do-transfer-soak: $(VENV)/.package
 do-crowd-soak: $(VENV)/.package
 	@python tests/stress/crowd_soak.py --recover-within 0.05 $(CROWD_ARGS)
 
-do-queue-soak: $(VENV)/.package
+do-queue-soak: $(VENV)/.package $(VENV)/.test
 	@python tests/stress/queue_soak.py --kills 10000 $(QUEUE_ARGS)
 	@python tests/stress/queue_soak.py --idle-kills 1000 $(QUEUE_ARGS)
+	@EXECUTOR_KILLS=500 python -m pytest tests/queues/test_executor.py -k random_kills
 
 do-recording-soak: $(VENV)/.package $(VENV)/.test
 	@python tests/stress/recording_soak.py --seconds 300 $(RECORDING_ARGS)

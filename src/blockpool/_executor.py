@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 
 # How many starts of workers may fail one after the other, while no worker runs.
 _MOST_FAILURES = 10
+# Errors of a start that may pass. Any other, such as an initializer that cannot be pickled, comes again each time.
+_PASSING = (OSError, MemoryError, RuntimeError)
 # But somebody may be killing workers at random; then one will live some time.
 _KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 _KILLED_SECONDS = 30.0
@@ -515,7 +517,8 @@ class _Crew:
             self.failing_since = now
         self.failures += 1
         self.cause = worker.error or self.cause
-        if self.ready or self.failures < _MOST_FAILURES:
+        is_hopeless = worker.error is not None and not isinstance(worker.error, _PASSING)
+        if self.ready or (self.failures < _MOST_FAILURES and not is_hopeless):
             return
         if worker.exit_code in _KILLED and now - self.failing_since < _KILLED_SECONDS:
             return
@@ -523,7 +526,8 @@ class _Crew:
             why = f"the last error was {type(self.cause).__name__}: {self.cause}"
         else:
             why = f"the last one {_ended(worker.exit_code)}; see what it wrote to stderr"
-        self.end_for(self.cause, f"no worker can be started: {self.failures} failed, one after the other; {why}")
+        failed = f"{self.failures} failed, one after the other; " if self.failures > 1 else ""
+        self.end_for(self.cause, f"no worker can be started: {failed}{why}")
 
     def end_for(self, cause: BaseException | None, what: str = "") -> None:
         """Fail all tasks, and take no more."""
@@ -728,7 +732,8 @@ class Executor(futures.Executor):
 
     If ten workers fail before they have called the initializer, one after the other and while no other worker runs, the
     executor ends: all tasks get a `BrokenWorker`, whose cause is the error of the initializer if it raised one. If they
-    are killed, new ones are started for 30 seconds.
+    are killed, new ones are started for 30 seconds. It ends at once if the initializer cannot be pickled, or the pool
+    is closed.
 
     Ctrl-C ends the task that a worker is calling, with a KeyboardInterrupt; it does not end the worker. When this
     process dies, its workers end at once. When the interpreter exits, all tasks are finished first.
