@@ -131,12 +131,12 @@ def test_figures_charts_and_lists_follow_the_pool(shown, pool, id_of):
     processes = shown.page.get_by_role("table", name="Processes that have the pool attached")
     shown.until(lambda: str(os.getpid()) in processes.inner_text(), "this process is there")
     row = processes.get_by_role("row").nth(1)
-    assert row.get_by_role("cell").nth(2).inner_text() in {"16", "18"}
+    shown.until(lambda: row.get_by_role("cell").nth(2).inner_text() in {"16", "18"}, "with the blocks that it holds")
     queues = shown.page.get_by_role("table", name="Queues, topics and latest values")
     shown.until(lambda: "1 of 4" in queues.inner_text(), "the depth of the queue")
     assert queues.get_by_role("rowheader").inner_text() == "frames"
     runs = shown.page.get_by_role("table", name="Runs")
-    assert "in queue" in runs.inner_text()
+    shown.until(lambda: "in queue" in runs.inner_text(), "the run of the message")
     first.free()
     shown.until(lambda: "6.3 %" in shown.text(".figures"), "2 of 32 blocks are allocated")
     shown.until(lambda: "allocated: now 6.3 %" in chart.get_attribute("aria-label"), "the chart follows")
@@ -231,7 +231,7 @@ def test_the_button_recovers_what_dead_processes_held(shown, pool, id_of, holder
     button.click()
     dialog = shown.page.get_by_role("dialog")
     dialog.get_by_role("button", name="Cancel").click()
-    assert not dialog.is_visible()
+    shown.until(lambda: not dialog.is_visible(), "the dialog is closed")
     assert pool.runs() == [run], "nothing was done"
     button.click()
     dialog.get_by_role("button", name="Recover", exact=True).click()
@@ -240,8 +240,8 @@ def test_the_button_recovers_what_dead_processes_held(shown, pool, id_of, holder
     )
     assert pool.runs() == []
     shown.page.keyboard.press("Escape")
-    assert not dialog.is_visible()
-    assert button.evaluate("element => element === document.activeElement")
+    shown.until(lambda: not dialog.is_visible(), "the dialog is closed")
+    shown.until(lambda: button.evaluate("element => element === document.activeElement"), "the focus is back")
     shown.until(lambda: "0 blocks" in shown.text(".figures"), "nothing is allocated")
 
 
@@ -267,11 +267,11 @@ def test_a_pool_that_vanishes_says_so(shown, pool, id_of):
     shown.pool(id_of(pool))
     pool.close()
     shown.until(lambda: "gone" in shown.text(".badge"), "the page says that the pool is gone")
-    assert shown.text("#notice").startswith("This pool is gone")
+    shown.until(lambda: shown.text("#notice").startswith("This pool is gone"), "and above")
     assert shown.text("h1") == pool.name
     shown.page.get_by_role("link", name="All pools").click()
     shown.until(lambda: shown.text("h1") == "Pools", "the list is shown")
-    assert not shown.page.locator("#notice").is_visible()
+    shown.until(lambda: not shown.page.locator("#notice").is_visible(), "the notice is gone")
 
 
 def test_an_address_of_no_pool_says_so(shown):
@@ -280,7 +280,7 @@ def test_an_address_of_no_pool_says_so(shown):
     shown.page.goto(f"{shown.origin}/#/pool/{'0f' * 16}")
     shown.until(lambda: shown.page.locator("#notice").is_visible(), "it says so")
     assert "gone" in shown.text("#notice")
-    assert shown.text(".badge") == "gone"
+    shown.until(lambda: shown.text(".badge") == "gone", "so does the badge")
 
 
 def test_the_page_waits_for_a_server_that_was_ended(show, serve, pool_name, id_of):
@@ -293,10 +293,10 @@ def test_the_page_waits_for_a_server_that_was_ended(show, serve, pool_name, id_o
         shown.pool(id_of(pool))
         server.end()
     shown.until(lambda: shown.text(".badge") == "no answer", "the page says that the server is gone")
-    assert "does not answer" in shown.text("#notice")
+    shown.until(lambda: "does not answer" in shown.text("#notice"), "and above")
     with serve("--port", str(port)):
         shown.until(lambda: shown.text(".badge") == "live", "the page is live again")
-        assert not shown.page.locator("#notice").is_visible()
+        shown.until(lambda: not shown.page.locator("#notice").is_visible(), "the notice is gone")
         before = shown.meter()["updates"]
         shown.until(lambda: shown.meter()["updates"] > before + 3, "updates come")
         shown.forgive("net::ERR_", "403 (Forbidden)")
@@ -323,4 +323,4 @@ def test_a_hidden_page_closes_its_stream(shown, pool, id_of):
     assert shown.meter() == before
     shown.page.evaluate(hide, arg=False)
     shown.until(lambda: shown.meter()["updates"] > before["updates"], "it goes on")
-    assert shown.text(".badge") == "live"
+    shown.until(lambda: shown.text(".badge") == "live", "it says so")
