@@ -28,14 +28,14 @@ SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 # Each is made with the first Python found, after what it needs is installed.
 WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak recording-soak numpy-test bench check format core-test fuzz
 
-.PHONY: help test test-all torch-test browser-test clean fresh $(WITH_PYTHON)
+.PHONY: help test test-all engines-test browser-test clean fresh $(WITH_PYTHON)
 
 help:
 	@echo "make demo        megabytes between processes, three ways, measured (DEMO_ARGS=--kill)"
 	@echo "make test        C tests, then pytest on the first Python found: some minutes"
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
 	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, PyTorch"
-	@echo "make torch-test  PyTorch on blocks: installs it for Python 3.11, some 200 MB"
+	@echo "make engines-test  pools inside PyTorch, Dask, Ray and web servers: installs them for Python 3.11, some 400 MB"
 	@echo "make browser-test  the web page in Chromium, which must be there; installs Playwright's library and axe-core"
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\");"
 	@echo "                 then random and hostile calls, leaks, and the end of programs"
@@ -62,9 +62,9 @@ test: fresh
 test-all: fresh
 	@tools/test-all.sh $(PYTHONS)
 
-# For one Python only: PyTorch for each would be gigabytes of downloads.
-torch-test: fresh
-	@tools/preflight.sh versions 3.11 >/dev/null && $(MAKE) do-torch-test VERSION=3.11
+# For one Python only: for each, these would be gigabytes of downloads.
+engines-test: fresh
+	@tools/preflight.sh versions 3.11 >/dev/null && $(MAKE) do-engines-test VERSION=3.11
 
 browser-test: fresh
 	@version=$$(tools/preflight.sh first $(PYTHONS)) && $(MAKE) do-browser-test VERSION=$$version
@@ -77,15 +77,17 @@ fresh:
 
 # ---- what needs a VERSION --------------------------------------------------------------------
 
-.PHONY: $(WITH_PYTHON:%=do-%) do-torch-test do-browser-test do-core-release do-core-asan do-core-tsan
+.PHONY: $(WITH_PYTHON:%=do-%) do-engines-test do-browser-test do-core-release do-core-asan do-core-tsan
 
 do-demo: $(VENV)/.package
 	@python -m blockpool demo $(DEMO_ARGS)
 
-# The import first: without PyTorch, the tests would be skipped.
-do-torch-test: $(VENV)/.package $(VENV)/.test $(VENV)/.torch
-	@python -c 'import torch; print("PyTorch", torch.__version__)'
-	@python -m pytest tests/arrays/test_torch.py
+# The imports first: without these libraries, the tests would be skipped.
+do-engines-test: $(VENV)/.package $(VENV)/.test $(VENV)/.engines
+	@python -c 'import torch, distributed, ray, gunicorn, celery, gevent, multiprocess, ipykernel'
+	@command -v uwsgi_python311 >/dev/null || \
+		{ echo "blockpool: uWSGI is missing (Debian: uwsgi-core, uwsgi-plugin-python3)" >&2; exit 1; }
+	@python -m pytest -n 2 --dist loadfile tests/engines $(PYTEST_ARGS)
 
 # Without these the tests would be skipped.
 do-browser-test: $(VENV)/.package $(VENV)/.browser build/axe/.made
@@ -137,7 +139,7 @@ do-core-release do-core-asan do-core-tsan: do-core-%: $(VENV)/.build
 
 # ---- virtual environments --------------------------------------------------------------------
 
-.PRECIOUS: $(foreach stamp,made package peers build test numpy-test lint torch browser,.venv/%/.$(stamp))
+.PRECIOUS: $(foreach stamp,made package peers build test numpy-test lint engines browser,.venv/%/.$(stamp))
 
 .venv/%/.made:
 	rm -rf .venv/$* build/$*
@@ -150,7 +152,7 @@ define rule_for_group
 .venv/%/.$(1): .venv/%/.made pyproject.toml
 	.venv/$$*/bin/python -m pip install --quiet --group $(1) && touch $$@
 endef
-$(foreach group,build test numpy-test lint torch browser,$(eval $(call rule_for_group,$(group))))
+$(foreach group,build test numpy-test lint engines browser,$(eval $(call rule_for_group,$(group))))
 
 build/axe/.made: tests/web/browser/package.json
 	mkdir -p build/axe && cp $< build/axe && npm install --prefix build/axe --no-audit --no-fund --silent && touch $@

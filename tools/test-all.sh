@@ -23,5 +23,5 @@ else
 fi
 step "$make" core-test
 C_TESTS_RAN=1 step tools/run-tests.sh "${@:-all}" # core-test ran them
-step "$make" torch-test
+step "$make" engines-test
 step "$make" browser-test

@@ -306,8 +306,8 @@ void letters_begin(const struct queue_request *request, unsigned holders, unsign
     memset(&world, 0, sizeof world);
     world.gate = NOBODY;
     world.used = EVERYBODY;
-    struct shared_pool_parts parts = {world.bitmap, world.entries, &world.waiting};
-    struct shared_pool_parts small = {world.small_bitmap, world.small_entries, &world.waiting};
+    struct shared_pool_parts parts = {world.bitmap, world.entries, &world.waiting, {NULL, NULL}};
+    struct shared_pool_parts small = {world.small_bitmap, world.small_entries, &world.waiting, {NULL, NULL}};
     shared_pool_init(&world.pool, &parts, POOL_BLOCKS, 8, SLOTS);
     shared_pool_init(annex(), &small, ANNEX_BLOCKS, MESSAGE_BLOCK, SLOTS);
     struct bitmap fresh;

@@ -24,6 +24,8 @@ struct entry {
     unsigned taking[PROCESSES];  /* more, being asked for */
     unsigned fewest, most;       /* tickets in flight */
     uint32_t shared, sharing;    /* when its last ticket was made, or begun */
+    uint32_t ends, ending;       /* the latest end of the tickets made, or begun; ENDINGS_NEVER without a lifetime */
+    unsigned shares;             /* how often a ticket was begun */
     bool freed;
 };
 
@@ -63,6 +65,7 @@ static struct layout_geometry geometry;
 static enum rows rows, rows_wanted; /* of this pool, and of the next one */
 static struct shared_pool judges;   /* a view that belongs to no process */
 static char birth;                  /* where unborn children sleep */
+static uint32_t ended;              /* by when tickets were to be dropped that have ended */
 unsigned succeeded;
 
 static struct process *me(void) { return &processes[kernel_process()]; }
@@ -150,6 +153,15 @@ void descriptor_close(struct attachment *of) {
     if (of->file.number >= 0) {
         os_close_kept(&of->file);
     }
+}
+
+/* --- reserve.c: all of the segment is there --- */
+
+enum pool_status attachment_reserve(struct attachment *of, uint64_t at, uint64_t bytes, struct pool_failure *failure) {
+    (void)of;
+    (void)failure;
+    explore_step();
+    return at + bytes <= KERNEL_FILE_BYTES ? POOL_OK : POOL_NO_ROOM;
 }
 
 /* --- sweep.c, never called: no scenario creates a pool --- */
@@ -427,8 +439,11 @@ void witness_begin(uint64_t blocks, unsigned absent, enum grain grain) {
     bitmap_init(&fresh, kernel_memory(0) + geometry.bitmap_at, blocks, true);
     header->waiting.slots[0] = header->waiting.slots[1] = 0;
     header->waiting.sequence = 0;
+    header->endings = (struct endings_head){0};
+    memset(kernel_memory(0) + layout_endings_at(&geometry), 0, blocks * sizeof(atomic_word));
     memset(newest, 0, sizeof newest);
     entries = named = moment = succeeded = 0;
+    ended = 0;
     for (unsigned f = 0; f < KERNEL_FILES; f++) {
         gate[f] = NOBODY;
     }
@@ -470,6 +485,7 @@ struct pool_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsig
     newest[head] = run.generation;
     struct entry *entry = &book[entries++];
     *entry = (struct entry){.run = run, .fewest = tickets, .most = tickets};
+    entry->ends = entry->ending = tickets ? ENDINGS_NEVER : 0;
     for (unsigned p = 0; p < PROCESSES; p++) {
         entry->references[p] = holders >> p & 1;
     }
@@ -479,6 +495,15 @@ struct pool_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsig
 void witness_clear_bit(uint64_t block) { (void)bitmap_release(&view()->bitmap, block); }
 
 void witness_time(uint32_t time) { kernel_time = time; }
+
+void witness_end(const struct pool_run *run, uint32_t end) {
+    struct entry *entry = find(run);
+    view()->endings.head->ready = ENDINGS_READY;
+    view()->endings.head->next = end;
+    view()->endings.words[run->index] = (run->generation & LEDGER_GENERATION) << 32 | end;
+    entry_at(run->index)->head |= LEDGER_TIMED;
+    entry->ends = entry->ending = end;
+}
 
 static struct naming *begin_naming(unsigned name, struct entry *entry) {
     if (named == MOST_NAMINGS) {
@@ -581,20 +606,27 @@ bool process_drop_last(const struct pool_run *run) {
     return false;
 }
 
-void process_share(const struct pool_run *run, unsigned n) {
+void process_share_for(const struct pool_run *run, unsigned n, uint32_t lifetime) {
     struct entry *entry = find(run);
+    struct pool_failure failure;
     must_hold(run, kernel_process());
     intend(SHARING, entry, n);
     entry->sharing = kernel_time;
-    enum pool_status status = attachment_share(attachment(), run, n);
+    uint32_t end = lifetime ? endings_end(kernel_time, lifetime) : ENDINGS_NEVER;
+    entry->ending = end > entry->ending ? end : entry->ending;
+    entry->shares++;
+    enum pool_status status = attachment_share_for(attachment(), run, n, lifetime, &failure);
     if (status != POOL_OK) {
         failed("share", status, run);
     }
     intend(NOTHING, NULL, 0);
-    entry->fewest += n;
+    entry->fewest += end > ended ? n : 0; /* what has ended meanwhile may be gone */
     entry->most += n;
     entry->shared = kernel_time;
+    entry->ends = end > entry->ends ? end : entry->ends;
 }
+
+void process_share(const struct pool_run *run, unsigned n) { process_share_for(run, n, 0); }
 
 static void asks(struct entry *entry, bool begins) {
     if (entry) {
@@ -779,7 +811,17 @@ static void recover(struct attachment *by, double ticket_seconds) {
     }
 }
 
+static void recover_at_once(struct attachment *by) {
+    unsigned slots;
+    uint64_t tickets;
+    struct pool_failure failure;
+    if (attachment_recover(by, 0, -1, &slots, &tickets, &failure) != POOL_OK) {
+        explore_fail("process %u cannot recover at once", kernel_process());
+    }
+}
+
 void process_recover(void) { recover(attachment(), -1); }
+void process_recover_at_once(void) { recover_at_once(attachment()); }
 
 bool process_attach(void) {
     struct pool_failure failure;
@@ -823,6 +865,25 @@ void process_drop_tickets(uint32_t before) {
     recover(attachment(), (double)kernel_time - (double)before);
     for (unsigned e = 0; e < entries; e++) {
         if (book[e].sharing <= before) {
+            book[e].most = 0;
+        }
+    }
+}
+
+void process_end_tickets(void) {
+    unsigned shares[MOST_ENTRIES];
+    ended = kernel_time > ended ? kernel_time : ended;
+    for (unsigned e = 0; e < entries; e++) {
+        shares[e] = book[e].shares;
+        if (book[e].ends <= ended) {
+            book[e].fewest = 0;
+        }
+    }
+    unsigned known = entries;
+    uint32_t now = kernel_time;
+    recover(attachment(), -1);
+    for (unsigned e = 0; e < known; e++) {
+        if (book[e].ending <= now && shares[e] == book[e].shares) {
             book[e].most = 0;
         }
     }
@@ -970,6 +1031,18 @@ static void names_must_agree(void) {
     }
 }
 
+/* A full pool looks in time for what will have ended. */
+static void ends_must_be_known(void) {
+    for (uint64_t i = 0; i < view()->blocks; i++) {
+        uint32_t end = endings_of(&view()->endings, i, word_at(i));
+        uint64_t next = view()->endings.head->next;
+        if (ledger_is_timed(word_at(i)) && (end == ENDINGS_NEVER || next == 0 || next > end)) {
+            explore_fail("the tickets of the run at %u end at %u, and a full pool looks at %u", (unsigned)i, end,
+                         (unsigned)next);
+        }
+    }
+}
+
 static void must_agree(void) {
     struct slot_set held = {{0}}, used;
     for (unsigned e = 0; e < entries; e++) {
@@ -1067,7 +1140,11 @@ static void must_be_sound(void) {
 
 void at_rest(void) {
     kernel_act_as(RESIDENT);
-    recover(resident(), -1);
+    if (!somebody_died()) {
+        ends_must_be_known(); /* before anybody looks at all */
+    }
+    recover_at_once(resident());
+    ends_must_be_known();
     must_agree();
     if (some_have_names()) {
         names_must_agree();

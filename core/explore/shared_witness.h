@@ -46,6 +46,9 @@ struct pool_run witness_place(uint64_t head, uint64_t n, unsigned holders, unsig
 void witness_name(const struct pool_run *run, unsigned name);
 void witness_drop(const struct pool_run *run, unsigned process);
 
+/* Its tickets end then. */
+void witness_end(const struct pool_run *run, uint32_t end);
+
 /* Makes the bit of a used block wrong. */
 void witness_clear_bit(uint64_t block);
 
@@ -62,6 +65,7 @@ void process_drop(const struct pool_run *run);
 /* True when this freed it. */
 bool process_drop_last(const struct pool_run *run);
 void process_share(const struct pool_run *run, unsigned n);
+void process_share_for(const struct pool_run *run, unsigned n, uint32_t lifetime);
 
 /* Redeems a ticket that is in flight for this process, or (`rightful` false) a name. False when it is stale. */
 bool process_redeem(struct pool_run run, bool rightful);
@@ -87,8 +91,9 @@ void process_fork(unsigned child);
 /* Sleeps until this process was forked; false when its parent died before. */
 bool process_is_born(unsigned parent);
 
-/* Recovers what the dead hold. */
+/* Recovers what the dead hold; the second form as an allocation does that finds no room. */
 void process_recover(void);
+void process_recover_at_once(void);
 
 /* Recovers, and attaches by the name. False when there is no pool of that name. */
 bool process_attach(void);
@@ -98,6 +103,9 @@ void process_leave(void);
 
 /* Removes the name, and gives it to another pool. */
 void process_replace(void);
+
+/* Drops the tickets that have ended, under the gate. */
+void process_end_tickets(void);
 
 /* Drops the tickets made at `before` or earlier, under the gate. */
 void process_drop_tickets(uint32_t before);

@@ -303,6 +303,7 @@ static void damage(struct segment *segment, const uint8_t *bytes) {
         {geometry->catalog_at, CATALOG_NAMES * sizeof(struct catalog_entry) / 8, 8},
         {geometry->entries_at + offsetof(struct shared_pool_entry, message), geometry->blocks, entry},
         {layout_note_marks_at(geometry), layout_note_marks_bytes(geometry) / 8, 8},
+        {layout_endings_at(geometry), geometry->blocks, 8},
         {layout_notes_at(geometry), layout_note_pages(geometry) * LAYOUT_PAGE / 8, 8},
         {layout_small_entries_at(geometry), small, entry}, /* the annex: the same */
         {layout_small_entries_at(geometry) + offsetof(struct shared_pool_entry, message), small, entry},
@@ -373,7 +374,7 @@ static void look_for_stray_writes(const struct segment *segment, const struct la
         {geometry->bitmap_at + bitmap_bytes(geometry->blocks), geometry->entries_at},
         {layout_small_bitmap_at(geometry) + bitmap_bytes(geometry->small_blocks), layout_small_entries_at(geometry)},
         {layout_small_at(geometry) + geometry->small_blocks * LAYOUT_SMALL, layout_note_marks_at(geometry)},
-        {geometry->data_at, layout_notes_at(geometry)},
+        {geometry->data_at, layout_endings_at(geometry)},
     };
     for (unsigned i = 0; i < sizeof unchanged / sizeof *unchanged; i++) {
         uint64_t from = unchanged[i].from;
@@ -607,6 +608,7 @@ static void use(struct attachment *attachment) {
     for (unsigned i = 0; i < n; i++) {
         if (i % 3 == 0) {
             (void)!attachment_share(attachment, &runs[i], i % 2 ? 1 : 8000);
+            (void)!attachment_share_for(attachment, &runs[i], 1, i % 2 ? 60 : 0, &failure);
         }
         if (i % 4 == 3) {
             (void)!attachment_free(attachment, &runs[i], &extra);

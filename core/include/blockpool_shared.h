@@ -69,7 +69,8 @@ struct blockpool_pool_options {
     uint32_t permanent;      /* it stays until blockpool_pool_unlink; else it ends with its last process */
     uint32_t detach_on_fork; /* forked children have no part in it */
     uint64_t queue_room;     /* bytes for queues and their messages; 0: a 64th of the pool, 128 KiB to 16 MiB */
-    uint64_t reserved[4];    /* 0 */
+    double ticket_lifetime;  /* seconds after which a ticket may be dropped if somebody needs room; 0: never */
+    uint64_t reserved[3];    /* 0 */
 };
 
 /* Creates a pool of that many blocks of that many bytes, all zero, and attaches it. Without a name (NULL), only forked
@@ -127,9 +128,9 @@ BLOCKPOOL_API int blockpool_block_allocate(struct blockpool_pool *pool, size_t b
  * blockpool_block_redeem, _get or blockpool_received_block.) */
 BLOCKPOOL_API int blockpool_block_release(struct blockpool_block *block);
 
-/* Puts one reference to the block in flight, which keeps it until somebody redeems the ticket: a text, ending with a
- * zero, that may be sent to any process of this user. Python's blockpool.redeem takes it too. Returns BLOCKPOOL_OK,
- * _NOT_ALLOCATED or _TOO_MANY_TICKETS. */
+/* Puts one reference to the block in flight, which keeps it until somebody redeems the ticket, or until its lifetime is
+ * over, if the pool's tickets have one. The ticket is a text, ending with a zero, that may be sent to any process of
+ * this user. Python's blockpool.redeem takes it too. Returns BLOCKPOOL_OK, _NOT_ALLOCATED or _TOO_MANY_TICKETS. */
 BLOCKPOOL_API int blockpool_block_share(const struct blockpool_block *block, char ticket[BLOCKPOOL_TICKET_BYTES]);
 
 /* Gives the block that a ticket names, or a handle from Python. Returns BLOCKPOOL_OK, _BAD_TICKET, _OTHER_POOL or

@@ -331,8 +331,10 @@ bool pool_reclaim(struct pool *pool, bool waiting) {
     if (!pool->attachment) {
         return quarantine_release_all(&pool->resting, pool->private_pool);
     }
-    return !(waiting && attachment_is_looked_after(pool->attachment)) &&
-           attachment_recover(pool->attachment, 0, -1, &processes, &tickets, &failure) == POOL_OK && processes > 0;
+    bool left_to_others =
+        waiting && attachment_is_looked_after(pool->attachment) && !attachment_has_ended_tickets(pool->attachment);
+    return !left_to_others && attachment_recover(pool->attachment, 0, -1, &processes, &tickets, &failure) == POOL_OK &&
+           processes + tickets > 0;
 }
 
 enum pool_status pool_recover(struct pool *pool, double gate_seconds, double ticket_seconds, unsigned *processes,
@@ -366,6 +368,11 @@ enum pool_status pool_get(struct pool *pool, const char *name, struct pool_run *
 
 enum pool_status pool_share(struct pool *pool, const struct pool_run *run, uint64_t n) {
     return n > LEDGER_MOST_TICKETS ? POOL_TICKETS : attachment_share(pool->attachment, run, n);
+}
+
+enum pool_status pool_share_for(struct pool *pool, const struct pool_run *run, uint64_t n, uint32_t lifetime,
+                                struct pool_failure *failure) {
+    return n > LEDGER_MOST_TICKETS ? POOL_TICKETS : attachment_share_for(pool->attachment, run, n, lifetime, failure);
 }
 
 bool pool_withdraw(struct pool *pool, const struct pool_run *run) {
@@ -451,6 +458,12 @@ static double seconds_since(uint64_t time) {
     return time < now ? (double)(now - time) : 0;
 }
 
+/* Seconds until a time of endings.h; negative for never. */
+static double seconds_until(uint32_t end) {
+    uint32_t now = os_seconds();
+    return end == ENDINGS_NEVER ? -1.0 : end > now ? (double)(end - now) : 0;
+}
+
 static void stats_private(struct pool *pool, struct pool_stats *stats) {
     uint64_t allocated = bitmap_count(bitmap_of(pool)), runs = private_pool_runs(pool->private_pool);
     *stats = (struct pool_stats){
@@ -462,6 +475,7 @@ static void stats_private(struct pool *pool, struct pool_stats *stats) {
         .failures = pool->counts.failures,
         .waits = pool->counts.waits,
         .waited = pool->counts.waited,
+        .next_end = -1,
         .oldest_ticket = -1,
         .processes = 1,
     };
@@ -487,6 +501,8 @@ static void stats_shared(struct pool *pool, struct pool_stats *stats) {
         .waited = counts.waited,
         .tickets = totals.tickets,
         .only_tickets = totals.only_tickets,
+        .endless = totals.endless,
+        .next_end = seconds_until(totals.next_end),
         .oldest_ticket = totals.oldest == BITMAP_NONE ? -1 : seconds_since(totals.oldest),
         .processes = counts.processes,
     };
@@ -518,6 +534,7 @@ void pool_counts(struct pool *pool, struct pool_stats *stats) {
         .failures = counts.failures,
         .waits = counts.waits,
         .waited = counts.waited,
+        .next_end = -1,
         .oldest_ticket = -1,
         .processes = counts.processes,
     };
@@ -532,10 +549,14 @@ bool pool_is_live(const struct pool *pool, const struct pool_run *run) {
     return shared_pool_is_live(&pool->attachment->shared, run);
 }
 
+bool pool_held_run(const struct pool *pool, uint64_t index, struct pool_run *run) {
+    return shared_pool_held_run(&pool->attachment->shared, index, pool->attachment->slot, run);
+}
+
 bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *look) {
     uint64_t word = 0;
     if (!pool->attachment) {
-        *look = (struct pool_look){.age = -1};
+        *look = (struct pool_look){.age = -1, .ends = -1};
         return private_pool_next_run(pool->private_pool, from, &look->run.index, &look->run.blocks);
     }
     if (!shared_pool_next_run(&pool->attachment->shared, from, &look->run, &word)) {
@@ -549,6 +570,7 @@ bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *loo
     bool known = look->carried && queue_of_run(&pool->attachment->queues, look->run.index, &queue);
     look->queue = known ? queue.run.index : BITMAP_NONE;
     look->age = seconds_since(shared_pool_since(&pool->attachment->shared, look->run.index));
+    look->ends = seconds_until(endings_of(&pool->attachment->shared.endings, look->run.index, word));
     shared_pool_holders(&pool->attachment->shared, look->run.index, word, &look->holders);
     return true;
 }

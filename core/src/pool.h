@@ -187,11 +187,16 @@ enum pool_status pool_free_watched(struct pool *pool, const struct pool_run *run
 void pool_rest(struct pool *pool, const struct pool_run *run, uint64_t nbytes);
 
 /* Takes back blocks that have no user but were not released; returns whether there were any. Never waits. A caller that
- * is `waiting`, and comes back again and again, leaves it to others that did so a moment ago. */
+ * is `waiting`, and comes back again and again, leaves the dead to others that looked for them a moment ago. */
 bool pool_reclaim(struct pool *pool, bool waiting);
 
-/* Recovers what dead processes held, and drops tickets older than so many seconds (negative: none). Waits for the
- * gate. */
+/* Whether tickets have ended that the next reclaim may drop. */
+static inline bool pool_has_ended_tickets(const struct pool *pool) {
+    return pool->attachment && attachment_has_ended_tickets(pool->attachment);
+}
+
+/* Recovers what dead processes held, and drops tickets that have ended, or are older than so many seconds (negative:
+ * none are). Waits for the gate. */
 enum pool_status pool_recover(struct pool *pool, double gate_seconds, double ticket_seconds, unsigned *processes,
                               uint64_t *tickets, struct pool_failure *failure) __attribute__((warn_unused_result));
 
@@ -207,9 +212,13 @@ enum pool_status pool_redeem(struct pool *pool, struct pool_run *run) __attribut
 enum pool_status pool_get(struct pool *pool, const char *name, struct pool_run *run)
     __attribute__((warn_unused_result));
 
-/* Puts n references in flight. POOL_TICKETS: they would be too many. */
+/* Puts n references in flight, for as long as the pool says. POOL_TICKETS: they would be too many. */
 enum pool_status pool_share(struct pool *pool, const struct pool_run *run, uint64_t n)
     __attribute__((warn_unused_result));
+
+/* The same for so many seconds, see attachment_share_for. */
+enum pool_status pool_share_for(struct pool *pool, const struct pool_run *run, uint64_t n, uint32_t lifetime,
+                                struct pool_failure *failure) __attribute__((warn_unused_result));
 
 /* Takes a reference to a run that this process holds out of flight; returns whether there was one. */
 bool pool_withdraw(struct pool *pool, const struct pool_run *run);
@@ -263,6 +272,8 @@ struct pool_stats {
     uint64_t waits, waited; /* for room: how often, and how long in all, nanoseconds */
     uint64_t tickets;
     uint64_t only_tickets; /* blocks of runs that only references in flight hold */
+    uint64_t endless;      /* of these, blocks of runs whose tickets do not end */
+    double next_end;       /* in how many seconds the first tickets of the others end; negative: none do */
     double
         oldest_ticket; /* seconds since the newest ticket of a run, of the run where that is longest; negative: none */
     uint64_t processes;
@@ -286,11 +297,15 @@ struct pool_look {
     bool carried;     /* by a message */
     uint64_t queue;   /* of that message, a block of the annex; BITMAP_NONE if there is none */
     double age;       /* seconds since it was allocated or its last ticket was made; negative: not known */
+    double ends;      /* in how many seconds its tickets end, 0 if they have; negative: they do not, or it has none */
     struct slot_set holders;
 };
 
 /* Whether the run of that index and generation of a shared pool is live. */
 bool pool_is_live(const struct pool *pool, const struct pool_run *run);
+
+/* The run of a shared pool that block `index` is part of, if this process holds it; false if it does not. */
+bool pool_held_run(const struct pool *pool, uint64_t index, struct pool_run *run);
 
 /* Finds the next run that begins at block `from` or later; false if there is none. */
 bool pool_next_run(const struct pool *pool, uint64_t from, struct pool_look *look);

@@ -29,7 +29,8 @@
 #define MOST_RUNS 8u
 #define OLD_NOTE "a note of thirty-three characters"
 #define NEW_NOTE "one that is longer than the other, so that it takes words that were not there before"
-#define ENOUGH 3 /* completions in a row that end an operation */
+#define LIFETIME 1000 /* seconds */
+#define ENOUGH 3      /* completions in a row that end an operation */
 #define PATIENCE PROCESS_PATIENCE
 
 /* --- where the sources ask the harness --- */
@@ -284,6 +285,17 @@ static void judge_recording(void) {
     MUST(recording_by(&attachment) == SLOTS_NONE);
 }
 
+/* No ticket ends before somebody looks. */
+static void ends_are_known(void) {
+    const struct endings *endings = &attachment.shared.endings;
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        uint64_t word = load_seq(&shared_pool_entry(&attachment.shared, i)->head),
+                 next = load_seq(&endings->head->next);
+        MUST(!ledger_is_timed(word) || (next && next <= endings_of(endings, i, word)));
+        MUST(!ledger_is_timed(word) || endings_of(endings, i, word) != ENDINGS_NEVER);
+    }
+}
+
 /* Compares the segment with what the living report. The survivors pause; `participant` is the bit of a living process
  * of the operation, or 0. */
 static void judge(uint64_t participant) {
@@ -341,6 +353,7 @@ static void judge(uint64_t participant) {
         used += expected[i];
     }
     MUST(bitmap_count(&attachment.shared.bitmap) == used);
+    ends_are_known();
     MUST(bitmap_summary_fault(&attachment.shared.bitmap) == BITMAP_NONE);
     MUST(used_in(attachment.memory, &attachment.geometry) == (main_slot | survivors | participant));
     MUST(waiters_of(&attachment.shared) == 0);
@@ -398,6 +411,16 @@ static void give_recorded(void) {
 static void give_held_with_ticket(void) { give(1, true); }
 static void give_held_with_two(void) { give(2, true); }
 static void give_ticket(void) { give(1, false); }
+/* A ticket with a lifetime, which is over. */
+static void give_ended(void) {
+    give(0, true);
+    MUST(attachment_share_for(&attachment, &common.run, 1, LIFETIME, &failure) == POOL_OK);
+    atomic_word *word = &attachment.shared.endings.words[common.run.index];
+    store_seq(word, (load_seq(word) & ~(uint64_t)UINT32_MAX) | 1);
+    store_seq(&attachment.shared.endings.head->next, 1);
+    common.main_holds = false;
+    drop(&attachment, &common.run);
+}
 
 /* The main process gives a run a name, and does not hold it itself. */
 static void give_named(void) {
@@ -467,6 +490,7 @@ static void act_set_note(void) {
     MUST(attachment_set_note(&own, &mine, NEW_NOTE, strlen(NEW_NOTE), PATIENCE, &failure) == POOL_OK);
 }
 static void act_share(void) { MUST(attachment_share(&own, &mine, 1) == POOL_OK); }
+static void act_share_for(void) { MUST(attachment_share_for(&own, &mine, 1, LIFETIME, &failure) == POOL_OK); }
 
 static void act_record(void) {
     atomic_half stop = 0;
@@ -533,6 +557,13 @@ static void act_drop_tickets(void) {
     uint64_t tickets;
     MUST(attachment_recover(&own, PATIENCE, 0, &slots, &tickets, &failure) == POOL_OK);
     MUST(tickets >= 1); /* perhaps one of a survivor's too: it then redeems a handle */
+}
+
+static void act_end_tickets(void) {
+    unsigned slots;
+    uint64_t tickets;
+    MUST(attachment_recover(&own, 0, -1, &slots, &tickets, &failure) == POOL_OK);
+    MUST(tickets == 1);
 }
 
 static void act_leave(void) { attachment_leave(&own, PATIENCE); }
@@ -631,6 +662,8 @@ static const struct operation operations[] = {
     {"free run of 3, held by a bit", give_ticket, attach_redeem, act_free, 0, 0, 0, false, {0, 0, 0}},
     {"share, others hold it", give_held, attach_redeem, act_share, 0, 1, 1, false, {0, 0, 0}},
     {"share, only holder", give_ticket, attach_redeem, act_share, 0, 1, 1, false, {0, 0, 0}},
+    {"share with a lifetime, others hold it", give_held, attach_redeem, act_share_for, 0, 1, 1, false, {0, 0, 0}},
+    {"share with a lifetime, only holder", give_ticket, attach_redeem, act_share_for, 0, 1, 1, false, {0, 0, 0}},
     {"redeem, only ticket", give_ticket, attach, act_redeem, 0, 1, 0, false, {0, 0, 0}},
     {"redeem, one of two tickets", give_held_with_two, attach, act_redeem, 1, 2, 1, false, {0, 0, 0}},
     {"redeem, handle", give_held, attach, act_redeem, 0, 0, 0, false, {0, 0, 0}},
@@ -645,6 +678,7 @@ static const struct operation operations[] = {
     {"get", give_named, attach, act_get, 0, 0, 0, false, {1, 1, 1}},
     {"recover", give_held, attach_beside_a_dead_one, act_recover, 0, 0, 0, false, {0, 0, 0}},
     {"recover, dropping tickets", give_ticket, attach, act_drop_tickets, 0, 1, 0, false, {0, 0, 0}},
+    {"recover, dropping what has ended", give_ended, attach, act_end_tickets, 0, 1, 0, false, {0, 0, 0}},
     {"leave", give_held, attach_hold_all_kinds, act_leave, 0, 0, 0, false, {0, 0, 0}},
     {"wait", nothing, attach, act_wait, 0, 0, 0, false, {0, 0, 0}},
     {"fork, parent killed", give_held, attach_to_fork, act_fork_parent, 0, 0, 0, true, {0, 0, 0}},

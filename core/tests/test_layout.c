@@ -50,8 +50,13 @@ static void the_parts_follow_each_other_and_are_aligned(void) {
             CHECK(layout_small_at(&g), >=, layout_small_entries_at(&g) + small * (32 + row));
             CHECK(layout_note_marks_at(&g), >=, layout_small_at(&g) + small * LAYOUT_SMALL);
             CHECK(g.data_at, >=, layout_note_marks_at(&g) + layout_note_pages(&g) * sizeof(atomic_half));
-            CHECK(layout_notes_at(&g), >=, g.data_at + size * blocks);
-            CHECK(layout_notes_at(&g) - g.data_at - size * blocks, <, LAYOUT_PAGE);
+            CHECK(layout_endings_at(&g), >=, g.data_at + size * blocks);
+            CHECK(layout_endings_at(&g) - g.data_at - size * blocks, <, LAYOUT_PAGE);
+            CHECK(layout_notes_at(&g), >=, layout_endings_at(&g) + blocks * 8);
+            CHECK(layout_notes_at(&g) - layout_endings_at(&g) - blocks * 8, <, LAYOUT_PAGE);
+            CHECK(layout_endings_at(&g) % LAYOUT_PAGE, ==, 0);
+            CHECK(layout_reserved(&g, false), ==, layout_endings_at(&g));
+            CHECK(layout_reserved(&g, true), ==, layout_notes_at(&g));
             CHECK(layout_lanes_at(&g) - layout_notes_at(&g), ==, (blocks + 29) / 30 * LAYOUT_PAGE);
             CHECK(layout_lane_cells_at(&g, 0), >=, layout_lanes_at(&g) + LANES_MOST * sizeof(struct lane));
             CHECK(layout_lane_cells_at(&g, 0) % LAYOUT_PAGE, ==, 0);

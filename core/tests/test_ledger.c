@@ -8,7 +8,7 @@ struct parts {
     uint64_t state;
     unsigned slot; /* or LEDGER_NOBODY */
     uint64_t tickets;
-    bool row, kept, mark, carried;
+    bool row, kept, mark, carried, timed;
     uint64_t generation;
 };
 
@@ -25,12 +25,12 @@ static const uint64_t generations[] = {0, 1, 0x12345678, LEDGER_GENERATION};
 static uint64_t pack(struct parts p) {
     return p.state << 61 | (uint64_t)(p.slot == LEDGER_NOBODY ? 0 : p.slot + 1) << 48 | p.tickets << 35 |
            (uint64_t)p.row << 34 | (uint64_t)p.kept << 33 | (uint64_t)p.mark << 32 | (uint64_t)p.carried << 31 |
-           p.generation;
+           (uint64_t)p.timed << 30 | p.generation;
 }
 
 /* In a pool of so many slots. */
 static bool expect_valid(struct parts p, unsigned of) {
-    bool plain = !p.tickets && !p.row && !p.kept && !p.mark && !p.carried;
+    bool plain = !p.tickets && !p.row && !p.kept && !p.mark && !p.carried && !p.timed;
     switch (p.state) {
     case LEDGER_IS_FREE:
         return plain && p.slot == LEDGER_NOBODY && p.generation == 0;
@@ -53,7 +53,7 @@ static void for_each_word(void (*each)(struct parts, uint64_t word)) {
     for (p.state = 0; p.state < 8; p.state++) {
         for (unsigned f = 0; f < FIELDS; f++) {
             for (unsigned t = 0; t < TICKETS; t++) {
-                for (unsigned flags = 0; flags < 16; flags++) {
+                for (unsigned flags = 0; flags < 32; flags++) {
                     for (unsigned g = 0; g < GENERATIONS; g++) {
                         p.slot = fields[f];
                         p.tickets = ticket_counts[t];
@@ -61,6 +61,7 @@ static void for_each_word(void (*each)(struct parts, uint64_t word)) {
                         p.kept = flags & 2;
                         p.mark = flags & 4;
                         p.carried = flags & 8;
+                        p.timed = flags & 16;
                         p.generation = generations[g];
                         each(p, pack(p));
                     }
@@ -88,6 +89,7 @@ static void the_parts_of_a_word_do_not_overlap(void) {
                               LEDGER_KEPT,
                               LEDGER_MARK,
                               LEDGER_CARRIED,
+                              LEDGER_TIMED,
                               LEDGER_GENERATION};
     uint64_t all = 0;
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -114,7 +116,8 @@ static void parts_of(struct parts p, uint64_t word) {
     CHECK(ledger_is_loose(word), ==, is_loose(p));
     CHECK(ledger_is_only_carried(word), ==,
           p.state == LEDGER_IS_LIVE && p.slot == LEDGER_NOBODY && p.carried && !p.tickets && !p.row && !p.kept &&
-              !p.mark);
+              !p.mark && !p.timed);
+    CHECK(ledger_is_timed(word), ==, p.state == LEDGER_IS_LIVE && p.timed && p.tickets > 0);
     static const unsigned sizes[] = {1, 2, 64, 65, 256, 257, 4096};
     for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         CHECK(ledger_is_valid(word, sizes[s]), ==, expect_valid(p, sizes[s]));
@@ -122,10 +125,11 @@ static void parts_of(struct parts p, uint64_t word) {
     for (unsigned s = 0; s < SLOTS; s++) {
         bool owner = p.state == LEDGER_IS_LIVE && p.slot == slots[s];
         CHECK(ledger_is_owner(word, slots[s]), ==, owner);
-        CHECK(ledger_is_alone(word, slots[s]), ==, owner && !p.tickets && !p.row && !p.kept && !p.mark && !p.carried);
+        CHECK(ledger_is_alone(word, slots[s]), ==,
+              owner && !p.tickets && !p.row && !p.kept && !p.mark && !p.carried && !p.timed);
     }
     for (unsigned g = 0; g < GENERATIONS; g++) { /* the high bits of a generation are not in the head */
-        uint64_t generation = generations[g] | UINT64_C(0x55) << 31;
+        uint64_t generation = generations[g] | UINT64_C(0x55) << 30;
         CHECK(ledger_is_run_of(word, generation), ==, run && p.generation == generations[g]);
     }
 }
@@ -206,9 +210,13 @@ static void steps_of(struct parts p, uint64_t word) {
         after = held;
         after.tickets += ticket_counts[t];
         after.mark = false; /* a new ticket takes the mark away */
+        after.timed = false;
         expect(p, ledger_share(word, ticket_counts[t]), (live || asking) && after.tickets <= 8191, after);
+        after.timed = held.timed || held.tickets == 0; /* all have an end, or none counts */
+        expect(p, ledger_share_timed(word, ticket_counts[t]), (live || asking) && after.tickets <= 8191, after);
     }
     CHECK(ledger_share(word, 8192), ==, LEDGER_REFUSED);
+    CHECK(ledger_share_timed(word, 8192), ==, LEDGER_REFUSED);
     CHECK(ledger_share(word, UINT64_MAX), ==, LEDGER_REFUSED);
 
     after = p;
@@ -222,6 +230,7 @@ static void steps_of(struct parts p, uint64_t word) {
     after = p;
     after.mark = false;
     after.tickets = 0;
+    after.timed = false;
     expect(p, ledger_drop_tickets(word), live && p.mark, after);
 
     after = held;
@@ -249,11 +258,12 @@ static uint64_t random_word(void) {
                       .slot = (unsigned)(check_below(3) ? check_below(257) : check_below(8191)),
                       .tickets = check_below(3) ? 0 : check_below(8192),
                       .generation = check_below(2) ? check_below(4) : check_below(LEDGER_GENERATION + 1)};
-    uint64_t flags = check_below(2) ? 0 : check_below(16);
+    uint64_t flags = check_below(2) ? 0 : check_below(32);
     p.row = flags & 1;
     p.kept = flags & 2;
     p.mark = flags & 4;
     p.carried = flags & 8;
+    p.timed = flags & 16;
     p.slot = check_below(3) ? p.slot : LEDGER_NOBODY;
     return check_below(8) ? pack(p) : check_random();
 }
@@ -271,6 +281,7 @@ static void whatever_the_functions_make_of_valid_words_is_valid(void) {
             ledger_ask(word, name),
             ledger_close(word),
             ledger_share(word, check_below(8192)),
+            ledger_share_timed(word, check_below(8192)),
             ledger_take_ticket(word),
             ledger_mark(word),
             ledger_drop_tickets(word),
@@ -351,6 +362,7 @@ static void all_reachable_words_are_valid_and_lead_to_closing(void) {
         next[n++] = ledger_disown(seen[i], 0);
         next[n++] = ledger_close(seen[i]);
         next[n++] = ledger_tickets(seen[i]) < 4 ? ledger_share(seen[i], 1) : LEDGER_REFUSED;
+        next[n++] = ledger_tickets(seen[i]) < 4 ? ledger_share_timed(seen[i], 1) : LEDGER_REFUSED;
         next[n++] = ledger_take_ticket(seen[i]);
         next[n++] = ledger_mark(seen[i]);
         next[n++] = ledger_drop_tickets(seen[i]);
@@ -377,9 +389,9 @@ static void all_reachable_words_are_valid_and_lead_to_closing(void) {
         }
         CHECK(leads_on, ==, true);
     }
-    /* LIVE with the owner and without, carried or not: 0 to 4 tickets, kept or not, marked or not, all with ROW; and
-     * bare. ASKING and CLOSING of the four names. */
-    CHECK(count, ==, 2 * 2 * (5 * 2 * 2 + 1) + 4 + 4);
+    /* LIVE with the owner and without, carried or not: 0 to 4 tickets, timed or not, kept or not, marked or not, all
+     * with ROW; and bare. ASKING and CLOSING of the four names. */
+    CHECK(count, ==, 2 * 2 * (5 * 2 * 2 * 2 + 1) + 4 + 4);
 }
 
 /* --- the record --- */

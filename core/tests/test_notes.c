@@ -140,8 +140,9 @@ static void notes_take_no_memory_until_they_are_set(void) {
     struct pool_run runs[A_PAGE + 1];
     make();
     uint64_t before = memory_of_file();
-    CHECK(before, ==, layout_notes_at(&attachment.geometry));
-    CHECK(layout_lanes_at(&attachment.geometry) - before, ==, (BLOCKS + A_PAGE - 1) / A_PAGE * LAYOUT_PAGE);
+    CHECK(before, ==, layout_endings_at(&attachment.geometry));
+    CHECK(layout_lanes_at(&attachment.geometry) - layout_notes_at(&attachment.geometry), ==,
+          (BLOCKS + A_PAGE - 1) / A_PAGE * LAYOUT_PAGE);
     for (unsigned i = 0; i <= A_PAGE; i++) {
         runs[i] = allocate(1);
         CHECK(runs[i].index, ==, i);

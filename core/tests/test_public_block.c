@@ -347,6 +347,46 @@ static void a_wrong_ticket_is_refused(void) {
     unmake();
 }
 
+/* Moves the ends of all tickets to the past. */
+static void let_tickets_end(void) {
+    const struct endings *endings = &pool->engine.attachment->shared.endings;
+    CHECK(load_seq(&endings->head->next), >, 1000);
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        store_relaxed(&endings->words[i], load_relaxed(&endings->words[i]) & ~(uint64_t)UINT32_MAX);
+    }
+    store_seq(&endings->head->next, 1);
+}
+
+static void *let_tickets_end_soon(void *argument) {
+    os_sleep(0.05);
+    let_tickets_end();
+    return argument;
+}
+
+static void the_tickets_of_a_pool_may_end(void) {
+    struct blockpool_pool_options options = {.ticket_lifetime = 1000};
+    pthread_t thread;
+    snprintf(name, sizeof name, "%s", process_name() + strlen("blockpool."));
+    CHECK(blockpool_pool_create(name, BLOCK, BLOCKS, &options, &pool), ==, BLOCKPOOL_OK);
+    for (unsigned times = 0; times < 2; times++) {
+        allocate(BLOCKS * BLOCK);
+        CHECK(blockpool_block_share(&block, ticket), ==, BLOCKPOOL_OK);
+        CHECK(blockpool_block_release(&block), ==, BLOCKPOOL_OK);
+        CHECK(blockpool_block_allocate(pool, BLOCK, 0, &block), ==, BLOCKPOOL_NO_ROOM);
+        if (times == 0) {
+            let_tickets_end();
+            CHECK(blockpool_block_allocate(pool, BLOCK, 0, &block), ==, BLOCKPOOL_OK);
+        } else { /* while a call waits */
+            CHECK(pthread_create(&thread, NULL, let_tickets_end_soon, NULL), ==, 0);
+            CHECK(blockpool_block_allocate(pool, BLOCK, PROCESS_PATIENCE, &block), ==, BLOCKPOOL_OK);
+            CHECK(pthread_join(thread, NULL), ==, 0);
+        }
+        CHECK(blockpool_block_redeem(pool, ticket, &again), ==, BLOCKPOOL_STALE);
+        CHECK(blockpool_block_release(&block), ==, BLOCKPOOL_OK);
+    }
+    unmake();
+}
+
 static void too_many_tickets_are_refused(void) {
     make();
     allocate(8);
@@ -563,6 +603,7 @@ int main(void) {
     RUN(a_ticket_is_the_text_that_python_knows);
     RUN(the_longest_ticket_fits);
     RUN(a_wrong_ticket_is_refused);
+    RUN(the_tickets_of_a_pool_may_end);
     RUN(too_many_tickets_are_refused);
     RUN(a_note_goes_where_the_block_goes);
     RUN(a_name_keeps_a_block);

@@ -123,7 +123,11 @@ static void wrong_options_are_refused(void) {
         {.permanent = 1},
         {.exist_ok = 1},
         {.reserved = {1}},
-        {.reserved = {0, 0, 0, 1}},
+        {.reserved = {0, 0, 1}},
+        {.ticket_lifetime = -1},
+        {.ticket_lifetime = 1e9 + 1},
+        {.ticket_lifetime = HUGE_VAL},
+        {.ticket_lifetime = NAN},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         CHECK(create(64, 10, &wrong[i]), ==, BLOCKPOOL_BAD_OPTIONS);

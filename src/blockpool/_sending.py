@@ -77,6 +77,50 @@ current: Route | None = None
 ndarray: Any = None  # the class, if NumPy is installed
 
 
+# --- objects of other libraries, such as tensors ---
+
+
+class Adapter:
+    """How objects of another library's type are sent: by reference if they lie in a pool, and otherwise as before.
+
+    Parameters
+    ----------
+    kind : type
+        Their class. Subclasses are not affected.
+    send : callable
+        ``send(obj, sent)`` returns what to pickle in place of an object that lies in a shared pool, a callable and its
+        arguments, and appends the references that it put in flight to `sent`; None for any other object.
+    """
+
+    __slots__ = ("before", "kind", "send")
+
+    def __init__(self, kind: type, send: Callable[[Any, Sent], tuple[Any, ...] | None]) -> None:
+        self.kind = kind
+        self.send = send
+        self.before: Callable[[Any], Any] = registered.get(kind) or (lambda obj: obj.__reduce_ex__(5))
+
+    def reduce(self, obj: Any) -> Any:
+        """Reduce an object for any of multiprocessing's picklers."""
+        return self.send(obj, []) or self.before(obj)
+
+    def noting(self, sent: Sent) -> Callable[[Any], Any]:
+        """Make a reducer that notes what it puts in flight."""
+        return lambda obj: self.send(obj, sent) or self.before(obj)
+
+
+adapters: dict[type, Adapter] = {}
+
+
+def adapt(kind: type, send: Callable[[Any, Sent], tuple[Any, ...] | None]) -> None:
+    """Send objects of another library's type through `multiprocessing` by reference if they lie in a pool.
+
+    Holds from now on, with and without `install`. Once for each type.
+    """
+    adapter = Adapter(kind, send)
+    adapters[kind] = adapter
+    registered[kind] = adapter.reduce
+
+
 # --- what pickles call ---
 
 
@@ -130,6 +174,9 @@ class Message:
             table[ndarray] = self.array
         if table.get(Block) is _send_block:
             table[Block] = self.block
+        for kind, adapter in adapters.items():
+            if table.get(kind) == adapter.reduce:
+                table[kind] = adapter.noting(self.sent)
 
 
 # Types that neither are nor contain arrays.

@@ -277,6 +277,9 @@ class Run:
     allocated_by : int or None
         Id of the process that allocated it, in its own PID namespace, of a pool in debug mode; that process may be
         dead. It does not count when two are compared.
+    ticket_ends : float or None
+        In how many seconds its tickets end, 0 if they have ended and nobody needed the room yet; None if it has none,
+        or they never end. It does not count when two are compared.
     """
 
     index: int
@@ -290,6 +293,7 @@ class Run:
     handle: Handle | None = field(default=None, compare=False)
     stack: str | None = field(default=None, compare=False)
     allocated_by: int | None = field(default=None, compare=False)
+    ticket_ends: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

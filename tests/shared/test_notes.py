@@ -212,7 +212,7 @@ def test_damage_is_no_note(pool_name):
                     assert block.note == b"y"
             data = pool.address  # the marks of the pages end where the data begins
             assert data
-            start = notes - 64 * 100 - (-64 * 100) % PAGE
+            start = notes - PAGE - 64 * 100 - (-64 * 100) % PAGE  # between are the ends of tickets
             for fill in (b"\xff", b"\0", b"note"):
                 memory[start - 64 : start] = (fill * 64)[:64]
                 assert {block.note for block in blocks} == {b""}

@@ -211,8 +211,8 @@ def test_a_receiver_that_dies_with_the_ticket(shared, peer):
     assert 0 <= stats.oldest_ticket < 30
     with pytest.raises(
         bp.PoolExhausted,
-        match=r"0 of 16 free, longest run 0, 5 held only by tickets \(oldest \d+ s\); free some, .*"
-        r"drop tickets whose receivers are gone \(recover\(tickets_older_than=seconds\)\), or make",
+        match=r"0 of 16 free, longest run 0, 5 held only by tickets \(oldest \d+ s; they never end\); free some, .*"
+        r"drop tickets whose receivers are gone \(recover\(tickets_older_than=seconds\)\), let tickets end .*, or make",
     ):
         shared.allocate()
     assert shared.recover(tickets_older_than=1000) == bp.Recovered(processes=0, tickets=0)

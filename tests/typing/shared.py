@@ -26,6 +26,8 @@ def pools(pool: Pool) -> None:
     )
     assert_type(Pool.attach("a", on_fork="share"), Pool)
     assert_type(pool.unlink(), None)
+    assert_type(Pool.create(64, 2, ticket_lifetime=60), Pool)
+    assert_type(pool.ticket_lifetime, float | None)
     assert_type(pool.recover(), Recovered)
     assert_type(pool.recover(tickets_older_than=1.5), Recovered)
     Pool.create(64, 2, on_fork="other")  # type: ignore[arg-type]
@@ -36,6 +38,8 @@ def blocks(block: Block) -> None:
     assert_type(block.handle, Handle)
     assert_type(block.share(), Ticket)
     assert_type(block.share(3), Ticket)
+    assert_type(block.share(lifetime=1.5), Ticket)
+    block.share(1, 2)  # type: ignore[call-arg]
     assert_type(blockpool.redeem(block.share()), Block)
     assert_type(blockpool.redeem(str(block.handle)), Block)
     assert_type(blockpool.redeem(bytes(block.handle)), Block)
@@ -62,6 +66,7 @@ def looks(pool: Pool, handle: Handle) -> None:
     assert_type(inspector.damage()[0].stack, str | None)
     assert_type(pool.runs()[0].stack, str | None)
     assert_type(pool.runs()[0].allocated_by, int | None)
+    assert_type(pool.runs()[0].ticket_ends, float | None)
     assert_type(Pool.create(64, 2, debug=True), Pool)
     assert_type(pool.check(repair=False), Audit)
     assert_type(blockpool.pools(), list[PoolSummary])

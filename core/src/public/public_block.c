@@ -61,7 +61,7 @@ static enum pool_status wait_for_room(struct blockpool_pool *pool, uint64_t n, u
         if (pool_wait_is_over(engine, wait)) { /* a signal handler forked, and this is the child */
             pool_wait_begin(engine, &wait);
         }
-        if (pool_free_sequence(engine) == sequence) {
+        if (pool_free_sequence(engine) == sequence || pool_has_ended_tickets(engine)) {
             (void)pool_reclaim(engine, true);
         }
     }

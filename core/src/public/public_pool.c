@@ -86,7 +86,8 @@ static bool are_zero(const uint64_t *reserved, size_t n) {
 
 static int check_options(const char *name, const struct blockpool_pool_options *options) {
     bool good = options->processes <= LAYOUT_MOST_PROCESSES &&
-                options->queue_room <= LAYOUT_SMALL * LAYOUT_MOST_SMALL &&
+                options->queue_room <= LAYOUT_SMALL * LAYOUT_MOST_SMALL && options->ticket_lifetime >= 0 &&
+                options->ticket_lifetime <= ENDINGS_MOST &&
                 are_zero(options->reserved, sizeof options->reserved / sizeof *options->reserved) &&
                 (name || (!options->permanent && !options->exist_ok));
     return good ? BLOCKPOOL_OK : BLOCKPOOL_BAD_OPTIONS;
@@ -127,6 +128,7 @@ int blockpool_pool_create(const char *name, size_t block_size, size_t blocks,
                                          .small_blocks = (options->queue_room + LAYOUT_SMALL - 1) / LAYOUT_SMALL,
                                          .permanent = options->permanent != 0,
                                          .detach = options->detach_on_fork != 0,
+                                         .lifetime = options->ticket_lifetime,
                                          .gate_seconds = PUBLIC_GATE_SECONDS};
     for (int tries = 0; tries < STARTS_OVER; tries++) {
         status = create(&request, pool);

@@ -130,7 +130,8 @@ const char *blockpool_message(int status) {
     case BLOCKPOOL_OTHER_POOL:
         return "the block or ticket is of another pool";
     case BLOCKPOOL_STALE:
-        return "the block that the ticket names was freed; send a ticket for each receiver";
+        return "the block that the ticket names was freed; send a ticket for each receiver, and let it live long "
+               "enough";
     case BLOCKPOOL_TOO_MANY_TICKETS:
         return "too many references to the block are in flight; have some redeemed first";
     case BLOCKPOOL_TOO_MANY_NAMES:

@@ -88,6 +88,7 @@ static void init(struct attachment *attachment) {
     layout_init(&attachment->shared, &attachment->queues.annex, attachment->memory, geometry);
     queues_init(&attachment->queues, &attachment->shared, layout_small(attachment->memory, geometry));
     recording_watch(attachment);
+    attachment->lifetime = endings_whole(endings_seconds(&attachment->shared.endings));
 }
 
 /* Maps the segment and what belongs to this process alone. */
@@ -285,7 +286,7 @@ static enum pool_status build(struct attachment *attachment, const struct attach
     if (!layout_plan(geometry, request->block_size, request->blocks, request->processes, small)) {
         return POOL_NO_ROOM;
     }
-    uint64_t reserved = layout_notes_at(geometry); /* notes take memory when they are used */
+    uint64_t reserved = layout_reserved(geometry, request->lifetime > 0);
     failure->asked = reserved;
     int error = os_random(geometry->id, sizeof geometry->id);
     if (error) {
@@ -319,7 +320,12 @@ static enum pool_status build(struct attachment *attachment, const struct attach
     status = map(attachment, failure);
     if (status == POOL_OK) {
         layout_make(attachment->memory, geometry);
-        ((struct layout_header *)attachment->memory)->created = (uint64_t)time(NULL);
+        struct layout_header *header = attachment->memory;
+        header->created = (uint64_t)time(NULL);
+        if (request->lifetime > 0) {
+            store_relaxed(&header->endings.lifetime, endings_lifetime_word(request->lifetime));
+            store_seq(&header->endings.ready, ENDINGS_READY);
+        }
         init(attachment);
         gate_mutex_lock();
         status = take_slot(attachment, failure);

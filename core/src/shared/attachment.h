@@ -123,6 +123,7 @@ struct attachment {
     struct os_descriptor file;
     double seek_again; /* when to look for the file again after a failed search, see descriptor.c */
     void *lock_page;
+    uint32_t lifetime;         /* of tickets: the pool's, in whole seconds; 0: none */
     uint64_t number;           /* of this attachment in this process, see recording.c */
     atomic_word no_lane;       /* the last round of a recorder in which a thread found no lane */
     struct attachment_stacks { /* that this process has told a recorder in full */
@@ -147,7 +148,9 @@ struct attachment {
     } strays;
     struct attachment_recovered { /* what this process recovered, until it is taken; under the gate mutex */
         atomic_word processes;
-        uint64_t blocks; /* that were freed */
+        uint64_t blocks;       /* that were freed */
+        atomic_word tickets;   /* that had ended, and were dropped */
+        uint64_t their_blocks; /* that this freed */
         struct attachment_dead {
             uint64_t process;                                       /* 0: it was still attaching */
             char command[sizeof((struct slot_record *)0)->command]; /* what the dead process wrote: anything */
@@ -165,6 +168,7 @@ struct attachment_request {
     bool permanent;
     bool detach;           /* recorded in the pool for the processes that attach it */
     bool debug;            /* the pool has sites, see sites.h */
+    double lifetime;       /* of its tickets: seconds, at most ENDINGS_MOST; 0: they have none */
     double gate_seconds;   /* how long to wait for the gate */
     struct os_pause pause; /* asked while the kernel reserves the memory */
 };
@@ -211,8 +215,14 @@ enum pool_status attachment_drop(struct attachment *attachment, const struct poo
 enum pool_status attachment_free(struct attachment *attachment, const struct pool_run *run, uint32_t *extra)
     __attribute__((warn_unused_result));
 
-/* Puts n references in flight. */
+/* Puts n references in flight, for as long as the pool says. */
 enum pool_status attachment_share(struct attachment *attachment, const struct pool_run *run, uint64_t n)
+    __attribute__((warn_unused_result));
+
+/* The same, for so many whole seconds at least, 1 to ENDINGS_MOST; 0: without an end. The first in a pool without a
+ * lifetime reserves memory: POOL_NO_ROOM, or as any call of the kernel. */
+enum pool_status attachment_share_for(struct attachment *attachment, const struct pool_run *run, uint64_t n,
+                                      uint32_t lifetime, struct pool_failure *failure)
     __attribute__((warn_unused_result));
 
 /* Adds one reference of this process to the run that index and generation name. */
@@ -226,11 +236,15 @@ enum pool_status attachment_redeem(struct attachment *attachment, struct pool_ru
 /* Takes one reference to a run that this process holds out of flight; returns whether there was one. */
 bool attachment_withdraw(struct attachment *attachment, const struct pool_run *run);
 
-/* Recovers what dead processes held, and drops tickets older than `ticket_seconds` (negative: none). Waits for the
- * gate; 0 seconds only tries. *slots and *tickets tell how many processes were recovered and tickets dropped. */
+/* Recovers what dead processes held, and drops tickets that have ended or are older than `ticket_seconds` (negative:
+ * none are). Waits for the gate; 0 seconds only tries. *slots and *tickets tell how many processes were recovered and
+ * tickets dropped. */
 enum pool_status attachment_recover(struct attachment *attachment, double gate_seconds, double ticket_seconds,
                                     unsigned *slots, uint64_t *tickets, struct pool_failure *failure)
     __attribute__((warn_unused_result));
+
+/* Whether tickets may have ended that nobody dropped yet. */
+bool attachment_has_ended_tickets(const struct attachment *attachment);
 
 /* Whether some process looked for the dead a moment ago, so that one that waits need not. With many that wait, their
  * looks would take more time than all else: each asks the kernel about every slot. */
@@ -342,9 +356,10 @@ static inline bool attachment_is_stray(const struct attachment *attachment) {
 /* Which forked children have no part although they should, since the last call. */
 struct attachment_strays attachment_take_strays(struct attachment *attachment);
 
-/* Whether this process recovered dead ones since the last attachment_take_recovered(), by whatever call. */
+/* Whether this process recovered dead ones, or dropped tickets that had ended, since the last
+ * attachment_take_recovered(), by whatever call. */
 static inline bool attachment_has_recovered(const struct attachment *attachment) {
-    return load_relaxed(&attachment->recovered.processes) != 0;
+    return load_relaxed(&attachment->recovered.processes) != 0 || load_relaxed(&attachment->recovered.tickets) != 0;
 }
 
 /* Takes the account of that. */

@@ -80,9 +80,13 @@ void layout_init(struct shared_pool *shared, struct shared_pool *annex, void *me
                  const struct layout_geometry *geometry) {
     struct layout_header *header = memory;
     char *base = memory;
-    struct shared_pool_parts parts = {base + geometry->bitmap_at, base + geometry->entries_at, &header->waiting};
-    struct shared_pool_parts small = {base + layout_small_bitmap_at(geometry), base + layout_small_entries_at(geometry),
-                                      &header->waiting};
+    struct endings endings = {&header->endings, (atomic_word *)(void *)(base + layout_endings_at(geometry))};
+    struct shared_pool_parts parts = {base + geometry->bitmap_at, base + geometry->entries_at, &header->waiting,
+                                      endings};
+    struct shared_pool_parts small = {base + layout_small_bitmap_at(geometry),
+                                      base + layout_small_entries_at(geometry),
+                                      &header->waiting,
+                                      {NULL, NULL}};
     shared_pool_init(shared, &parts, geometry->blocks, geometry->block_size, geometry->processes);
     shared_pool_init(annex, &small, geometry->small_blocks, LAYOUT_SMALL, geometry->processes);
 }

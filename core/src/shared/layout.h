@@ -9,8 +9,9 @@
  *     sites    1 KiB a block, on a page boundary, only in a pool in debug mode: see sites.h
  *     marks    4 bytes a page of notes, up to the data: whether the page is there, see notes.h
  *     data     blocks × block_size, on a page boundary
+ *     endings  8 bytes a block, on a page boundary (endings.h), which exist only once a lifetime of tickets was used
  *     notes    pages of LAYOUT_NOTES_A_PAGE notes (note.h) that exist only once they are used: what comes before them
- *              is reserved when the segment is made, this is not
+ *              is reserved when the segment is made; this is not, nor are the endings of a pool without a lifetime
  *     lanes    LANES_MOST lanes and their cells (lanes.h), which exist only once the pool is recorded
  *
  * Everything is an offset that follows from block_size, blocks, processes, the blocks of the annex and LAYOUT_DEBUG;
@@ -28,7 +29,7 @@
 #include "shared/shared_pool.h"
 
 #define LAYOUT_MAGIC UINT64_C(0x006c6f6f706b6c62) /* "blkpool" */
-#define LAYOUT_VERSION 6u                         /* of the layout */
+#define LAYOUT_VERSION 7u                         /* of the layout */
 #define LAYOUT_LIBRARY BLOCKPOOL_VERSION          /* the release that makes such segments */
 #define LAYOUT_PAGE UINT64_C(4096)
 #define LAYOUT_MOST_PROCESSES LEDGER_MOST_SLOTS
@@ -80,8 +81,10 @@ struct layout_header {
     } recording;
     char more[32];
     atomic_word used[SLOT_SET_WORDS]; /* a bit for each slot in use; cleared only under the gate */
-    char padding[LAYOUT_PAGE - 1344];
+    struct endings_head endings;      /* see endings.h */
+    char padding[LAYOUT_PAGE - 1344 - 24];
 };
+_Static_assert(sizeof(struct endings_head) == 24, "written to shared memory");
 _Static_assert(sizeof(struct layout_header) == LAYOUT_PAGE, "one page");
 _Static_assert(offsetof(struct layout_header, waiting) == 128, "a cache line of its own");
 _Static_assert(offsetof(struct layout_header, recording.on) % 64 == 0, "apart from words that are often written");
@@ -140,7 +143,7 @@ static inline struct catalog_entry *layout_catalog(void *memory, const struct la
     return (struct catalog_entry *)(void *)((char *)memory + geometry->catalog_at);
 }
 
-/* Offsets of the parts of the annex, of the sites and of the notes. */
+/* Offsets of the parts of the annex, of the sites, of the endings and of the notes. */
 static inline uint64_t layout_small_bitmap_at(const struct layout_geometry *geometry) {
     return geometry->entries_at + geometry->blocks * shared_pool_entry_bytes(geometry->processes);
 }
@@ -166,8 +169,16 @@ static inline uint64_t layout_note_marks_bytes(const struct layout_geometry *geo
 static inline uint64_t layout_note_marks_at(const struct layout_geometry *geometry) {
     return geometry->data_at - layout_note_marks_bytes(geometry);
 }
-static inline uint64_t layout_notes_at(const struct layout_geometry *geometry) {
+static inline uint64_t layout_endings_at(const struct layout_geometry *geometry) {
     return (geometry->data_at + geometry->blocks * geometry->block_size + LAYOUT_PAGE - 1) / LAYOUT_PAGE * LAYOUT_PAGE;
+}
+static inline uint64_t layout_notes_at(const struct layout_geometry *geometry) {
+    uint64_t bytes = geometry->blocks * sizeof(atomic_word);
+    return layout_endings_at(geometry) + (bytes + LAYOUT_PAGE - 1) / LAYOUT_PAGE * LAYOUT_PAGE;
+}
+/* The bytes of the segment without what exists only once it is used: its notes, lanes and, until they are, endings. */
+static inline uint64_t layout_reserved(const struct layout_geometry *geometry, bool endings) {
+    return endings ? layout_notes_at(geometry) : layout_endings_at(geometry);
 }
 static inline uint64_t layout_note_at(const struct layout_geometry *geometry, uint64_t block) {
     return layout_notes_at(geometry) + block / LAYOUT_NOTES_A_PAGE * LAYOUT_PAGE +

@@ -14,7 +14,8 @@
  *     bit 33      KEPT: the pool's catalog holds the run
  *     bit 32      MARK: see below
  *     bit 31      CARRIED: a message holds the run, see queue.h
- *     bits 0-30   the generation's low bits, so that no compare-and-swap takes a later run for this one
+ *     bit 30      TIMED: all its tickets have an end, see endings.h; it means nothing if there are none
+ *     bits 0-29   the generation's low bits, so that no compare-and-swap takes a later run for this one
  *
  *     FREE ──▶ OPENING{me} ──▶ LIVE{owner} ──▶ LIVE{nobody} ◀──▶ ASKING{me} ──▶ CLOSING{me} ──▶ FREE
  *                                     └──────── nobody else ever held it ───────────▲
@@ -60,7 +61,8 @@
 #define LEDGER_MARK (UINT64_C(1) << 32)
 #define LEDGER_CARRIED (UINT64_C(1) << 31)
 #define LEDGER_TICKET (UINT64_C(1) << 35)
-#define LEDGER_GENERATION ((UINT64_C(1) << 31) - 1)
+#define LEDGER_TIMED (UINT64_C(1) << 30)
+#define LEDGER_GENERATION ((UINT64_C(1) << 30) - 1)
 
 #define LEDGER_STATE_AT 61
 #define LEDGER_SLOT_AT 48
@@ -122,7 +124,7 @@ static inline bool ledger_is_head(uint64_t word) {
 static inline bool ledger_is_valid(uint64_t word, unsigned slots) {
     unsigned slot = ledger_slot(word);
     bool named = slot < slots || slot == LEDGER_RECOVERY;
-    const uint64_t more = LEDGER_TICKETS_MASK | LEDGER_ROW | LEDGER_KEPT | LEDGER_MARK | LEDGER_CARRIED;
+    const uint64_t more = LEDGER_TICKETS_MASK | LEDGER_ROW | LEDGER_KEPT | LEDGER_MARK | LEDGER_CARRIED | LEDGER_TIMED;
     switch (ledger_state(word)) {
     case LEDGER_IS_FREE:
         return word == LEDGER_FREE;
@@ -141,7 +143,8 @@ static inline bool ledger_is_valid(uint64_t word, unsigned slots) {
 
 /* Whether neither an owner nor a ticket nor the catalog nor a message holds the LIVE run: its row decides. */
 static inline bool ledger_is_loose(uint64_t word) {
-    return (word & ~(LEDGER_ROW | LEDGER_MARK | LEDGER_GENERATION)) == ledger_make(LEDGER_IS_LIVE, LEDGER_NOBODY, 0);
+    return (word & ~(LEDGER_ROW | LEDGER_MARK | LEDGER_TIMED | LEDGER_GENERATION)) ==
+           ledger_make(LEDGER_IS_LIVE, LEDGER_NOBODY, 0);
 }
 
 /* Whether the owner holds the LIVE run alone, and no other ever did: no row, no tickets, no name, no message. */
@@ -185,13 +188,28 @@ static inline uint64_t ledger_close(uint64_t word) {
     return ledger_is_asking(word) ? ledger_make(LEDGER_IS_CLOSING, ledger_slot(word), word) : LEDGER_REFUSED;
 }
 
-/* A holder puts n references in flight; this clears the mark. */
+/* Whether it is a LIVE run with references in flight that all have an end. */
+static inline bool ledger_is_timed(uint64_t word) {
+    return ledger_is_live(word) && word & LEDGER_TIMED && ledger_tickets(word);
+}
+
+/* A holder puts n references in flight, which have no end; this clears the mark. */
 static inline uint64_t ledger_share(uint64_t word, uint64_t n) {
     uint64_t held = ledger_hold(word);
     if (held == LEDGER_REFUSED || n > LEDGER_MOST_TICKETS - ledger_tickets(held)) {
         return LEDGER_REFUSED;
     }
-    return (held & ~LEDGER_MARK) + n * LEDGER_TICKET;
+    return (held & ~(LEDGER_MARK | LEDGER_TIMED)) + n * LEDGER_TICKET;
+}
+
+/* The same, for references that have an end: all have one if those that were in flight before had. */
+static inline uint64_t ledger_share_timed(uint64_t word, uint64_t n) {
+    uint64_t after = ledger_share(word, n);
+    if (after == LEDGER_REFUSED) {
+        return LEDGER_REFUSED;
+    }
+    bool first = ledger_tickets(after) == n;
+    return first || word & LEDGER_TIMED ? after | LEDGER_TIMED : after;
 }
 
 /* A holder takes one reference out of flight; the same word if there is none. */
@@ -209,7 +227,8 @@ static inline uint64_t ledger_mark(uint64_t word) {
 
 /* Drops all references in flight of a marked run, and the mark. */
 static inline uint64_t ledger_drop_tickets(uint64_t word) {
-    return ledger_is_live(word) && word & LEDGER_MARK ? word & ~(LEDGER_TICKETS_MASK | LEDGER_MARK) : LEDGER_REFUSED;
+    return ledger_is_live(word) && word & LEDGER_MARK ? word & ~(LEDGER_TICKETS_MASK | LEDGER_TIMED | LEDGER_MARK)
+                                                      : LEDGER_REFUSED;
 }
 
 /* The catalog holds the run, which a holder gave it; the same word if it already does. */

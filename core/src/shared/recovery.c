@@ -34,7 +34,18 @@ void attachment_take_recovered(struct attachment *attachment, struct attachment_
 
 void attachment_forget_recovered(struct attachment *attachment) {
     store_relaxed(&attachment->recovered.processes, 0);
-    attachment->recovered.blocks = 0;
+    store_relaxed(&attachment->recovered.tickets, 0);
+    attachment->recovered.blocks = attachment->recovered.their_blocks = 0;
+}
+
+/* Drops the tickets that have ended, under the gate. */
+static void end_tickets(struct attachment *attachment) {
+    if (!endings_are_ready(&attachment->shared.endings)) {
+        return;
+    }
+    struct attachment_recovered *recovered = &attachment->recovered;
+    uint64_t tickets = shared_pool_end_tickets(&attachment->shared, os_seconds(), &recovered->their_blocks);
+    store_relaxed(&recovered->tickets, load_relaxed(&recovered->tickets) + tickets);
 }
 
 unsigned attachment_recover_slots(struct attachment *attachment, const struct slot_set *dead) {
@@ -54,6 +65,7 @@ unsigned attachment_recover_slots(struct attachment *attachment, const struct sl
         catalog_recover(&catalog, shared, first, n);
         (void)shared_pool_mend(shared, first, n);
     }
+    end_tickets(attachment); /* one of the dead may have been about to say when its tickets end */
     shared_pool_forget_waiters(shared, dead);
     for (unsigned slot = slot_set_next(dead, 0); slot != SLOTS_NONE; slot = slot_set_next(dead, slot + 1)) {
         note_recovered(&attachment->recovered, slot_record(attachment->memory, slot));
@@ -69,6 +81,10 @@ void attachment_dead_slots(const struct attachment *attachment, struct slot_set 
 }
 
 static uint64_t milliseconds(void) { return (uint64_t)(os_now() * 1000); }
+
+bool attachment_has_ended_tickets(const struct attachment *attachment) {
+    return !attachment_is_stray(attachment) && endings_are_due(&attachment->shared.endings, os_seconds());
+}
 
 bool attachment_is_looked_after(const struct attachment *attachment) {
     const struct layout_header *header = attachment->memory;
@@ -117,7 +133,10 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
     }
     struct slot_set dead = {{0}};
     enum pool_status status = look_for_dead(attachment, true, gate_seconds, &dead, failure);
-    if (status != POOL_OK || (ticket_seconds < 0 && slot_set_is_empty(&dead))) {
+    /* who has time looks at all tickets: the word that says when may be damaged */
+    bool look =
+        gate_seconds > 0 ? endings_are_ready(&attachment->shared.endings) : attachment_has_ended_tickets(attachment);
+    if (status != POOL_OK || (ticket_seconds < 0 && !look && slot_set_is_empty(&dead))) {
         return status; /* nothing to recover */
     }
     status = gate_enter(attachment, gate_seconds, &gate, failure);
@@ -125,13 +144,18 @@ enum pool_status attachment_recover(struct attachment *attachment, double gate_s
         return status;
     }
     attachment_dead_slots(attachment, &dead);
+    uint64_t told = load_relaxed(&attachment->recovered.tickets);
     *slots = attachment_recover_slots(attachment, &dead);
+    if (*slots == 0) { /* otherwise that was done */
+        end_tickets(attachment);
+    }
+    *tickets = load_relaxed(&attachment->recovered.tickets) - told;
     if (ticket_seconds >= 0) {
         double before = (double)os_seconds() - ticket_seconds;
         if (before >= 0) {
             queues_renew_tickets(&attachment->queues, (uint32_t)before + 1);
-            *tickets = shared_pool_drop_tickets(&attachment->shared, (uint32_t)before) +
-                       shared_pool_drop_tickets(&attachment->queues.annex, (uint32_t)before);
+            *tickets += shared_pool_drop_tickets(&attachment->shared, (uint32_t)before) +
+                        shared_pool_drop_tickets(&attachment->queues.annex, (uint32_t)before);
         }
     }
     gate_leave(attachment, gate);

@@ -136,7 +136,41 @@ enum pool_status attachment_free_watched(struct attachment *attachment, const st
     return status;
 }
 
+/* Makes sure that the words of the endings are there. */
+static enum pool_status prepare_endings(struct attachment *attachment, struct pool_failure *failure) {
+    const struct layout_geometry *geometry = &attachment->geometry;
+    if (endings_are_ready(&attachment->shared.endings)) {
+        return POOL_OK;
+    }
+    uint64_t at = layout_endings_at(geometry);
+    enum pool_status status = attachment_reserve(attachment, at, layout_notes_at(geometry) - at, failure);
+    if (status == POOL_OK) {
+        store_seq(&attachment->shared.endings.head->ready, ENDINGS_READY);
+    }
+    return status;
+}
+
+__attribute__((noinline)) enum pool_status attachment_share_for(struct attachment *attachment,
+                                                                const struct pool_run *run, uint64_t n,
+                                                                uint32_t lifetime, struct pool_failure *failure) {
+    if (attachment_is_stray(attachment)) {
+        return POOL_STRAY;
+    }
+    uint32_t now = os_seconds();
+    if (lifetime == 0) {
+        return status_of(shared_pool_share(&attachment->shared, attachment->slot, run, n, now));
+    }
+    enum pool_status status = prepare_endings(attachment, failure);
+    return status == POOL_OK ? status_of(shared_pool_share_until(&attachment->shared, attachment->slot, run, n, now,
+                                                                 endings_end(now, lifetime)))
+                             : status;
+}
+
 enum pool_status attachment_share(struct attachment *attachment, const struct pool_run *run, uint64_t n) {
+    if (__builtin_expect(attachment->lifetime != 0, 0)) {
+        struct pool_failure failure;
+        return attachment_share_for(attachment, run, n, attachment->lifetime, &failure);
+    }
     return attachment_is_stray(attachment)
                ? POOL_STRAY
                : status_of(shared_pool_share(&attachment->shared, attachment->slot, run, n, os_seconds()));

@@ -11,6 +11,7 @@
 _Static_assert(offsetof(struct shared_pool, bitmap) == 0, "undone() knows the pool by its bitmap");
 
 const atomic_word shared_pool_never = 0, shared_pool_always = 1;
+struct endings_head endings_none;
 
 /* --- the one loop in which heads change --- */
 
@@ -30,6 +31,7 @@ static uint64_t change_leave(uint64_t word, uint64_t slot) { return ledger_leave
 
 static uint64_t change_disown(uint64_t word, uint64_t slot) { return ledger_disown(word, (unsigned)slot); }
 static uint64_t change_share(uint64_t word, uint64_t n) { return ledger_share(word, n); }
+static uint64_t change_share_timed(uint64_t word, uint64_t n) { return ledger_share_timed(word, n); }
 
 static uint64_t change_take_ticket(uint64_t word, uint64_t amount) {
     (void)amount;
@@ -51,8 +53,8 @@ static uint64_t change_forget(uint64_t word, uint64_t generation) {
 }
 
 /* Changes a head; *before and *after tell what it was and is. False when the change does not apply to *before. */
-static bool ledger_change(atomic_word *word, change_function *change, uint64_t amount, uint64_t *before,
-                          uint64_t *after) {
+static inline __attribute__((always_inline)) bool ledger_change(atomic_word *word, change_function *change,
+                                                                uint64_t amount, uint64_t *before, uint64_t *after) {
     *before = load_seq(word);
     for (;;) {
         *after = change(*before, amount);
@@ -94,6 +96,7 @@ void shared_pool_init(struct shared_pool *shared, const struct shared_pool_parts
     shared->entries = parts->entries;
     shared->entry_bytes = shared_pool_entry_bytes(slots);
     shared->waiting = parts->waiting;
+    shared->endings = parts->endings.head ? parts->endings : (struct endings){&endings_none, NULL};
     shared->blocks = blocks;
     shared->slots = slots;
     shared->row_words = shared_pool_row_words(slots);
@@ -404,18 +407,35 @@ void shared_pool_renew_tickets(struct shared_pool *shared, uint64_t index, uint3
     }
 }
 
-enum shared_pool_status shared_pool_share(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
-                                          uint64_t n, uint32_t now) {
+/* Compiled twice: with no end, nothing of endings is left. */
+static inline __attribute__((always_inline)) enum shared_pool_status
+share(struct shared_pool *shared, unsigned slot, const struct pool_run *run, uint64_t n, uint32_t now, uint32_t end) {
     uint64_t before, after;
     struct shared_pool_entry *entry = shared_pool_entry(shared, run->index);
     if (!shared_pool_is_held(shared, run->index, load_seq(&entry->head), slot)) {
         return SHARED_POOL_CORRUPT;
     }
     shared_pool_renew_tickets(shared, run->index, now); /* first: a ticket is never older than it looks */
-    if (ledger_change(&entry->head, change_share, n, &before, &after)) {
-        return SHARED_POOL_OK;
+    if (end != ENDINGS_NEVER) {
+        endings_extend(&shared->endings, run->index, run->generation, end); /* nor does it end earlier */
     }
-    return ledger_is_run(before) ? SHARED_POOL_TICKETS : SHARED_POOL_CORRUPT;
+    if (!ledger_change(&entry->head, end != ENDINGS_NEVER ? change_share_timed : change_share, n, &before, &after)) {
+        return ledger_is_run(before) ? SHARED_POOL_TICKETS : SHARED_POOL_CORRUPT;
+    }
+    if (end != ENDINGS_NEVER) {
+        endings_lower(&shared->endings, end);
+    }
+    return SHARED_POOL_OK;
+}
+
+enum shared_pool_status shared_pool_share(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
+                                          uint64_t n, uint32_t now) {
+    return share(shared, slot, run, n, now, ENDINGS_NEVER);
+}
+
+enum shared_pool_status shared_pool_share_until(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
+                                                uint64_t n, uint32_t now, uint32_t end) {
+    return share(shared, slot, run, n, now, end);
 }
 
 enum shared_pool_status shared_pool_redeem(struct shared_pool *shared, unsigned slot, struct pool_run *run, bool *set) {
@@ -632,32 +652,65 @@ uint64_t shared_pool_mend(struct shared_pool *shared, uint64_t first, uint64_t n
     return wrong;
 }
 
-/* Whether the word belongs to a run whose tickets are to be dropped. */
+/* Whether the word belongs to a run whose tickets are to be dropped: those of that time or before, or ended by then. */
+typedef bool due_function(const struct shared_pool *shared, uint64_t index, uint64_t word, uint32_t time);
+
 static bool is_old(const struct shared_pool *shared, uint64_t index, uint64_t word, uint32_t before) {
     return ledger_is_live(word) && ledger_tickets(word) > 0 &&
            (uint32_t)load_seq(&shared_pool_entry(shared, index)->details) <= before;
 }
 
-uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before) {
+static bool is_ended(const struct shared_pool *shared, uint64_t index, uint64_t word, uint32_t now) {
+    return endings_of(&shared->endings, index, word) <= now;
+}
+
+/* Drops the tickets of the run at the block if they are due; returns how many, and adds the blocks that this freed. */
+static inline uint64_t drop_due(struct shared_pool *shared, uint64_t index, due_function *is_due, uint32_t time,
+                                uint64_t *freed) {
     uint64_t dropped = 0;
+    atomic_word *head = head_of(shared, index);
+    uint64_t word = load_seq(head);
+    while (is_due(shared, index, word, time)) {
+        bool marked = word & LEDGER_MARK;
+        uint64_t after = marked ? ledger_drop_tickets(word) : ledger_mark(word);
+        if (!compare_exchange_seq(head, &word, after)) {
+            continue;
+        }
+        dropped += marked ? ledger_tickets(word) : 0;
+        word = after; /* if only marked, look at the time again: a ticket made from now on clears the mark */
+        if (marked && try_to_close(shared, index, LEDGER_RECOVERY, LEDGER_NOBODY, word)) {
+            uint64_t blocks = extent(shared, index);
+            finish(shared, index, blocks);
+            *freed += blocks;
+            break;
+        }
+    }
+    while (ledger_is_live(word) && word & LEDGER_MARK && !compare_exchange_seq(head, &word, word & ~LEDGER_MARK)) {
+    }
+    return dropped;
+}
+
+uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before) {
+    uint64_t dropped = 0, freed = 0;
     for (uint64_t i = 0; i < shared->blocks; i++) {
-        atomic_word *head = head_of(shared, i);
-        uint64_t word = load_seq(head);
-        while (is_old(shared, i, word, before)) {
-            bool marked = word & LEDGER_MARK;
-            uint64_t after = marked ? ledger_drop_tickets(word) : ledger_mark(word);
-            if (!compare_exchange_seq(head, &word, after)) {
-                continue;
-            }
-            dropped += marked ? ledger_tickets(word) : 0;
-            word = after; /* if only marked, look at the time again: a ticket made from now on clears the mark */
-            if (marked && try_to_close(shared, i, LEDGER_RECOVERY, LEDGER_NOBODY, word)) {
-                finish(shared, i, extent(shared, i));
-                break;
-            }
+        dropped += drop_due(shared, i, is_old, before, &freed);
+    }
+    return dropped;
+}
+
+uint64_t shared_pool_end_tickets(struct shared_pool *shared, uint32_t now, uint64_t *freed) {
+    uint64_t dropped = 0;
+    uint32_t next = ENDINGS_NEVER;
+    store_seq(&shared->endings.head->next, 0); /* first: from now on, who makes a ticket lowers it */
+    for (uint64_t i = 0; i < shared->blocks; i++) {
+        if (ledger_is_timed(load_seq(head_of(shared, i)))) {
+            dropped += drop_due(shared, i, is_ended, now, freed);
+            uint32_t end = endings_of(&shared->endings, i, load_seq(head_of(shared, i)));
+            next = end < next ? end : next;
         }
-        while (ledger_is_live(word) && word & LEDGER_MARK && !compare_exchange_seq(head, &word, word & ~LEDGER_MARK)) {
-        }
+    }
+    if (next != ENDINGS_NEVER) {
+        endings_lower(&shared->endings, next);
     }
     return dropped;
 }
@@ -667,6 +720,23 @@ uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before) {
 bool shared_pool_is_live(const struct shared_pool *shared, const struct pool_run *run) {
     return run->index < shared->blocks && ledger_is_run_of(load_seq(head_of(shared, run->index)), run->generation) &&
            record_at(shared, run->index).generation == run->generation;
+}
+
+bool shared_pool_held_run(const struct shared_pool *shared, uint64_t index, unsigned slot, struct pool_run *run) {
+    uint64_t word = load_seq(head_of(shared, index)), at = index;
+    if (ledger_state(word) == LEDGER_IS_TAIL) {
+        at -= ledger_distance(word) <= index ? ledger_distance(word) : 0;
+        word = load_seq(head_of(shared, at));
+    }
+    struct ledger_record record = record_at(shared, at);
+    uint64_t bits = load_seq(&shared_pool_entry(shared, at)->row[slot / 64]);
+    bool held = ledger_is_live(word) && (ledger_slot(word) == slot || bits >> slot % 64 & 1);
+    if (!held || !ledger_is_run_of(word, record.generation) || record.length > shared->blocks - at ||
+        index - at >= record.length) {
+        return false;
+    }
+    *run = (struct pool_run){at, record.length, record.generation};
+    return true;
 }
 
 bool shared_pool_next_run(const struct shared_pool *shared, uint64_t from, struct pool_run *run, uint64_t *word) {
@@ -700,7 +770,7 @@ void shared_pool_holders(const struct shared_pool *shared, uint64_t index, uint6
 }
 
 void shared_pool_count(const struct shared_pool *shared, struct shared_pool_totals *totals) {
-    *totals = (struct shared_pool_totals){.oldest = BITMAP_NONE};
+    *totals = (struct shared_pool_totals){.oldest = BITMAP_NONE, .next_end = ENDINGS_NEVER};
     for (uint64_t i = 0; i < shared->blocks; i++) {
         uint64_t word = load_relaxed(head_of(shared, i));
         totals->allocated += word != LEDGER_FREE;
@@ -717,7 +787,11 @@ void shared_pool_count(const struct shared_pool *shared, struct shared_pool_tota
         }
         if (tickets && ledger_slot(word) == LEDGER_NOBODY && !(word & (LEDGER_KEPT | LEDGER_CARRIED)) &&
             !row_has_others(shared, i, LEDGER_NOBODY)) {
-            totals->only_tickets += record_at(shared, i).length;
+            uint64_t length = record_at(shared, i).length;
+            uint32_t end = endings_of(&shared->endings, i, word);
+            totals->only_tickets += length;
+            totals->endless += end == ENDINGS_NEVER ? length : 0;
+            totals->next_end = end < totals->next_end ? end : totals->next_end;
         }
     }
 }

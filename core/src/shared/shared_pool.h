@@ -47,7 +47,8 @@
  *
  * A TICKET'S AGE counts from when the call that made it read the clock. The time is written before the ticket is made,
  * and only ever moves forward, so a call that is held up in between cannot make another's ticket look old. Dropping old
- * tickets sets a mark before it reads the time (ledger.h): a ticket made after that stays.
+ * tickets sets a mark before it reads the time (ledger.h): a ticket made after that stays. Tickets with a lifetime are
+ * dropped in the same way once it is over, see endings.h.
  *
  * Every index and length read from the segment is checked before use, and every loop is bounded by the number of blocks
  * that this process verified when it attached. SHARED_POOL_CORRUPT reports anything else.
@@ -61,6 +62,7 @@
 #define BLOCKPOOL_SHARED_POOL_H
 
 #include "bitmap/bitmap.h"
+#include "shared/endings.h"
 #include "shared/slot_set.h"
 
 enum shared_pool_status {
@@ -135,6 +137,7 @@ struct shared_pool {
     unsigned row_words;
     unsigned length_bits; /* of a record's 24; the others are the slack's */
     struct shared_pool_watch watch;
+    struct endings endings;
 };
 
 static inline struct shared_pool_entry *shared_pool_entry(const struct shared_pool *shared, uint64_t index) {
@@ -146,6 +149,7 @@ struct shared_pool_parts {
     void *bitmap; /* as bitmap_init wants it, in use or fresh */
     void *entries;
     struct shared_pool_waiting *waiting;
+    struct endings endings; /* zero: no lifetimes */
 };
 
 /* Makes *shared a view of a pool of that many blocks of that size, for that many slots. */
@@ -187,9 +191,14 @@ uint64_t shared_pool_fork(struct shared_pool *shared, unsigned parent, unsigned 
 /* Frees the run after its last drop, and wakes the waiters. */
 void shared_pool_finish(struct shared_pool *shared, const struct pool_run *run);
 
-/* Puts n references to a run that the slot holds in flight, at the time `now`. */
+/* Puts n references to a run that the slot holds in flight, at the time `now`. They have no end. */
 enum shared_pool_status shared_pool_share(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
                                           uint64_t n, uint32_t now) __attribute__((warn_unused_result));
+
+/* The same, with an end; the words of the endings are there. */
+enum shared_pool_status shared_pool_share_until(struct shared_pool *shared, unsigned slot, const struct pool_run *run,
+                                                uint64_t n, uint32_t now, uint32_t end)
+    __attribute__((warn_unused_result));
 
 /* Takes one reference to a run that the slot holds out of flight; returns whether there was one. */
 bool shared_pool_withdraw(struct shared_pool *shared, unsigned slot, const struct pool_run *run);
@@ -242,11 +251,18 @@ uint64_t shared_pool_mend(struct shared_pool *shared, uint64_t first, uint64_t n
 /* Drops the tickets of every run whose last one was made at `before` or earlier, under the gate; returns how many. */
 uint64_t shared_pool_drop_tickets(struct shared_pool *shared, uint32_t before);
 
+/* Drops the tickets of every run whose tickets have ended by `now`, under the gate; returns how many, and adds the
+ * blocks that this freed. */
+uint64_t shared_pool_end_tickets(struct shared_pool *shared, uint32_t now, uint64_t *freed);
+
 /* The last ticket of the run at the block counts as made at `now`, or later. */
 void shared_pool_renew_tickets(struct shared_pool *shared, uint64_t index, uint32_t now);
 
 /* Whether the run of that index and generation is live. */
 bool shared_pool_is_live(const struct shared_pool *shared, const struct pool_run *run);
+
+/* The run that block `index` is part of, if the slot holds it; false if it does not. */
+bool shared_pool_held_run(const struct shared_pool *shared, uint64_t index, unsigned slot, struct pool_run *run);
 
 /* The next run at or after `from` that is live, with its head's word; false if there is none. */
 bool shared_pool_next_run(const struct shared_pool *shared, uint64_t from, struct pool_run *run, uint64_t *word);
@@ -284,6 +300,8 @@ struct shared_pool_totals {
     uint64_t slack;        /* unused bytes at the ends of live runs */
     uint64_t tickets;      /* references in flight */
     uint64_t only_tickets; /* blocks of runs that only tickets keep */
+    uint64_t endless;      /* of these, blocks of runs whose tickets do not end */
+    uint32_t next_end;     /* when the first tickets of the others end; ENDINGS_NEVER without any */
     /* each run records when its newest ticket was made: the earliest of these times; BITMAP_NONE without tickets */
     uint64_t oldest;
 };

@@ -13,6 +13,8 @@ cdef as_on_fork(value)
 cdef double as_seconds(timeout) except? -1.0
 # A float of any sign, infinite if the number is too large; `others` says for the message what else it may be.
 cdef number_of_seconds(what, value, others)
+# How long tickets live, in seconds, more than 0; 0 for None, without an end.
+cdef double as_lifetime(value, what) except? -1.0
 # When a wait of that timeout ends, in seconds on the monotonic clock (os_now); 0 if it is not to wait at all.
 cdef double deadline_of(timeout) except? -1.0
 # Whether a new pool is to be in debug mode. None means the default, from BLOCKPOOL_DEBUG and, if the pool belongs to

@@ -42,6 +42,20 @@ cdef double as_seconds(timeout) except? -1.0:
     return seconds
 
 
+cdef double as_lifetime(value, what) except? -1.0:
+    """Return how many seconds tickets live; 0 for None."""
+    if value is None:
+        return 0
+    if isinstance(value, bool):
+        raise TypeError(f"{what} must be a number of seconds or None, not bool {value}")
+    seconds = number_of_seconds(what, value, " or None")
+    if not 0 < seconds <= ENDINGS_MOST:
+        raise ValueError(
+            f"{what} must be more than 0 and at most {ENDINGS_MOST} seconds, not {seconds}; None is for no end"
+        )
+    return seconds
+
+
 cdef number_of_seconds(what, value, others):
     """Return a number as a float, of any sign and size; `others` says for the message what else it may be."""
     if not (hasattr(value, "__float__") or hasattr(value, "__index__")):

@@ -6,7 +6,7 @@
 
 # The mapping of a new shared pool; with exist_ok, perhaps of an existing one. Checks all its arguments.
 cdef _Mapping create_shared(
-    block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room, debug
+    block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room, ticket_lifetime, debug
 )
 # The mapping of the pool with that name, which this process attaches now unless it has. One that it has keeps its
 # on_fork; see agreed().

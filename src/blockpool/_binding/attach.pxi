@@ -1,7 +1,7 @@
 # See attach.pxd.
 
 cdef _Mapping create_shared(
-    block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room, debug
+    block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room, ticket_lifetime, debug
 ):
     cdef attachment_request request
     cdef pool_failure failure
@@ -36,6 +36,7 @@ cdef _Mapping create_shared(
     request.permanent = bool(permanent)
     request.detach = on_fork == "detach"
     request.debug = is_debug(debug, False)
+    request.lifetime = as_lifetime(ticket_lifetime, "ticket_lifetime")
     request.gate_seconds = GATE_SECONDS
     cdef list raised = []
     request.pause.may_go_on = let_signals_in
@@ -69,7 +70,8 @@ cdef _Mapping create_shared(
     if prefault:
         with nogil:
             error = os_prefault(
-                m.engine.attachment.memory, layout_notes_at(&m.engine.attachment.geometry), &request.pause
+                m.engine.attachment.memory, layout_reserved(&m.engine.attachment.geometry, request.lifetime > 0),
+                &request.pause,
             )
         if raised:
             raise raised[0]

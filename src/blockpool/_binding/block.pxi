@@ -376,42 +376,58 @@ cdef class Block:
         self.require_open()
         return handle_of(self.mapping, &self.run, Handle)
 
-    def share(self, n=1):
+    def share(self, n=1, *, lifetime=None):
         """Put `n` references in flight to other processes.
 
         Parameters
         ----------
         n : int
             How many times the ticket is to be redeemed; at least 1.
+        lifetime : float, optional
+            Seconds after which the references may be dropped, as if they had been redeemed and released: when a call
+            needs the room, or `Pool.recover` is called. At most 10**9. The default is the pool's `ticket_lifetime`.
 
         Returns
         -------
         Ticket
             It can be pickled, and turned into `str` or `bytes`. The memory stays allocated until the ticket was
-            redeemed `n` times and all that redeemed it are done, even if this process ends before that.
+            redeemed `n` times and all that redeemed it are done, even if this process ends before that; or until its
+            lifetime is over.
 
         Raises
         ------
         TooManyTickets
             If more than 8191 references to the run would be in flight.
         TypeError
-            If the pool is private, or `n` is not an int.
+            If the pool is private, `n` is not an int, or `lifetime` is not a number.
         ValueError
-            If `n` is less than 1.
+            If `n` is less than 1, or `lifetime` is not a possible one.
         InvalidBlock
             If the block was released or freed.
         PoolClosed, TooManyProcesses, PoolBusy
             If this process is a forked child without a part in the pool (see Notes of `Pool`).
         PoolCorrupt
             If something wrote over the pool's bookkeeping.
+        PoolExhausted, OSError
+            If this is the first lifetime in a pool without one, and the kernel gives no memory to keep lifetimes: 8
+            bytes for each block of the pool.
+
+        Notes
+        -----
+        References to one run are not told apart: they end together, when the last of their lifetimes is over. Lifetimes
+        count in whole seconds, and may be up to two seconds longer.
         """
         count = as_count(n, "n")
+        cdef double seconds = as_lifetime(lifetime, "lifetime")
         self.enter()
         try:
             if not pool_is_shared(&self.mapping.engine):
                 raise TypeError("a block of a private pool cannot be shared; create the pool with Pool.create()")
             ticket = handle_of(self.mapping, &self.run, Ticket)
-            share_run(self.mapping, &self.run, count)  # last, so that nothing fails after it
+            if lifetime is None:  # last, so that nothing fails after it
+                share_run(self.mapping, &self.run, count)
+            else:
+                share_run_for(self.mapping, &self.run, count, seconds)
             return ticket
         finally:
             self.leave()
@@ -701,7 +717,7 @@ def redeem(handle, /):
     Raises
     ------
     StaleHandle
-        If the run was freed: nothing held it any more.
+        If the run was freed: nothing held it any more, perhaps because the ticket's lifetime was over.
     PoolNotFound
         If the pool is gone, another pool has its name, or it is out of this process's sight.
     TypeError, ValueError

@@ -34,6 +34,8 @@ cdef int raise_run_failure(const pool *engine, name, pool_status status, uint64_
 cdef in_use_error(const pool *engine, const pool_users *users, what)
 # POOL_NO_ROOM or POOL_BUSY: PoolExhausted or PoolBusy for the note of the run at block `index`, which was not set.
 cdef note_error(pool_status status, const pool_failure *failure, uint64_t index)
+# POOL_NO_ROOM: PoolExhausted for the first ticket with a lifetime in a pool without one.
+cdef lifetime_error(const pool_failure *failure, name)
 # POOL_EXISTS or POOL_NO_ROOM: PoolBusy or PoolExhausted for a recording that was not begun.
 cdef recording_error(pool_status status, const pool_failure *failure, name)
 # POOL_EXHAUSTED: PoolExhausted for n blocks, with what is free. n may be larger than the pool.

@@ -194,9 +194,12 @@ cdef int raise_run_failure(const pool *engine, name, pool_status status, uint64_
     if status == POOL_STRAY:
         raise lost_error(engine, name)
     if status == POOL_STALE:
+        ended = endings_are_ready(&engine.attachment.shared.endings)
         raise StaleHandle(
-            f"the run at block {index} that this handle or ticket names was freed; "
-            "keep a Block of it, or send a ticket (Block.share()) for each receiver"
+            f"the run at block {index} that this handle or ticket names was freed"
+            + (", perhaps because the lifetime of the ticket was over" if ended else "")
+            + "; keep a Block of it, or send a ticket (Block.share()) for each receiver"
+            + (", with a longer lifetime" if ended else "")
         )
     if status == POOL_TICKETS:
         raise TooManyTickets(
@@ -247,6 +250,15 @@ cdef note_error(pool_status status, const pool_failure *failure, uint64_t index)
     return PoolExhausted(f"{needs}; {there}; {remedy}")
 
 
+cdef lifetime_error(const pool_failure *failure, name):
+    """The error of a ticket with a lifetime for which the pool has no memory yet."""
+    needs = f"the first ticket with a lifetime in {titled(name)} needs {failure.asked} bytes of memory, for all blocks"
+    if failure.available >= failure.asked:
+        return PoolExhausted(f"{needs}; the kernel refuses ({error_text(-failure.error)}); free some memory")
+    there, remedy = shortage((<bytes>failure.limit).decode("utf-8", "replace"), failure.available)
+    return PoolExhausted(f"{needs}; {there}; {remedy}")
+
+
 cdef recording_error(pool_status status, const pool_failure *failure, name):
     """The error of a recording that was not begun."""
     if status == POOL_EXISTS:
@@ -286,13 +298,23 @@ cdef exhausted_error(pool *engine, n, bint adjacent):
         pool_stats(engine, &stats)
     tickets, recover = "", ""
     if stats.only_tickets:
-        tickets = f", {stats.only_tickets} held only by tickets (oldest {stats.oldest_ticket:.0f} s)"
+        tickets = f", {stats.only_tickets} held only by tickets (oldest {stats.oldest_ticket:.0f} s{ends_of(&stats)})"
         recover = "drop tickets whose receivers are gone (recover(tickets_older_than=seconds)), "
+        if stats.endless:
+            recover += "let tickets end by themselves (Pool.create(ticket_lifetime=seconds)), "
     return PoolExhausted(
         f"asked for {asked}; {engine.blocks - stats.allocated} of {engine.blocks} free, longest run "
         f"{stats.longest_free}{tickets}; "
         f"free some, ask for fewer, wait for them (timeout=), {recover}or make the pool larger"
     )
+
+
+cdef ends_of(const pool_stats_t *stats):
+    """For a message: when the tickets end that alone hold blocks."""
+    if stats.next_end < 0:
+        return "; they never end"
+    never = f", those of {in_words([(stats.endless, 'block', 'blocks')])} never" if stats.endless else ""
+    return f"; the next end {f'in {stats.next_end:.0f} s' if stats.next_end else 'now'}{never}"
 
 
 cdef void report_damage(uint64_t index) noexcept:

@@ -11,7 +11,7 @@ cdef int tell_of_recovered(_Mapping m) except -1
 cdef int tell_of_swept() except -1
 # The error of a request for which there was no room: at most one record a minute for each pool. Quick within it.
 cdef int tell_of_exhaustion(_Mapping m, error) except -1
-# recover() dropped that many tickets.
+# recover() dropped that many tickets for their age.
 cdef int tell_of_dropped(_Mapping m, uint64_t tickets, double seconds) except -1
 # For the first array or buffer that is sent without the pool in this process although `install` would have it sent
 # through it: why, and what to do.

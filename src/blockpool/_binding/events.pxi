@@ -33,7 +33,8 @@ cdef int tell_of_recovered(_Mapping m) except -1:
     with nogil:
         attachment_take_recovered(m.engine.attachment, &recovered)
     cdef uint64_t count = recovered.processes, i
-    if count == 0:  # another thread was quicker
+    tell_of_ended(m, recovered.tickets, recovered.their_blocks)
+    if count == 0:
         return 0
     pids, commands = [], []
     for i in range(min(count, <uint64_t>RECOVERED_NAMED)):
@@ -58,6 +59,18 @@ cdef dead_in_words(list pids, list commands, uint64_t count):
         found.append(f"{count - <uint64_t>len(found)} more")
     last = found.pop()
     return f"{', '.join(found)} and {last}" if found else last
+
+
+cdef int tell_of_ended(_Mapping m, uint64_t tickets, uint64_t blocks) except -1:
+    if tickets:
+        came_back = in_words([(blocks, "block", "blocks")]) or "no blocks"
+        tell(
+            LOG_INFO, "tickets_ended",
+            f"{titled(m.name)}: the lifetime of {in_words([(tickets, 'ticket', 'tickets')])} was over, and they were "
+            f"dropped; {came_back} came back",
+            m.name, m.id.hex(), tickets=tickets, blocks=blocks,
+        )
+    return 0
 
 
 cdef int tell_of_dropped(_Mapping m, uint64_t tickets, double seconds) except -1:

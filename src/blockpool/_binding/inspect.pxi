@@ -68,6 +68,7 @@ cdef list runs_of(_Mapping m):
             if run is not None:
                 found.append(run_report(
                     index, run.blocks, run.nbytes, this_process, 0, (), None, None, None, run.stack(), this_process[0],
+                    None,
                 ))
         return found
     while pool_next_run(&m.engine, at, &look):
@@ -79,14 +80,16 @@ cdef list runs_of(_Mapping m):
 cdef run_of(_Mapping m, const pool_look *look, dict names):
     nbytes = look.run.blocks * m.engine.block_size - look.slack
     if not pool_is_shared(&m.engine):
-        return run_report(look.run.index, look.run.blocks, nbytes, (getpid(),), 0, (), None, None, None, None, None)
+        return run_report(
+            look.run.index, look.run.blocks, nbytes, (getpid(),), 0, (), None, None, None, None, None, None
+        )
     holders = tuple(holders_of(&m.engine, &look.holders))
     named = tuple(names.get((look.run.index, look.run.generation), ()))
     queue = look.queue if look.carried and look.queue < LEDGER_MOST_BLOCKS else None
     stack, allocated_by = origin_of(m, &look.run)
     return run_report(
         look.run.index, look.run.blocks, nbytes, holders, look.tickets, named, queue, look.age,
-        handle_of(m, &look.run, Handle), stack, allocated_by,
+        handle_of(m, &look.run, Handle), stack, allocated_by, None if look.ends < 0 else look.ends,
     )
 
 
@@ -140,11 +143,11 @@ cdef list damage_of(_Mapping m):
 
 
 cdef run_report(
-    index, blocks, nbytes, tuple holders, tickets, tuple names, queue, age, handle, stack, allocated_by
+    index, blocks, nbytes, tuple holders, tickets, tuple names, queue, age, handle, stack, allocated_by, ticket_ends
 ):
     return report("Run", dict(
         index=index, blocks=blocks, nbytes=nbytes, holders=holders, tickets=tickets, names=names, queue=queue,
-        age=age, handle=handle, stack=stack, allocated_by=allocated_by,
+        age=age, handle=handle, stack=stack, allocated_by=allocated_by, ticket_ends=ticket_ends,
     ))
 
 
@@ -170,17 +173,19 @@ cdef check_pool(_Mapping m, bint repair):
 
 
 cdef recover_pool(_Mapping m, double ticket_seconds):
-    cdef unsigned processes = 0
-    cdef uint64_t tickets = 0
+    cdef unsigned processes = 0, more = 0
+    cdef uint64_t ended = 0, old = 0
     cdef pool_failure failure
     cdef pool_status status
     need_reports()
     with nogil:
-        status = pool_recover(&m.engine, GATE_SECONDS, ticket_seconds, &processes, &tickets, &failure)
+        status = pool_recover(&m.engine, GATE_SECONDS, -1, &processes, &ended, &failure)
+        if status == POOL_OK and ticket_seconds >= 0:
+            status = pool_recover(&m.engine, GATE_SECONDS, ticket_seconds, &more, &old, &failure)
     tell_of_recovered(m)
-    tell_of_dropped(m, tickets, ticket_seconds)
+    tell_of_dropped(m, old, ticket_seconds)
     require_part(m, status, &failure)
-    return report("Recovered", dict(processes=processes, tickets=tickets))
+    return report("Recovered", dict(processes=processes + more, tickets=ended + old))
 
 
 cdef residency_of(_Mapping m):

@@ -349,7 +349,9 @@ cdef Inspector inspector_of(_Mapping m):
     inspector.block_size = m.engine.block_size
     inspector.blocks = m.engine.blocks
     inspector.nbytes = m.engine.block_size * m.engine.blocks
-    inspector.segment_bytes = layout_notes_at(&m.engine.attachment.geometry)
+    inspector.segment_bytes = layout_reserved(
+        &m.engine.attachment.geometry, endings_are_ready(&m.engine.attachment.shared.endings)
+    )
     inspector.max_processes = m.engine.attachment.geometry.processes
     inspector.permanent = is_permanent(m)
     inspector.on_fork = "detach" if m.engine.attachment.geometry.flags & LAYOUT_DETACH else "share"

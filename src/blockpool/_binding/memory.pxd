@@ -57,6 +57,9 @@ cdef _Mapping open_shared(_Mapping m, on_fork)
 # The mapping that this process has of the shared pool with that id; None if it has none, or no part in the pool.
 cdef _Mapping known(bytes pool_id)
 
+# The mapping of the shared pool whose blocks the address lies in; None if there is none.
+cdef _Mapping mapping_at(uintptr_t address)
+
 # The engine calls this between two pieces of a long call, so that Python can handle signals. If a handler raises, it
 # appends the exception to the list and returns false: the call is to stop.
 cdef c_bool let_signals_in(void *raised) noexcept with gil

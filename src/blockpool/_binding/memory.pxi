@@ -204,6 +204,19 @@ cdef _Mapping known(bytes pool_id):
     return m if m is not None and not is_lost(m) else None
 
 
+cdef _Mapping mapping_at(uintptr_t address):
+    cdef _Mapping m
+    cdef uintptr_t start
+    for reference in list(mappings.values()):
+        m = reference()
+        if m is None or is_lost(m):
+            continue
+        start = <uintptr_t>m.engine.data
+        if start <= address < start + m.engine.blocks * m.engine.block_size:
+            return m
+    return None
+
+
 cdef void strike_off(_Mapping m) noexcept:
     """Remove the mapping from the table. Runs no Python code."""
     if m.reference is not None and mappings is not None and mappings.get(m.id) is m.reference:

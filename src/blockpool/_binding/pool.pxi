@@ -68,7 +68,8 @@ cdef class Pool(_Access):
     def __init__(self, block_size, blocks=None, *, buffer=None, prefault=False, huge_pages=False, debug=None, **others):
         if others:
             refuse_keyword("Pool", others, "Pool.create",
-                           ("name", "processes", "exist_ok", "permanent", "on_fork", "queue_room"))
+                           ("name", "processes", "exist_ok", "permanent", "on_fork", "queue_room",
+                            "ticket_lifetime"))
         if self.mapping is not None:
             raise ValueError("this Pool is open already; create a new one")
         cdef _Mapping m = _Mapping.__new__(_Mapping)
@@ -91,10 +92,10 @@ cdef class Pool(_Access):
     @cython.embedsignature(False)
     def create(
         cls, block_size, blocks, *, name=None, processes=256, exist_ok=False, permanent=False, prefault=False,
-        on_fork=None, queue_room=None, debug=None, **others
+        on_fork=None, queue_room=None, ticket_lifetime=None, debug=None, **others
     ):
         """create($type, /, block_size, blocks, *, name=None, processes=256, exist_ok=False, permanent=False,
-    prefault=False, on_fork=None, queue_room=None, debug=None)
+    prefault=False, on_fork=None, queue_room=None, ticket_lifetime=None, debug=None)
 --
 
         Create a pool that processes share.
@@ -125,6 +126,11 @@ cdef class Pool(_Access):
             Bytes for queues and their messages, besides the blocks: an int, or a string such as ``"4MiB"``; at most
             256 MiB. A small message takes 256 bytes. The default is a 64th of the pool, at least 128 KiB and at most
             16 MiB.
+        ticket_lifetime : float, optional
+            Seconds for which a reference in flight (`Block.share`, a pickled block or array) keeps its memory, at most
+            10**9. Later it is dropped as soon as a call finds no room or waits for some, or `recover` is called. Give
+            more than any message may have to wait for its receiver. The default is for ever. With `exist_ok`, an
+            existing pool keeps its own.
         debug : bool, optional
             Look for misuse, at some cost, in every process that attaches the pool. Memory is filled with patterns. The
             slack after `nbytes` is checked when a reference is given back, and freed memory when it is reused. The pool
@@ -167,7 +173,8 @@ cdef class Pool(_Access):
             refuse_keyword("Pool.create", others, "Pool", ("buffer", "huge_pages"))
         owner = cls.__new__(cls)
         adopt(<Pool?>owner, create_shared(
-            block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room, debug
+            block_size, blocks, name, processes, exist_ok, permanent, prefault, on_fork, queue_room, ticket_lifetime,
+            debug,
         ))
         return owner
 
@@ -531,7 +538,9 @@ cdef class Pool(_Access):
         unlink_pool(self)
 
     def recover(self, *, tickets_older_than=None):
-        """Bring back what dead processes held. Allocation does this by itself when the pool is full.
+        """Bring back what dead processes held, and drop tickets whose lifetime is over.
+
+        Allocation does this by itself when the pool is full.
 
         Parameters
         ----------
@@ -542,7 +551,8 @@ cdef class Pool(_Access):
         Returns
         -------
         Recovered
-            How many processes were found dead, and how many tickets were dropped; zeros for a private pool.
+            How many processes were found dead, and how many tickets were dropped, for their age or because their
+            lifetime was over; zeros for a private pool.
 
         Raises
         ------
@@ -656,6 +666,15 @@ cdef class Pool(_Access):
         of 64, 192 or 320 bytes.
         """
         return self.opened().alignment
+
+    @property
+    def ticket_lifetime(self):
+        """Seconds for which tickets keep their memory, unless they say otherwise; None for ever, and if private."""
+        cdef _Mapping m = self.opened()
+        cdef double seconds = 0
+        if pool_is_shared(&m.engine):
+            seconds = endings_seconds(&m.engine.attachment.shared.endings)
+        return seconds or None
 
     @property
     def debug(self):

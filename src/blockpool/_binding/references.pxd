@@ -5,9 +5,12 @@
 
 # A Handle or Ticket (`kind`) for a run; if `run` is NULL, for the pool. Raises TypeError for a private pool.
 cdef handle_of(_Mapping m, const pool_run *run, kind)
-# Puts `count` references in flight, a positive int. What they travel in has to exist already, so that nothing fails
-# afterwards. Raises TooManyTickets, otherwise as raise_run_failure().
+# Puts `count` references in flight, a positive int, for as long as the pool says. What they travel in has to exist
+# already, so that nothing fails afterwards. Raises TooManyTickets, otherwise as raise_run_failure().
 cdef int share_run(_Mapping m, const pool_run *run, count) except -1
+# The same for `lifetime` seconds (see as_lifetime). Raises PoolExhausted or OSError too, if there is no memory for
+# lifetimes.
+cdef int share_run_for(_Mapping m, const pool_run *run, count, double lifetime) except -1
 
 # Makes this process a holder of the run that run.index and run.generation name, and fills in run.blocks. If `flying`,
 # it takes over a reference in flight if there is one. Raises StaleHandle, otherwise as raise_run_failure().

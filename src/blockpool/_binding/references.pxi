@@ -15,6 +15,19 @@ cdef int share_run(_Mapping m, const pool_run *run, count) except -1:
     return 0
 
 
+cdef int share_run_for(_Mapping m, const pool_run *run, count, double lifetime) except -1:
+    cdef pool_failure failure
+    cdef pool_status status
+    status = pool_share_for(&m.engine, run, min(count, <uint64_t>-1), endings_whole(lifetime), &failure)
+    if status == POOL_OK:
+        return 0
+    if status == POOL_NO_ROOM:
+        raise lifetime_error(&failure, m.name)
+    if status in (POOL_STRAY, POOL_TICKETS, POOL_CORRUPT):
+        raise_run_failure(&m.engine, m.name, status, run.index)
+    raise_failure(status, &failure, m.name)
+
+
 cdef int redeem_run(_Mapping m, pool_run *run, bint flying) except -1:
     cdef pool_status status
     run.blocks = 0

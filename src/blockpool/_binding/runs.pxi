@@ -84,7 +84,7 @@ cdef int allocate_run(
                 raise closed_error()
             if pool_wait_is_over(&m.engine, wait):  # a signal handler forked, and this is the child
                 pool_wait_begin(&m.engine, &wait)
-            if undisturbed:
+            if undisturbed or pool_has_ended_tickets(&m.engine):
                 reclaim(m, True)
     finally:
         pool_wait_end(&m.engine, wait)

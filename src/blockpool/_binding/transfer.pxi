@@ -113,6 +113,28 @@ cdef _Lease shared_lease(view):
     return lease
 
 
+cdef _Lease lease_at(uintptr_t address, uint64_t nbytes):
+    """A lease of the run of a shared pool that has those bytes, if this process holds it; else None."""
+    cdef _Mapping m = mapping_at(address) if nbytes else None
+    cdef _Lease lease
+    cdef pool_run run
+    cdef uintptr_t start
+    if m is None:
+        return None
+    start = <uintptr_t>m.engine.data
+    if not pool_held_run(&m.engine, (address - start) // m.engine.block_size, &run):
+        return None
+    lease = _Lease.__new__(_Lease)
+    try:
+        redeem_run(m, &run, False)
+    except StaleHandle:
+        return None
+    lease.run = run
+    lease.nbytes = pool_run_bytes(&m.engine, &run)
+    lease.mapping = m
+    return lease if address - <uintptr_t>address_of(m, run.index) + nbytes <= lease.nbytes else None
+
+
 def send_array(array, bint readonly, threshold, list sent not None):
     """Put a reference to an array in a shared pool in flight; return the arguments of `_receive_array`.
 
@@ -146,10 +168,25 @@ def send_buffer(memoryview view not None, bint readonly, threshold, list sent no
     cdef Py_buffer *found = as_bytes(view)
     cdef _Lease lease = shared_lease(view)
     if lease is None:
+        lease = lease_at(<uintptr_t>found.buf, found.len)
+    if lease is None:
         return None
     offset = <char *>found.buf - <char *>address_of(lease.mapping, lease.run.index)
     reference = reference_of(lease.mapping, &lease.run)
     parts = threshold, readonly, *reference, offset, found.len, readonly or found.readonly != 0
+    send_run(lease.mapping, &lease.run, parts, sent)
+    sent_count += 1
+    return parts
+
+
+def send_memory(uintptr_t address, uint64_t nbytes, bint readonly, list sent not None):
+    """The same for memory in use, whatever object has it, with the arguments of `_receive_memory`."""
+    global sent_count
+    cdef _Lease lease = lease_at(address, nbytes)
+    if lease is None:
+        return None
+    reference = reference_of(lease.mapping, &lease.run)
+    parts = *reference, address - <uintptr_t>address_of(lease.mapping, lease.run.index), nbytes, readonly
     send_run(lease.mapping, &lease.run, parts, sent)
     sent_count += 1
     return parts
@@ -299,3 +336,8 @@ def _receive_buffer(
     cdef int64_t begin = number_field("offset", offset, 0, lease.nbytes)
     cdef int64_t length = number_field("length", nbytes, 0, lease.nbytes - begin)
     return PyMemoryView_FromObject(lease)[begin:begin + length]
+
+
+def _receive_memory(pool_id, index, generation, process, name, offset, nbytes, readonly, /):
+    """Unpickle bytes that some object had; this process does not send as the sender does."""
+    return _receive_buffer(1, False, pool_id, index, generation, process, name, offset, nbytes, readonly)

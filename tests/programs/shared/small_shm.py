@@ -131,5 +131,27 @@ def note_without_room():
     print("well")
 
 
+def lifetime_without_room():
+    """Use the first lifetime in a pool when nothing is left in 8 MiB, and when there is room; print if all is well."""
+    pool = bp.Pool.create("1MiB", 1, name="large")
+    small = bp.Pool.create(64, 1024, name="small")
+    block = small.allocate()
+    with (SHM / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(b"f" * 4096) == 4096:
+            pass
+    error = refused(lambda: block.share(lifetime=60))
+    assert isinstance(error, bp.PoolExhausted), repr(error)
+    for part in ("the first ticket with a lifetime in pool 'small' needs 8192 bytes", f"{SHM} has 0 bytes left"):
+        assert part in str(error), error
+    assert small.stats().tickets == 0
+    block.share()
+    (SHM / "filler").unlink()
+    small.allocate().share(lifetime=60)
+    assert [run.ticket_ends is None for run in small.runs()] == [True, False]
+    small.check()
+    pool.close()
+    print("well")
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

@@ -33,7 +33,7 @@ cdef extern from "shared/attachment.h" nogil:
         uint64_t bytes
         unsigned char *id
 
-    uint64_t layout_notes_at(const layout_geometry *geometry)
+    uint64_t layout_reserved(const layout_geometry *geometry, bint endings)
 
     enum pool_status:
         POOL_OK
@@ -99,8 +99,18 @@ cdef extern from "shared/attachment.h" nogil:
         FATE_SLOTS_BUSY
         FATE_REFUSED
 
-    struct shared_pool:
+    enum:
+        ENDINGS_MOST
+
+    struct endings:
         pass
+
+    bint endings_are_ready(const endings *self)
+    double endings_seconds(const endings *self)
+    uint32_t endings_whole(double seconds)
+
+    struct shared_pool:
+        endings endings
 
     struct attachment:
         unsigned slot
@@ -109,6 +119,7 @@ cdef extern from "shared/attachment.h" nogil:
         int fate_error
         void *memory
         layout_geometry geometry
+        uint32_t lifetime
         uint32_t forks
         char *name
 
@@ -121,6 +132,7 @@ cdef extern from "shared/attachment.h" nogil:
         bint permanent
         bint detach
         bint debug
+        double lifetime
         double gate_seconds
         os_pause pause
 
@@ -142,6 +154,8 @@ cdef extern from "shared/attachment.h" nogil:
     struct attachment_recovered:
         uint64_t processes
         uint64_t blocks
+        uint64_t tickets
+        uint64_t their_blocks
         attachment_dead *first
 
     bint attachment_has_recovered(const attachment *self)

@@ -73,6 +73,7 @@ cdef extern from "pool.h" nogil:
     pool_status pool_free(pool *self, const pool_run *run, uint64_t nbytes, pool_users *users)
     void pool_rest(pool *self, const pool_run *run, uint64_t nbytes)
     bint pool_reclaim(pool *self, bint waiting)
+    bint pool_has_ended_tickets(const pool *self)
     pool_status pool_recover(
         pool *self, double gate_seconds, double ticket_seconds, unsigned *processes, uint64_t *tickets,
         pool_failure *failure,
@@ -81,6 +82,9 @@ cdef extern from "pool.h" nogil:
     pool_status pool_add_reference(pool *self, pool_run *run)
     pool_status pool_redeem(pool *self, pool_run *run)
     pool_status pool_share(pool *self, const pool_run *run, uint64_t n)
+    pool_status pool_share_for(
+        pool *self, const pool_run *run, uint64_t n, uint32_t lifetime, pool_failure *failure
+    )
     pool_status pool_get(pool *self, const char *name, pool_run *run)
     bint pool_withdraw(pool *self, const pool_run *run)
 
@@ -115,6 +119,8 @@ cdef extern from "pool.h" nogil:
         uint64_t waited
         uint64_t tickets
         uint64_t only_tickets
+        uint64_t endless
+        double next_end
         double oldest_ticket
         uint64_t processes
 
@@ -130,9 +136,11 @@ cdef extern from "pool.h" nogil:
         bint carried
         uint64_t queue
         double age
+        double ends
         slot_set holders
 
     bint pool_is_live(const pool *self, const pool_run *run)
+    bint pool_held_run(const pool *self, uint64_t index, pool_run *run)
     bint pool_next_run(const pool *self, uint64_t start, pool_look *look)
 
     enum pool_fault_kind:

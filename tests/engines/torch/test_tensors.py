@@ -1,4 +1,4 @@
-"""PyTorch tensors of blocks and of arrays in a pool, without copies. `make torch-test` runs this."""
+"""PyTorch tensors of blocks and of arrays in a pool, without copies. `make engines-test` runs this."""
 
 import gc
 
