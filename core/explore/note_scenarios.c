@@ -22,7 +22,7 @@
 
 /* As layout.h has it, but for what notes do not need. */
 #define DATA_AT (3 * LAYOUT_PAGE)
-static unsigned char segment[DATA_AT + 2 * LAYOUT_PAGE] __attribute__((aligned(4096)));
+static unsigned char segment[DATA_AT + 3 * LAYOUT_PAGE] __attribute__((aligned(4096)));
 static struct attachment processes[EXPLORE_THREADS + 1];
 static bool reserved;
 static bool stopped_are_dead;

@@ -32,6 +32,7 @@ from blockpool._core import (
 from blockpool._handles import Handle, Ticket
 from blockpool._index import IndexPool
 from blockpool._looking import inspect, pools
+from blockpool._objects import get, put
 from blockpool.errors import (
     BlockInUse,
     BlockOverrun,
@@ -40,6 +41,7 @@ from blockpool.errors import (
     InvalidBlock,
     NameNotFound,
     NameTaken,
+    PinFailed,
     PoolBusy,
     PoolClosed,
     PoolCorrupt,
@@ -104,6 +106,7 @@ __all__ = [
     "NameNotFound",
     "NameTaken",
     "Outstanding",
+    "PinFailed",
     "Pool",
     "PoolBusy",
     "PoolClosed",
@@ -140,8 +143,10 @@ __all__ = [
     "TraceInvalid",
     "WriteAfterFree",
     "WrongKind",
+    "get",
     "inspect",
     "pools",
+    "put",
     "redeem",
     "sweep",
     "unlink",
@@ -187,14 +192,18 @@ def __getattr__(name: str) -> Any:
         return version("blockpool")
     if name in {
         "advice",
+        "arrow",
         "classic",
+        "dask",
         "doctor",
         "metrics",
         "multiprocessing",
         "observe",
         "plot",
+        "ray",
         "replay",
         "shared_memory",
+        "torch",
         "traces",
     }:
         raise AttributeError(f"blockpool.{name} is a module; import blockpool.{name}")

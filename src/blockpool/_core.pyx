@@ -49,7 +49,7 @@ from libc.stdint cimport (
     INT32_MAX, INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
 )
 from libc.stdlib cimport free as c_free, malloc
-from libc.string cimport memcpy, memset, strerror
+from libc.string cimport memcmp, memcpy, memset, strerror
 
 from blockpool._binding.guards cimport seal
 
@@ -140,12 +140,14 @@ include "_binding/look.pxi"
 include "_binding/recording.pxi"
 include "_binding/block.pxi"
 include "_binding/channels.pxi"
+include "_binding/packing.pxi"
 include "_binding/items.pxi"
 include "_binding/received.pxi"
 include "_binding/queues.pxi"
 include "_binding/topics.pxi"
 include "_binding/latest.pxi"
 include "_binding/pool.pxi"
+include "_binding/objects.pxi"
 include "_binding/replay.pxi"
 include "_binding/package.pxi"
 

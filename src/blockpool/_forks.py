@@ -24,15 +24,17 @@ async_lock = RLock()
 classic_lock = RLock()
 switch_lock = RLock()
 debug_lock = RLock()
+pin_lock = RLock()
 
 # Of blockpool._async, by mapping; of blockpool._async_queues, by loop and queue; of blockpool._segments, by handle and
-# by name.
+# by name; of blockpool._pinning, by where the pages are.
 waiters: dict[Any, Any] = {}
 queue_watches: dict[Any, Any] = {}
 large_segments: dict[Any, Any] = {}
 segments_in_making: list[str] = []
+pins: dict[tuple[int, int], Any] = {}
 
 renew_in_child(
-    (async_lock, classic_lock, switch_lock, debug_lock),
-    (waiters, queue_watches, large_segments, segments_in_making),
+    (async_lock, classic_lock, switch_lock, debug_lock, pin_lock),
+    (waiters, queue_watches, large_segments, segments_in_making, pins),
 )

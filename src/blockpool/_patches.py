@@ -1,4 +1,4 @@
-"""What is replaced in the standard library and in loky while arrays go through a pool, and how that is undone.
+"""What is replaced in the standard library and in others while arrays go through a pool, and how that is undone.
 
 A patch of another library that was made later stays in place, and so may call ours for ever; without a route, ours only
 call what they replaced.
@@ -7,19 +7,18 @@ call what they replaced.
 from __future__ import annotations
 
 import sys
-from multiprocessing import popen_forkserver, popen_spawn_posix, reduction
-from multiprocessing.connection import Connection
+from multiprocessing import connection, popen_forkserver, popen_spawn_posix, reduction
 
-from blockpool import _sending, _undelivered
+from blockpool import _libraries, _sending
 from blockpool._forks import switch_lock
+from blockpool._late_imports import Finder
+from blockpool._log import WARNING, tell
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
-
-# Where loky, on its own or as part of joblib, has its picklers.
-_LOKY = ("loky.backend.reduction", "joblib.externals.loky.backend.reduction")
 
 declined = False  # uninstall was called, so a received array must not install
 
@@ -29,25 +28,26 @@ _undo: list[Callable[[], object]] = []
 def install(route: _sending.Route) -> None:
     """Send arrays by a route from now on."""
     global declined  # noqa: PLW0603 - one switch for the whole process
+    try:
+        import numpy as np
+    except ImportError:  # there are no arrays then, but there are blocks and buffers
+        array_types: tuple[Any, ...] = (None,)
+    else:
+        array_types = np.ndarray, np.memmap, np.recarray
     with switch_lock:
         uninstall()
-        try:
-            from numpy import ndarray
-        except ImportError:
-            pass  # there are no arrays then, but there are blocks and buffers
-        else:
-            _sending.ndarray = ndarray
-            _register(_sending.registered, ndarray, _sending.reduce_array)
-            for name in _LOKY:
-                if name in sys.modules:
-                    _install_in_loky(sys.modules[name])
-        _patch(reduction.ForkingPickler, "dumps", _sending.dumps_over)
-        _patch(reduction, "dump", _undelivered.dump_over)
-        _patch(Connection, "_send_bytes", _undelivered.send_bytes_over)
-        _patch(popen_spawn_posix.Popen, "_launch", _undelivered.launch_over)
-        _patch(popen_forkserver.Popen, "_launch", _undelivered.launch_over)
+        _sending.ndarray, *others = array_types
+        _sending.subclasses = tuple(others)
+        to = _Patcher()
+        _libraries.multiprocessing(to, reduction, connection)
+        _libraries.launching(to, popen_spawn_posix)
+        _libraries.launching(to, popen_forkserver)
+        _watch_imports()
+        untold = [_apply(sys.modules[name]) for name in _libraries.BY_MODULE if name in sys.modules]
         _sending.current = route
         declined = False
+    for error in untold:
+        _tell_of_unknown(error)
 
 
 def uninstall() -> None:
@@ -65,37 +65,58 @@ def uninstall() -> None:
 # thread forks in between can undo it too.
 
 
-def _register(table: dict[Any, Any], kind: Any, reduce: Callable[[Any], Any]) -> None:
-    """Register a reducer until `uninstall`, unless the type has one."""
-    _undo.append(lambda: table.pop(kind) if table.get(kind) is reduce else None)
-    table.setdefault(kind, reduce)
+class _Patcher:
+    """How other modules are changed until `uninstall`; see `_libraries.Patcher`."""
+
+    def register(self, table: dict[Any, Any], kind: Any, reduce: Callable[[Any], Any]) -> None:
+        """Register a reducer, unless the type has one."""
+        _undo.append(lambda: table.pop(kind) if table.get(kind) is reduce else None)
+        table.setdefault(kind, reduce)
+
+    def patch(self, owner: Any, name: str, over: Callable[[Any], Any]) -> None:
+        """Replace a function by what `over` makes of it. Undoing that leaves later patches in place."""
+        before = vars(owner)[name]
+        ours = over(before)
+
+        def undo() -> None:
+            if vars(owner).get(name) is ours:  # otherwise a later patch may call ours, which then only calls `before`
+                setattr(owner, name, before)
+
+        _undo.append(undo)
+        setattr(owner, name, ours)
 
 
-def _patch(owner: Any, name: str, over: Callable[[Any], Any]) -> None:
-    """Replace a function by what `over` makes of it until `uninstall`, which leaves later patches in place."""
-    before = vars(owner)[name]
-    ours = over(before)
-
-    def undo() -> None:
-        if vars(owner).get(name) is ours:  # otherwise a later patch may call ours, which then only calls `before`
-            setattr(owner, name, before)
-
-    _undo.append(undo)
-    setattr(owner, name, ours)
+# --- other libraries ---
 
 
-def _install_in_loky(loky: Any) -> None:
-    """Make loky's pickler ask us first; joblib registers its own reducers with every pickler."""
+def _watch_imports() -> None:
+    """Have the libraries that are imported from now on changed too."""
+    finder = Finder(_libraries.BY_MODULE, _imported)
+    _undo.append(lambda: sys.meta_path.remove(finder) if finder in sys.meta_path else None)
+    sys.meta_path.insert(0, finder)
 
-    def register_over(before: Any) -> Any:
-        def register(self: Any, kind: type, reduce: Callable[[Any], Any]) -> None:
-            before(self, kind, _sending.reduce_or(reduce) if kind is _sending.ndarray else reduce)
 
-        return register
+def _imported(module: ModuleType) -> None:
+    with switch_lock:
+        error = None if _sending.current is None else _apply(module)
+    _tell_of_unknown(error)
 
-    _patch(loky.get_loky_pickler(), "register", register_over)
-    _register(
-        loky._dispatch_table,  # noqa: SLF001
-        _sending.ndarray,
-        _sending.reduce_or(lambda array: array.__reduce_ex__(5)),
-    )
+
+def _apply(module: ModuleType) -> str | None:
+    """Change a module of another library; return what is wrong with it, if that cannot be done."""
+    try:
+        _libraries.BY_MODULE[module.__name__](_Patcher(), module)
+    except (AttributeError, KeyError) as error:
+        return f"{module.__name__} of this version: {error}"
+    return None
+
+
+def _tell_of_unknown(error: str | None) -> None:
+    if error is not None:
+        tell(
+            WARNING,
+            "library_unknown",
+            f"arrays are sent without blockpool.multiprocessing.install() by a library that blockpool does not know: "
+            f"{error}; use another version of it, or tell the authors of blockpool",
+            reason=error,
+        )

@@ -1,13 +1,14 @@
-"""What pickles of arrays and buffers call; a process that receives its first one sends as its sender does from then on.
+"""What pickles of arrays, buffers and started processes call.
 
-What pickles of blocks call is in `blockpool._receive`, which needs none of this.
+A process that receives its first array sends as its sender does from then on, and a process that is started sends as
+the one that starts it. What pickles of blocks call is in `blockpool._receive`, which needs none of this.
 """
 
 from __future__ import annotations
 
 import pickle
 
-from blockpool import _patches, _sending
+from blockpool import _patches, _sending, _starting
 from blockpool._core import _receive_array, _receive_buffer, pool_of
 from blockpool._forks import switch_lock
 from blockpool.errors import InvalidBlock
@@ -48,4 +49,22 @@ def _join(view: Any, threshold: int, readonly: bool) -> None:  # noqa: FBT001 - 
             _patches.install(_sending.Route(pool, threshold, readonly=readonly))
 
 
+def begin(settings: bytes) -> None:
+    """Install as in the process that starts this one, unless the main module has said otherwise by now."""
+    if _sending.current is not None or _patches.declined:
+        return
+    try:
+        pool, threshold, readonly, on_full, timeout = pickle.loads(settings)  # noqa: S301 - like the rest of the process
+        route = _sending.Route(pool, threshold, readonly=readonly, on_full=on_full, timeout=timeout)
+        _patches.install(route)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the process starts
+        _starting.tell_without(None, f"{error}")
+
+
+def begun(_: None, process: Any) -> Any:
+    """Return the object of a process."""
+    return process
+
+
 _sending.name_receivers(array, parcel)
+_starting.name_functions(begin, begun)

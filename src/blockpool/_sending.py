@@ -3,7 +3,8 @@
 `dumps_over` makes the replacement of ``ForkingPickler.dumps``, which everything that `multiprocessing` sends goes
 through. An array or block that is a whole message is pickled here, by hand, and everything else by a pickler whose
 reducers put the parts of the message into the pool. The references in a message are noted as they are taken, and taken
-back if it cannot be pickled. Other libraries' picklers and plain ForkingPicklers use the reducers alone.
+back if it cannot be pickled. What is replaced in other libraries uses `dumps_within` with their picklers. Plain
+ForkingPicklers use the reducers alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copyreg
 import io
 import pickle
 from multiprocessing.reduction import ForkingPickler
+from sys import modules
 
 from blockpool import _receive
 from blockpool._core import (
@@ -26,6 +28,7 @@ from blockpool._core import (
     send_block,
     send_buffer,
     take_back,
+    tell_of_kind,
 )
 from blockpool._sizes import parse_size
 
@@ -43,38 +46,72 @@ if TYPE_CHECKING:
     _V = TypeVar("_V", bound=_View)
     Sent = list[tuple[Any, ...]]
     _Send = Callable[[_V, bool, int, Sent], tuple[Any, ...] | None]
-    _Copy = Callable[[Pool, _V], _V | None]
+    _Copy = Callable[[Pool, _V, bool, float | None], _V | None]
+    _Make = Callable[[io.BytesIO, Callable[[pickle.PickleBuffer], bool]], Any]
 
 # What was registered with multiprocessing's pickler; there is no public way to ask.
 registered: dict[Any, Any] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]  # noqa: SLF001
 
 
+ON_FULL = ("copy", "wait", "raise")
+
+
 class Route:
-    """How this process sends: through which pool, and arrays of what size."""
+    """How this process sends: through which pool, arrays of what size, and what it does while the pool is full."""
 
-    __slots__ = ("pool", "readonly", "threshold")
+    __slots__ = ("must", "on_full", "pool", "readonly", "threshold", "timeout", "wait")
 
-    def __init__(self, pool: Pool, threshold: str | int, *, readonly: bool) -> None:
+    def __init__(
+        self, pool: Pool, threshold: str | int, *, readonly: bool, on_full: str = "copy", timeout: float | None = None
+    ) -> None:
         if not isinstance(pool, Pool):
             raise TypeError(f"pool must be a blockpool.Pool, not {type(pool).__name__}")
         require_shared(pool)
         self.pool = pool
         self.threshold = parse_size(threshold, "threshold")
         self.readonly = bool(readonly)
+        if not isinstance(on_full, str):
+            raise TypeError(f"on_full must be 'copy', 'wait' or 'raise', not {type(on_full).__name__} {on_full!r:.60}")
+        if on_full not in ON_FULL:
+            raise ValueError(f"on_full must be 'copy', 'wait' or 'raise', not {on_full!r:.60}")
+        self.on_full = on_full
+        self.timeout = _checked_timeout(on_full, timeout)
+        self.must = on_full != "copy"
+        self.wait = self.timeout if on_full == "wait" else 0
 
     def parts(self, view: _V, send: _Send[_V], copy: _Copy[_V], sent: Sent) -> tuple[Any, ...] | None:
         """Return what to pickle in place of an array or buffer, and note it in `sent`; None to pickle it as before."""
         parts = send(view, self.readonly, self.threshold, sent)
         if parts is None and view.nbytes >= self.threshold:
-            copied = copy(self.pool, view)
+            copied = copy(self.pool, view, self.must, self.wait)
             if copied is not None:
                 parts = send(copied, self.readonly, self.threshold, sent)
         return parts
 
 
-# Both are set by blockpool._patches, for the whole process.
+def _checked_timeout(on_full: str, timeout: Any) -> float | None:
+    """Return how many seconds a send may wait; None means as long as it takes."""
+    if timeout is None:
+        return None
+    if on_full != "wait":
+        raise ValueError(
+            f"timeout={timeout!r:.60} says how long on_full='wait' waits; on_full={on_full!r} does not wait"
+        )
+    if isinstance(timeout, str) or not hasattr(timeout, "__float__"):
+        raise TypeError(f"timeout must be a number of seconds, or None, not {type(timeout).__name__} {timeout!r:.60}")
+    try:
+        seconds = float(timeout)
+    except OverflowError:
+        raise ValueError("timeout is too large; pass None to wait as long as it takes") from None
+    if not seconds >= 0:
+        raise ValueError(f"timeout must be 0 or more seconds, or None to wait as long as it takes, not {seconds}")
+    return seconds
+
+
+# These are set by blockpool._patches, for the whole process.
 current: Route | None = None
 ndarray: Any = None  # the class, if NumPy is installed
+subclasses: tuple[Any, ...] = ()  # those that NumPy has, but for masked arrays
 
 
 # --- objects of other libraries, such as tensors ---
@@ -103,9 +140,10 @@ class Adapter:
         """Reduce an object for any of multiprocessing's picklers."""
         return self.send(obj, []) or self.before(obj)
 
-    def noting(self, sent: Sent) -> Callable[[Any], Any]:
-        """Make a reducer that notes what it puts in flight."""
-        return lambda obj: self.send(obj, sent) or self.before(obj)
+    def noting(self, sent: Sent, before: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
+        """Make a reducer that notes what it puts in flight; `before` is for all other objects."""
+        otherwise = before or self.before
+        return lambda obj: self.send(obj, sent) or otherwise(obj)
 
 
 adapters: dict[type, Adapter] = {}
@@ -157,6 +195,20 @@ class Message:
         parts = self.route.parts(array, send_array, copy_array, self.sent)
         return array.__reduce__() if parts is None else (_receive_array, parts)
 
+    def array_or(self, otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Make a reducer that comes before joblib's, which sends the name of a file for an array that maps one."""
+
+        def reduce(array: NDArray[Any]) -> Any:
+            parts = None if _maps_file(array) else self.route.parts(array, send_array, copy_array, self.sent)
+            return otherwise(array) if parts is None else (_receive_array, parts)
+
+        return reduce
+
+    def subclass(self, array: Any) -> Any:
+        if array.nbytes >= self.route.threshold:
+            tell_of_kind(self.route.pool, type(array).__name__)
+        return array.__reduce_ex__(5)
+
     def block(self, block: Block) -> Any:
         return send_block(block, self.sent)
 
@@ -170,13 +222,37 @@ class Message:
 
     def reduce_in(self, table: dict[Any, Any]) -> None:
         """Make a pickler's table of reducers note what is sent."""
-        if _is_ours(ndarray, table):
-            table[ndarray] = self.array
+        before = table.get(ndarray)
+        if before is reduce_array:
+            if ndarray not in copyreg.dispatch_table:
+                table[ndarray] = self.array
+        elif before is not None and _is_of_joblib(before):
+            table[ndarray] = self.array_or(before)
+        subclass = self.subclass
+        for kind in subclasses:
+            table.setdefault(kind, subclass)
+        if "numpy.ma.core" in modules:  # NumPy loads it when it is needed
+            table.setdefault(getattr(modules["numpy.ma.core"], "MaskedArray", ndarray), subclass)
         if table.get(Block) is _send_block:
             table[Block] = self.block
         for kind, adapter in adapters.items():
             if table.get(kind) == adapter.reduce:
                 table[kind] = adapter.noting(self.sent)
+            elif kind not in table:  # a pickler that is not of multiprocessing
+                table[kind] = adapter.noting(self.sent, lambda obj: obj.__reduce_ex__(5))
+
+
+def _is_of_joblib(reduce: Any) -> bool:
+    """Return whether joblib's own code, rather than the program, says how arrays are to be sent."""
+    return str(getattr(reduce, "__module__", "")).startswith("joblib.")
+
+
+def _maps_file(array: Any) -> bool:
+    """Return whether an array is a view of a mapped file."""
+    base = array.base
+    while type(base) is ndarray:
+        base = base.base
+    return isinstance(base, ndarray)  # of a subclass, which is np.memmap; ask for no name, as NumPy loads it lazily
 
 
 # Types that neither are nor contain arrays.
@@ -206,41 +282,51 @@ def _pack_call(function: bytes, parts: tuple[Any, ...], sent: Sent) -> Any:
         raise
 
 
-def dumps_over(before: Any) -> Any:
-    """Make the replacement of ForkingPickler.dumps; `before` is what it replaces."""
+def dumps_over(forking: Any, make: _Make) -> Callable[[Any], Any]:
+    """Say how to replace ``dumps`` of a ForkingPickler, whose picklers `make` makes; takes what is replaced."""
+    reducers = forking._extra_reducers  # noqa: SLF001 - there is no public way to ask
 
-    def dumps(cls: type[ForkingPickler], obj: Any, protocol: int | None = None) -> Any:
-        """Pickle as ForkingPickler.dumps does, except for what goes through the pool."""
-        route = current  # another thread may change it
-        if route is None or cls is not ForkingPickler or protocol is not None:
-            return before.__get__(None, cls)(obj, protocol)
-        kind = type(obj)
-        sent: Sent = []
-        if kind is ndarray and _is_ours(kind, registered):
-            parts = route.parts(obj, send_array, copy_array, sent)
-            if parts is not None:
-                return _pack_call(_array_name, parts, sent)
-            if not obj.dtype.hasobject:
-                return pickle.dumps(obj)
-        elif kind is Block and _block_is_ours():
-            parts = send_block(obj, sent)[1]
-            return _pack_call(_BLOCK, parts, sent)
-        return pickle.dumps(obj) if kind in _PLAIN else _dumps_within(route, obj)
+    def over(before: Any) -> Any:
+        def dumps(cls: type[Any], obj: Any, protocol: int | None = None, **more: Any) -> Any:
+            """Pickle as ForkingPickler.dumps does, except for what goes through the pool."""
+            route = current  # another thread may change it
+            if route is None or cls is not forking or protocol is not None or more:
+                return before.__get__(None, cls)(obj, protocol, **more)
+            kind = type(obj)
+            sent: Sent = []
+            if kind is ndarray and _is_ours(kind, reducers):
+                parts = route.parts(obj, send_array, copy_array, sent)
+                if parts is not None:
+                    return _pack_call(_array_name, parts, sent)
+                if not obj.dtype.hasobject:
+                    return pickle.dumps(obj)
+            elif kind is Block and _block_is_ours(reducers):
+                parts = send_block(obj, sent)[1]
+                return _pack_call(_BLOCK, parts, sent)
+            return pickle.dumps(obj) if kind in _PLAIN else dumps_within(route, obj, make)
 
-    return classmethod(dumps)
+        return classmethod(dumps)  # type: ignore[arg-type] # of which class, is seen when it is called
+
+    return over
 
 
-def _block_is_ours() -> bool:
-    return Block not in registered and copyreg.dispatch_table.get(Block) is _send_block
+def _block_is_ours(reducers: dict[Any, Any]) -> bool:
+    return Block not in reducers and copyreg.dispatch_table.get(Block) is _send_block
 
 
-def _dumps_within(route: Route, obj: Any) -> Any:
-    """Pickle an object that may contain arrays, blocks and out-of-band buffers."""
+def make_pickler(file: io.BytesIO, buffer: Callable[[pickle.PickleBuffer], bool]) -> Any:
+    """Make a pickler that pickles as multiprocessing's does."""
+    pickler = pickle.Pickler(file, 5, buffer_callback=buffer)
+    pickler.dispatch_table = copyreg.dispatch_table | registered
+    return pickler
+
+
+def dumps_within(route: Route, obj: Any, make: _Make) -> Any:
+    """Pickle an object that may contain arrays, blocks and out-of-band buffers; `make` makes the pickler."""
     message = Message(route)
     file = io.BytesIO()
-    pickler = pickle.Pickler(file, 5, buffer_callback=message.buffer)
-    pickler.dispatch_table = table = copyreg.dispatch_table | registered
-    message.reduce_in(table)
+    pickler = make(file, message.buffer)
+    message.reduce_in(pickler.dispatch_table)
     try:
         pickler.dump(obj)
         if not message.sent:
@@ -254,21 +340,11 @@ def _dumps_within(route: Route, obj: Any) -> Any:
         raise
 
 
-def reduce_or(otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Make a reducer of arrays for other libraries' picklers."""
-
-    def reduce(array: NDArray[Any]) -> Any:
-        route = current
-        parts = None if route is None else route.parts(array, send_array, copy_array, [])
-        return otherwise(array) if parts is None else (_receive_array, parts)
-
-    return reduce
-
-
-_reduce_into_pool = reduce_or(lambda array: array.__reduce__())
-
-
 def reduce_array(array: NDArray[Any]) -> Any:
-    """Reduce an array for any of multiprocessing's picklers; a reducer in copyreg comes first."""
-    reduce: Callable[[Any], Any] = copyreg.dispatch_table.get(type(array), _reduce_into_pool)
-    return reduce(array)
+    """Reduce an array for a pickler that notes nothing; a reducer in copyreg comes first."""
+    reduce: Callable[[Any], Any] | None = copyreg.dispatch_table.get(type(array))
+    if reduce is not None:
+        return reduce(array)
+    route = current
+    parts = None if route is None else route.parts(array, send_array, copy_array, [])
+    return array.__reduce__() if parts is None else (_receive_array, parts)

@@ -7,20 +7,20 @@ its receiver comes is worse than one that stays until `recover`.
 from __future__ import annotations
 
 import errno
-from multiprocessing import context
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
 
-from blockpool import _sending
+from blockpool import _sending, _starting
 from blockpool._core import bytes_to_send, packed_behind, take_back, undelivered
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # Errors that say that the reader's end is gone, in every process.
 _NOBODY_READS = frozenset({errno.EPIPE, errno.ECONNRESET})
-_WRITING = Connection._send.__code__  # type: ignore[attr-defined]  # noqa: SLF001
+# The code that writes, of multiprocessing and of libraries made like it.
+writing = {Connection._send.__code__}  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _was_cut_off(error: BaseException) -> bool:
@@ -36,7 +36,7 @@ def _was_cut_off(error: BaseException) -> bool:
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return traceback is not None and traceback.tb_frame.f_code is _WRITING
+    return traceback is not None and traceback.tb_frame.f_code in writing
 
 
 def send_bytes_over(before: Any) -> Any:
@@ -56,21 +56,27 @@ def send_bytes_over(before: Any) -> Any:
     return send_bytes
 
 
-def dump_over(before: Any) -> Any:
-    """Make the replacement of multiprocessing.reduction.dump, which pickles what a process is started with."""
+def dump_over(spawning: Callable[[], Any], make: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Say how to replace ``reduction.dump``, which pickles what a process is started with; takes what is replaced.
 
-    def dump(obj: Any, file: Any, protocol: int | None = None) -> Any:
-        route, process = _sending.current, context.get_spawning_popen()
-        if route is None or process is None:
-            return before(obj, file, protocol)
-        message = _sending.Message(route)
-        pickler = ForkingPickler(file, protocol)
-        message.reduce_in(pickler.dispatch_table)
-        vars(process).setdefault("_sent", []).append(message.sent)  # for launch
-        pickler.dump(obj)
-        return None
+    `spawning` returns the Popen object that is about to start a process, or None. `make` makes a pickler.
+    """
 
-    return dump
+    def over(before: Any) -> Any:
+        def dump(obj: Any, file: Any, *arguments: Any, **options: Any) -> Any:
+            route, process = _sending.current, spawning()
+            if route is None or process is None:
+                return before(obj, file, *arguments, **options)
+            message = _sending.Message(route)
+            pickler = make(file, *arguments, **options)
+            message.reduce_in(pickler.dispatch_table)
+            vars(process).setdefault("_sent", []).append(message.sent)  # for launch
+            pickler.dump(_starting.with_route(obj, route))
+            return None
+
+        return dump
+
+    return over
 
 
 def launch_over(before: Any) -> Any:

@@ -15,6 +15,7 @@ __all__ = [
     "InvalidBlock",
     "NameNotFound",
     "NameTaken",
+    "PinFailed",
     "PoolBusy",
     "PoolClosed",
     "PoolCorrupt",
@@ -63,6 +64,10 @@ class NameTaken(BlockPoolError, ValueError):
 
 class NameNotFound(BlockPoolError, LookupError):
     """The pool's catalog has no block of that name."""
+
+
+class PinFailed(BlockPoolError, RuntimeError):
+    """The pool's memory cannot be pinned: there is no driver or no device, or the driver refuses."""
 
 
 class WrongKind(BlockPoolError, TypeError):

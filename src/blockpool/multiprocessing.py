@@ -6,8 +6,9 @@ no more than its imports. They keep what they hold in a shared pool, and a proce
 `install` is for programs that keep the standard queues. After it, whatever `multiprocessing` pickles (for queues,
 pipes, pools, executors and managers) carries large arrays as tickets. An array that is already in a shared pool is sent
 as a ticket alone. Any other array is copied into the pool, once, and the receiver works on that copy. Out-of-band
-buffers (PEP 574) go the same way, for example those of Arrow tables and pandas columns. Smaller arrays, and all arrays
-while the pool is full, are sent as without `install`.
+buffers (PEP 574) go the same way, for example those of Arrow tables and pandas columns. Smaller arrays are sent as
+without `install`, and so are all arrays while the pool is full, unless ``on_full=`` says otherwise. joblib, loky and
+multiprocess send through the pool as well.
 
 An array in the pool is *shared* once it is sent, not copied: sender and receiver see each other's changes. To prevent
 that, send it read-only (``view = array.view(); view.flags.writeable = False``), or install with ``readonly=True``.
@@ -32,6 +33,10 @@ from blockpool._process_queues import JoinableQueue, Queue, SimpleQueue
 from blockpool._sending import Route
 from blockpool.stats import Transfers
 
+TYPE_CHECKING = False  # as in blockpool/__init__.py
+if TYPE_CHECKING:
+    from typing import Literal
+
 __all__ = [
     "JoinableQueue",
     "Queue",
@@ -44,12 +49,20 @@ __all__ = [
 ]
 
 
-def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = False) -> None:
+def install(
+    pool: Pool,
+    *,
+    threshold: str | int = "64KiB",
+    readonly: bool = False,
+    on_full: Literal["copy", "wait", "raise"] = "copy",
+    timeout: float | None = None,
+) -> None:
     """Send this process's large arrays through a pool from now on.
 
-    Processes forked later do the same, and so does every process once it has received an array this way. A worker that
-    sends before it receives has to install itself, as in ``Pool(4, install, (pool,))``. Import joblib or loky, if you
-    use them, before this call. Installing again replaces what was installed.
+    Processes that this one starts later, by whatever method, do the same from the beginning, with the same settings.
+    So does every other process once it has received an array this way. joblib, loky, multiprocess and pathos send their
+    arguments and results like that too, whether they are imported before this call or after it. Installing again
+    replaces what was installed.
 
     Parameters
     ----------
@@ -60,21 +73,31 @@ def install(pool: Pool, *, threshold: str | int = "64KiB", readonly: bool = Fals
         already.
     readonly : bool
         Whether what receivers get cannot be written to.
+    on_full : str
+        What a send does that finds no room in the pool: ``"copy"`` sends as before, ``"wait"`` waits until there is
+        room, and ``"raise"`` raises `PoolExhausted`. A closed pool is not full: then arrays are sent as before.
+    timeout : float, optional
+        How many seconds ``"wait"`` waits before it raises `PoolExhausted`. The default is as long as it takes. Ctrl-C
+        interrupts it.
 
     Raises
     ------
     TypeError
-        If `pool` is not a Pool, or `threshold` is not a size.
+        If `pool` is not a Pool, `threshold` is not a size, `on_full` not a string, or `timeout` not a number.
     ValueError
-        If the pool is private, or `threshold` is less than 1 or not a size.
+        If the pool is private, `threshold` is less than 1 or not a size, `on_full` is another string, or `timeout` is
+        negative, or given without ``on_full="wait"``.
     PoolClosed, TooManyProcesses, PoolBusy
         If the pool is closed, or this process is a forked child without a part in it.
 
     Notes
     -----
-    May be called from any thread, and applies to the whole process.
+    May be called from any thread, and applies to the whole process. A process that cannot attach the pool starts all
+    the same, without it; the log says so. A queue pickles in a thread of its own, so there a `PoolExhausted` is handled
+    as the queue handles what cannot be pickled: `multiprocessing.Queue` prints it, and an executor sets it as the
+    result. A message of several arrays holds the room of the first ones while it waits for the next.
     """
-    _patches.install(Route(pool, threshold, readonly=readonly))
+    _patches.install(Route(pool, threshold, readonly=readonly, on_full=on_full, timeout=timeout))
 
 
 def uninstall() -> None:

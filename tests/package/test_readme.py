@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[2]
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/guide.md", "docs/looking.md", "docs/which-pool.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "docs/arrow.md", "docs/guide.md", "docs/looking.md", "docs/processes.md", "docs/which-pool.md"],
+)
 def test_examples_do_what_they_say(name: str) -> None:
     """Every ``>>>`` in README and guide prints what is below it; later blocks see earlier names.
 

@@ -32,6 +32,7 @@ FAMILY = {
     bp.TooManyTickets: bp.BlockPoolError,
     bp.NameTaken: ValueError,
     bp.NameNotFound: LookupError,
+    bp.PinFailed: RuntimeError,
     bp.TraceInvalid: ValueError,
     bp.WrongKind: TypeError,
     bp.BrokenWorker: concurrent.futures.BrokenExecutor,

@@ -358,3 +358,39 @@ def test_tasks_that_carry_handles(run_program):
     """Workers that crash leave nothing allocated or in flight if their tasks carry handles instead of tickets."""
     said = run_program("transfer/crashing_workers.py", timeout=600)
     assert said.split("\n")[:-1] == ["False False False", "0 0"] * 3 + ["True True True", "0 0"]
+
+
+# --- other libraries ---
+
+
+def test_a_queue_of_loky(pool, message):
+    """A put to loky's queue that cannot pickle, or that nobody reads, raises an error and leaves nothing in flight."""
+    from loky import backend
+    from loky.backend.queues import SimpleQueue
+
+    queue = SimpleQueue(ctx=backend.get_context("loky"))
+    with pytest.raises(ZeroDivisionError):
+        queue.put([message, Unsendable()])
+    assert in_flight(pool) == 0
+    queue._reader.close()
+    with pytest.raises(BrokenPipeError):
+        queue.put(message)
+    assert in_flight(pool) == 0
+    queue.close()
+
+
+def test_a_queue_of_joblib(pool, message):
+    """A message that the queue of joblib's backend "multiprocessing" cannot pickle leaves nothing in flight."""
+    from joblib.pool import CustomizablePicklingQueue
+
+    queue = CustomizablePicklingQueue(multiprocessing.get_context("fork"), {complex: repr})
+    with pytest.raises(ZeroDivisionError):
+        queue.put([message, Unsendable()])
+    assert in_flight(pool) == 0
+
+
+@pytest.mark.parametrize("library", ["concurrent.futures", "loky"])
+def test_an_executor_that_breaks(run_program, library):
+    """What a broken executor pickled and never wrote comes back at once, and what it wrote with its lifetime."""
+    said = run_program("transfer/broken_executor.py", library, timeout=600)
+    assert said.split() == ["50000.0", "broken", "0", "0"]

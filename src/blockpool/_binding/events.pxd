@@ -15,4 +15,4 @@ cdef int tell_of_exhaustion(_Mapping m, error) except -1
 cdef int tell_of_dropped(_Mapping m, uint64_t tickets, double seconds) except -1
 # For the first array or buffer that is sent without the pool in this process although `install` would have it sent
 # through it: why, and what to do.
-cdef int tell_of_refusal(name, bytes pool_id, why) except -1
+cdef int tell_of_refusal(name, bytes pool_id, why, bint counted) except -1

@@ -11,7 +11,7 @@ cdef double exhaustion_rest = 60
 # How often this process was forked since the first of its ancestors imported this: what a parent told, its child has
 # not told.
 cdef uint64_t forked_times = 0
-# The ids of the pools whose refusals were told.
+# The ids of the pools whose refusals were told, each with whether it was of a kind that is counted.
 cdef set refusing_pools = set()
 
 
@@ -137,13 +137,15 @@ def rest_after_exhaustion(double seconds, /):
 
 # --- sending ---
 
-cdef int tell_of_refusal(name, bytes pool_id, why) except -1:
-    if pool_id not in refusing_pools:
-        refusing_pools.add(pool_id)
+cdef int tell_of_refusal(name, bytes pool_id, why, bint counted) except -1:
+    told = pool_id, counted
+    if told not in refusing_pools:
+        refusing_pools.add(told)
+        later = "only counted (blockpool.multiprocessing.stats())" if counted else "not told of"
         tell(
             LOG_WARNING, "sent_without_pool",
             f"{titled(name)}: something that blockpool.multiprocessing.install() has sent through it was pickled as a "
-            f"whole, which is slower: {why}; later ones are only counted (blockpool.multiprocessing.stats())",
+            f"whole, which is slower: {why}; later ones are {later}",
             name, pool_id.hex(), reason=why,
         )
     return 0

@@ -1,9 +1,6 @@
 # See items.pxd.
 
-cdef enum:
-    OWN_MOST = 4096  # bytes of a pickle, or of bytes, that a message has itself
-    COPIED_LEAST = 4096  # bytes of a buffer that is copied into a run, apart from its pickle
-    ALIGNED = 64  # what lies behind each other in a run begins at a multiple of this
+cdef enum: OWN_MOST = 4096  # bytes of a pickle, or of bytes, that a message has itself
 
 # The bytes of a message with a pickle and runs: this, then its buffers, then the pickle unless that is in a run.
 cdef struct packed_head:
@@ -15,23 +12,6 @@ cdef struct packed_buffer:
     uint32_t run
     uint32_t readonly
     uint64_t offset, length
-
-cdef object pickle_dumps = None, pickle_loads, PickleBuffer, ObjectPickler, forking_reducers = None
-
-
-cdef int need_pickle() except -1:
-    global pickle_dumps, pickle_loads, PickleBuffer, ObjectPickler
-    if pickle_dumps is None:
-        require_imports("queues")
-        import pickle
-
-        PickleBuffer = pickle.PickleBuffer
-        pickle_loads = pickle.loads
-        # a subclass, as objects of pickle.Pickler itself take no reducer_override
-        ObjectPickler = type("ObjectPickler", (pickle.Pickler,), {})
-        pickle_dumps = pickle.dumps
-    return 0
-
 
 # --- objects to messages ---
 
@@ -114,12 +94,6 @@ cdef int pack_block(_Channel channel, _Mapping m, Block block, double deadline, 
     finally:
         block.leave()
     return 0
-
-
-cdef foreign_block(_Mapping m):
-    return InvalidBlock(
-        f"the block is not of {titled(m.name)}, whose queue this is; allocate it there, or put a copy: bytes(block.buf)"
-    )
 
 
 cdef int pack_long_bytes(_Channel channel, _Mapping m, bytes item, double deadline, queue_message *message) except -1:
@@ -268,140 +242,14 @@ cdef object copy_on(_Lease lease, item):
 
 # --- other objects ---
 
-@cython.internal
-@cython.final
-cdef class _Packing:
-    """An object that is being pickled: its pickler, and its runs and buffers."""
-
-    cdef object pickler
-    cdef list written       # what the pickler wrote
-    cdef _Mapping mapping
-    cdef list leases        # of the runs to carry, each once
-    cdef dict numbers       # of the runs, by the index of their blocks
-    cdef list buffers       # (number of the run, readonly, offset, length), or a memoryview that is to be copied
-    cdef list sent          # channels with a reference in flight
-
-    def write(self, data):
-        """Take a piece of the pickle."""
-        self.written.append(data)
-
-    def reduce(self, value):
-        """Say what to pickle in place of an object; what pickle calls reducer_override."""
-        cdef _Lease lease
-        if type(value) is Block:
-            return block_on, (PickleBuffer(self.lease_of(<Block>value)),)
-        if is_known_ndarray(value):
-            lease = lease_behind(value)
-            if lease is None or lease.mapping is not self.mapping:
-                return NotImplemented
-            whole = PyMemoryView_FromObject(lease)
-            if not array_is_writeable(<PyObject *>value):
-                whole = whole.toreadonly()
-            offset = array_data(<PyObject *>value) - <char *>address_of(self.mapping, lease.run.index)
-            return type(value), (value.shape, value.dtype, PickleBuffer(whole), offset, value.strides)
-        if PyMemoryView_Check(value):
-            return memoryview, (PickleBuffer(value),)
-        if isinstance(value, _Channel):
-            reduced = value.__reduce_ex__(5)
-            self.sent.append(value)
-            return reduced
-        reducer = reducers_of_multiprocessing().get(type(value))
-        return NotImplemented if reducer is None else reducer(value)
-
-    cdef _Lease lease_of(self, Block block):
-        block.enter()
-        try:
-            if block.mapping is not self.mapping:
-                raise foreign_block(self.mapping)
-            return block.own_lease()
-        finally:
-            block.leave()
-
-    def buffer(self, pickled):
-        """Take a buffer that pickle leaves out; return whether it is to be part of the pickle instead."""
-        view = pickled.raw()
-        cdef Py_buffer *found = PyMemoryView_GET_BUFFER(view)
-        cdef _Lease lease = lease_behind(view)
-        if lease is not None and lease.mapping is self.mapping:
-            number = self.numbers.get(lease.run.index)
-            if number is None:
-                number = self.numbers[lease.run.index] = len(self.leases)
-                self.leases.append(lease)
-            offset = <char *>found.buf - <char *>address_of(self.mapping, lease.run.index)
-            self.buffers.append((number, found.readonly != 0, offset, found.len))
-            return False
-        if found.len < COPIED_LEAST:
-            return True
-        self.buffers.append(view)
-        return False
-
-    cdef int take_back(self) except -1:
-        while self.sent:
-            (<_Channel>self.sent.pop()).take_back_sent()
-        return 0
-
-
-cdef object reducers_of_multiprocessing():
-    """What was registered with multiprocessing's pickler: for connections, locks and the like."""
-    global forking_reducers
-    if forking_reducers is None:
-        reduction = modules.get("multiprocessing.reduction")
-        if reduction is None or not hasattr(reduction, "ForkingPickler"):
-            return NO_REDUCERS
-        forking_reducers = reduction.ForkingPickler._extra_reducers
-    return forking_reducers
-
-
-cdef dict NO_REDUCERS = {}
-
-
-# One that is not in use, as making one takes longer than most pickles. Only with the GIL held.
-cdef _Packing spare = None
-
-
-cdef _Packing new_packing():
-    """The spare one if there is one; there is none while the pickle of one object puts another one into a queue."""
-    global spare
-    cdef _Packing packing = spare
-    spare = None
-    if packing is not None:
-        return packing
-    packing = _Packing.__new__(_Packing)
-    packing.written = []
-    packing.leases = []
-    packing.numbers = {}
-    packing.buffers = []
-    packing.sent = []
-    packing.pickler = ObjectPickler(packing, 5, buffer_callback=packing.buffer)
-    packing.pickler.reducer_override = packing.reduce
-    return packing
-
-
-cdef int keep_packing(_Packing packing) except -1:
-    """Make it the spare one. It must refer to nothing of what it has pickled."""
-    global spare
-    packing.pickler.clear_memo()
-    packing.mapping = None
-    packing.written.clear()
-    packing.leases.clear()
-    packing.numbers.clear()
-    packing.buffers.clear()
-    packing.sent.clear()
-    spare = packing
-    return 0
-
-
 cdef int pack_object(_Channel channel, _Mapping m, item, double deadline, queue_message *message) except -1:
-    cdef _Packing packing = new_packing()
+    cdef _Packing packing = new_packing(m, COPIED_LEAST)
     cdef bytes pickled
-    packing.mapping = m
     try:
-        packing.pickler.dump(item)
-        pickled = packing.written[0] if len(packing.written) == 1 else b"".join(packing.written)
+        pickled = packing.dump(item)
         pack_parts(channel, m, pickled, packing.leases, packing.buffers, deadline, message)
     except BaseException:
-        packing.take_back()
-        packing.pickler = None  # which refers to this object: it ends now, and all that it holds
+        packing.give_up()
         raise
     return keep_packing(packing)
 
@@ -410,28 +258,27 @@ cdef int pack_parts(
     _Channel channel, _Mapping m, bytes pickled, list leases, list buffers, double deadline, queue_message *message
 ) except -1:
     """Make a message of a pickle with its buffers, some of which are copied now."""
-    cdef uint64_t length = len(pickled), own = sizeof(packed_head) + len(buffers) * sizeof(packed_buffer), copied = 0
+    cdef uint64_t length = len(pickled), own = sizeof(packed_head) + len(buffers) * sizeof(packed_buffer), end, copied
     cdef bint is_own
     cdef _Lease lease = None
     cdef packed_head *head
     cdef packed_buffer *next
+    cdef char *memory
     cdef list places = []   # offsets in the new run
     if not leases and not buffers and length <= OWN_MOST:
         channel.begin(m, MESSAGE_IS_PICKLE, 0, length, deadline, message)
         memcpy(message.bytes, PyBytes_AS_STRING(pickled), length)
         return 0
-    for buffer in buffers:
-        if type(buffer) is not tuple:
-            places.append(copied)
-            copied += (buffer.nbytes + ALIGNED - 1) // ALIGNED * ALIGNED
+    end = place_copies(buffers, places)
     is_own = own + length <= OWN_MOST
-    if not is_own:
-        places.append(copied)
-        copied += length
+    copied = end if is_own else end + length
     if copied:
         lease = lease_until(channel, m, copied, deadline)
         leases.append(lease)
-        copy_parts(lease, places, [buffer for buffer in buffers if type(buffer) is not tuple], not is_own, pickled)
+        memory = <char *>address_of(m, lease.run.index)
+        copy_into_places(memory, buffers, places)
+        if not is_own:
+            copy_memory(memory + end, PyBytes_AS_STRING(pickled), length)
     if len(leases) > MESSAGE_MOST_RUNS:
         raise ValueError(
             f"the object has {len(leases)} blocks and arrays of the pool in it; a message carries at most "
@@ -441,7 +288,7 @@ cdef int pack_parts(
     head = <packed_head *>message.bytes
     head.buffers = len(buffers)
     head.run = 0 if is_own else len(leases)
-    head.offset = 0 if is_own else places[len(places) - 1]
+    head.offset = 0 if is_own else end
     head.length = length
     next = <packed_buffer *>(head + 1)
     at = 0
@@ -458,16 +305,6 @@ cdef int pack_parts(
     if is_own:
         memcpy(next, PyBytes_AS_STRING(pickled), length)
     return carry_all(channel, m, message, leases)
-
-
-cdef int copy_parts(_Lease lease, list places, list views, bint with_pickle, bytes pickled) except -1:
-    cdef char *memory = <char *>address_of(lease.mapping, lease.run.index)
-    cdef Py_ssize_t i
-    for i in range(len(views)):
-        copy_memory(memory + <uint64_t>places[i], PyMemoryView_GET_BUFFER(views[i]).buf, views[i].nbytes)
-    if with_pickle:
-        copy_memory(memory + <uint64_t>places[len(views)], PyBytes_AS_STRING(pickled), len(pickled))
-    return 0
 
 
 # --- messages to objects ---
@@ -613,7 +450,9 @@ cdef object unpack_object(_Channel channel, _Mapping m, const queue_message *mes
         pickled = view_of_part(channel, m, message, held, head.run - 1, 1, head.offset, head.length)
     else:
         pickled = PyBytes_FromStringAndSize(<char *>message.bytes + before, length - before)
-    return pickle_loads(pickled, buffers=views)
+    made = pickle_loads(pickled, buffers=views)
+    notice_frames()
+    return made
 
 
 cdef object view_of_part(
@@ -629,26 +468,3 @@ cdef object view_of_part(
     if readonly:
         lease = new_lease(m, lease, &lease.run, lease.nbytes)
     return PyMemoryView_FromObject(lease)[offset:offset + length]
-
-
-def _block_on(view, /):
-    """Unpickle a Block that came within another object; `view` shows the memory of the whole run."""
-    cdef _Lease lease = lease_behind(view)
-    cdef Block block
-    if lease is None or lease.mapping is None:
-        raise garbled("block", view)
-    block = Block.__new__(Block)
-    block.lease = lease
-    lease.blocks += 1
-    open_block(block, lease.mapping, &lease.run, lease.nbytes)
-    return block
-
-
-# What pickles of them call; see name_receivers_within().
-cdef object block_on = None
-
-
-def name_receiver_within(function, /):
-    """Set the function that pickles of objects with Blocks in them call."""
-    global block_on
-    block_on = function

@@ -15,7 +15,7 @@ cdef class _Mapping:
     """The memory of a pool. It is unmapped, and a shared pool left, when nothing refers to this any more."""
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        # only for the guard of debug mode
+        # only for the guard of debug mode, and for pinning
         PyBuffer_FillInfo(view, self, self.engine.data, self.engine.blocks * self.engine.block_size, 0, flags)
 
     def __dealloc__(self):

@@ -92,19 +92,26 @@ cdef _Mapping mapping_to_copy_into(Pool pool):
     return pool.mapping
 
 
-def copy_array(Pool pool not None, array):
-    """Copy an array of at least one byte into a shared pool, without waiting.
+def copy_array(Pool pool not None, array, bint must=False, timeout=0):
+    """Copy an array of at least one byte into a shared pool.
 
-    Returns a writable array in the same order; None if there is no room, or the array holds Python objects.
+    Returns a writable array in the same order; None if the array holds Python objects, or the pool is closed. If there
+    is no room, a copy that `must` be made waits up to `timeout` seconds and then raises PoolExhausted; for any other
+    None is returned at once.
     """
     cdef _Mapping m = mapping_to_copy_into(pool)
-    return None if m is None else copied_to_send(m, array)
+    return None if m is None else copied_to_send(pool, m, array, must, timeout)
 
 
-def copy_buffer(Pool pool not None, memoryview source not None):
-    """Copy at least one contiguous byte into a shared pool; return a memoryview, or None if there is no room."""
+def copy_buffer(Pool pool not None, memoryview source not None, bint must=False, timeout=0):
+    """Copy at least one contiguous byte into a shared pool; return a memoryview, or None. Otherwise as `copy_array`."""
     cdef _Mapping m = mapping_to_copy_into(pool)
-    return None if m is None else bytes_copied_to_send(m, source)
+    return None if m is None else bytes_copied_to_send(pool, m, source, must, timeout)
+
+
+def tell_of_kind(Pool pool not None, kind, /):
+    """Tell the log, once, that something large of a kind that cannot go through the pool was sent without it."""
+    tell_of_refusal(pool.kept_name, pool.kept_id, f"{kind}s are pickled by their own code", False)
 
 
 def send_block(Block block not None, list sent not None):

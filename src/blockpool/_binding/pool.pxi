@@ -631,6 +631,42 @@ cdef class Pool(_Access):
         from blockpool._recording import Recording
         return Recording(self, path)
 
+    def pin(self):
+        """Pin the pool's pages for GPUs, in this process.
+
+        Copies between the pool and a GPU then need no buffer in between, and can be asynchronous, as with any pinned
+        memory: ``tensor.to("cuda", non_blocking=True)``. Needs NVIDIA's driver, and no other library.
+
+        Returns
+        -------
+        Pinned
+            The pool is pinned until its ``unpin()``, the end of its ``with``, or the end of the process.
+
+        Raises
+        ------
+        PinFailed
+            If there is no driver or no device, or the driver refuses; the message says why. Nothing was changed.
+        PoolClosed, TooManyProcesses, PoolBusy
+            If the pool is closed, or this process is a forked child without a part in it (see Notes of `Pool`).
+        RuntimeError
+            If it is first used while the interpreter is shutting down.
+
+        Notes
+        -----
+        Any thread may call this, and more than once: the pool stays pinned until each of the objects was unpinned.
+        Every process pins for itself. A forked child has nothing pinned, and cannot use CUDA if its parent did.
+
+        All pages of the pool become present, and cannot be swapped out. They stay mapped, and this process attached,
+        while the pool is pinned, even if it is closed.
+
+        The pages are pinned for all devices. That takes a CUDA context: the current one's device is used, else the
+        first that this process uses already, else device 0.
+        """
+        cdef _Mapping m = self.opened()
+        require_imports("pinned pools")
+        from blockpool._pinning import pin
+        return pin(self, PyMemoryView_FromObject(m))
+
     @property
     def name(self):
         """The name with which processes attach the pool; None if it is private or has none."""

@@ -22,14 +22,24 @@ def transfers():
 cdef int refuse_copy(name, bytes pool_id, why) except -1:
     global refused_count
     refused_count += 1
-    return tell_of_refusal(name, pool_id, why)
+    return tell_of_refusal(name, pool_id, why, True)
 
 
-cdef _Lease lease_for_copy(_Mapping m, uint64_t nbytes):
-    """Allocate a run for a copy, without waiting or collecting garbage; None if there is no room."""
+cdef _Lease lease_for_copy(_Access access, _Mapping m, uint64_t nbytes, bint must, timeout):
+    """Allocate a run for a copy.
+
+    It waits and raises like other allocations if the copy `must` be made. Otherwise it neither waits nor collects
+    garbage, and returns None if there is no room.
+    """
     global copied_count, copied_bytes
     cdef uint64_t n = (nbytes - 1) // m.engine.block_size + 1, slack = n * m.engine.block_size - nbytes
-    cdef _Lease lease = _Lease.__new__(_Lease)
+    cdef _Lease lease
+    if must:
+        lease = allocate_lease(access, nbytes, timeout)
+        copied_count += 1
+        copied_bytes += nbytes
+        return lease
+    lease = _Lease.__new__(_Lease)
     if n <= m.engine.blocks and (
         try_allocate(m, n, slack, False, &lease.run) or (
             reclaim(m, False) and try_allocate(m, n, slack, False, &lease.run)
@@ -50,15 +60,16 @@ cdef _Lease lease_for_copy(_Mapping m, uint64_t nbytes):
     return None
 
 
-cdef copied_to_send(_Mapping m, array):
+cdef copied_to_send(_Access access, _Mapping m, array, bint must, timeout):
     cdef form copied
     cdef int i
     cdef PyObject *source = as_array(array)
     cdef bint columns = array_is_f(source) and not array_is_c(source)
     cdef _Lease lease
     if descr_has_objects(array_descr(source)):
+        tell_of_refusal(m.name, m.id, f"an array of {array.dtype} has Python objects, which no pool can hold", False)
         return None
-    lease = lease_for_copy(m, array.nbytes)
+    lease = lease_for_copy(access, m, array.nbytes, must, timeout)
     if lease is None:
         return None
     copied.descr = array_descr(source)
@@ -74,9 +85,9 @@ cdef copied_to_send(_Mapping m, array):
     return made
 
 
-cdef bytes_copied_to_send(_Mapping m, memoryview source):
+cdef bytes_copied_to_send(_Access access, _Mapping m, memoryview source, bint must, timeout):
     cdef Py_buffer *given = as_bytes(source)
-    cdef _Lease lease = lease_for_copy(m, given.len)
+    cdef _Lease lease = lease_for_copy(access, m, given.len, must, timeout)
     if lease is None:
         return None
     copy_memory(address_of(lease.mapping, lease.run.index), given.buf, lease.nbytes)
@@ -114,7 +125,6 @@ cdef _Lease shared_lease(view):
 
 
 cdef _Lease lease_at(uintptr_t address, uint64_t nbytes):
-    """A lease of the run of a shared pool that has those bytes, if this process holds it; else None."""
     cdef _Mapping m = mapping_at(address) if nbytes else None
     cdef _Lease lease
     cdef pool_run run
@@ -275,11 +285,26 @@ def undelivered(_Packed packed not None, /):
 
 # --- receiving ---
 
+cdef bint frames_noticed = False
+
+
+cdef int notice_frames() except -1:
+    global frames_noticed
+    if not frames_noticed and "pandas" in modules and not Py_IsFinalizing():
+        frames_noticed = True
+        try:
+            __import__("blockpool._frames")
+        except ImportError:
+            pass  # an older pandas: its frames are sent as arrays are
+    return 0
+
+
 cdef _Lease received_lease(threshold, all_readonly, pool_id, index, generation, process, name, readonly):
     """Receive the reference of an array or buffer; the first two fields are the sender's settings, for the package."""
     cdef bint only_to_read = flag_field("readonly", readonly)
     cdef _Lease lease = _Lease.__new__(_Lease)
     cdef _Mapping m
+    notice_frames()
     number_field("threshold", threshold, 1, INT64_MAX)
     flag_field("readonly", all_readonly)
     m = receive_run(pool_id, index, generation, process, name, &lease.run)

@@ -1,7 +1,7 @@
 """Receive the first arrays of a process in several threads at the same moment, and answer each with one that is more.
 
-Arguments: the messages, in hexadecimal. Prints a line for each answer, how many functions of multiprocessing are
-replaced, and how many arrays were copied into the pool.
+Arguments: the messages, in hexadecimal. Prints a line for each answer, how many changes of multiprocessing and its
+imports there are, and how many arrays were copied into the pool.
 """
 
 import pickle
