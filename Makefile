@@ -34,7 +34,7 @@ help:
 	@echo "make demo        megabytes between processes, three ways, measured (DEMO_ARGS=--kill)"
 	@echo "make test        C tests, then pytest on the first Python found: some minutes"
 	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
-	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, PyTorch"
+	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, other libraries, the web page"
 	@echo "make engines-test  pools inside PyTorch, Dask, Ray and web servers: installs them for Python 3.11, some 400 MB"
 	@echo "make browser-test  the web page in Chromium, which must be there; installs Playwright's library and axe-core"
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\");"
@@ -84,7 +84,7 @@ do-demo: $(VENV)/.package
 
 # The imports first: without these libraries, the tests would be skipped.
 do-engines-test: $(VENV)/.package $(VENV)/.test $(VENV)/.engines
-	@python -c 'import torch, distributed, ray, gunicorn, celery, gevent, multiprocess, ipykernel'
+	@python -c 'import torch, distributed, ray, gunicorn, celery, gevent, pathos, ipykernel'
 	@command -v uwsgi_python311 >/dev/null || \
 		{ echo "blockpool: uWSGI is missing (Debian: uwsgi-core, uwsgi-plugin-python3)" >&2; exit 1; }
 	@python -m pytest -n 2 --dist loadfile tests/engines $(PYTEST_ARGS)

@@ -20,6 +20,7 @@ import blockpool
 
 MODULES = (
     "blockpool.advice",
+    "blockpool.arrow",
     "blockpool.classic",
     "blockpool.doctor",
     "blockpool.errors",

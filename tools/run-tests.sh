@@ -5,6 +5,8 @@
 #   run-tests.sh all        with each
 #   run-tests.sh 3.12 3.13  with those
 #
+# Of several, only the oldest and the newest run the tests that are marked as stress: they look for races, and take long.
+#
 # With C_TESTS_RAN=1 in the environment, pytest alone. Goes on after a failure, ends with one line per version, and fails
 # if any of them failed.
 set -euo pipefail
@@ -26,6 +28,8 @@ if [ -z "${C_TESTS_RAN:-}" ]; then
 fi
 logs=build/logs
 mkdir -p "$logs"
+oldest=${lines%% *} newest=${lines##*$'\n'}
+newest=${newest%% *}
 while read -r version patch _ <&3; do
     name="Python $version.$patch"
     echo "== $name"
@@ -36,9 +40,11 @@ while read -r version patch _ <&3; do
     fi
     color=no
     [ -t 1 ] && color=yes
+    marks=()
+    [ "$version" = "$oldest" ] || [ "$version" = "$newest" ] || marks=(-m "not stress")
     log="$logs/pytest-$version.txt"
-    if ! ".venv/$version/bin/python" -m pytest -n "$(nproc)" --dist worksteal --color="$color" "${pytest_args[@]}" </dev/null |
-        tee "$log"; then
+    if ! ".venv/$version/bin/python" -m pytest -n "$(nproc)" --dist worksteal --color="$color" "${marks[@]}" \
+        "${pytest_args[@]}" </dev/null | tee "$log"; then
         failed=1
     fi
     counts=$(tail -n 1 "$log" | sed 's/\x1b\[[0-9;]*m//g; s/^=* //; s/ =*$//')

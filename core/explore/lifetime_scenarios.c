@@ -240,7 +240,7 @@ const struct scenario scenarios[] = {
      LIVING(3, set_up_first, first_or_end, at_rest, 2), false},
     {"die_sharing", "a death in sharing", DYING(1, 3, set_up_ended, die_sharing, at_rest, 2), false},
     {"die_telling", "the same, and another finds no room",
-     DYING(1, 2, set_up_ended, die_sharing_or_allocate, at_rest, 4), false},
+     DYING(1, 2, set_up_to_share, die_sharing_or_allocate, at_rest, 4), false},
     {"die_ending", "a death in dropping what has ended", DYING(1, 3, set_up_to_die_ending, die_ending, at_rest, 2),
      false},
 };

@@ -43,7 +43,8 @@ class Finder:
         if name not in self.names:
             return None
         for finder in sys.meta_path:
-            spec = None if type(finder) is Finder else finder.find_spec(name, path, target)
+            find = None if type(finder) is Finder else getattr(finder, "find_spec", None)  # very old ones have none
+            spec: ModuleSpec | None = None if find is None else find(name, path, target)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
                     spec.loader = _Loader(spec.loader, self.imported)  # type: ignore[assignment]
@@ -59,6 +60,8 @@ class _Loader:
         self._imported = imported
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_loader":  # this is a copy in the making
+            raise AttributeError(name)
         return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

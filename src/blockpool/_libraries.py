@@ -1,4 +1,4 @@
-"""What is replaced in joblib, loky and multiprocess, by the modules that have it, so that they send through a pool.
+"""What is replaced in other libraries, by the modules that have it, so that they send through a pool.
 
 None of it has a public place to be set from outside: loky and multiprocess are made like `multiprocessing`, and joblib
 makes its reducers itself. If a name is missing, `blockpool._patches` says so in the log, and the library sends as
@@ -165,3 +165,7 @@ BY_MODULE: dict[str, Callable[[Patcher, Any], None]] = {
     "multiprocess.popen_spawn_posix": launching,
     "multiprocess.popen_forkserver": launching,
 }
+
+# What is imported once a library is: `blockpool.torch` has tensors that lie in a pool sent by reference, which PyTorch
+# would move out of it.
+ALONGSIDE = {"torch": "blockpool.torch"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blockpool._core import Pool, get_object, put_object
+from blockpool.errors import StaleHandle
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def get(ticket: Ticket | str | bytes) -> Any:
     InvalidBlock
         If the ticket is of something that `put` did not store, or the object was damaged.
     StaleHandle
-        If the object was got before, and nothing of it is left; or its ticket has ended.
+        If the object was got before, and a run that it is in is free by now; or its ticket has ended.
     PoolNotFound
         If the pool is gone, another pool has its name, or it is out of this process's sight.
     TypeError, ValueError
@@ -106,4 +107,10 @@ def get(ticket: Ticket | str | bytes) -> Any:
     May be called from any thread. A ticket can be got again while anything of the object is left of every run that it
     is in; both then have the same memory. If this raises, nothing has changed, and the ticket is as good as before.
     """
-    return get_object(ticket)
+    try:
+        return get_object(ticket)
+    except StaleHandle as error:
+        raise StaleHandle(
+            "the object of this ticket, or a part of it, is gone: it was got before, or its lifetime is over; "
+            f"put() it once for each get() ({error})"
+        ) from None

@@ -6,6 +6,7 @@ call what they replaced.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from multiprocessing import connection, popen_forkserver, popen_spawn_posix, reduction
 
@@ -25,8 +26,8 @@ declined = False  # uninstall was called, so a received array must not install
 _undo: list[Callable[[], object]] = []
 
 
-def install(route: _sending.Route) -> None:
-    """Send arrays by a route from now on."""
+def install(route: _sending.Route, *, over: bool = True) -> None:
+    """Send arrays by a route from now on; not `over`: only if nothing is installed, and `uninstall` was not called."""
     global declined  # noqa: PLW0603 - one switch for the whole process
     try:
         import numpy as np
@@ -35,6 +36,8 @@ def install(route: _sending.Route) -> None:
     else:
         array_types = np.ndarray, np.memmap, np.recarray
     with switch_lock:
+        if not over and (_sending.current is not None or declined):
+            return
         uninstall()
         _sending.ndarray, *others = array_types
         _sending.subclasses = tuple(others)
@@ -43,9 +46,10 @@ def install(route: _sending.Route) -> None:
         _libraries.launching(to, popen_spawn_posix)
         _libraries.launching(to, popen_forkserver)
         _watch_imports()
-        untold = [_apply(sys.modules[name]) for name in _libraries.BY_MODULE if name in sys.modules]
+        untold = [_apply(name, sys.modules[name]) for name in _libraries.BY_MODULE if sys.modules.get(name) is not None]
         _sending.current = route
         declined = False
+    untold += [_import_alongside(name) for name in _libraries.ALONGSIDE if sys.modules.get(name) is not None]
     for error in untold:
         _tell_of_unknown(error)
 
@@ -91,23 +95,40 @@ class _Patcher:
 
 def _watch_imports() -> None:
     """Have the libraries that are imported from now on changed too."""
-    finder = Finder(_libraries.BY_MODULE, _imported)
+    finder = Finder(_libraries.BY_MODULE.keys() | _libraries.ALONGSIDE.keys(), _imported)
     _undo.append(lambda: sys.meta_path.remove(finder) if finder in sys.meta_path else None)
     sys.meta_path.insert(0, finder)
 
 
 def _imported(module: ModuleType) -> None:
-    with switch_lock:
-        error = None if _sending.current is None else _apply(module)
+    name = module.__name__
+    error = None
+    if name in _libraries.ALONGSIDE:
+        error = None if _sending.current is None else _import_alongside(name)
+    else:
+        with switch_lock:
+            error = None if _sending.current is None else _apply(name, module)
     _tell_of_unknown(error)
 
 
-def _apply(module: ModuleType) -> str | None:
+def _import_alongside(name: str) -> str | None:
+    """Import what goes with a library; return what is wrong with it, if that cannot be done.
+
+    Never with `switch_lock`: the import may wait for another thread, which imports the library and waits for the lock.
+    """
+    try:
+        importlib.import_module(_libraries.ALONGSIDE[name])
+    except Exception as error:  # noqa: BLE001 - it may be anything, such as a stand-in that a test made
+        return f"{name} of this version: {type(error).__name__}: {error}"
+    return None
+
+
+def _apply(name: str, module: ModuleType) -> str | None:
     """Change a module of another library; return what is wrong with it, if that cannot be done."""
     try:
-        _libraries.BY_MODULE[module.__name__](_Patcher(), module)
-    except (AttributeError, KeyError) as error:
-        return f"{module.__name__} of this version: {error}"
+        _libraries.BY_MODULE[name](_Patcher(), module)
+    except Exception as error:  # noqa: BLE001 - it may be anything, such as a stand-in that a test made
+        return f"{name} of this version: {type(error).__name__}: {error}"
     return None
 
 

@@ -10,7 +10,6 @@ import pickle
 
 from blockpool import _patches, _sending, _starting
 from blockpool._core import _receive_array, _receive_buffer, pool_of
-from blockpool._forks import switch_lock
 from blockpool.errors import InvalidBlock
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
@@ -43,10 +42,11 @@ def parcel(pickled: bytes, buffers: list[tuple[Any, ...]]) -> Any:
 
 def _join(view: Any, threshold: int, readonly: bool) -> None:  # noqa: FBT001 - as it was sent
     """Install as in the sender, so that a worker's results go the way its tasks came."""
-    with switch_lock:
-        pool = pool_of(view)
-        if _sending.current is None and not _patches.declined and not pool.closed:
-            _patches.install(_sending.Route(pool, threshold, readonly=readonly))
+    if _patches.declined:
+        return
+    pool = pool_of(view)
+    if not pool.closed:
+        _patches.install(_sending.Route(pool, threshold, readonly=readonly), over=False)
 
 
 def begin(settings: bytes) -> None:
@@ -56,7 +56,7 @@ def begin(settings: bytes) -> None:
     try:
         pool, threshold, readonly, on_full, timeout = pickle.loads(settings)  # noqa: S301 - like the rest of the process
         route = _sending.Route(pool, threshold, readonly=readonly, on_full=on_full, timeout=timeout)
-        _patches.install(route)
+        _patches.install(route, over=False)
     except Exception as error:  # noqa: BLE001 - whatever it is, the process starts
         _starting.tell_without(None, f"{error}")
 

@@ -22,6 +22,7 @@ from blockpool._core import (
     _send_block,
     copy_array,
     copy_buffer,
+    name_packer,
     pack,
     require_shared,
     send_array,
@@ -149,11 +150,19 @@ class Adapter:
 adapters: dict[type, Adapter] = {}
 
 
-def adapt(kind: type, send: Callable[[Any, Sent], tuple[Any, ...] | None]) -> None:
+def adapt(
+    kind: type,
+    send: Callable[[Any, Sent], tuple[Any, ...] | None],
+    pack_it: Callable[[Any], tuple[Any, ...] | None] | None = None,
+) -> None:
     """Send objects of another library's type through `multiprocessing` by reference if they lie in a pool.
 
-    Holds from now on, with and without `install`. Once for each type.
+    Holds from now on, with and without `install`. Once for each type. `pack_it` is for queues of the pool and `put`,
+    which have references of their own: it returns what to pickle in place of an object that lies in a shared pool, with
+    its memory in a PickleBuffer. A `send` that puts references in flight needs it: nobody would take those back.
     """
+    if pack_it is not None:
+        name_packer(kind, pack_it)
     adapter = Adapter(kind, send)
     adapters[kind] = adapter
     registered[kind] = adapter.reduce

@@ -259,7 +259,7 @@ def test_got_twice(pool):
     del mine, second, third
     gc.collect()
     assert bp.get(other)[0].sum() == 0
-    with pytest.raises(bp.StaleHandle):
+    with pytest.raises(bp.StaleHandle, match=r"got before.*put\(\) it once for each get\(\)"):
         bp.get(ticket)
 
 

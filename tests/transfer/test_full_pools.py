@@ -74,7 +74,7 @@ def test_wait_for_room(pool, sent, message, timeout):
     del arrived[:]
 
 
-@pytest.mark.parametrize("timeout", [0, 0.01])
+@pytest.mark.parametrize("timeout", [0, 1])
 def test_wait_in_vain(pool, message, timeout):
     """A send that waits longer than its timeout raises PoolExhausted, and leaves nothing."""
     carrier.install(pool, on_full="wait", timeout=timeout)

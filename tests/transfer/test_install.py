@@ -13,6 +13,7 @@ import pytest
 
 import blockpool as bp
 import blockpool.multiprocessing as carrier
+from blockpool import _patches, _sending
 from placement import address_of
 from transfers import carry
 
@@ -192,3 +193,14 @@ def test_threads_that_send_and_switch(pool):
         carrier.uninstall()
         carrier.install(pool)
     assert failures == []
+
+
+def test_what_a_message_says_comes_last(carrying):
+    """A received array installs neither over what was installed meanwhile, nor after uninstall."""
+    route = _sending.Route(carrying("16KiB", 64), "1KiB", readonly=True)
+    before = _sending.current
+    _patches.install(route, over=False)
+    assert _sending.current is before
+    carrier.uninstall()
+    _patches.install(route, over=False)
+    assert _sending.current is None

@@ -1,16 +1,20 @@
 """Libraries that are imported after install, and the finder that notices them."""
 
+import copy
 import importlib
 import importlib.util
 import inspect
 import sys
 import threading
+import types
+import unittest.mock
+import warnings
 
 import numpy as np
 import pytest
 
 import blockpool.multiprocessing as carrier
-from blockpool import _late_imports
+from blockpool import _late_imports, _libraries
 from transfers import carry
 
 
@@ -148,3 +152,90 @@ def test_reloading_a_library(run_program):
     assert said.split()[:2] == ["_Lease", "_Lease"]
     assert said.split()[2] != "_Lease"
     assert said.split()[3] == "loky.backend.reduction"
+
+
+def test_a_finder_without_find_spec(watched, monkeypatch):
+    """A very old finder in sys.meta_path, which importlib skips, does not stop the import."""
+    name, noticed = watched
+    old = type("Old", (), {"find_module": lambda _self, _name, _path=None: None})()
+    monkeypatch.setattr(sys, "meta_path", [sys.meta_path[0], old, *sys.meta_path[1:]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)
+        assert noticed == [importlib.import_module(name)]
+
+
+def test_a_copy_of_the_loader(watched):
+    """What find_spec returns can be copied and pickled."""
+    name, _ = watched
+    spec = importlib.util.find_spec(name)
+    assert copy.copy(spec.loader).path == copy.deepcopy(spec).loader.path == spec.loader.path
+
+
+@pytest.mark.parametrize("stand_in", [None, unittest.mock.MagicMock(), types.ModuleType("torch")])
+@pytest.mark.parametrize("name", ["torch", "multiprocess.connection"])
+def test_a_stand_in_for_a_library(carrying, monkeypatch, stand_in, name):
+    """Whatever sys.modules has in place of a library (None forbids its import), install and uninstall work."""
+    monkeypatch.setitem(sys.modules, name, stand_in)
+    carrying("16KiB", 64)
+    assert type(carry(np.ones(10_000)).base).__name__ == "_Lease"
+    carrier.uninstall()
+    assert type(carry(np.ones(10_000)).base).__name__ != "_Lease"
+
+
+def test_installing_while_another_thread_imports(carrying, tmp_path, monkeypatch):
+    """Install, in one thread, and the import of a library that something goes with, in another, both end."""
+    beside = f"beside_{tmp_path.name}".replace("-", "_")
+    name = f"library_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{beside}.py").write_text(f"import {name}\n")
+    (tmp_path / f"{name}.py").write_text("import sys\nsys.modules[__name__ + '_held'].wait()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(_libraries, "ALONGSIDE", {name: beside})
+    pool = carrying("16KiB", 64)
+    begun, go = threading.Event(), threading.Event()
+
+    class Held:
+        """Where the library waits in the middle of its import."""
+
+        @staticmethod
+        def wait():
+            begun.set()
+            assert go.wait(60)
+
+    monkeypatch.setitem(sys.modules, f"{name}_held", Held)
+    threads = [
+        threading.Thread(target=importlib.import_module, args=(name,), daemon=True),
+        threading.Thread(target=carrier.install, args=(pool,), daemon=True),
+    ]
+    threads[0].start()
+    assert begun.wait(60)
+    threads[1].start()
+    while not any(
+        frame.f_code.co_name == "acquire" and "importlib" in frame.f_code.co_filename for frame in stack_of(threads[1])
+    ):  # until it waits for the import
+        assert threads[1].is_alive()
+    go.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    for each in (name, beside):
+        monkeypatch.delitem(sys.modules, each, raising=False)
+
+
+def stack_of(thread):
+    """Return the frames of a thread, the innermost first."""
+    frame = sys._current_frames().get(thread.ident)
+    found = []
+    while frame is not None:
+        found.append(frame)
+        frame = frame.f_back
+    return found
+
+
+def test_what_goes_with_a_library_that_was_imported_before(carrying, tmp_path, monkeypatch):
+    """Install imports what goes with a library that the program has imported already."""
+    beside = f"beside_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{beside}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(_libraries, "ALONGSIDE", {"json": beside})
+    carrying("16KiB", 16)
+    assert sys.modules.pop(beside).__name__ == beside

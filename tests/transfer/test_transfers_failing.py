@@ -1,5 +1,6 @@
 """Transfers that fail before, during and after the send: what was taken comes back, and what arrives is right."""
 
+import gc
 import multiprocessing
 import pickle
 
@@ -288,3 +289,15 @@ def test_what_arrives_after_the_pool_was_closed_here(peer, pool):
     """) == (LARGE, None)
     peer.end()
     pool.recover()
+
+
+def test_more_parts_of_a_run_than_references(carrying):
+    """A message with more arrays of one run than references may be in flight raises, and leaves none in flight."""
+    pool = carrying("16KiB", 16)
+    mine = pool.zeros(10_000)
+    with pytest.raises(bp.TooManyTickets, match="8191"):
+        packed([mine[at:] for at in range(8192)])
+    assert pool.stats().tickets == 0
+    assert len(carry([mine[at:] for at in range(8191)])) == 8191
+    gc.collect()
+    assert pool.stats().tickets == 0

@@ -64,12 +64,12 @@ def put_object(obj, Pool pool not None, lifetime, timeout, /):
     if not pool_is_shared(&m.engine):
         raise ValueError("the pool is private, so no process could get the object; create one with Pool.create()")
     deadline_of(timeout)
-    as_lifetime(lifetime, "lifetime")
+    cdef double seconds = as_lifetime(lifetime, "lifetime")  # once, as it may call __float__
     notice_numpy()
     packing = new_packing(m, COPIED_LEAST)
     try:
         pickled = packing.dump(obj)
-        ticket = store(pool, m, packing, pickled, lifetime, timeout)
+        ticket = store(pool, m, packing, pickled, seconds, timeout)
     except BaseException:
         packing.give_up()
         raise
@@ -77,7 +77,7 @@ def put_object(obj, Pool pool not None, lifetime, timeout, /):
     return ticket
 
 
-cdef store(Pool pool, _Mapping m, _Packing packing, bytes pickled, lifetime, timeout):
+cdef store(Pool pool, _Mapping m, _Packing packing, bytes pickled, double lifetime, timeout):
     """Write a packed object into a run, and put it in flight."""
     cdef list places = []
     cdef uint64_t end, copied = place_copies(packing.buffers, places)
@@ -142,17 +142,17 @@ cdef int write_object(
     return 0
 
 
-cdef fly(_Mapping m, _Lease lease, list within, lifetime):
+cdef fly(_Mapping m, _Lease lease, list within, double lifetime):
     """Put the runs within the object in flight, then its own; return its ticket. All or nothing."""
     cdef _Lease one
     cdef list flying = []
     ticket = handle_of(m, &lease.run, Ticket)
     try:
         for one in (*within, lease):
-            if lifetime is None:  # then the pool says it
+            if lifetime == 0:  # then the pool says it
                 share_run(m, &one.run, 1)
             else:
-                share_run_for(m, &one.run, 1, as_lifetime(lifetime, "lifetime"))
+                share_run_for(m, &one.run, 1, lifetime)
             flying.append(one)
     except BaseException:
         for one in flying:
@@ -266,11 +266,20 @@ cdef view_within(_Lease lease, list within, const object_buffer *buffer):
     return PyMemoryView_FromObject(there)[buffer.offset:buffer.offset + buffer.length]
 
 
-# --- for blockpool.arrow ---
+# --- for blockpool.arrow and blockpool.torch ---
 
 def is_in_a_pool(uintptr_t address, uint64_t nbytes, /):
     """Return whether that memory is in a run of a shared pool that this process holds."""
     return lease_at(address, nbytes) is not None
+
+
+def memory_in_a_pool(uintptr_t address, uint64_t nbytes, /):
+    """Return a memoryview of it, which keeps the run allocated; None if it is not in one."""
+    cdef _Lease lease = lease_at(address, nbytes)
+    if lease is None:
+        return None
+    offset = address - <uintptr_t>address_of(lease.mapping, lease.run.index)
+    return PyMemoryView_FromObject(lease)[offset:offset + nbytes]
 
 
 def with_buffers_in(obj, Pool pool not None, timeout, /):

@@ -52,6 +52,10 @@ cdef class _Packing:
             reduced = value.__reduce_ex__(5)
             self.sent.append(value)
             return reduced
+        packer = packers.get(type(value))
+        reduced = None if packer is None else packer(value)
+        if reduced is not None:
+            return reduced
         reducer = reducers_of_multiprocessing().get(type(value))
         return NotImplemented if reducer is None else reducer(value)
 
@@ -119,6 +123,15 @@ cdef object reducers_of_multiprocessing():
 
 
 cdef dict NO_REDUCERS = {}
+
+# How objects of other libraries are packed whose memory may be in a pool, by their type; see name_packer().
+cdef dict packers = {}
+
+
+def name_packer(kind, function, /):
+    """Say how objects of a type are packed: the function returns what to pickle instead, with their memory in a
+    PickleBuffer, or None to have them packed as multiprocessing sends them."""
+    packers[kind] = function
 
 
 # One that is not in use, as making one takes longer than most pickles. Only with the GIL held.

@@ -128,7 +128,7 @@ cdef _Lease lease_at(uintptr_t address, uint64_t nbytes):
     cdef _Mapping m = mapping_at(address) if nbytes else None
     cdef _Lease lease
     cdef pool_run run
-    cdef uintptr_t start
+    cdef uintptr_t start, offset
     if m is None:
         return None
     start = <uintptr_t>m.engine.data
@@ -142,7 +142,8 @@ cdef _Lease lease_at(uintptr_t address, uint64_t nbytes):
     lease.run = run
     lease.nbytes = pool_run_bytes(&m.engine, &run)
     lease.mapping = m
-    return lease if address - <uintptr_t>address_of(m, run.index) + nbytes <= lease.nbytes else None
+    offset = address - <uintptr_t>address_of(m, run.index)
+    return lease if offset <= lease.nbytes and nbytes <= lease.nbytes - offset else None
 
 
 def send_array(array, bint readonly, threshold, list sent not None):

@@ -25,13 +25,13 @@ def parent_of(process):
     return None if fields[0] == "Z" else int(fields[1])
 
 
-def descendants():
-    """Return the processes that this one has started, and those that they have, and so on."""
+def descendants(roots):
+    """Return some processes and those that they have started, and so on."""
     parents = {int(folder.name): parent_of(folder.name) for folder in Path("/proc").glob("[0-9]*")}
-    found = {os.getpid()}
+    found = set(roots)
     while more := {process for process, parent in parents.items() if parent in found} - found:
         found |= more
-    return found - {os.getpid()}
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def engine():
     """Start Ray, small and on this machine alone; stop it, and wait until its processes have ended."""
     import ray
 
-    before = descendants()
+    before = descendants({os.getpid()})
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # the path of a socket has to be short
     os.environ["PYTHONPATH"] = environment()["PYTHONPATH"]  # workers find ray_actors
     try:
@@ -51,8 +51,9 @@ def engine():
             logging_level="ERROR",
             _temp_dir=folder,
         )
+        servers = descendants({os.getpid()}) - before  # later ones may be of other tests, as a fork server is
         yield ray
-        started = descendants() - before
+        started = descendants(servers)
         assert len(started) > 3  # the servers of Ray, and the actors
         ray.shutdown()
         await_true(lambda: not any(parent_of(process) for process in started))

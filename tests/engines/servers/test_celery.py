@@ -93,6 +93,7 @@ def test_a_worker_that_is_killed_in_a_task(worker, pool_name, file_of, tmp_path)
             frame = lambda: next(run for run in pool.runs() if run.nbytes == 100_000)  # noqa: E731
             client.await_true(lambda: len(frame().holders) == 2)  # the client, and the worker that waits for room
             (holder,) = set(frame().holders) - {client.process.pid}
+            assert holder > 0
             os.kill(holder, signal.SIGKILL)
             assert client.process.wait(120) == 0, client.said() + worker.said()
     lines = client.said().splitlines()

@@ -53,11 +53,12 @@ def test_workers_that_are_killed(request, server, pool_name, file_of):
     assert server.ask("GET", "nothing")[0] == 404
     with pool_of([first]) as pool:
         pool_id = pool.pool_id
-        workers = {process.pid for process in pool.processes()}
+        server.await_true(lambda: all(process.pid for process in pool.processes()))  # 0: it is attaching
+        workers = {process.pid for process in pool.processes() if process.pid}
         if server.process.pid in workers:  # the master has the pool: what is stored outlives all workers
             server.kill(workers - {server.process.pid})
             assert ask_another(server, workers, "frame")[:2] == (200, LARGE)
-            server.await_true(lambda: len({each.pid for each in pool.processes() if each.alive}) == 3)
+            server.await_true(lambda: len({each.pid for each in pool.processes() if each.alive and each.pid}) == 3)
             workers |= {process.pid for process in pool.processes()}
         # In the middle of an upload: the worker has a block and half of the body.
         upload = server.begin("half", bytes(SIZE // 2), SIZE)

@@ -1,0 +1,26 @@
+"""PyTorch, if it is there and new enough; every other part of `blockpool.torch` has it from here."""
+
+from __future__ import annotations
+
+import re
+
+_OLDEST = (2, 6)
+_REMEDY = 'install it with: pip install "blockpool[torch]"'
+
+try:
+    import torch
+    import torch.multiprocessing  # which registers how tensors are pickled
+except ImportError as error:
+    raise ImportError(f"blockpool.torch needs PyTorch, which cannot be imported ({error}); {_REMEDY}") from error
+
+
+def is_old(version: str) -> bool:
+    """Return whether a version is older than what is needed, or no version."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return found is None or (int(found[1]), int(found[2])) < _OLDEST
+
+
+if is_old(str(torch.__version__)):
+    raise ImportError(f"blockpool.torch needs PyTorch 2.6 or later, not {torch.__version__}; {_REMEDY}")
+
+__all__ = ["is_old", "torch"]
