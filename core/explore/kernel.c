@@ -341,6 +341,11 @@ static int nobody_does(const char *what) {
 int os_map_file_readonly(int number, uint64_t bytes, void **memory) {
     return nobody_does(memory ? "os_map_file_readonly" : "") + 0 * number + 0 * (int)bytes;
 }
+int os_shm_directory(void) { return nobody_does("os_shm_directory"); }
+int os_lock_shared_alone(int number, uint64_t byte) {
+    return nobody_does("os_lock_shared_alone") + 0 * number + 0 * (int)byte;
+}
+void os_sleep(double seconds) { (void)nobody_does(seconds > 0 ? "os_sleep" : ""); }
 int os_shm_unnamed(void) { return nobody_does("os_shm_unnamed"); }
 int os_memfd(const char *label) { return nobody_does(label); }
 int os_open_of(pid_t process, int number) { return nobody_does("os_open_of") + 0 * (process + number); }

@@ -2,7 +2,7 @@
 add_harness(crash_points
   PROGRAM tests/crash_points.c
   LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
-          shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
+          shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment shared/claim
           shared/references shared/notes shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep
           shared/queue shared/queue_check shared/queues shared/sites shared/lanes shared/recording shared/reserve)
 # ThreadSanitizer sees the threads of a process, and these processes have one each.
@@ -128,7 +128,7 @@ endif()
 add_harness(crash_queues
   PROGRAM tests/crash_queues.c
   LIBRARY os/fault os/file os/limits os/lock os/memory os/process os/thread os/wait bitmap/bitmap
-          shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment
+          shared/shared_pool shared/layout shared/slots shared/gate shared/descriptor shared/attachment shared/claim
           shared/references shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep
           shared/queue shared/queue_check shared/queues shared/sites shared/lanes shared/recording shared/reserve)
 if(NOT BLOCKPOOL_SANITIZE STREQUAL "thread")

@@ -345,6 +345,8 @@ static void where_no_proc_is(void) {
     }
     struct attachment_request request = {
         .name = name, .block_size = 64, .blocks = 1, .processes = PROCESSES, .gate_seconds = PATIENCE};
+    CHECK(attachment_create(&other, &request, &failure), ==, POOL_EXISTS);
+    request.name = process_name();
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_PROC);
     request.name = NULL;
     CHECK(attachment_create(&other, &request, &failure), ==, POOL_NO_PROC);

@@ -57,6 +57,22 @@ static void a_pinned_lock_outlives_its_descriptor(void) {
     unmake();
 }
 
+static void a_shared_lock_alone_excludes_the_same(void) {
+    int one = os_shm_directory(), two = os_shm_directory();
+    uint64_t byte = OS_LOCK_BYTES - (uint64_t)getpid(); /* no other test's */
+    CHECK(os_lock_shared_alone(one, byte), ==, 0);
+    CHECK(os_lock_shared_alone(one, byte), ==, 0); /* its own */
+    CHECK(os_lock_shared_alone(two, byte), ==, -EAGAIN);
+    CHECK(os_is_locked(one, byte), ==, 0); /* the one that failed has let go */
+    CHECK(os_lock_shared_alone(two, byte - 1), ==, 0);
+    CHECK(os_unlock(one, byte), ==, 0);
+    CHECK(os_lock_shared_alone(two, byte), ==, 0);
+    os_close(two);
+    CHECK(os_lock_shared_alone(one, byte), ==, 0);
+    os_close(one);
+    CHECK(os_lock_shared_alone(-1, byte), ==, -EBADF);
+}
+
 static void hold_what_was_inherited(void) {
     os_close_kept(&first);
     reach(1);
@@ -92,6 +108,7 @@ int main(void) {
     RUN(a_lock_excludes_other_descriptions_alone);
     RUN(a_lock_ends_with_the_last_descriptor);
     RUN(a_pinned_lock_outlives_its_descriptor);
+    RUN(a_shared_lock_alone_excludes_the_same);
     RUN(a_forked_child_does_not_inherit_the_pin);
     RUN(an_error_is_no_lock);
     return check_end();

@@ -257,8 +257,9 @@ class Run:
         Length in blocks.
     nbytes : int
         Length in bytes, as requested; whole blocks if the pool does not know.
-    holders : tuple of int
-        Ids of the processes that hold it, including dead ones until they are recovered.
+    holders : tuple of int or None
+        Ids of the processes that hold it, including dead ones until they are recovered; None is one that is still
+        attaching.
     tickets : int
         References in flight.
     names : tuple of str
@@ -285,7 +286,7 @@ class Run:
     index: int
     blocks: int
     nbytes: int
-    holders: tuple[int, ...]
+    holders: tuple[int | None, ...]
     tickets: int
     names: tuple[str, ...] = ()
     queue: int | None = None
@@ -419,8 +420,8 @@ class ProcessInfo:
     ----------
     slot : int
         Its place in the pool, from 0.
-    pid : int
-        Its id, in its own PID namespace; 0 while it is still attaching.
+    pid : int or None
+        Its id, in its own PID namespace; None while it is still attaching.
     alive : bool or None
         False if it is certainly dead: what it held comes back when a process recovers it. None if this cannot be known.
     command : str
@@ -436,7 +437,7 @@ class ProcessInfo:
     """
 
     slot: int
-    pid: int
+    pid: int | None
     alive: bool | None
     command: str
     started: float | None
@@ -468,17 +469,18 @@ class QueueInfo:
         Whether it was shut down.
     waiting : int
         Messages that can be received now; of a topic, those that it keeps.
-    taken : tuple of tuple of int
+    taken : tuple of tuple
         The processes that received messages and are not done with them: (process id, number of messages), the most
-        first.
+        first; the id is None if the process is still attaching.
     oldest : float or None
         Seconds since the oldest message that waits was put.
     put, lost : int
         Messages that were put so far, and those that were dropped for want of room.
     readers : int
         Readers of a topic that publishers wait for.
-    processes : tuple of int
-        Ids of the processes that have it open, including dead ones until they are recovered.
+    processes : tuple of int or None
+        Ids of the processes that have it open, including dead ones until they are recovered; None is one that is still
+        attaching.
     """
 
     number: int
@@ -489,12 +491,12 @@ class QueueInfo:
     permanent: bool
     shut: bool
     waiting: int
-    taken: tuple[tuple[int, int], ...]
+    taken: tuple[tuple[int | None, int], ...]
     oldest: float | None
     put: int
     lost: int
     readers: int
-    processes: tuple[int, ...]
+    processes: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

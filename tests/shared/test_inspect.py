@@ -112,6 +112,32 @@ def test_processes(shared, peers):
     assert [one.pid for one in inspector.processes()] == [os.getpid(), first.pid]
 
 
+def test_a_process_that_is_attaching_has_no_id(shared, peer, file_of):
+    """Until a process has signed its place nobody knows its id. It is None then: 0 would be killed with os.kill."""
+    peer(f"""
+        pool = bp.Pool.attach({shared.name!r})
+        kept = pool.allocate()
+        queue = pool.queue("tasks", redeliver=True)
+    """)
+    tasks = shared.queue("tasks", redeliver=True)
+    tasks.put(b"task")
+    peer("task = queue.get()")
+    inspector = bp.inspect(shared.name)
+    with file_of(shared.name).open("r+b", buffering=0) as file:
+        contents = file.read(1 << 16)
+        signed = [at for at in range(0, len(contents), 8) if contents[at : at + 8] == peer.pid.to_bytes(8, "little")]
+        assert signed
+        for at in signed:
+            os.pwrite(file.fileno(), bytes(8), at)
+        assert [one.pid for one in inspector.processes()] == [os.getpid(), None]
+        assert [run.holders for run in inspector.runs() if run.index == 0] == [(None,)]
+        (queue,) = inspector.queues()
+        assert queue.name == tasks.name
+        assert (queue.taken, queue.processes) == (((None, 1),), (os.getpid(), None))
+        for at in signed:
+            os.pwrite(file.fileno(), peer.pid.to_bytes(8, "little"), at)
+
+
 def test_a_new_process_begins_to_count(shared, peers):
     """A process that gets the place of one that left is not blamed for what that one did."""
     for allocations in (3, 1):

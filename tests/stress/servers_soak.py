@@ -104,7 +104,10 @@ def run(options, folder, name):
                         break
                     server.await_true(lambda: len(alive()) >= options.alive)
                     time.sleep(chance.random() * 0.05)
-                    server.kill([chance.choice(sorted(alive() & set(server.processes())))])
+                    # Uvicorn ends workers that are slow to answer it, so there may be none for a moment.
+                    while not (living := sorted(alive() & set(server.processes()))):
+                        server.await_true(lambda: alive() & set(server.processes()))
+                    server.kill([chance.choice(living)])
             finally:
                 for client in clients:
                     client.going_on = False

@@ -157,6 +157,23 @@ def test_hostile_commands_are_escaped(shared) -> None:
     assert dict(lines.about_process(evil, 0))["command"] == r"a\x1b[31mb\n[red]c"
 
 
+def test_a_process_that_is_attaching_is_called_that(shared) -> None:
+    """A process without an id yet is shown as attaching, and runs are sorted by holders all the same."""
+    kept = [shared.allocate(), shared.allocate()]
+    with blockpool.inspect(shared) as inspector:
+        view = Feed(inspector).look()
+    (process,) = view.snapshot.processes
+    attaching = replace(process, pid=None, command="")
+    theirs = dataclasses.replace(view.runs[0], holders=(None,))
+    view = replace(view, snapshot=replace(view.snapshot, processes=(attaching,)), runs=(theirs, view.runs[1]))
+    assert dict(lines.about_process(attaching, 0))["pid"] == "attaching"
+    assert dict(lines.about_run(theirs, view))["held by"] == "attaching  attaching"
+    column = [column.heading for column in RUNS.columns].index("held by")
+    rows = arranged(rows_of(RUNS, view), by=column, down=False)
+    assert [row.cells[column] for row in rows] == ["attaching", str(process.pid)]
+    del kept
+
+
 def test_hostile_stacks_and_names_are_escaped(shared) -> None:
     """A stack and the name of a queue that have control characters are shown without them."""
     block = shared.allocate()

@@ -148,7 +148,7 @@ class Seen:
         assert_type(run.index, int)
         assert_type(run.blocks, int)
         assert_type(run.nbytes, int)
-        assert_type(run.holders, tuple[int, ...])
+        assert_type(run.holders, tuple[int | None, ...])
         assert_type(run.tickets, int)
 
     def outstanding(self, run: Outstanding) -> None:

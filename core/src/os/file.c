@@ -165,6 +165,8 @@ static bool path_of(const char *name, char path[static PATH_MAX]) {
     return true;
 }
 
+int os_shm_directory(void) { return descriptor_or_error(open(OS_SHM_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
+
 int os_shm_unnamed(void) {
     return descriptor_or_error(open(OS_SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR));
 }

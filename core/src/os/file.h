@@ -55,6 +55,9 @@ void os_close(int file);
 
 /* --- names in the directory of shared memory --- */
 
+/* Opens the directory itself, for reading. */
+int os_shm_directory(void);
+
 /* Makes a file there that has no name yet, mode 0600, for os_shm_link. */
 int os_shm_unnamed(void);
 

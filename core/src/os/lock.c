@@ -27,6 +27,18 @@ static int lock_control(int file, int command, short type, uint64_t byte, short 
 
 int os_lock(int file, uint64_t byte) { return lock_control(file, F_OFD_SETLK, F_WRLCK, byte, NULL); }
 
+int os_lock_shared_alone(int file, uint64_t byte) {
+    int error = lock_control(file, F_OFD_SETLK, F_RDLCK, byte, NULL);
+    if (error == 0) {
+        int others = os_is_locked(file, byte);
+        error = others > 0 ? -EAGAIN : others;
+        if (error) {
+            (void)os_unlock(file, byte);
+        }
+    }
+    return error;
+}
+
 int os_unlock(int file, uint64_t byte) { return lock_control(file, F_OFD_SETLK, F_UNLCK, byte, NULL); }
 
 int os_is_locked(int file, uint64_t byte) {

@@ -12,8 +12,14 @@
 
 #include <stdint.h>
 
+#define OS_LOCK_BYTES (UINT64_C(1) << 62) /* bytes that can have a lock */
+
 /* Tries to lock the byte for the description of `file`; -EAGAIN if another description holds it. */
 int os_lock(int file, uint64_t byte);
+
+/* The same for a description that was opened for reading only, as that of a directory: a shared lock that no other
+ * description has too. Of several that try at the same time, all may fail. */
+int os_lock_shared_alone(int file, uint64_t byte);
 
 /* Unlocks the byte. */
 int os_unlock(int file, uint64_t byte);

@@ -18,6 +18,7 @@
 void attachment_reset(struct attachment *attachment) {
     memset(attachment, 0, sizeof *attachment);
     attachment->file.number = -1;
+    attachment->claim.number = -1;
     attachment->slot = SLOTS_NONE;
     attachment->child = (struct attachment_child){SLOTS_NONE, -1, FATE_HAS_PART, 0};
 }
@@ -44,6 +45,7 @@ void attachment_unmap(struct attachment *attachment) {
         os_unmap(attachment->local_references, private_bytes(&attachment->geometry));
     }
     descriptor_close(attachment);
+    claim_forget(attachment);
     attachment_unregister(attachment);
     attachment_reset(attachment);
     gate_mutex_unlock();
@@ -260,7 +262,7 @@ static void find_room(bool named, struct pool_failure *failure) {
     }
 }
 
-/* The context of the pause while the kernel reserves the memory of a new segment. */
+/* The context of the pause while a new segment is made. */
 struct making {
     const struct os_pause *pause;
     const struct attachment *attachment;
@@ -271,21 +273,22 @@ struct making {
 static bool may_go_on_making(void *context) {
     struct making *making = context;
     bool may = os_may_go_on(making->pause);
-    making->forked = may && making->attachment->file.number < 0;
+    making->forked = may && making->attachment->file.number < 0 && making->attachment->claim.number < 0;
     return may && !making->forked;
 }
 
-/* Makes the segment in a file that no other process can see yet. */
-static enum pool_status build(struct attachment *attachment, const struct attachment_request *request,
-                              const struct os_pause *pause, struct pool_failure *failure) {
-    struct layout_geometry *geometry = &attachment->geometry;
+static bool plan(struct layout_geometry *geometry, const struct attachment_request *request) {
     uint64_t small =
         request->small_blocks ? request->small_blocks : layout_small_blocks(request->block_size, request->blocks);
     geometry->flags = (request->permanent ? LAYOUT_PERMANENT : 0) | (request->detach ? LAYOUT_DETACH : 0) |
                       (request->debug ? LAYOUT_DEBUG : 0);
-    if (!layout_plan(geometry, request->block_size, request->blocks, request->processes, small)) {
-        return POOL_NO_ROOM;
-    }
+    return layout_plan(geometry, request->block_size, request->blocks, request->processes, small);
+}
+
+/* Makes the segment, as it is planned, in a file that no other process can see yet. */
+static enum pool_status build(struct attachment *attachment, const struct attachment_request *request,
+                              const struct os_pause *pause, struct pool_failure *failure) {
+    struct layout_geometry *geometry = &attachment->geometry;
     uint64_t reserved = layout_reserved(geometry, request->lifetime > 0);
     failure->asked = reserved;
     int error = os_random(geometry->id, sizeof geometry->id);
@@ -343,11 +346,41 @@ static enum pool_status begin_and_build(struct attachment *attachment, const str
     do {
         making.forked = false;
         status = attachment_register(attachment, failure);
+        if (status == POOL_OK && !plan(&attachment->geometry, request)) {
+            status = POOL_NO_ROOM;
+        }
+        if (status == POOL_OK && request->name) {
+            status = claim_name(attachment, request, &pause, failure);
+        }
         if (status == POOL_OK) {
             status = build(attachment, request, &pause, failure);
         }
     } while (making.forked);
     return status;
+}
+
+/* Names the file that is complete; POOL_EXISTS if another has the name. */
+static enum pool_status take_name(struct attachment *attachment, const struct attachment_request *request,
+                                  struct pool_failure *failure) {
+    enum pool_status status = POOL_OK;
+    for (int tries = 0; status == POOL_OK && tries < STARTS_OVER; tries++) {
+        int error = os_shm_link(attachment->file.number, request->name);
+        if (error == 0) {
+            snprintf(attachment->name, sizeof attachment->name, "%s", request->name);
+            return POOL_OK;
+        }
+        status = error == -EEXIST ? attachment_remove_leftover(request->name, request->gate_seconds, failure)
+                                  : pool_status_from_errno(error, failure);
+    }
+    return status == POOL_OK ? POOL_EXISTS : status;
+}
+
+/* Gives up what was made so far. */
+static void end_making(struct attachment *attachment, const struct attachment_request *request) {
+    if (request->name) {
+        claim_end(attachment, request->name);
+    }
+    attachment_unmap(attachment);
 }
 
 enum pool_status attachment_create(struct attachment *attachment, const struct attachment_request *request,
@@ -359,24 +392,18 @@ enum pool_status attachment_create(struct attachment *attachment, const struct a
     }
     enum pool_status status = begin_and_build(attachment, request, failure);
     if (status == POOL_NO_ROOM) {
-        attachment_unmap(attachment);
+        end_making(attachment, request);
         (void)pools_sweep();
         status = begin_and_build(attachment, request, failure);
     }
-    for (int tries = 0; status == POOL_OK && request->name && tries < STARTS_OVER; tries++) {
-        int error = os_shm_link(attachment->file.number, request->name);
-        if (error == 0) {
-            snprintf(attachment->name, sizeof attachment->name, "%s", request->name);
-            return POOL_OK;
-        }
-        status = error == -EEXIST ? attachment_remove_leftover(request->name, request->gate_seconds, failure)
-                                  : pool_status_from_errno(error, failure);
+    if (status == POOL_OK && request->name) {
+        status = take_name(attachment, request, failure);
+        claim_end(attachment, request->name);
     }
-    if (status == POOL_OK && !request->name) {
-        return POOL_OK;
+    if (status != POOL_OK) {
+        end_making(attachment, request);
     }
-    attachment_unmap(attachment);
-    return status == POOL_OK ? POOL_EXISTS : status;
+    return status;
 }
 
 /* --- leaving --- */

@@ -121,7 +121,8 @@ struct attachment {
     struct layout_geometry geometry;
     struct slot_record *slot_record;
     struct os_descriptor file;
-    double seek_again; /* when to look for the file again after a failed search, see descriptor.c */
+    struct os_descriptor claim; /* while it makes the pool of a name, see claim.c */
+    double seek_again;          /* when to look for the file again after a failed search, see descriptor.c */
     void *lock_page;
     uint32_t lifetime;         /* of tickets: the pool's, in whole seconds; 0: none */
     uint64_t number;           /* of this attachment in this process, see recording.c */
@@ -173,7 +174,8 @@ struct attachment_request {
     struct os_pause pause; /* asked while the kernel reserves the memory */
 };
 
-/* Creates a pool and attaches it. May wait for the gate of a leftover of that name. The first call of a process sweeps,
+/* Creates a pool and attaches it. Waits while another process makes one of that name; then POOL_EXISTS, and nothing was
+ * reserved. May wait for the gate of a leftover of that name. The first call of a process sweeps,
  * and so does one that finds no room. Code that runs in the request's pause may fork; the child starts over. */
 enum pool_status attachment_create(struct attachment *attachment, const struct attachment_request *request,
                                    struct pool_failure *failure) __attribute__((warn_unused_result));

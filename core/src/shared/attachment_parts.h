@@ -1,6 +1,7 @@
 /* attachment_parts.h: what the files of an attachment share; no other file includes it.
  *
  *     attachment.c  create, attach, leave
+ *     claim.c       who makes the pool of a name
  *     queues.c      queues and messages
  *     references.c  allocate, drop, hold, share, redeem, wait: what the process has
  *     recovery.c    what the dead held; the audit
@@ -56,6 +57,18 @@ void descriptor_close(struct attachment *attachment);
  * is there already stays as it is. POOL_NO_ROOM: there is no memory for it. */
 enum pool_status attachment_reserve(struct attachment *attachment, uint64_t at, uint64_t bytes,
                                     struct pool_failure *failure) __attribute__((warn_unused_result));
+
+/* --- claim.c --- */
+
+/* Claims the request's name for the pool that the attachment is about to make; its geometry is planned. Waits while
+ * another process makes one of that name, but not for ever, and asks `pause` meanwhile. POOL_EXISTS if the name belongs
+ * to something that must stay, as attachment_remove_leftover says. Whatever the result, the caller owes a claim_end. */
+enum pool_status claim_name(struct attachment *attachment, const struct attachment_request *request,
+                            const struct os_pause *pause, struct pool_failure *failure);
+void claim_end(struct attachment *attachment, const char *name);
+
+/* In a forked child: closes what it inherited of its parent's claim, which goes on. The caller holds the gate mutex. */
+void claim_forget(struct attachment *attachment);
 
 /* --- attachment.c --- */
 

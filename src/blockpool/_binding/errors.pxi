@@ -277,7 +277,7 @@ cdef list holders_of(const pool *engine, const slot_set *holders):
     cdef unsigned slot = slot_set_next(holders, 0)
     cdef list found = []
     while slot < LAYOUT_MOST_PROCESSES:
-        found.append(pool_process(engine, slot))
+        found.append(pool_process(engine, slot) or None)  # it has no id before it is attached
         slot = slot_set_next(holders, slot + 1)
     return found
 

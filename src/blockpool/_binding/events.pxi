@@ -38,7 +38,7 @@ cdef int tell_of_recovered(_Mapping m) except -1:
         return 0
     pids, commands = [], []
     for i in range(min(count, <uint64_t>RECOVERED_NAMED)):
-        pids.append(recovered.first[i].process)
+        pids.append(recovered.first[i].process or None)
         commands.append((<bytes>recovered.first[i].command).decode("utf-8", "replace").strip())
     came_back = in_words([(recovered.blocks, "block", "blocks")]) or "no blocks"
     tell(

@@ -395,7 +395,7 @@ cdef list processes_of(_Mapping m):
         look_slot(m.engine.attachment, slot, &one)
         found.append(report("ProcessInfo", dict(
             slot=slot,
-            pid=one.process,
+            pid=one.process or None,
             alive=not slot_set_has(&dead, slot) if known else None,
             command=(<bytes>one.command).decode("utf-8", "replace").strip(),
             started=round(os_start_time(one.start), 3) if one.start else None,  # two clocks differ by less at each look
@@ -424,7 +424,7 @@ cdef list queues_of(_Mapping m):
         while look_next_message(m.engine.attachment, &one.run, inside, &message):
             inside = message.block + 1
             if message.state == MESSAGE_TAKEN:
-                pid = pool_process(&m.engine, message.slot)
+                pid = pool_process(&m.engine, message.slot) or None
                 taken[pid] = taken.get(pid, 0) + 1
             elif message.state in (MESSAGE_QUEUED, MESSAGE_RETURNED) and message.sent:
                 first = message.sent if first is None else min(first, message.sent)

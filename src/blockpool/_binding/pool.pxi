@@ -167,7 +167,7 @@ cdef class Pool(_Access):
         If a process dies, for whatever reason, what it held comes back by itself.
 
         Several processes may call this with the same name and `exist_ok` at the same time: one creates the pool, and
-        the others attach it.
+        the others wait for it and attach it. They reserve nothing.
         """
         if others:
             refuse_keyword("Pool.create", others, "Pool", ("buffer", "huge_pages"))

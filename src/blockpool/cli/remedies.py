@@ -38,7 +38,7 @@ def _ask(question: str) -> None:
         raise Failed("nothing was changed")
 
 
-def _dead(inspector: Inspector) -> set[tuple[int, int]]:
+def _dead(inspector: Inspector) -> set[tuple[int, int | None]]:
     """Return the places and ids of the dead processes of a pool."""
     return {(each.slot, each.pid) for each in inspector.processes() if each.alive is False}
 

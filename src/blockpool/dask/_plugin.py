@@ -3,16 +3,11 @@
 The workers of a cluster that run on one host find the same pool by its name. The name is made from the scheduler's id,
 the size, the user, and the network namespace: workers with separate networks count as separate hosts, as they do for
 Dask. The first worker creates the pool, for its user alone, and it ends with the last process that has it.
-
-A pool reserves its memory before it gets its name. So workers that start together must not all create it: for a moment
-there would be as many pools as workers, and a machine has no memory for that.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import functools
 import hashlib
 import os
@@ -24,7 +19,6 @@ from distributed.diagnostics.plugin import NannyPlugin, WorkerPlugin
 from blockpool._core import Pool, sweep
 from blockpool._sizes import parse_size
 from blockpool.dask import _member, _wire
-from blockpool.errors import BlockPoolError
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
@@ -50,19 +44,8 @@ def pool_name(scheduler_id: str, nbytes: int) -> str:
 
 def shared_pool(name: str, nbytes: int) -> Pool:
     """Return the pool with a name, which one process of the host creates while the others wait for it."""
-    with contextlib.suppress(BlockPoolError):
-        return Pool.attach(name)
-    lock = Path("/dev/shm", name + ".lock")  # noqa: S108 - it is opened without following links
-    file = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process
-        with contextlib.suppress(BlockPoolError):
-            return Pool.attach(name)
-        blocks = -(-nbytes // _BLOCK_SIZE)
-        return Pool.create(_BLOCK_SIZE, blocks, name=name, exist_ok=True, ticket_lifetime=TICKET_LIFETIME)
-    finally:
-        lock.unlink(missing_ok=True)
-        os.close(file)
+    blocks = -(-nbytes // _BLOCK_SIZE)
+    return Pool.create(_BLOCK_SIZE, blocks, name=name, exist_ok=True, ticket_lifetime=TICKET_LIFETIME)
 
 
 class Exchange(WorkerPlugin):  # type: ignore[misc]

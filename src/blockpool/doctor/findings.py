@@ -67,17 +67,18 @@ def begin(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def who(pid: int, command: str) -> str:
+def who(pid: int | None, command: str) -> str:
     """Return how a sentence calls a process: with its command, without the folder of the program, and shortened.
 
-    >>> who(5, "/usr/bin/python3 worker.py"), who(5, "")
-    ('process 5 (python3 worker.py)', 'process 5')
+    >>> who(5, "/usr/bin/python3 worker.py"), who(5, ""), who(None, "")
+    ('process 5 (python3 worker.py)', 'process 5', 'a process that is attaching')
     """
     program, space, rest = command.partition(" ")
     text = program.rpartition("/")[2] + space + rest
     if len(text) > _MOST_COMMAND:
         text = text[: _MOST_COMMAND - 1] + "…"
-    return f"process {pid} ({text})" if text else f"process {pid}"
+    process = "a process that is attaching" if pid is None else f"process {pid}"
+    return f"{process} ({text})" if text else process
 
 
 def call(expression: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from blockpool.doctor.findings import ERROR, INFO, WARNING, Finding, begin, call, listed, who
 from blockpool.doctor.machine import SHM
-from blockpool.report.text import count, in_bytes
+from blockpool.report.text import count, in_bytes, shown_pid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -234,6 +234,7 @@ def removed_pools(removed: Sequence[tuple[str | None, PoolSummary]], pools: Sequ
         again = name in taken
         other = f"; another pool has the name now, and programs that attach {name!r} get that one" if again else ""
         pids = [one.pid for one in pool.processes if one.alive is not False]
+        those = listed(map(shown_pid, pids))
         which = f"pool {name!r}" if name is not None else f"pool {pool.pool_id}"
         found.append(
             Finding(
@@ -241,7 +242,7 @@ def removed_pools(removed: Sequence[tuple[str | None, PoolSummary]], pools: Sequ
                 severity=WARNING if again else INFO,
                 pool=name or pool.pool_id,
                 sentence=f"The name of {which} was removed, but "
-                f"{count(len(pids), 'process still has', 'processes still have')} it ({listed(pids)}), and it takes "
+                f"{count(len(pids), 'process still has', 'processes still have')} it ({those}), and it takes "
                 f"{in_bytes(pool.segment_bytes)}{other}.",
                 remedy="It is freed when they end. If they are to share a pool with later ones, start them again.",
                 details={"pids": pids, "bytes": pool.segment_bytes, "taken_again": again, "pool_id": pool.pool_id},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blockpool.doctor.findings import ERROR, INFO, WARNING, Finding, begin, call, duration, listed, who
-from blockpool.report.text import count, in_bytes
+from blockpool.report.text import count, in_bytes, shown_pid
 
 if TYPE_CHECKING:
     from blockpool.doctor.facts import PoolFacts
@@ -448,19 +448,19 @@ def _who(process: ProcessInfo) -> str:
     return who(process.pid, process.command)
 
 
-def _ids(processes: list[ProcessInfo]) -> list[int]:
+def _ids(processes: list[ProcessInfo]) -> list[int | None]:
     return [one.pid for one in processes]
 
 
 def _pids(processes: list[ProcessInfo] | tuple[ProcessInfo, ...]) -> str:
-    return listed(one.pid for one in processes) or "none"
+    return listed(shown_pid(one.pid) for one in processes) or "none"
 
 
 def _debugger(state: str) -> str:
     return " by a debugger" if state == "t" else ""
 
 
-def _wake(pid: int) -> str:
+def _wake(pid: int | None) -> str:  # of a process that was seen to be stopped, so it is known
     return f"Let it go on with `kill -CONT {pid}`, or end it with `kill -KILL {pid}`."
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blockpool.report.text import printable
+from blockpool.report.text import printable, shown_pid
 from blockpool.stats import BY_CATALOG, BY_MESSAGE, BY_NOBODY, BY_TICKETS
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def process_name(process: ProcessInfo, most: int | None = _COMMAND) -> str:
     if most is not None and len(command) > most:
         command = command[: most - 1] + "…"
     dead = " (dead)" if process.alive is False else ""
-    return f"{process.pid} {command}".rstrip() + dead
+    return f"{shown_pid(process.pid)} {command}".rstrip() + dead
 
 
-def by_pid(processes: Iterable[ProcessInfo]) -> dict[int, ProcessInfo]:
+def by_pid(processes: Iterable[ProcessInfo]) -> dict[int | None, ProcessInfo]:
     """Return processes by their id; of several with one id, one that is not dead."""
     return {each.pid: each for each in sorted(processes, key=lambda process: process.alive is not False)}

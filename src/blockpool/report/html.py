@@ -36,7 +36,7 @@ from blockpool.report.parts import (
     text,
 )
 from blockpool.report.svg import Part, bar, columns_of, map_picture
-from blockpool.report.text import in_bytes
+from blockpool.report.text import in_bytes, shown_pid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -266,7 +266,7 @@ def _processes(seen: Snapshot) -> str:
     state = {True: "alive", False: "dead", None: "not known"}
     rows = [
         (
-            f"<span class=whole>{holder_swatch(each.slot)}{each.pid}</span>",
+            f"<span class=whole>{holder_swatch(each.slot)}{shown_pid(each.pid)}</span>",
             text(each.command),
             state[each.alive],
             f"<span class=whole>{_when(each.started)}</span>",
@@ -296,8 +296,10 @@ def _runs(seen: Snapshot) -> str:
     return f"<h2>Runs</h2>{listing(f'Runs: {caption}', headings + ['allocated at'] * stacks, rows, visible=True)}"
 
 
-def _run(run: Run, slots: dict[int, int], *, stacks: bool) -> list[str]:
-    holders = [(holder_swatch(slots[pid]) if pid in slots else "") + str(pid) for pid in run.holders[:_MOST_NAMED]]
+def _run(run: Run, slots: dict[int | None, int], *, stacks: bool) -> list[str]:
+    holders = [
+        (holder_swatch(slots[pid]) if pid in slots else "") + shown_pid(pid) for pid in run.holders[:_MOST_NAMED]
+    ]
     if len(run.holders) > _MOST_NAMED:
         holders.append(f"and {len(run.holders) - _MOST_NAMED} more")
     known = [f"<code>{text(name)}</code>" for name in run.names]
@@ -330,8 +332,8 @@ def _queues(seen: Snapshot) -> str:
 def _queue(queue: QueueInfo) -> list[str]:
     depth = f"{queue.waiting:,} of {queue.capacity:,}"
     kind = queue.kind + (", shut down" if queue.shut else "") + (", permanent" if queue.permanent else "")
-    taken = ", ".join(f"{number:,} by {pid}" for pid, number in queue.taken[:_MOST_NAMED])
-    users = ", ".join(map(str, queue.processes[:_MOST_NAMED]))
+    taken = ", ".join(f"{number:,} by {shown_pid(pid)}" for pid, number in queue.taken[:_MOST_NAMED])
+    users = ", ".join(map(shown_pid, queue.processes[:_MOST_NAMED]))
     return [
         f"<code>{text(queue.name)}</code>" if queue.name else f"number {queue.number}",
         text(kind),

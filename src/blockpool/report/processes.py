@@ -8,7 +8,7 @@ from rich.text import Text
 
 from blockpool.report.formats import aged, duration
 from blockpool.report.listing import Listing
-from blockpool.report.text import printable
+from blockpool.report.text import printable, shown_pid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,8 +27,8 @@ def process_list(listed: ListedProcesses) -> RenderableType:
         return Text("No process has the pool attached.")
     rows = [
         (
-            str(each.pid) if each.pid else "attaching",
-            _STATES[each.alive] + (", in the gate" if each.pid == listed.gate else ""),
+            shown_pid(each.pid),
+            _STATES[each.alive] + (", in the gate" if each.pid is not None and each.pid == listed.gate else ""),
             aged(each.started, listed.time),
             f"{listed.held.get(each.slot, 0):,}",
             f"{each.allocations:,}",

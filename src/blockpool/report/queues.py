@@ -9,7 +9,7 @@ from rich.text import Text
 
 from blockpool.report.formats import by_pid, duration
 from blockpool.report.listing import listings
-from blockpool.report.text import count, printable
+from blockpool.report.text import count, printable, shown_pid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,7 +35,7 @@ def queue_name(queue: QueueInfo) -> str:
     return f"{queue.kind} {queue.number}" if queue.name is None else printable(queue.name)
 
 
-def _row(queue: QueueInfo, dead: set[int]) -> tuple[str, ...]:
+def _row(queue: QueueInfo, dead: set[int | None]) -> tuple[str, ...]:
     words = (
         "shut down" if queue.shut else "",
         "permanent" if queue.permanent else "",
@@ -51,5 +51,5 @@ def _row(queue: QueueInfo, dead: set[int]) -> tuple[str, ...]:
         f"{queue.put:,}",
         f"{queue.lost:,}",
         ", ".join(filter(None, words)) or "-",
-        ", ".join(f"{pid} (dead)" if pid in dead else str(pid) for pid in queue.processes) or "-",
+        ", ".join(f"{shown_pid(pid)} (dead)" if pid in dead else shown_pid(pid) for pid in queue.processes) or "-",
     )

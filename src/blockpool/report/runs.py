@@ -10,7 +10,7 @@ from rich.text import Text
 from blockpool.report.formats import by_pid, duration, process_name
 from blockpool.report.listing import Listing, listings
 from blockpool.report.queues import queue_name
-from blockpool.report.text import count, in_bytes, printable
+from blockpool.report.text import count, in_bytes, printable, shown_pid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,8 +47,8 @@ def run_list(listed: ListedRuns, *, stacks: bool = False) -> RenderableType:
     return Group(*shown)
 
 
-def _row(run: Run, processes: dict[int, ProcessInfo], queues: dict[int, str]) -> tuple[str, ...]:
-    holders = [process_name(processes[pid], _COMMAND) if pid in processes else str(pid) for pid in run.holders]
+def _row(run: Run, processes: dict[int | None, ProcessInfo], queues: dict[int, str]) -> tuple[str, ...]:
+    holders = [process_name(processes[pid], _COMMAND) if pid in processes else shown_pid(pid) for pid in run.holders]
     rest = f" and {len(holders) - _HOLDERS} more" if len(holders) > _HOLDERS else ""
     return (
         f"{run.index:,}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["count", "in_bytes", "printable", "table"]
+__all__ = ["count", "in_bytes", "printable", "shown_pid", "table"]
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -30,6 +30,15 @@ def count(number: int, thing: str, things: str | None = None) -> str:
     ('1 file', '2,000 files', '2 processes')
     """
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def shown_pid(pid: int | None) -> str:
+    """Return the id of a process as a person reads it.
+
+    >>> shown_pid(12), shown_pid(None)
+    ('12', 'attaching')
+    """
+    return "attaching" if pid is None else str(pid)
 
 
 def printable(path: str) -> str:

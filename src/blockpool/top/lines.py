@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from blockpool.report.text import count, printable
+from blockpool.report.text import count, printable, shown_pid
 from blockpool.top import values
 from blockpool.top.tables import bar
 
@@ -69,7 +69,10 @@ def header(view: View, width: int) -> list[str]:
 def about_run(run: Run, view: View) -> Pairs:
     """Return all that is known of a run, as pairs of a label and a value."""
     processes = {process.pid: process for process in view.snapshot.processes}
-    holders = [f"{pid}  {values.command_of(processes[pid])}" if pid in processes else str(pid) for pid in run.holders]
+    holders = [
+        f"{shown_pid(pid)}  {values.command_of(processes[pid])}" if pid in processes else shown_pid(pid)
+        for pid in run.holders
+    ]
     queues = {queue.number: queue for queue in view.snapshot.queues}
     pairs = [
         ("blocks", f"{count(run.blocks, 'block')}, the first is {run.index}"),
@@ -96,7 +99,7 @@ def about_process(process: ProcessInfo, held: int) -> Pairs:
     state = {True: "alive", False: "dead, not recovered yet", None: "not known: it is in another PID namespace"}
     lived = None if process.started is None else time.time() - process.started
     return [
-        ("pid", str(process.pid)),
+        ("pid", shown_pid(process.pid)),
         ("command", values.command_of(process)),
         ("state", state[process.alive]),
         ("age", values.age(lived)),
@@ -109,7 +112,7 @@ def about_process(process: ProcessInfo, held: int) -> Pairs:
 
 def about_queue(queue: QueueInfo) -> Pairs:
     """Return all that is known of a queue, a topic or a latest value."""
-    taken = [f"{count(number, 'message')} by process {pid}" for pid, number in queue.taken]
+    taken = [f"{count(number, 'message')} by process {shown_pid(pid)}" for pid, number in queue.taken]
     traits = [
         "shut" if queue.shut else "",
         "redeliver" if queue.redeliver else "",
@@ -124,7 +127,7 @@ def about_queue(queue: QueueInfo) -> Pairs:
         ("put", f"{queue.put:,}"),
         ("lost", f"{queue.lost:,}"),
         ("readers", f"{queue.readers:,}"),
-        *_listed("open in", [" ".join(map(str, queue.processes)) or "no process"]),
+        *_listed("open in", [" ".join(map(shown_pid, queue.processes)) or "no process"]),
     ]
 
 

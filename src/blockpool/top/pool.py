@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 import blockpool
-from blockpool.report.text import count, printable
+from blockpool.report.text import count, printable, shown_pid
 from blockpool.stats import BY_CATALOG, BY_MESSAGE, BY_NOBODY, BY_TICKETS
 from blockpool.top import lines, values
 from blockpool.top.colours import style
@@ -233,7 +233,7 @@ class PoolScreen(Filtered):
         if self.view is not None:
             held = self.view.snapshot.survey.held
             processes = sorted(self.view.snapshot.processes, key=lambda process: -held.get(process.slot, 0))
-            found = [(process.slot, str(process.pid)) for process in processes if held.get(process.slot)][:12]
+            found = [(process.slot, shown_pid(process.pid)) for process in processes if held.get(process.slot)][:12]
         pieces: list[Piece] = []
         room = self.app.size.width
         letters = self._drawing == "letters" or self.app.no_color
@@ -345,7 +345,7 @@ class PoolScreen(Filtered):
         row = self.table.selected
         if self.kind is PROCESSES and row is not None and self.view is not None:
             held = self.view.snapshot.survey.held.get(row.about.slot, 0)
-            self.app.push_screen(Details(f"Process {row.about.pid}", lines.about_process(row.about, held)))
+            self.app.push_screen(Details(f"Process {shown_pid(row.about.pid)}", lines.about_process(row.about, held)))
 
     def on_table_opened(self, event: Table.Opened) -> None:
         """Go on to what a row is about."""
@@ -356,6 +356,8 @@ class PoolScreen(Filtered):
             self.app.push_screen(Details(f"Run of block {about.index}", lines.about_run(about, view)))
         elif self.kind is QUEUES:
             self.app.push_screen(Details(f"Queue {about.number}", lines.about_queue(about)))
+        elif self.kind is PROCESSES and about.pid is None:
+            self.say("this process is still attaching, and has no id yet")
         elif self.kind is PROCESSES:
             self.feed.only = about.pid
             self.action_go(KINDS.index(RUNS))
@@ -378,7 +380,7 @@ class PoolScreen(Filtered):
             return
         held = self.view.snapshot.survey.held
         left = [
-            f"  {process.pid}  {count(held.get(process.slot, 0), 'block')}  {values.command_of(process)}"
+            f"  {shown_pid(process.pid)}  {count(held.get(process.slot, 0), 'block')}  {values.command_of(process)}"
             for process in dead[:_NAMED]
         ]
         question = [

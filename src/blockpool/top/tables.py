@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from blockpool.report.text import printable
+from blockpool.report.text import printable, shown_pid
 from blockpool.top import values
 from blockpool.top.colours import holder_letter, holder_style
 
@@ -150,7 +150,7 @@ def _key(by: int) -> Callable[[Row], tuple[bool, Any]]:
     return lambda row: (row.order[by] is not None, 0 if row.order[by] is None else row.order[by])
 
 
-def _run(run: Run, queues: dict[int, QueueInfo], slots: dict[int, int]) -> Row:
+def _run(run: Run, queues: dict[int, QueueInfo], slots: dict[int | None, int]) -> Row:
     queue = queues.get(run.queue) if run.queue is not None else None
     queue_name = (queue.name if queue else None) or (f"#{run.queue}" if run.queue is not None else "")
     names = " ".join(map(printable, run.names))
@@ -168,14 +168,23 @@ def _run(run: Run, queues: dict[int, QueueInfo], slots: dict[int, int]) -> Row:
             _many(run.holders) or "nobody",
             names,
         ),
-        (run.age, run.index, run.blocks, run.nbytes, run.tickets, queue_name, run.holders, names),
+        (
+            run.age,
+            run.index,
+            run.blocks,
+            run.nbytes,
+            run.tickets,
+            queue_name,
+            tuple(pid or 0 for pid in run.holders),
+            names,
+        ),
         None if slot is None else (holder_letter(slot), holder_style(slot)),
     )
 
 
-def _many(numbers: Sequence[int], most: int = 3) -> str:
-    text = " ".join(map(str, numbers[:most]))
-    return text if len(numbers) <= most else f"{text} +{len(numbers) - most}"
+def _many(pids: Sequence[int | None], most: int = 3) -> str:
+    text = " ".join(map(shown_pid, pids[:most]))
+    return text if len(pids) <= most else f"{text} +{len(pids) - most}"
 
 
 def _process(process: ProcessInfo, held: int) -> Row:
@@ -186,7 +195,7 @@ def _process(process: ProcessInfo, held: int) -> Row:
         process.slot,
         process,
         (
-            str(process.pid or "-"),
+            "-" if process.pid is None else str(process.pid),
             state,
             f"{held:,}",
             values.short(process.allocations),

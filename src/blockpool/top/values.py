@@ -95,4 +95,4 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
 
 def command_of(process: ProcessInfo) -> str:
     """Return what a process runs, safe to show."""
-    return printable(process.command.replace("\0", " ").strip()) or ("attaching" if not process.pid else "?")
+    return printable(process.command.replace("\0", " ").strip()) or ("attaching" if process.pid is None else "?")

@@ -49,7 +49,7 @@ def sweep_pools() -> SweptPools:
     return SweptPools(found=found, removed=blockpool.sweep())
 
 
-def _dead(inspector: Inspector) -> set[tuple[int, int, float | None]]:
+def _dead(inspector: Inspector) -> set[tuple[int, int | None, float | None]]:
     """Return the dead processes that are still attached."""
     return {(each.slot, each.pid, each.started) for each in inspector.processes() if each.alive is False}
 

@@ -2,9 +2,6 @@
 
 import os
 import subprocess
-import threading
-from pathlib import Path
-from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -12,7 +9,6 @@ import pytest
 from distributed import Client, LocalCluster, Scheduler
 from distributed.security import Security
 
-import blockpool as bp
 import blockpool.dask
 import dask_clusters as on
 from blockpool.dask import _plugin
@@ -83,33 +79,12 @@ def _spill(dask_worker):
     return len(buffer.slow)
 
 
-def test_workers_that_start_together_reserve_one_pool(monkeypatch):
-    """While one creates the pool, another that found none waits for it, and does not reserve its size once more."""
+def test_workers_of_one_host_share_a_pool():
+    """The first worker creates the pool of a host, the others attach it, and nothing else is left in /dev/shm."""
     name = f"dask-test-start-{os.getpid()}"
-    looked, created, others = threading.Event(), [], []
-
-    def attach(name):
-        try:
-            return bp.Pool.attach(name)
-        finally:
-            if threading.current_thread() in others:
-                looked.set()
-
-    def create(*arguments, **options):
-        created.append(threading.current_thread())
-        if not others:
-            others.append(threading.Thread(target=lambda: joined.append(_plugin.shared_pool(name, 1 << 20))))
-            others[0].start()
-            assert looked.wait(60)
-        return bp.Pool.create(*arguments, **options)
-
-    joined = []
-    monkeypatch.setattr(_plugin, "Pool", SimpleNamespace(attach=attach, create=create))
-    with _plugin.shared_pool(name, 1 << 20):
-        others[0].join(60)
-        assert created == [threading.current_thread()]
-        joined[0].close()
-    assert not Path("/dev/shm", name + ".lock").exists()  # noqa: S108 - where pools are
+    with _plugin.shared_pool(name, 1 << 20) as first, _plugin.shared_pool(name, 1 << 20) as second:
+        assert (first.name, first.nbytes) == (second.name, second.nbytes) == (name, 1 << 20)
+    assert not [each for each in os.listdir("/dev/shm") if name in each]  # noqa: S108, PTH208 - where pools are
 
 
 def test_workers_in_one_process_need_no_pool():

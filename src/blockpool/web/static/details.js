@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { bar, make, reconcile, setText, show, table } from "./dom.js";
-import { bytes, command, count, duration, percent, printable, since, things } from "./format.js";
+import { bytes, command, count, duration, percent, printable, shownPid, since, things } from "./format.js";
 import { channels, holderColour, holderSign, ink, palette } from "./palette.js";
 
 const FEW = 12; // runs that are listed unless all are asked for
@@ -25,7 +25,7 @@ export function processList() {
           const colour = holderColour(palette(), info.slot);
           swatch.style.backgroundColor = colour;
           swatch.style.color = ink(channels(colour));
-          setText(name, info.pid ? String(info.pid) : "attaching");
+          setText(name, shownPid(info.pid));
         },
       },
       { title: "Command", text: ({ info }) => printable(info.command) },
@@ -107,7 +107,7 @@ export function queueList() {
       },
       { title: "Put", number: true, wide: true, text: (queue) => count(queue.put) },
       { title: "Lost", number: true, wide: true, text: (queue) => count(queue.lost) },
-      { title: "Opened by", wide: true, text: (queue) => queue.processes.join(", ") || "–" },
+      { title: "Opened by", wide: true, text: (queue) => queue.processes.map(shownPid).join(", ") || "–" },
     ],
     (queue) => queue.number,
     "No queues.",
@@ -155,7 +155,7 @@ export function leakList(id, reveal, recover) {
     { title: "Size", number: true, text: (run) => bytes(run.nbytes) },
     {
       title: "Held by",
-      text: (run) => run.holders.map((pid) => names.get(pid) ?? String(pid)).join("; ") || "no process",
+      text: (run) => run.holders.map((pid) => names.get(pid) ?? shownPid(pid)).join("; ") || "no process",
     },
     { title: "Tickets", number: true, text: (run) => count(run.tickets) },
     {
@@ -218,7 +218,7 @@ export function leakList(id, reveal, recover) {
 
   function draw() {
     const { survey, processes } = latest;
-    names = new Map(processes.map((info) => [info.pid, `${info.pid} ${command(info, 44)}`]));
+    names = new Map(processes.map((info) => [info.pid, `${shownPid(info.pid)} ${command(info, 44)}`]));
     setText(
       tickets,
       survey.tickets

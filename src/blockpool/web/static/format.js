@@ -74,9 +74,14 @@ export function printable(text) {
   );
 }
 
+/** The id of a process, which it has once it is attached. */
+export function shownPid(pid) {
+  return pid === null ? "attaching" : String(pid);
+}
+
 /** What to call a process: its id and the start of its command. */
 export function process(info) {
-  return `${info.pid || "attaching"} ${printable(info.command)}`.trim();
+  return `${shownPid(info.pid)} ${printable(info.command)}`.trim();
 }
 
 /** A command line without the folders of its paths, cut to so many characters. */

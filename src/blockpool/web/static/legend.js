@@ -1,7 +1,7 @@
 // What the colours of a map mean: its holders, each with a button that leaves only its blocks in colour, or the ages.
 
 import { make, reconcile, setText, show } from "./dom.js";
-import { command, count, duration, things } from "./format.js";
+import { command, count, duration, shownPid, things } from "./format.js";
 import { CATALOG, NOBODY, ageColour, channels, holderColour, holderSign, ink, palette } from "./palette.js";
 
 const MOST = 24; // holders
@@ -15,7 +15,7 @@ function nameOf(holder, processes) {
   }
   const found = processes.get(holder);
   if (!found) return `a process (slot ${holder})`;
-  return `${found.pid} ${command(found, 44)}${found.alive === false ? " (dead)" : ""}`;
+  return `${shownPid(found.pid)} ${command(found, 44)}${found.alive === false ? " (dead)" : ""}`;
 }
 
 /** What the legend lists of a snapshot: [{holder, blocks}], the processes with the most blocks first. */
