@@ -1,13 +1,14 @@
 """How much faster, and with how much less memory, do Dask workers of one host exchange data through a pool?
 
 Each measurement starts a cluster of its own and takes turns with one without a pool. Time is that of the exchange; CPU
-time is that of the workers in it, which other work on the machine changes less; memory is the peak of the workers'
-proportional shares (PSS), which count each page of the pool once, from its first use on. Five times the data has to
-be free.
+time is that of the workers, which other work on the machine changes less, and the whole time another one: both include
+the making of the data. Memory is the peak of the workers' proportional shares (PSS), which count each page of the pool
+once, from its first use on. Five times the data has to be free.
 
-    python benchmarks/dask_exchange.py [--gib 2] [--pairs 3] [--hosts 1|2] [exchange rechunk_p2p ...]
+    python benchmarks/dask_exchange.py [--gib 2] [--pairs 3] [--hosts 1|2] [--numpy] [exchange rechunk_p2p ...]
 
-With ``--hosts 2`` the workers are in two network namespaces, two in each; that needs root and ``ip``.
+With ``--numpy`` tasks take NumPy's arrays from the pool (``install(client, numpy=True)``). With ``--hosts 2`` the
+workers are in two network namespaces, two in each; that needs root and ``ip``.
 """
 
 from __future__ import annotations
@@ -198,22 +199,24 @@ def _within(network: str) -> Iterator[None]:
             libc.setns(before.fileno(), 0)
 
 
-def measure(name: str, nbytes: int, hosts: int, *, pool: bool) -> tuple[float, int, float]:
-    """Return seconds, peak bytes, and seconds of CPU time."""
+def measure(name: str, nbytes: int, hosts: int, *, pool: bool, numpy: bool = False) -> tuple[float, int, float, float]:
+    """Return seconds, peak bytes, seconds of CPU time, and seconds with the making of the data."""
     with one_host() if hosts == 1 else two_hosts() as client:
         if pool:
-            blockpool.dask.install(client, nbytes=2 * nbytes)
+            blockpool.dask.install(client, nbytes=2 * nbytes, numpy=numpy)
         pids = list(client.run(os.getpid).values())
         cpu = sum(client.run(time.process_time).values())
         peak = Peak(pids)
+        began = time.perf_counter()
         try:
             seconds = WORK[name](client, nbytes)
+            whole = time.perf_counter() - began
         finally:
             most = peak.stop()
         cpu = sum(client.run(time.process_time).values()) - cpu
         if pool:
             print(f"    {name}: {_sum(client)}", flush=True)
-        return seconds, most, cpu
+        return seconds, most, cpu, whole
 
 
 def _sum(client: Client) -> str:
@@ -231,6 +234,7 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=2.0)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--hosts", type=int, default=1)
+    parser.add_argument("--numpy", action="store_true")
     given = parser.parse_args()
     if unknown := set(given.work) - set(WORK):
         parser.error(f"unknown work: {', '.join(sorted(unknown))}; choose from {', '.join(WORK)}")
@@ -239,10 +243,14 @@ def main() -> None:
     for name in given.work:
         ours, theirs = [], []
         for _ in range(given.pairs):
-            ours.append(measure(name, nbytes, given.hosts, pool=True))
+            ours.append(measure(name, nbytes, given.hosts, pool=True, numpy=given.numpy))
             theirs.append(measure(name, nbytes, given.hosts, pool=False))
-            for which, (seconds, most, cpu) in (("with", ours[-1]), ("without", theirs[-1])):
-                print(f"    {name}, {which}: {seconds:.2f} s, CPU {cpu:.2f} s, {most / 2**30:.2f} GiB", flush=True)
+            for which, (seconds, most, cpu, whole) in (("with", ours[-1]), ("without", theirs[-1])):
+                print(
+                    f"    {name}, {which}: {seconds:.2f} s, in all {whole:.2f} s, CPU {cpu:.2f} s, "
+                    f"{most / 2**30:.2f} GiB",
+                    flush=True,
+                )
         rows.append(
             of_pairs(
                 f"{name}, {given.gib:g} GiB",
@@ -252,12 +260,12 @@ def main() -> None:
                 faster=True,
             )
         )
-        for i, what in ((1, "peak memory"), (2, "CPU time")):
+        for i, what in ((1, "peak memory"), (2, "CPU time"), (3, "whole time")):
             ratios = sorted(one[i] / other[i] for one, other in zip(ours, theirs, strict=True))
             middle = ratios[len(ratios) // 2]
             facts[f"{name}: {what}"] = f"× {middle:.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
     facts["versions"] = f"dask {dask.__version__}, NumPy {np.__version__}, pandas {pd.__version__}"
-    report(f"Dask, {WORKERS} workers on {given.hosts} host(s)", rows, facts)
+    report(f"Dask, {WORKERS} workers on {given.hosts} host(s){', --numpy' * given.numpy}", rows, facts)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 # A thread that takes several takes them in this order. All reentrant: a finalizer or a signal handler may come in.
+dask_lock = RLock()
+ray_lock = RLock()
 async_lock = RLock()
 classic_lock = RLock()
 switch_lock = RLock()
@@ -27,14 +29,15 @@ debug_lock = RLock()
 pin_lock = RLock()
 
 # Of blockpool._async, by mapping; of blockpool._async_queues, by loop and queue; of blockpool._segments, by handle and
-# by name; of blockpool._pinning, by where the pages are.
+# by name; of blockpool._pinning, by where the pages are; of blockpool.ray, by token.
 waiters: dict[Any, Any] = {}
 queue_watches: dict[Any, Any] = {}
 large_segments: dict[Any, Any] = {}
 segments_in_making: list[str] = []
 pins: dict[tuple[int, int], Any] = {}
+ray_kept: dict[bytes, Any] = {}
 
 renew_in_child(
-    (async_lock, classic_lock, switch_lock, debug_lock, pin_lock),
-    (waiters, queue_watches, large_segments, segments_in_making, pins),
+    (dask_lock, ray_lock, async_lock, classic_lock, switch_lock, debug_lock, pin_lock),
+    (waiters, queue_watches, large_segments, segments_in_making, pins, ray_kept),
 )

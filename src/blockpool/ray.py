@@ -71,6 +71,8 @@ from ray.util import deregister_serializer, register_serializer  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from blockpool._core import Block, Pool, id_of_pool, redeem, require_shared, send_array, send_buffer, take_back  # noqa: E402
+from blockpool._forks import ray_kept as _kept  # noqa: E402 - what this process has sent and keeps, by token
+from blockpool._forks import ray_lock as _lock  # noqa: E402
 from blockpool._handles import Handle  # noqa: E402
 from blockpool.errors import PoolForbidden, PoolNotFound, StaleHandle, TooManyTickets  # noqa: E402
 
@@ -91,11 +93,9 @@ if not hasattr(ray._raylet.CoreWorker, "add_object_out_of_scope_callback"):  # n
 
 __all__ = ["install", "uninstall"]
 
-_lock = threading.RLock()
 # What was installed, by the pool's id.
 _pools: dict[str | None, _Installed] = {}
-# What this process has sent and keeps, by the id of the token; and tokens by the id of the array or Block.
-_kept: dict[bytes, _Kept] = {}
+# Tokens, by the id of the array or Block that was sent.
 _tokens: dict[int, tuple[ray.ObjectRef[bytes], Handle]] = {}
 # Blocks that were sent, with their tokens, and the thread that looks after them.
 _watched: list[tuple[Block, ray.ObjectRef[bytes]]] = []

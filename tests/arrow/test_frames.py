@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import blockpool as bp
 from blockpool import arrow
 from placement import lies_in
-from transfers import carry
+from transfers import carry, send
 
 ROWS = 6000  # so that every buffer of a column is large enough to go out of band
 
@@ -100,17 +100,6 @@ def test_sent_without_a_copy(pool, column, way, carried):
     assert memory_of(got, column) == memory_of(moved, column)
     assert carried()[1:] == (0, 0)
     assert pool.stats().tickets == 0
-
-
-def send(frame, pool, way):
-    """Send a frame to this process itself."""
-    if way == "queue":
-        queue = pool.queue()
-        queue.put(frame)
-        got = queue.get()
-        queue.close()
-        return got
-    return bp.get(bp.put(frame, pool)) if way == "put" else carry(frame)
 
 
 def memory_of(frame, name):

@@ -8,7 +8,7 @@ import pytest
 import blockpool as bp
 from blockpool import arrow
 from memory import is_in, spans_of
-from transfers import carry
+from transfers import carry, send
 
 
 def table_of(rows=5000):
@@ -28,17 +28,6 @@ def table_of(rows=5000):
 def table_in(pool):
     """Return a table that lies in the pool. It is no fixture, as pytest would keep it to the end."""
     return arrow.to_pool(table_of(), pool)
-
-
-def send(data, pool, way):
-    """Send data to this process itself."""
-    if way == "queue":
-        queue = pool.queue()
-        queue.put(data)
-        got = queue.get()
-        queue.close()
-        return got
-    return bp.get(bp.put(data, pool)) if way == "put" else carry(data)
 
 
 @pytest.mark.parametrize("way", ["queue", "put", "pipe"])

@@ -10,7 +10,7 @@ from distributed import Client, LocalCluster
 
 import blockpool as bp
 import blockpool.dask
-from blockpool._core import pool_of
+from blockpool._core import is_in_a_pool, pool_of
 from blockpool.dask._plugin import pool_name
 from waits import await_true
 
@@ -126,6 +126,11 @@ def lies_in_pool(array):
     """Return whether an array lies in the worker's pool."""
     found = pool_of(array)
     return found is not None and found.name == blockpool.dask.pool().name
+
+
+def made_in_pool(array):
+    """Return whether NumPy took an array's memory from a shared pool."""
+    return array.flags.owndata and is_in_a_pool(array.__array_interface__["data"][0], array.nbytes)
 
 
 def writeable(array):

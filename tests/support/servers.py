@@ -132,6 +132,7 @@ class Server:
     def stop(self, how=signal.SIGTERM):
         """End it as its user would; no process may be left. Return its exit status."""
         self.process.send_signal(how)
-        status = self.process.wait(60)
+        # uWSGI's master waits 60 s for a worker, and then kills it.
+        status = self.process.wait(180)
         await_true(lambda: not self.processes())
         return status

@@ -5,6 +5,8 @@ from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 
+import blockpool as bp
+
 
 def packed(message):
     """Pickle a message as queues and pipes do; return the bytes."""
@@ -14,6 +16,17 @@ def packed(message):
 def carry(message):
     """Send a message to this process itself as a queue or pipe would; return what arrives."""
     return ForkingPickler.loads(ForkingPickler.dumps(message))
+
+
+def send(data, pool, way):
+    """Send data to this process itself: in a queue of the pool, under a ticket ("put"), or as a pipe would."""
+    if way == "queue":
+        queue = pool.queue()
+        queue.put(data)
+        got = queue.get()
+        queue.close()
+        return got
+    return bp.get(bp.put(data, pool)) if way == "put" else carry(data)
 
 
 def is_right(message):

@@ -1,4 +1,5 @@
-# NumPy's allocator: a memory handler (NEP 49) that takes NumPy's array data from a private pool.
+# NumPy's allocator: a memory handler (NEP 49) that takes NumPy's array data from a private pool; or for blockpool.dask,
+# from a shared one, where an array's memory is a run that this process holds, as that of a Block is.
 #
 # Every array refers to the capsule of the handler that gave it its memory, and calls that handler to give it back. The
 # capsule keeps the mapping. So the memory outlives the context, the Pool object and the thread that asked for it.
@@ -26,6 +27,6 @@ cdef extern from "_ndarray.h":
     PyObject *PyDataMem_DefaultHandler
     object PyDataMem_SetHandler(object capsule)
 
-# The context manager that Pool.numpy_allocator returns. Raises ValueError for a pool that is shared, in debug mode or
-# aligned to less than 16 bytes; otherwise as need_numpy().
-cdef object numpy_allocator(_Mapping m)
+# The context manager that Pool.numpy_allocator returns. Raises ValueError for a pool that is shared (unless shared ones
+# are meant), in debug mode or aligned to less than 16 bytes; otherwise as need_numpy().
+cdef object numpy_allocator(_Mapping m, bint shared)

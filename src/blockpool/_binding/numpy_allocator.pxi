@@ -17,7 +17,7 @@ cdef void *claim_for_numpy(_Mapping m, size_t size) noexcept:
     """Memory of the pool; NULL if there is no room, or a block is more than twice the size."""
     cdef pool_run run
     cdef uint64_t n
-    if size < m.engine.block_size // 2 or m.closed:
+    if size < m.engine.block_size // 2 or m.closed or is_lost(m):
         return NULL
     n = (size - 1) // m.engine.block_size + 1
     if n > m.engine.blocks or not allocate_quickly(m, n, 0, &run):
@@ -31,12 +31,19 @@ cdef bint run_of_numpy(_Mapping m, const void *memory, pool_run *run) noexcept:
     """Find the run that begins at an address; 0 blocks if there is none. Return whether the pool has the address."""
     cdef uintptr_t at = <uintptr_t>memory, start = <uintptr_t>m.engine.data
     cdef pool_look look
+    cdef pool_run held
     if at < start or at - start >= m.engine.blocks * m.engine.block_size:
         return False
     run.index = (at - start) // m.engine.block_size
     run.generation = 0
     run.blocks = 0
-    if address_of(m, run.index) == memory and pool_next_run(&m.engine, run.index, &look):
+    if address_of(m, run.index) != memory:
+        return True
+    if pool_is_shared(&m.engine):
+        # a child without a part holds nothing
+        if not is_lost(m) and pool_held_run(&m.engine, run.index, &held) and held.index == run.index:
+            run[0] = held
+    elif pool_next_run(&m.engine, run.index, &look):
         run.blocks = look.run.blocks if look.run.index == run.index else 0
     return True
 
@@ -66,6 +73,8 @@ cdef void *numpy_realloc(void *ctx, void *memory, size_t size) noexcept with gil
         return numpy_malloc(ctx, size)
     if not run_of_numpy(m, memory, &run):
         return numpys_own.realloc(numpys_own.ctx, memory, size)
+    if not run.blocks:
+        return NULL
     had = run.blocks * m.engine.block_size
     if had // 2 <= size <= had:
         return memory
@@ -138,10 +147,10 @@ cdef class _NumpyAllocator:
         PyContextVar_Set(entered, innermost[2])
 
 
-cdef object numpy_allocator(_Mapping m):
+cdef object numpy_allocator(_Mapping m, bint shared):
     global numpys_own
     cdef _NumpyAllocator made
-    if pool_is_shared(&m.engine):
+    if pool_is_shared(&m.engine) and not shared:
         raise ValueError(
             "numpy_allocator() is for private pools: a shared one would keep arrays that no other process knows; "
             "create a private pool for them, or single arrays with empty() and zeros()"

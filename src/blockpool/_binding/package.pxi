@@ -82,6 +82,11 @@ def require_shared(Pool pool not None):
         raise ValueError("the pool is private: no other process can reach its memory; create one with Pool.create()")
 
 
+def numpy_allocator_of(Pool pool not None):
+    """Return what `Pool.numpy_allocator` returns, also for a shared pool."""
+    return numpy_allocator(pool.opened(), True)
+
+
 cdef _Mapping mapping_to_copy_into(Pool pool):
     """The mapping; None, counting a refusal, if the pool is closed or this process has no part in it."""
     try:

@@ -1054,7 +1054,7 @@ cdef class Pool(_Access):
         >>> pool.stats().allocated
         8
         """
-        return numpy_allocator(self.opened())
+        return numpy_allocator(self.opened(), False)
 
     def stats(self):
         """Return the state of the pool.

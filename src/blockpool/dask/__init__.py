@@ -6,7 +6,8 @@
 
 Workers of one host then pass references to memory that they share. Between hosts nothing changes. Without a client,
 ``dask worker --preload blockpool.dask`` does the same; the settings are Dask's ``blockpool.nbytes``,
-``blockpool.threshold`` and ``blockpool.readonly`` (in the environment ``DASK_BLOCKPOOL__NBYTES="4GiB"``, and so on).
+``blockpool.threshold``, ``blockpool.readonly`` and ``blockpool.numpy`` (in the environment
+``DASK_BLOCKPOOL__NBYTES="4GiB"``, and so on).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def install(
     threshold: str | int = DEFAULT_THRESHOLD,
     readonly: bool = True,
     pool: str | Pool | None = None,
+    numpy: bool = False,
 ) -> None:
     """Have a cluster's workers exchange large data through one pool for each host.
 
@@ -58,11 +60,18 @@ def install(
     pool : str or Pool, optional
         A pool with a name, or its name, to be used instead of one for each cluster and host. Every host needs one with
         that name.
+    numpy : bool
+        NumPy takes the arrays that tasks make from the pool: those of at least half a block (32 KiB in a pool of the
+        cluster's own), as long as there is room. They are then sent without being copied, and are read-only from then
+        on.
 
     Raises
     ------
     TypeError, ValueError
-        If a size or the pool is none, or `client` is not a client that waits for answers.
+        If a size or the pool is none, or `client` is not a client that waits for answers; with `numpy`, if the pool is
+        in debug mode, or aligned to less than 16 bytes.
+    ImportError
+        With `numpy`, if a worker cannot import NumPy.
     PoolExhausted
         If a host has not enough shared memory.
     PoolNotFound
@@ -75,7 +84,7 @@ def install(
         pool = pool.name
     elif not (pool is None or isinstance(pool, str)):
         raise TypeError(f"pool must be a blockpool.Pool or the name of one, not {type(pool).__name__}")
-    plugin = Exchange(nbytes, threshold, pool, readonly=readonly)
+    plugin = Exchange(nbytes, threshold, pool, readonly=readonly, numpy=numpy)
     try:
         client.register_plugin(plugin)
     except BaseException:
@@ -160,5 +169,6 @@ async def dask_setup(worker: Worker | Nanny) -> None:
         setting("blockpool.nbytes", DEFAULT_NBYTES),
         setting("blockpool.threshold", DEFAULT_THRESHOLD),
         readonly=bool(setting("blockpool.readonly", default=True)),
+        numpy=bool(setting("blockpool.numpy", default=False)),
     )
     await worker.plugin_add(plugin, catch_errors=False)

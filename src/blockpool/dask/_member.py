@@ -6,7 +6,6 @@ A process is a member from `join` to the last `leave`. Several workers may live 
 from __future__ import annotations
 
 import sys
-from threading import Lock
 
 from distributed.utils import ensure_memoryview
 
@@ -15,11 +14,13 @@ from blockpool._core import (
     copy_array,
     copy_buffer,
     id_of_pool,
+    memory_in_a_pool,
     require_shared,
     send_array,
     send_buffer,
     take_back,
 )
+from blockpool._forks import dask_lock
 from blockpool._sizes import parse_size
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
@@ -66,6 +67,8 @@ class Member:
         if array.nbytes < self.threshold or array.dtype.hasobject or 0 in array.strides:
             return None
         parts = self._refer(array, send_array, sent)
+        if parts is None and (twin := _on_a_run(array)) is not None:
+            parts = self._refer(twin, send_array, sent)
         if parts is not None:
             array.flags.writeable = False
             return parts, None
@@ -108,13 +111,12 @@ class Member:
 
 
 current: Member | None = None
-_lock = Lock()
 
 
 def join(user: object, make: Callable[[], Pool], threshold: str | int, *, readonly: bool) -> Member:
     """Exchange through a pool from now on, until `user` and all others have left."""
     global current  # noqa: PLW0603 - one for the process
-    with _lock:
+    with dask_lock:
         pool = make()
         if current is not None and id_of_pool(pool) != current.id and current.users - {user}:
             raise RuntimeError(
@@ -130,11 +132,20 @@ def join(user: object, make: Callable[[], Pool], threshold: str | int, *, readon
 def leave(user: object) -> None:
     """Take a user's leave. The pool stays attached as long as this process has something in it."""
     global current  # noqa: PLW0603 - as above
-    with _lock:
+    with dask_lock:
         if current is not None:
             current.users.discard(user)
             if not current.users:
                 current = None
+
+
+def _on_a_run(array: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the array as a view of the pool's memory, if it is there without knowing: NumPy itself took its memory."""
+    steps = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)]
+    before = -sum(step for step in steps if step < 0)
+    nbytes = before + sum(step for step in steps if step > 0) + array.itemsize
+    memory = memory_in_a_pool(array.__array_interface__["data"][0] - before, nbytes)
+    return None if memory is None else type(array)(array.shape, array.dtype, memory, before, array.strides)
 
 
 def is_array(x: object) -> bool:

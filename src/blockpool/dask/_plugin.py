@@ -8,6 +8,7 @@ Dask. The first worker creates the pool, for its user alone, and it ends with th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import os
@@ -16,9 +17,10 @@ from pathlib import Path
 from distributed.core import Status
 from distributed.diagnostics.plugin import NannyPlugin, WorkerPlugin
 
-from blockpool._core import Pool, sweep
+from blockpool._core import Pool, numpy_allocator_of, sweep
 from blockpool._sizes import parse_size
 from blockpool.dask import _member, _wire
+from blockpool.errors import PoolClosed
 
 TYPE_CHECKING = False  # as in blockpool/__init__.py
 if TYPE_CHECKING:
@@ -53,12 +55,16 @@ class Exchange(WorkerPlugin):  # type: ignore[misc]
 
     name = NAME
 
-    def __init__(self, nbytes: str | int, threshold: str | int, pool: str | None = None, *, readonly: bool) -> None:
+    def __init__(
+        self, nbytes: str | int, threshold: str | int, pool: str | None = None, *, readonly: bool, numpy: bool = False
+    ) -> None:
         self.nbytes = parse_size(nbytes, "nbytes")
         self.threshold = parse_size(threshold, "threshold")
         self.pool = pool
         self.readonly = readonly
+        self.numpy = numpy
         self.get_data: Callable[..., Any] | None = None  # the worker's own handler
+        self.execute: Callable[..., Any] | None = None  # and its way to run a task
 
     async def setup(self, worker: Worker) -> None:
         """Join the pool of the worker's host."""
@@ -71,9 +77,16 @@ class Exchange(WorkerPlugin):  # type: ignore[misc]
         else:
             make = functools.partial(Pool.attach, self.pool)
         # in a thread, as it may take seconds, in which the worker would not answer
-        await asyncio.to_thread(_member.join, worker.id, make, self.threshold, readonly=self.readonly)
+        member = await asyncio.to_thread(_member.join, worker.id, make, self.threshold, readonly=self.readonly)
         self.get_data = worker.handlers["get_data"]
         worker.handlers["get_data"] = _storing_copies(worker, self.get_data)
+        if self.numpy:
+            try:
+                execute = _taking_arrays_from(member.pool, worker.execute)
+            except BaseException:
+                self.teardown(worker)  # Dask does not, if this raises
+                raise
+            self.execute, worker.execute = worker.execute, execute
         worker.rpc.collect()  # connections whose handshake was before
 
     def teardown(self, worker: Worker) -> None:
@@ -81,6 +94,8 @@ class Exchange(WorkerPlugin):  # type: ignore[misc]
         _member.leave(worker.id)
         if self.get_data is not None:
             worker.handlers["get_data"] = self.get_data
+        if self.execute is not None:
+            worker.execute = self.execute
 
 
 class Sweeping(NannyPlugin):  # type: ignore[misc]
@@ -102,6 +117,20 @@ _tasks: set[asyncio.Future[None]] = set()  # the event loop does not keep them
 async def _sweep_after(nanny: Nanny) -> None:
     await nanny.finished()
     sweep()
+
+
+def _taking_arrays_from(pool: Pool, execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a worker's way to run a task: NumPy takes the task's arrays from the pool. The task's thread inherits it."""
+    allocator = numpy_allocator_of(pool)
+
+    @functools.wraps(execute)
+    async def taking_arrays_from_the_pool(*args: Any, **kwargs: Any) -> Any:
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(PoolClosed):
+                stack.enter_context(allocator)
+            return await execute(*args, **kwargs)
+
+    return taking_arrays_from_the_pool
 
 
 def _storing_copies(worker: Worker, get_data: Callable[..., Any]) -> Callable[..., Any]:

@@ -43,8 +43,13 @@ if TYPE_CHECKING:
 # The name of our fact in a handshake, and of our references in a header.
 _OURS = "blockpool"
 
-# What the messages that are being written have put in flight: by the id of the connection's `remote_info`.
-_writing: dict[int, Sent] = {}
+# What the messages that are being written have put in flight, by the id of the connection's `remote_info`; None where a
+# message is to go as Dask makes it.
+_writing: dict[int, Sent | None] = {}
+
+# Messages of P2P rechunking and shuffling. Their receiver writes the data to a file and forgets it, so memory of a pool
+# would be one more copy, in pages that are seldom used twice.
+_P2P = "shuffle_receive"
 
 # Where an object's copy in the pool is noted, by the object's id, for the worker that has stored the object.
 copies: ContextVar[dict[int, tuple[Any, Any]] | None] = ContextVar("blockpool.dask.copies", default=None)
@@ -75,7 +80,9 @@ def _dumps_over(before: Callable[..., Any], loads: Callable[..., Any]) -> Callab
         member = _member_with(context)
         if member is None:
             return before(x, context=context)  # type: ignore[no-any-return]
-        sent: Sent = _writing.get(id(context["recipient"]), [])
+        sent = _writing.get(id(context["recipient"]), [])
+        if sent is None:
+            return before(x, context=context)  # type: ignore[no-any-return]
         if _member.is_array(x):
             found = member.array(x, sent)
             if found is not None:
@@ -178,7 +185,8 @@ def _write_over(before: Callable[..., Any]) -> Callable[..., Any]:
         if _member.current is None or _OURS not in self.remote_info:
             return await before(self, msg, *args, **kwargs)
         key = id(self.remote_info)
-        sent = _writing[key] = []
+        sent: Sent = []
+        _writing[key] = None if type(msg) is dict and msg.get("op") == _P2P else sent
         try:
             return await before(self, msg, *args, **kwargs)
         except BaseException:

@@ -62,6 +62,44 @@ def test_nobody_writes_to_what_others_have(pair):
     pair.wait_until_empty()
 
 
+def _ones_frame(n=on.N):
+    return pd.DataFrame({"x": np.ones(n)})
+
+
+def _write_to_column(frame):
+    column = frame["x"].to_numpy(copy=False)
+    column[0] = 5.0
+
+
+@pytest.mark.parametrize(
+    ("make", "write", "total"),
+    [
+        (on.ones, on.write, on.total),
+        (on.ones_in_pool, on.write, on.total),
+        (_ones_frame, _write_to_column, lambda frame: float(frame["x"].sum())),
+    ],
+    ids=["array", "array made in the pool", "frame"],
+)
+def test_the_sender_cannot_write_to_what_it_has_sent(pair, make, write, total):
+    """A task on the worker that sent it gets an error as well, and what the receiver has stays."""
+    made = pair.call(0, make)
+    moved = pair.call(1, on.itself, made)
+    moved.result()
+    await_true(lambda made=made: not pair.call(0, _can_be_written_to, made).result())
+    for worker in (0, 1):
+        failed = pair.call(worker, write, made)
+        with pytest.raises(ValueError, match="read-only"):
+            failed.result()
+        del failed
+    assert pair.call(0, total, made).result() == pair.call(1, total, moved).result() == on.N
+    del made, moved
+    pair.wait_until_empty()
+
+
+def _can_be_written_to(made):
+    return (made if isinstance(made, np.ndarray) else made["x"].array._ndarray).flags.writeable
+
+
 def test_small_arrays_go_dasks_way(pair):
     """What is below the threshold leaves the pool alone, and stays writeable."""
     before = pair.counts()
@@ -206,6 +244,18 @@ def test_dask_arrays_and_frames_are_computed(pair):
             assert array.rechunk((512, 64)).sum(axis=0).sum().compute() == sum(range(1 << 19))
             found = dd.from_pandas(frame, npartitions=4).shuffle("key").compute()
             assert found.sort_values("x")["key"].tolist() == frame["key"].tolist()
+    pair.wait_until_empty()
+
+
+def test_shards_do_not_go_through_the_pool(pair):
+    """P2P rechunking sends its shards as Dask does: nothing is copied into the pool, or sent by reference."""
+    da, dask = pytest.importorskip("dask.array"), pytest.importorskip("dask")
+    array = da.ones((1 << 10, 1 << 10), chunks=(1 << 8, -1)).persist()
+    before = pair.counts()
+    with dask.config.set({"array.rechunk.method": "p2p"}):
+        assert array.rechunk((-1, 1 << 8)).sum(axis=0).sum().compute() == 1 << 20
+    assert pair.counts()[1] - before[1] <= 4  # chunks that move to another worker; there are 16 shards
+    del array
     pair.wait_until_empty()
 
 

@@ -83,6 +83,40 @@ def test_a_message_that_cannot_be_sent_is_taken_back(pool):
     assert not _wire._writing
 
 
+@pytest.mark.parametrize(
+    ("op", "receiver", "goes_through"),
+    [
+        ("shuffle_receive", _to_a_member, False),
+        ("shuffle_receive", lambda: _context("0" * 32), False),
+        ("put", lambda: _context("0" * 32), False),
+        ("put", _to_a_member, True),
+    ],
+    ids=["P2P", "P2P to another host", "to another host", "to a member"],
+)
+def test_what_goes_dasks_way_is_what_dask_makes(pool, op, receiver, goes_through):
+    """Between hosts, and for P2P rechunking and shuffling, nothing goes to the pool, and messages are Dask's own."""
+    shards = [((0, i), np.full(50_000, float(i))) for i in range(3)]
+    message = {"op": op, "data": to_serialize(shards), "more": to_serialize(b"x" * 200_000)}
+    context = receiver()
+    made = []
+
+    async def write(comm, msg):
+        made.extend(dumps(msg, context={"recipient": comm.remote_info}))
+
+    comm = types.SimpleNamespace(remote_info=context["recipient"])
+    asyncio.run(_wire._write_over(write)(comm, message))
+    assert (pool.stats().allocated > 0) == goes_through
+    _member.leave("test")
+    try:
+        of_dask = dumps(message, context=context)
+    finally:
+        _member.join("test", lambda: pool, "64KiB", readonly=True)
+    assert (list(map(bytes, made)) == list(map(bytes, of_dask))) == (not goes_through)
+    arrived = loads(list(map(bytearray, made)))
+    assert [(i, shard.tolist()) for i, shard in arrived["data"]] == [(i, shard.tolist()) for i, shard in shards]
+    assert not _wire._writing
+
+
 def test_a_closed_pool_is_bypassed():
     """When somebody has closed the pool, data goes Dask's way."""
     pool = bp.Pool.create("64KiB", 64)
