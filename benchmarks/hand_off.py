@@ -5,7 +5,8 @@ outside of what is timed, unless the line says that each message has a block of 
 receiver reads a byte of every page, and checks it. "array" is one that is in the pool already, sent after
 blockpool.multiprocessing.install. "newcomer" is a receiver that does not keep the pool, so that it
 attaches for every message. The floor is a message of 32 bytes, there and back, over the same Queue or Pipe,
-without `install`.
+without `install`. The other floor is an object that has nothing but as many fields as a block: its pickle names a
+function too, which pickle looks up on both sides.
 """
 
 from __future__ import annotations
@@ -42,6 +43,18 @@ class Opened:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+def nothing(*fields: object) -> bool:
+    """Return what is not None."""
+    return not fields
+
+
+class Nothing:
+    """An object with as many fields as a block."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return nothing, (bytes(16), 0, 1, 12345, None, 1 << 20, False)
 
 
 def look(message: Any) -> None:
@@ -178,6 +191,7 @@ def through(kind: type[Queues | Pipes], size: int) -> list[_measure.Comparison]:
         "FLOOR": FLOOR,
         "pool": pool,
         "size": size,
+        "nothing": Nothing(),
         "own_block": own_block,
         "shared_memory": shared_memory,
     }
@@ -188,6 +202,9 @@ def through(kind: type[Queues | Pipes], size: int) -> list[_measure.Comparison]:
     rows = [
         sent_array(link, pool, size, limit),
         _measure.compare(sent, ours, "link.round_trip(FLOOR)", names, peer_name=floor, limit=limit),
+        _measure.compare(
+            sent, ours, "link.round_trip(nothing)", names, peer_name=f"an object of 7 fields, {link.name}"
+        ),
         _measure.compare(
             f"{sent}, looked at",
             "link.round_trip(seen)",

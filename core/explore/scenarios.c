@@ -638,6 +638,64 @@ static void free_claim_run(unsigned thread) {
     }
 }
 
+/* --- a serial pool --- */
+
+/* What callers of a serial pool hold. */
+static atomic_word lock;
+
+static void take_lock(void) {
+    uint64_t nobody = 0;
+    while (!compare_exchange_seq(&lock, &nobody, 1)) {
+        explore_sleep(&lock);
+        nobody = 0;
+    }
+}
+
+static void give_lock(void) {
+    store_seq(&lock, 0);
+    explore_wake(&lock);
+}
+
+/* Free: 62 .. 65, across a border. */
+static void set_up_serial(void) {
+    set_up_border();
+    lock = 0;
+    private_pool_make_serial(&pool);
+}
+
+static void singles_with_the_lock(void) {
+    take_lock();
+    uint64_t block = allocate();
+    give_lock();
+    if (block != BITMAP_NONE) {
+        take_lock();
+        release(block, 1);
+        give_lock();
+    }
+}
+
+/* Claims two blocks in two words without the lock, while others have it. */
+static void outside_or_with_the_lock(unsigned thread) {
+    if (thread > 0) {
+        singles_with_the_lock();
+        return;
+    }
+    take_lock();
+    private_pool_go_outside(&pool);
+    give_lock();
+    claim_range(63, 2);
+    take_lock();
+    private_pool_come_back(&pool);
+    give_lock();
+}
+
+static void at_rest_alone(void) {
+    at_rest();
+    if (!private_pool_is_alone(&pool)) {
+        explore_fail("somebody is still outside");
+    }
+}
+
 /* --- threads stopped forever --- */
 
 /* A stopped thread may leave bits taken that it was about to own, or its own half released: only its own. */
@@ -724,6 +782,10 @@ const struct scenario scenarios[] = {
      THREE(set_up_two_free, claim_and_release, at_rest_some_succeeded, 5), false},
     {"free_run_single", "one frees a run, one allocates a run, one a single",
      THREE(set_up_run_to_free, free_claim_run, at_rest, 3), false},
+    {"serial", "one goes outside a serial pool for a range, another claims and releases with the lock",
+     PAIR(set_up_serial, outside_or_with_the_lock, at_rest_alone, EXPLORE_UNBOUNDED), false},
+    {"serial_of_three", "the same, and two have the lock in turn",
+     THREE(set_up_serial, outside_or_with_the_lock, at_rest_alone, 3), false},
     {"stopped_undo", "a range across two words against its last bit, either stopped anywhere",
      PAIR(set_up_border, range_or_its_end, stopped_hurts_nobody, EXPLORE_UNBOUNDED), true},
 };

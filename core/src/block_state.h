@@ -22,6 +22,9 @@
  * Each step is one compare-and-swap from a value to what a pure function below makes of it; a function that does not
  * apply to a value returns STATE_REFUSED. So the run goes back exactly once, whatever else happens at the time. Both
  * kinds of pools use this.
+ *
+ * With BLOCK_STATE_SERIAL, steps come one at a time, because all callers hold the GIL in each of them. (Between two
+ * steps they may let it go, and that is what the word is for.) Then a step is a load and a store.
  */
 #ifndef BLOCKPOOL_BLOCK_STATE_H
 #define BLOCKPOOL_BLOCK_STATE_H
@@ -33,6 +36,10 @@
 #define STATE_FLAG_FREEING (UINT64_C(1) << 33)
 #define STATE_FLAG_FREED (UINT64_C(1) << 34)
 #define STATE_FLAG_RELEASED (UINT64_C(1) << 35)
+
+#ifndef BLOCK_STATE_SERIAL
+#define BLOCK_STATE_SERIAL 0
+#endif
 
 /* No word has this value. */
 #define STATE_REFUSED UINT64_MAX
@@ -97,9 +104,14 @@ static inline bool state_change(block_state *state, uint64_t (*function)(uint64_
         if (after == STATE_REFUSED) {
             return false;
         }
+#if BLOCK_STATE_SERIAL
+        store_relaxed(&state->word, after);
+        return true;
+#else
         if (compare_exchange_seq(&state->word, before, after)) {
             return true;
         }
+#endif
     }
 }
 

@@ -105,6 +105,9 @@ enum pool_status pool_open(struct pool *pool, const struct pool_request *request
     }
     pool->private_pool = memory;
     private_pool_init(pool->private_pool, (char *)memory + head, pool->data, pool->block_size, pool->blocks);
+    if (request->serial) {
+        private_pool_make_serial(pool->private_pool);
+    }
     if (request->debug) {
         quarantine_init(&pool->resting, (char *)memory + bookkeeping, pool->blocks);
     }

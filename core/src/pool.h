@@ -15,7 +15,8 @@
  * loop of that kind is in pool.c.
  *
  * Threads: the counts, the quarantine and the waits of a private pool are for one thread at a time. So are opening and
- * closing. Everything else may be called from any thread at any time.
+ * closing, and all of a serial pool except to look, to sleep, and what pool_go_outside lets out. Everything else may be
+ * called from any thread at any time.
  */
 #ifndef BLOCKPOOL_POOL_H
 #define BLOCKPOOL_POOL_H
@@ -58,6 +59,7 @@ struct pool_request {
     bool bare;    /* no memory for the blocks, only the bookkeeping: for a simulation, which never uses an address */
     bool prefault, huge;
     bool debug;            /* freed runs go through a quarantine */
+    bool serial;           /* calls come one at a time: the caller holds a lock, as Python's GIL */
     struct os_pause pause; /* asked while pages are made present */
 };
 
@@ -139,6 +141,18 @@ static inline enum pool_status pool_allocate(struct pool *pool, uint64_t n, uint
 /* Claims n single blocks, all or nothing. */
 enum pool_status pool_allocate_many(struct pool *pool, uint64_t n, struct pool_run *runs)
     __attribute__((warn_unused_result));
+
+/* Around an allocation that is made without the lock that callers of a serial pool hold; called with the lock. */
+static inline void pool_go_outside(struct pool *pool) {
+    if (pool->private_pool) {
+        private_pool_go_outside(pool->private_pool);
+    }
+}
+static inline void pool_come_back(struct pool *pool) {
+    if (pool->private_pool) {
+        private_pool_come_back(pool->private_pool);
+    }
+}
 
 /* Counts an allocation of `blocks`; the program asked for `nbytes` of them. */
 static inline void pool_count(struct pool *pool, uint64_t blocks, uint64_t nbytes);

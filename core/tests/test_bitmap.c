@@ -214,7 +214,7 @@ static void random_calls_do_what_bytes_do(void) {
         for (int step = 0; step < 1500; step++) {
             uint64_t first = check_below(bits), n = 1 + check_below(step % 3 ? 70 : bits);
             n = n > bits ? bits : n;
-            switch (check_below(6)) {
+            switch (check_below(8)) {
             case 0:
             case 1: {
                 uint64_t at = bitmap_claim_run(&bitmap, n);
@@ -249,6 +249,18 @@ static void random_calls_do_what_bytes_do(void) {
                 CHECK(bitmap_release(&bitmap, first), ==, model[first]);
                 model[first] = 0;
                 break;
+            case 5:
+                CHECK(bitmap_release_alone(&bitmap, first), ==, model[first]);
+                model[first] = 0;
+                break;
+            case 6: {
+                uint64_t at = bitmap_claim_alone(&bitmap);
+                CHECK(at == BITMAP_NONE, ==, model_count() == bits);
+                if (at != BITMAP_NONE) {
+                    model_take(at, 1);
+                }
+                break;
+            }
             default: {
                 uint64_t taken = 0;
                 n = n > bits - first ? bits - first : n;
@@ -263,6 +275,30 @@ static void random_calls_do_what_bytes_do(void) {
         }
         unmake();
     }
+}
+
+/* Where two groups meet, and everything else is taken; what is free is found by the summaries alone. */
+static void a_run_across_groups_is_found_by_summaries(void) {
+    static const uint64_t lengths[] = {2, 3, 64, 511, 512, 513, BITMAP_GROUP_BITS - 1, BITMAP_GROUP_BITS};
+    make(5 * BITMAP_GROUP_BITS);
+    for (unsigned l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+        uint64_t n = lengths[l];
+        for (uint64_t group = 1; group < 5; group++) {
+            uint64_t first = group * BITMAP_GROUP_BITS - 1 - check_below(n - 1);
+            CHECK(bitmap_claim_range(&bitmap, 0, first), ==, true);
+            CHECK(bitmap_claim_range(&bitmap, first + n, bitmap.bits - first - n), ==, true);
+            for (uint64_t chunk = 0; chunk < bitmap.chunk_count; chunk++) {
+                bitmap_mark(&bitmap, chunk);
+            }
+            for (int looks = 0; looks < 2; looks++) { /* stale, then known */
+                CHECK(bitmap_find(&bitmap, 0, n), ==, first);
+                CHECK(bitmap_find(&bitmap, first / BITMAP_CHUNK_BITS + 1, n), ==, first);
+                CHECK(bitmap_find(&bitmap, 0, n + 1), ==, BITMAP_NONE);
+            }
+            CHECK(bitmap_release_range(&bitmap, 0, bitmap.bits), ==, bitmap.bits - n);
+        }
+    }
+    unmake();
 }
 
 /* How many runs the indices are, as they stand. */
@@ -365,6 +401,7 @@ int main(int argc, char **argv) {
     RUN(a_second_view_sees_the_same_bits);
     RUN(cursors_begin_in_chunks_of_their_own);
     RUN(random_calls_do_what_bytes_do);
+    RUN(a_run_across_groups_is_found_by_summaries);
     RUN(packed_takes_the_fewest_runs_there_are);
     RUN(packed_takes_time_in_proportion_to_what_it_takes);
     return check_end();

@@ -39,6 +39,8 @@ static void sound(void) {
 
 /* --- one thread --- */
 
+#define BLOCKS_OF_A_WORD UINT64_C(64)
+
 static void metadata_stays_within_its_budget(void) {
     CHECK(private_pool_metadata_bytes(1) % 64, ==, 0);
     CHECK(private_pool_metadata_bytes(10000000) * 8 * 100, <=, 225 * UINT64_C(10000000)); /* 2.25 bits a block */
@@ -237,12 +239,15 @@ static void model_take(uint64_t first, uint64_t n, uint64_t blocks) {
     }
 }
 
-static void random_calls_do_what_an_array_does(void) {
+static void do_random_calls(bool serial) {
     static const uint64_t sizes[] = {1, 63, 64, 65, 100, 511, 512, 513, 1100, 2000};
     static uint64_t out[2000];
     for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         uint64_t blocks = sizes[s], longest;
         make(blocks);
+        if (serial) {
+            private_pool_make_serial(&pool);
+        }
         memset(model, 0, sizeof model);
         for (int step = 0; step < 3000; step++) {
             uint64_t at = check_below(blocks), n = 1 + check_below(step % 8 ? 20 : blocks);
@@ -307,6 +312,27 @@ static void random_calls_do_what_an_array_does(void) {
         }
         unmake();
     }
+}
+
+static void random_calls_do_what_an_array_does(void) { do_random_calls(false); }
+
+static void random_calls_of_a_serial_pool_do_the_same(void) { do_random_calls(true); }
+
+static void a_block_of_a_serial_pool_comes_back_once(void) {
+    make(BLOCKS_OF_A_WORD);
+    private_pool_make_serial(&pool);
+    for (uint64_t b = 0; b < BLOCKS_OF_A_WORD; b++) {
+        CHECK(private_pool_allocate(&pool), ==, b);
+    }
+    CHECK(private_pool_allocate(&pool), ==, BITMAP_NONE);
+    CHECK(private_pool_release(&pool, 5, 1), ==, 1);
+    CHECK(private_pool_release(&pool, 5, 1), ==, 0);
+    CHECK(private_pool_free(&pool, 5), ==, PRIVATE_POOL_NOT_ALLOCATED);
+    CHECK(bitmap_count(&pool.bitmap), ==, BLOCKS_OF_A_WORD - 1);
+    CHECK(private_pool_release(&pool, 6, 1), ==, 1);
+    CHECK(private_pool_allocate_run(&pool, 2), ==, 5); /* a run of blocks that have just come back */
+    sound();
+    unmake();
 }
 
 /* --- threads --- */
@@ -461,6 +487,68 @@ static void *storm(void *argument) {
     return NULL;
 }
 
+/* What callers of a serial pool hold. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void use(struct worker *worker, const uint64_t *blocks, uint64_t n) {
+    for (uint64_t i = 0; i < n; i++) {
+        count_if(enter(blocks[i], worker->number) != 0, &wrong_owner);
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        count_if(enter(blocks[i], 0) != worker->number, &wrong_owner);
+        count_if(private_pool_release(&pool, blocks[i], 1) != 1, &wrong_free);
+    }
+}
+
+/* Singles with the lock, all in two words; now and then, several times three without it. */
+static void *take_turns(void *argument) {
+    struct worker *worker = argument;
+    uint64_t blocks[3];
+    pthread_barrier_wait(&barrier);
+    for (int round = 0; round < 10 * ROUNDS; round++) {
+        pthread_mutex_lock(&lock);
+        if (worker_below(worker, 20) == 0) {
+            private_pool_go_outside(&pool);
+            pthread_mutex_unlock(&lock);
+            for (int again = 0; again < 100; again++) {
+                bool got = private_pool_allocate_many(&pool, 3, blocks);
+                count_if(!got, &wrong_free);
+                use(worker, blocks, got ? 3 : 0);
+            }
+            pthread_mutex_lock(&lock);
+            private_pool_come_back(&pool);
+        } else {
+            blocks[0] = private_pool_allocate(&pool);
+            count_if(blocks[0] == BITMAP_NONE, &wrong_free);
+            use(worker, blocks, blocks[0] != BITMAP_NONE);
+        }
+        pthread_mutex_unlock(&lock);
+    }
+    return NULL;
+}
+
+static void threads_that_take_turns_never_share_a_block(void) {
+    struct worker workers[THREADS];
+    make(70);
+    private_pool_make_serial(&pool);
+    pthread_barrier_init(&barrier, NULL, THREADS);
+    for (unsigned t = 0; t < THREADS; t++) {
+        workers[t].number = (unsigned char)(t + 1);
+        workers[t].random = check_random();
+        pthread_create(&workers[t].thread, NULL, take_turns, &workers[t]);
+    }
+    for (unsigned t = 0; t < THREADS; t++) {
+        pthread_join(workers[t].thread, NULL);
+    }
+    pthread_barrier_destroy(&barrier);
+    CHECK(wrong_owner, ==, 0);
+    CHECK(wrong_free, ==, 0);
+    CHECK(private_pool_is_alone(&pool), ==, true);
+    CHECK(bitmap_count(&pool.bitmap), ==, 0);
+    sound();
+    unmake();
+}
+
 static void threads_in_one_word_never_share_a_block(void) {
     struct worker workers[THREADS];
     make(THREADS + 1); /* never exhausted */
@@ -593,8 +681,11 @@ int main(int argc, char **argv) {
     RUN(a_claim_that_is_undone_wakes_who_waits);
     RUN(a_child_marks_what_its_parents_threads_were_about_to);
     RUN(random_calls_do_what_an_array_does);
+    RUN(random_calls_of_a_serial_pool_do_the_same);
+    RUN(a_block_of_a_serial_pool_comes_back_once);
     RUN(threads_never_share_a_block_and_leave_the_pool_empty);
     RUN(threads_in_one_word_never_share_a_block);
+    RUN(threads_that_take_turns_never_share_a_block);
     RUN(of_two_who_free_at_once_one_succeeds);
     RUN(a_waiter_gets_what_another_frees);
     RUN(a_waiter_who_is_not_served_gives_up);

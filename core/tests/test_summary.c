@@ -124,6 +124,28 @@ static void versions_wrap_without_touching_the_rest(void) {
     CHECK(begun, ==, room | SUMMARY_BEGUN);
 }
 
+/* A length near an end of its range or near another number, at most `most`. */
+static uint64_t length_near(uint64_t other, uint64_t most) {
+    uint64_t lengths[] = {0, 1, other, other + 1, other ? other - 1 : 0, most, most - 1, check_below(most + 1)};
+    uint64_t length = lengths[check_below(8)];
+    return length <= most ? length : most;
+}
+
+static void a_gauge_tells_where_a_run_may_be(void) {
+    const uint64_t most = 32768;
+    for (int round = 0; round < 1000000; round++) {
+        uint64_t n = length_near(check_below(most + 1), most), longest = length_near(n, most);
+        n = n ? n : 1;
+        uint64_t prefix = length_near(longest, longest), suffix = length_near(longest, longest);
+        uint64_t before = length_near(n - 1, n - 1), version = check_below(1 << 14) * SUMMARY_VERSION_ONE;
+        uint64_t summary = summary_make(prefix, longest, suffix) | version;
+        bool has = longest >= n || before + prefix >= n;
+        CHECK(summary_may_have(summary, before, summary_gauge(n)), ==, has);
+        CHECK(summary_may_have(summary | SUMMARY_STALE, before, summary_gauge(n)), ==, true);
+        CHECK(summary_may_have(summary | SUMMARY_BEGUN, before, summary_gauge(n)), ==, true);
+    }
+}
+
 int main(int argc, char **argv) {
     check_seed(argc, argv);
     RUN(three_numbers_are_kept_apart);
@@ -134,5 +156,6 @@ int main(int argc, char **argv) {
     RUN(starts_are_the_places_of_a_run_in_a_word);
     RUN(a_computation_clears_the_mark_and_takes_a_new_version);
     RUN(versions_wrap_without_touching_the_rest);
+    RUN(a_gauge_tells_where_a_run_may_be);
     return check_end();
 }

@@ -5,6 +5,7 @@
 
 #define ALL UINT64_MAX
 #define TURN_TRIES 100000
+_Static_assert(BITMAP_GROUP_BITS <= UINT64_C(1) << 15, "summary_may_have is for stretches of that length");
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t most(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -180,6 +181,22 @@ static uint64_t scan(const struct bitmap *bitmap, uint64_t from, uint64_t end, u
     return BITMAP_NONE;
 }
 
+/* The first of the groups `group` .. end - 1 that may have a run of n, or the end of one; `end` if none has. *run < n
+ * bits before it are free. n <= BITMAP_GROUP_BITS, so a group whose longest run is shorter is not all free, and what
+ * comes before the next one is its suffix alone: no round of the loop waits for the one before. */
+static uint64_t pass_groups(const struct bitmap *bitmap, uint64_t group, uint64_t end, uint64_t n, uint64_t *run) {
+    uint64_t before = *run, gauge = summary_gauge(n);
+    for (; group < end; group++) {
+        uint64_t summary = load_seq(&bitmap->groups[group]);
+        if (summary_may_have(summary, before, gauge)) {
+            break;
+        }
+        before = summary_suffix(summary);
+    }
+    *run = least(before, BITMAP_GROUP_BITS); /* more in a damaged one */
+    return group;
+}
+
 /* bitmap_find without wrapping around: a run that begins in chunk `from` or later, and before chunk `until`. The suffix
  * of a group counts for at most the length of the group: a damaged one would lead to a place before the group, where a
  * search that finds nothing marks other summaries stale, and it would be led there forever. */
@@ -189,7 +206,15 @@ static uint64_t find_forward(struct bitmap *bitmap, uint64_t from, uint64_t unti
     uint64_t c = from;
     while (c < bitmap->chunk_count && c * BITMAP_CHUNK_BITS < until * BITMAP_CHUNK_BITS + run) {
         if (c % BITMAP_GROUP_CHUNKS == 0) {
-            uint64_t group = c / BITMAP_GROUP_CHUNKS, summary = group_summary(bitmap, group);
+            uint64_t group = c / BITMAP_GROUP_CHUNKS, end = least(until, bitmap->chunk_count) / BITMAP_GROUP_CHUNKS;
+            if (n <= BITMAP_GROUP_BITS && group < end) {
+                group = pass_groups(bitmap, group, end, n, &run);
+                c = group * BITMAP_GROUP_CHUNKS;
+                if (group == end) {
+                    continue;
+                }
+            }
+            uint64_t summary = group_summary(bitmap, group);
             if (run + summary_prefix(summary) < n && summary_longest(summary) < n) {
                 run = summary_prefix(summary) == BITMAP_GROUP_BITS ? run + BITMAP_GROUP_BITS
                                                                    : least(summary_suffix(summary), BITMAP_GROUP_BITS);

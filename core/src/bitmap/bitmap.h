@@ -15,6 +15,12 @@
  * blocks could both fail. A caller that gave up and sleeps until there is room hears of an undo as of a release:
  * `undone` is called after each.
  *
+ * ALONE. A locked instruction is most of what a call on one bit costs. A caller that knows that no other call is in
+ * progress, because it holds a lock that all callers hold, can do without: bitmap_claim_alone and bitmap_release_alone
+ * change the word by a load and a store, and leave nothing behind that the other calls do not know. (Rejected: to keep
+ * a few bits at hand, claimed, for the next call. They would be free, but every count, every search, a second release
+ * and a fork would have to know of them.)
+ *
  * THE SUMMARY ADVISES. A chunk is 512 bits, a group 64 chunks; each has a summary (summary.h) that tells where a run of
  * n may be, so that nothing scans the pool. It may be wrong in either direction; that costs time, never correctness:
  *
@@ -96,6 +102,9 @@ void bitmap_begin_at(struct bitmap *bitmap, unsigned number);
 /* Claims one free bit and returns it; BITMAP_NONE when there is none. */
 static inline uint64_t bitmap_claim(struct bitmap *bitmap);
 
+/* The same for a caller that knows that no other call is in progress. */
+static inline uint64_t bitmap_claim_alone(struct bitmap *bitmap);
+
 /* Claims n adjacent free bits, returns the first; BITMAP_NONE when there is no such run. n >= 1. */
 uint64_t bitmap_claim_run(struct bitmap *bitmap, uint64_t n);
 
@@ -110,6 +119,9 @@ bool bitmap_claim_range(struct bitmap *bitmap, uint64_t first, uint64_t n);
 
 /* Releases one bit; true when this call changed it from 1 to 0. */
 static inline bool bitmap_release(struct bitmap *bitmap, uint64_t bit);
+
+/* The same for a caller that knows that no other call is in progress. */
+static inline bool bitmap_release_alone(struct bitmap *bitmap, uint64_t bit);
 
 /* Releases the bits first .. first + n - 1; returns how many of them this call changed from 1 to 0. */
 uint64_t bitmap_release_range(struct bitmap *bitmap, uint64_t first, uint64_t n);
@@ -160,6 +172,19 @@ static inline uint64_t bitmap_claim(struct bitmap *bitmap) {
     return __builtin_expect(bit != BITMAP_NONE, 1) ? bit : bitmap_claim_elsewhere(bitmap, cursor);
 }
 
+static inline uint64_t bitmap_claim_alone(struct bitmap *bitmap) {
+    struct bitmap_cursor *cursor = bitmap_cursor(bitmap);
+    uint64_t chunk = load_relaxed(&cursor->chunk);
+    for (uint64_t w = chunk * BITMAP_CHUNK_WORDS; w < (chunk + 1) * BITMAP_CHUNK_WORDS; w++) {
+        uint64_t taken = load_relaxed(&bitmap->words[w]);
+        if (~taken) {
+            store_relaxed(&bitmap->words[w], taken | (taken + 1));
+            return w * 64 + (unsigned)__builtin_ctzll(~taken);
+        }
+    }
+    return bitmap_claim_elsewhere(bitmap, cursor);
+}
+
 /* Notes that bits of the chunk were released. */
 static inline void bitmap_released(struct bitmap *bitmap, uint64_t chunk) {
     if (__builtin_expect(!(load_seq(&bitmap->chunks[chunk]) >> 63), 0)) {
@@ -171,6 +196,13 @@ static inline bool bitmap_release(struct bitmap *bitmap, uint64_t bit) {
     bool mine = clear_bit_seq(&bitmap->words[bit / 64], bit % 64);
     bitmap_released(bitmap, bit / BITMAP_CHUNK_BITS);
     return mine;
+}
+
+static inline bool bitmap_release_alone(struct bitmap *bitmap, uint64_t bit) {
+    uint64_t taken = load_relaxed(&bitmap->words[bit / 64]), mask = UINT64_C(1) << bit % 64;
+    store_relaxed(&bitmap->words[bit / 64], taken & ~mask);
+    bitmap_released(bitmap, bit / BITMAP_CHUNK_BITS);
+    return taken & mask;
 }
 
 static inline bool bitmap_test(const struct bitmap *bitmap, uint64_t bit) {

@@ -44,6 +44,15 @@ static inline uint64_t summary_begin(uint64_t summary) {
 /* The value with which it ends: the version it began with, and the room it found. */
 static inline uint64_t summary_end(uint64_t begun, uint64_t room) { return (begun & SUMMARY_VERSION_MASK) | room; }
 
+/* Whether a stretch of that summary may have a run of n, where `before` < n bits before it are free: one that ends in
+ * it, one inside, or one that nobody knows of. For stretches of at most 2^15 bits, n <= 2^15, gauge = summary_gauge(n):
+ * then the sums fit in their fields, and reach 2^15 if prefix or longest reaches n. */
+static inline uint64_t summary_gauge(uint64_t n) { return ((UINT64_C(1) << 15) - n) * (1 + (UINT64_C(1) << 16)); }
+static inline bool summary_may_have(uint64_t summary, uint64_t before, uint64_t gauge) {
+    uint64_t reached = (UINT64_C(1) << 15) * (1 + (UINT64_C(1) << 16));
+    return (summary + before + gauge) & (SUMMARY_STALE | SUMMARY_BEGUN | reached);
+}
+
 /* Bit i of the result is set when bits i .. i + n - 1 of `free` are all set; 1 <= n <= 64. */
 static inline uint64_t summary_starts(uint64_t free, unsigned n) {
     unsigned have = 1;

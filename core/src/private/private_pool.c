@@ -33,6 +33,7 @@ void private_pool_init(struct private_pool *pool, void *metadata, void *data, ui
     pool->blocks = blocks;
     half_store_seq(&pool->waiting, 0);
     half_store_seq(&pool->sequence, 0);
+    store_relaxed(&pool->others, 1);
     bitmap_init(&pool->bitmap, (char *)metadata + continuation_bytes(blocks), blocks, true);
     pool->bitmap.undone = undone;
 }

@@ -18,8 +18,14 @@
  * wakes all. Of "count, then search" and "clear, then look", one sees the other, because all four are sequentially
  * consistent.
  *
+ * SERIAL. A pool may be made for callers that come one at a time because they hold a lock, as threads of Python hold
+ * the GIL. Then a single block is claimed and released without a locked instruction. A call that takes long may do
+ * without the lock: between private_pool_go_outside and private_pool_come_back, which are called with the lock, all
+ * callers use locked instructions. `others` counts these calls, and is never 0 in a pool that is not serial.
+ *
  * The caller supplies all memory. struct private_pool is a view, private to the process. Any thread may call any
- * function at any time, except private_pool_init.
+ * function at any time, except private_pool_init and private_pool_make_serial; those of a serial pool only with the
+ * lock, except to read and to sleep.
  */
 #ifndef BLOCKPOOL_PRIVATE_POOL_H
 #define BLOCKPOOL_PRIVATE_POOL_H
@@ -42,6 +48,7 @@ struct private_pool {
     uint64_t blocks;
     atomic_half waiting;
     atomic_half sequence;
+    atomic_word others; /* how many calls may be in progress besides the caller's */
 };
 
 /* Bytes of metadata for `blocks`, a multiple of 64: some 2.13 bits a block; 1 <= blocks <= BITMAP_MOST. */
@@ -51,8 +58,16 @@ size_t private_pool_metadata_bytes(uint64_t blocks);
  * which is aligned to 64 and zeroed. */
 void private_pool_init(struct private_pool *pool, void *metadata, void *data, uint64_t block_size, uint64_t blocks);
 
+/* Makes a new pool one for callers that come one at a time. */
+static inline void private_pool_make_serial(struct private_pool *pool) { store_relaxed(&pool->others, 0); }
+
+/* Around a call that is made without the lock of a serial pool; with the lock. A child that is forked in between has
+ * nobody to come back: its calls stay right, and use locked instructions. */
+static inline void private_pool_go_outside(struct private_pool *pool) { fetch_add_seq(&pool->others, 1); }
+static inline void private_pool_come_back(struct private_pool *pool) { fetch_add_seq(&pool->others, UINT64_MAX); }
+
 /* Allocates one block and returns its index; BITMAP_NONE when none is free. */
-static inline uint64_t private_pool_allocate(struct private_pool *pool) { return bitmap_claim(&pool->bitmap); }
+static inline uint64_t private_pool_allocate(struct private_pool *pool);
 
 /* Allocates a run of n adjacent blocks and returns the index of its first; BITMAP_NONE when there is no such run. */
 uint64_t private_pool_allocate_run(struct private_pool *pool, uint64_t n);
@@ -118,8 +133,20 @@ uint64_t private_pool_check(struct private_pool *pool, struct private_pool_fault
 uint64_t private_pool_release_long(struct private_pool *pool, uint64_t first, uint64_t n);
 void private_pool_wake(struct private_pool *pool);
 
+/* Costs the exploration no step: who has the lock sees it as it is, and who has not is counted in it. */
+static inline bool private_pool_is_alone(const struct private_pool *pool) { return load_flag(&pool->others) == 0; }
+
+static inline uint64_t private_pool_allocate(struct private_pool *pool) {
+    return private_pool_is_alone(pool) ? bitmap_claim_alone(&pool->bitmap) : bitmap_claim(&pool->bitmap);
+}
+
+static inline bool private_pool_release_one(struct private_pool *pool, uint64_t block) {
+    return private_pool_is_alone(pool) ? bitmap_release_alone(&pool->bitmap, block)
+                                       : bitmap_release(&pool->bitmap, block);
+}
+
 static inline uint64_t private_pool_release(struct private_pool *pool, uint64_t first, uint64_t n) {
-    uint64_t released = n == 1 ? bitmap_release(&pool->bitmap, first) : private_pool_release_long(pool, first, n);
+    uint64_t released = n == 1 ? private_pool_release_one(pool, first) : private_pool_release_long(pool, first, n);
     if (__builtin_expect(half_load_seq(&pool->waiting) != 0, 0)) {
         private_pool_wake(pool);
     }

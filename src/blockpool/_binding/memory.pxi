@@ -83,6 +83,18 @@ cdef size_t alignment_of(uintptr_t address, size_t block_size) noexcept:
 
 # --- private pools ---
 
+# Whether calls come one at a time: all of them hold the GIL, or have gone outside (pool_go_outside).
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define CALLS_ARE_SERIAL 0
+    #else
+    #define CALLS_ARE_SERIAL 1
+    #endif
+    """
+    const bint CALLS_ARE_SERIAL
+
+
 cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge_pages, bint debug) except -1:
     cdef pool_request request
     request.memory = NULL
@@ -95,6 +107,7 @@ cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge
     request.prefault = prefault
     request.huge = huge_pages
     request.debug = debug
+    request.serial = CALLS_ARE_SERIAL
     return open_engine(m, &request, size, blocks)
 
 
@@ -103,6 +116,7 @@ cdef int open_bare(_Mapping m, size, blocks) except -1:
     request.memory = NULL
     request.bare = True
     request.prefault = request.huge = request.debug = False
+    request.serial = True  # what has it shares it with nobody
     return open_engine(m, &request, size, blocks)
 
 

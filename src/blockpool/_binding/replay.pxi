@@ -116,7 +116,8 @@ def begin_replay(columns, threads, pools, ranges, wait, /, *, bint touch=False, 
     """Begin a replay.
 
     `columns` are buffers in the order of COLUMN_NAMES. `pools` are new private pools; or for a simulation, without
-    `touch`, the block size and the number of blocks of each, and it gets no memory but for its bookkeeping. `ranges`
+    `touch`, the block size and the number of blocks of each, and it gets no memory but for its bookkeeping. Until the
+    replay has ended, nothing else may use them: it does not hold the GIL while it does, and they are serial. `ranges`
     are the sizes that each takes: more than the first, at most the second. No pools: the malloc of this process; or
     with `nothing`, a heap that does nothing. `wait` is in nanoseconds.
     """

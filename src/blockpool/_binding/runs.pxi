@@ -32,14 +32,16 @@ cdef inline uint64_t quick_length(_Mapping m, blocks) noexcept:
 
 cdef bint try_allocate(_Mapping m, uint64_t n, uint64_t slack, bint many, pool_run *out) except -1:
     cdef pool_status status
-    if many:
-        with nogil:
-            status = pool_allocate_many(&m.engine, n, out)
-    elif is_quick(m, n):
+    if is_quick(m, n) and not many:
         status = pool_allocate(&m.engine, n, slack, out)
     else:
+        pool_go_outside(&m.engine)
         with nogil:
-            status = pool_allocate(&m.engine, n, slack, out)
+            if many:
+                status = pool_allocate_many(&m.engine, n, out)
+            else:
+                status = pool_allocate(&m.engine, n, slack, out)
+        pool_come_back(&m.engine)
     if status == POOL_OK:
         return True
     if status != POOL_EXHAUSTED:

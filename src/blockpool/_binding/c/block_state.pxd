@@ -1,6 +1,6 @@
-# core/src/block_state.h, which has the contracts.
+# core/src/block_state.h, which has the contracts. Each call needs the GIL.
 
-cdef extern from "block_state.h" nogil:
+cdef extern from "_block_state.h":
     ctypedef struct block_state:
         pass
 

@@ -30,6 +30,7 @@ cdef extern from "pool.h" nogil:
         bint prefault
         bint huge
         bint debug
+        bint serial
         os_pause pause
 
     pool_status pool_open(pool *self, const pool_request *request, pool_failure *failure)
@@ -52,6 +53,8 @@ cdef extern from "pool.h" nogil:
     bint pool_is_lost(const pool *self)
     void *pool_address(const pool *self, uint64_t index)
 
+    void pool_go_outside(pool *self)
+    void pool_come_back(pool *self)
     pool_status pool_allocate(pool *self, uint64_t n, uint64_t slack, pool_run *run)
     pool_status pool_allocate_many(pool *self, uint64_t n, pool_run *runs)
     void pool_count(pool *self, uint64_t blocks, uint64_t nbytes)
