@@ -33,7 +33,7 @@ WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak recording-soak numpy
 help:
 	@echo "make demo        megabytes between processes, three ways, measured (DEMO_ARGS=--kill)"
 	@echo "make test        C tests, then pytest on the first Python found: some minutes"
-	@echo "                 (PYTHONS=\"3.11\" chooses, PYTEST_ARGS=... passes on)"
+	@echo "                 (PYTHONS=\"3.11 3.14t\" chooses, PYTEST_ARGS=... passes on)"
 	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, other libraries, the web page"
 	@echo "make engines-test  pools inside PyTorch, Dask, Ray and web servers: installs them for Python 3.11, some 400 MB"
 	@echo "make browser-test  the web page in Chromium, which must be there; installs Playwright's library and axe-core"
@@ -139,7 +139,7 @@ do-core-release do-core-asan do-core-tsan: do-core-%: $(VENV)/.build
 
 # ---- virtual environments --------------------------------------------------------------------
 
-.PRECIOUS: $(foreach stamp,made package peers build test numpy-test lint engines browser,.venv/%/.$(stamp))
+.PRECIOUS: $(foreach stamp,made package peers build binding-test test numpy-test lint engines browser,.venv/%/.$(stamp))
 
 .venv/%/.made:
 	rm -rf .venv/$* build/$*
@@ -152,7 +152,7 @@ define rule_for_group
 .venv/%/.$(1): .venv/%/.made pyproject.toml
 	.venv/$$*/bin/python -m pip install --quiet --group $(1) && touch $$@
 endef
-$(foreach group,build test numpy-test lint engines browser,$(eval $(call rule_for_group,$(group))))
+$(foreach group,build binding-test test numpy-test lint engines browser,$(eval $(call rule_for_group,$(group))))
 
 build/axe/.made: tests/web/browser/package.json
 	mkdir -p build/axe && cp $< build/axe && npm install --prefix build/axe --no-audit --no-fund --silent && touch $@

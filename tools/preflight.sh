@@ -2,13 +2,16 @@
 # Says in one sentence what the machine lacks to build blockpool, or which interpreters to use.
 #
 #   tools/preflight.sh versions [X.Y..]  every usable interpreter, a line each: X.Y PATCH PATH
-#                                        (asked for none: 3.11 3.12 3.13)
+#                                        (asked for none: 3.11 to 3.15, and 3.13t and 3.14t, free-threaded builds)
 #   tools/preflight.sh first [X.Y..]     the X.Y of the first of them
 #   tools/preflight.sh path X.Y          the path of that one
 #
-# "versions" and "first" look for a C compiler as well.
+# "versions" and "first" look for a C compiler as well. Interpreters are looked for on PATH, under ~/.pyenv, and where
+# tools/interpreters.sh puts them.
 # Shell, not Python: it must be able to say that Python is missing.
 set -u
+
+known="3.11 3.12 3.13 3.14 3.15 3.13t 3.14t"
 
 fail() {
     echo "blockpool: $1" >&2
@@ -42,13 +45,14 @@ except ImportError:
     missing.append("venv")
 if not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")):
     missing.append("headers")
-if sysconfig.get_config_var("Py_GIL_DISABLED"):
-    missing.append("gil")
+threads = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
 path = getattr(sys, "_base_executable", sys.executable)
-print("%d.%d %d %s %s" % (sys.version_info[:3] + (path, "+".join(missing) or "ok")))
+print("%d.%d%s %d %s %s" % (sys.version_info[:2] + (threads, sys.version_info[2], path, "+".join(missing) or "ok")))
 '
 
-# Every interpreter called $1 on PATH and under ~/.pyenv, probed; a name that does not run is none.
+brought=${BLOCKPOOL_INTERPRETERS:-${XDG_CACHE_HOME:-$HOME/.cache}/blockpool/interpreters}
+
+# Every interpreter called $1 in those places, probed; a name that does not run is none.
 candidates() {
     {
         old_ifs=$IFS
@@ -58,7 +62,8 @@ candidates() {
         done
         IFS=$old_ifs
         if [ "$1" != python3 ]; then
-            for file in "$HOME"/.pyenv/versions/"${1#python}".*/bin/"$1"; do
+            for file in "$HOME"/.pyenv/versions/"${1#python}".*/bin/"$1" \
+                "$brought"/"${1#python}"/bin/"$1" "$brought"/"${1#python}"/usr/bin/"$1"; do
                 echo "$file"
             done
         fi
@@ -81,8 +86,7 @@ best() {
 explain() { # version path state
     case $3 in
     *venv*) echo "$2 ($1) has no venv module (Debian: apt-get install python$1-venv)" ;;
-    *headers*) echo "$2 ($1) has no Python.h headers (Debian: apt-get install python$1-dev)" ;;
-    *) echo "$2 ($1) is a free-threaded build, which is not supported yet" ;;
+    *) echo "$2 ($1) has no Python.h headers (Debian: apt-get install python$1-dev)" ;;
     esac
 }
 
@@ -92,11 +96,10 @@ print_versions() {
     shift
     asked=$*
     found= absent= reasons=
-    for version in ${asked:-3.11 3.12 3.13}; do
-        case $version in
-        3.1[1-3]) ;;
-        3.1[4-9] | 3.[2-9][0-9]) fail "Python $version was asked for, and blockpool is for 3.11 to 3.13 so far; pyproject.toml says why, at requires-python." ;;
-        *) fail "Python 3.11, 3.12 or 3.13 is needed, given as X.Y, and '$version' was asked for." ;;
+    for version in ${asked:-$known}; do
+        case " $known " in
+        *" $version "*) ;;
+        *) fail "'$version' was asked for, and Pythons that blockpool is tested with are: $known." ;;
         esac
         line=$(best "$version")
         case $line in
@@ -115,8 +118,8 @@ print_versions() {
     done
     if [ -z "$found" ]; then
         [ -z "$reasons" ] || fail "no usable Python: $reasons."
-        [ -z "$asked" ] || fail "Python $asked was asked for, and not found on PATH or under ~/.pyenv/versions."
-        fail "Python 3.11, 3.12 or 3.13 is missing: none found on PATH or under ~/.pyenv/versions."
+        [ -z "$asked" ] || fail "Python $asked was asked for, and not found on PATH, under ~/.pyenv/versions or $brought."
+        fail "Python is missing: none of $known found on PATH, under ~/.pyenv/versions or $brought."
     fi
     if [ "$mode" = all ]; then
         [ -z "$absent" ] || echo "blockpool: not found, not tested: Python$absent" >&2

@@ -2,15 +2,19 @@
 # The C tests as shipped, then pytest, with the first Python found: what one runs after a change.
 #
 #   run-tests.sh            with the first Python found
-#   run-tests.sh all        with each
-#   run-tests.sh 3.12 3.13  with those
-#
-# Of several, only the oldest and the newest run the tests that are marked as stress: they look for races, and take long.
+#   run-tests.sh all        with each: the oldest and 3.14 run every test, those beside them what depends on the
+#                           interpreter, without stress, and free-threaded builds the stress of threads as well
+#   run-tests.sh 3.12 3.13  with those, every test
 #
 # With C_TESTS_RAN=1 in the environment, pytest alone. Goes on after a failure, ends with one line per version, and fails
 # if any of them failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+newest=3.14 # of those that run every test
+# The tests of the binding. What is not here is about Python code, which runs on each version as on the next.
+binding=(tests/{private,shared,arrays,transfer,queues,asyncio,stdlib,index,property,package,typing})
+threads=(tests/stress/test_{threads,index_threads}.py tests/stress/test_hostile.py::test_random_calls)
 
 case "${1:-}" in
 "") lines=$(tools/preflight.sh versions | head -n 1) ;;
@@ -20,7 +24,7 @@ esac
 summary=() failed=0
 make=${MAKE:-make}
 eval "pytest_args=(${PYTEST_ARGS:-})" # quoted as in a shell: PYTEST_ARGS="-k 'run and not view'"
-note() { summary+=("$(printf '%-13s %s' "$1" "$2")"); }
+note() { summary+=("$(printf '%-14s %s' "$1" "$2")"); }
 
 first=${lines%% *}
 if [ -z "${C_TESTS_RAN:-}" ]; then
@@ -28,22 +32,24 @@ if [ -z "${C_TESTS_RAN:-}" ]; then
 fi
 logs=build/logs
 mkdir -p "$logs"
-oldest=${lines%% *} newest=${lines##*$'\n'}
-newest=${newest%% *}
 while read -r version patch _ <&3; do
-    name="Python $version.$patch"
+    name="Python ${version%t}.$patch${version##*[0-9]}"
     echo "== $name"
-    if ! "$make" ".venv/$version/.package" ".venv/$version/.test"; then
+    which=() needs=test
+    case ${1:-}/$version in
+    all/"$first" | all/"$newest") ;;
+    all/*t) which=("${binding[@]}" "${threads[@]}") needs=binding-test ;;
+    all/*) which=("${binding[@]}" -m "not stress") needs=binding-test ;;
+    esac
+    if ! "$make" ".venv/$version/.package" ".venv/$version/.$needs"; then
         note "$name" "did not build"
         failed=1
         continue
     fi
     color=no
     [ -t 1 ] && color=yes
-    marks=()
-    [ "$version" = "$oldest" ] || [ "$version" = "$newest" ] || marks=(-m "not stress")
     log="$logs/pytest-$version.txt"
-    if ! ".venv/$version/bin/python" -m pytest -n "$(nproc)" --dist worksteal --color="$color" "${marks[@]}" \
+    if ! ".venv/$version/bin/python" -m pytest -n "$(nproc)" --dist worksteal --color="$color" "${which[@]}" \
         "${pytest_args[@]}" </dev/null | tee "$log"; then
         failed=1
     fi

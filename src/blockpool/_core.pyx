@@ -2,6 +2,8 @@
 # cython: nonecheck=True
 # (Except in the hot calls, which say so: their objects do not come from outside, and each check costs time.)
 # cython: embedsignature=True, embedsignature.format=clinic
+# Errors in destructors go to sys.unraisablehook alone: printed as well, a KeyboardInterrupt would end Python 3.14.
+# cython: unraisable_tracebacks=False
 """Pool and Block: the binding of the C library.
 
 What keeps what alive; an arrow is a reference::

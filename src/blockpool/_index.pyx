@@ -1,6 +1,8 @@
 # cython: language_level=3, binding=False, boundscheck=False, wraparound=False, auto_pickle=False
 # cython: nonecheck=True
 # cython: embedsignature=True, embedsignature.format=clinic
+# Errors in destructors go to sys.unraisablehook alone: printed as well, a KeyboardInterrupt would end Python 3.14.
+# cython: unraisable_tracebacks=False
 """IndexPool: the bitmap without memory, for programs that hand out integers."""
 
 cimport cython

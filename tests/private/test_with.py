@@ -173,6 +173,136 @@ def test_returned_from_inside(pool):
     block.free()
 
 
+def _returned_at_the_end_of_more(block):
+    with block as it:
+        it.buf[0] = 1
+        return it
+
+
+def _returned_by_its_first_name(block):
+    with block:
+        block.buf[0] = 1
+        return block
+
+
+def _returned_from_a_branch(block):
+    with block as it:
+        for _ in range(3):
+            if it:
+                return it
+    return None
+
+
+def _returned_through_two(block):
+    with bp.Pool(64, 1).allocate() as other:
+        other.buf[0] = 1
+        with block as it:
+            len("")
+            return it
+
+
+def _returned_after_a_finally(block):
+    try:
+        with block as it:
+            len("")
+            return it
+    finally:
+        len("")
+
+
+RETURNS = [
+    _returned_at_the_end_of_more,
+    _returned_by_its_first_name,
+    _returned_from_a_branch,
+    _returned_through_two,
+    _returned_after_a_finally,
+]
+
+
+@pytest.mark.parametrize("make", RETURNS, ids=lambda make: make.__name__)
+def test_returned_in_every_way(pool, make):
+    """A block that is returned from inside a `with` stays valid, whichever name and way; without use it goes."""
+    block = make(pool.allocate())
+    assert not gone(block)
+    block.free()
+    make(pool.allocate())
+    assert pool.stats().allocated == 0
+
+
+def _put_by_its_first_name(pool, waiting):
+    block = pool.allocate()
+    with block:
+        waiting.append(block)
+
+
+def _put_before(pool, waiting):
+    block = pool.allocate()
+    waiting.append(block)
+    with block:
+        pass
+
+
+def _put_by_an_argument(pool, waiting):
+    def send(block):
+        with block:
+            waiting.append(block)
+
+    send(pool.allocate())
+
+
+def _put_by_a_named_argument(pool, waiting):
+    def send(*, block):
+        with block:
+            waiting.append(block)
+
+    named = pool.allocate()
+    send(block=named)
+
+
+def _put_by_another_name(pool, waiting):
+    block = pool.allocate()
+    with block as other:
+        waiting.append(other)
+
+
+def _put_by_an_exit_stack(pool, waiting):
+    with contextlib.ExitStack() as stack:
+        waiting.append(stack.enter_context(pool.allocate()))
+        kept = waiting[-1]
+        kept.buf[0] = 1
+
+
+def _put_in_a_coroutine(pool, waiting):
+    async def send():
+        block = pool.allocate()
+        with block:
+            waiting.append(block)
+
+    with contextlib.suppress(StopIteration):
+        send().send(None)
+
+
+PUTS = [
+    _put_by_its_first_name,
+    _put_before,
+    _put_by_an_argument,
+    _put_by_a_named_argument,
+    _put_by_another_name,
+    _put_by_an_exit_stack,
+    _put_in_a_coroutine,
+]
+
+
+@pytest.mark.parametrize("put", PUTS, ids=lambda put: put.__name__)
+def test_what_was_put_away_is_not_lost(pool, put):
+    """A block that stands in a container at the end of its `with` stays valid, whichever names it has or had."""
+    waiting = []
+    put(pool, waiting)
+    (block,) = waiting
+    block.buf[:1] = b"x"
+    block.free()
+
+
 def test_a_queue(pool):
     """A block that was put into a queue inside its `with` stays valid for the receiver."""
     waiting = queue.Queue()
@@ -511,6 +641,50 @@ def _argument_without_a_name(pool):
     return use(pool.allocate())
 
 
+def _argument_of_an_argument(pool):
+    def use(block):
+        with block:
+            pass
+        return pool.stats().allocated
+
+    def pass_on(block):
+        return use(block)
+
+    named = pool.allocate()
+    return pass_on(named)
+
+
+def _argument_with_a_name(pool):
+    def use(block):
+        with block as it:
+            it.buf[0] = 1
+        return pool.stats().allocated
+
+    return use(pool.allocate())
+
+
+def _two_names(pool):
+    block = pool.allocate()
+    with block as other:
+        other.buf[0] = 1
+    return pool.stats().allocated
+
+
+def _by_hand(pool):
+    block = pool.allocate()
+    block.__enter__()
+    block.__exit__(None, None, None)
+    return pool.stats().allocated
+
+
+def _attribute(pool):
+    holder = Holder()
+    holder.block = pool.allocate()
+    with holder.block:
+        pass
+    return pool.stats().allocated
+
+
 def _list(pool):
     for block in pool.allocate_many(2):
         with block:
@@ -534,6 +708,11 @@ def _locals_with_a_name(pool):
     ("program", "allocated"),
     [
         (_argument_without_a_name, 0),
+        (_argument_of_an_argument, 1),
+        (_argument_with_a_name, 1),
+        (_two_names, 1),
+        (_by_hand, 0),
+        (_attribute, 0),
         (_locals, 0),
         (_argument, 1),
         (_list, 1),

@@ -4,6 +4,10 @@
 # which exports every view; from then on the run goes back with the lease. The state (core/src/block_state.h) makes sure
 # that only one thread ends the block's use of the run, and only while no other thread is in the middle of using it.
 
+cdef extern from "_borrowed.h":
+    bint has_more_references(PyObject *object, Py_ssize_t count)
+
+
 @cython.final
 @cython.no_gc
 @cython.freelist(256)

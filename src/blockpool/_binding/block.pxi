@@ -437,9 +437,9 @@ cdef class Block:
         return self
 
     def __exit__(self, kind, value, traceback, /):
-        # The call itself refers to this object, and so does the name after `as`, if any. Anything else that does (a
-        # queue that will pickle it later, a list, a generator) still needs the block.
-        if Py_REFCNT(<PyObject *>self) <= 2:
+        # Two references are the `with`'s own and the name after `as`, if any. Anything else that has one (a queue that
+        # will pickle the block later, a list, a `return`) still needs it.
+        if not has_more_references(<PyObject *>self, 2):
             self.end_use()
 
     # A Block is not a buffer and has no items: these say where to find them.
