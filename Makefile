@@ -11,6 +11,7 @@ TRANSFER_ARGS ?=
 CROWD_ARGS ?=
 QUEUE_ARGS ?=
 NUMPY_ARGS ?=
+WHEEL_TEST_ARGS ?=
 FUZZ_SECONDS ?= 60
 
 MAKEFLAGS += --no-print-directory
@@ -26,7 +27,8 @@ SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
 # Each is made with the first Python found, after what it needs is installed.
-WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak recording-soak numpy-test bench check format core-test fuzz
+WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak recording-soak numpy-test bench check format core-test \
+	core-aarch64 fuzz wheel wheel-test
 
 .PHONY: help test test-all engines-test browser-test clean fresh $(WITH_PYTHON)
 
@@ -34,7 +36,7 @@ help:
 	@echo "make demo        megabytes between processes, three ways, measured (DEMO_ARGS=--kill)"
 	@echo "make test        C tests, then pytest on the first Python found: some minutes"
 	@echo "                 (PYTHONS=\"3.11 3.14t\" chooses, PYTEST_ARGS=... passes on)"
-	@echo "make test-all    everything that CI runs: checks, C tests with sanitizers, every Python, other libraries, the web page"
+	@echo "make test-all    everything that CI runs: checks, the wheel, C tests with sanitizers, every Python, other libraries, the web page"
 	@echo "make engines-test  pools inside PyTorch, Dask, Ray and web servers: installs them for Python 3.11, some 400 MB"
 	@echo "make browser-test  the web page in Chromium, which must be there; installs Playwright's library and axe-core"
 	@echo "make soak        processes in shared pools, killed at random (SOAK_ARGS=\"--kills 10000 --seed 1\");"
@@ -45,6 +47,9 @@ help:
 	@echo "                 executors (QUEUE_ARGS=...)"
 	@echo "make recording-soak  recorders and recorded processes, killed at random (RECORDING_ARGS=\"--seed 1\")"
 	@echo "make numpy-test  NumPy's own tests, with their arrays in a pool (NUMPY_ARGS=--without-pool: without)"
+	@echo "make wheel       the source distribution and this Python's wheel, as released: built, audited, tried; in dist/"
+	@echo "make wheel-test  the Python suite against that wheel (WHEEL_TEST_ARGS=tests/private)"
+	@echo "make core-aarch64  C tests for aarch64, cross-compiled and run under qemu-user, with pages of 64 KiB too"
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
 	@echo "make check       formats, linters, types, prose, docstrings, layers, C warnings"
 	@echo "make format      put Python and C files into the house's format"
@@ -96,6 +101,13 @@ do-browser-test: $(VENV)/.package $(VENV)/.browser build/axe/.made
 	@BLOCKPOOL_BROWSER=chromium BLOCKPOOL_AXE=build/axe/node_modules/axe-core/axe.min.js \
 		python -m pytest tests/web/browser $(PYTEST_ARGS)
 
+do-wheel: $(VENV)/.release
+	@tools/wheel.sh
+
+# With an environment of its own, which has the wheel.
+do-wheel-test: $(VENV)/.made
+	@tools/wheel-test.sh "" $(WHEEL_TEST_ARGS)
+
 do-soak: $(VENV)/.package
 	@tools/soak.sh $(SOAK_ARGS)
 
@@ -132,14 +144,14 @@ do-fuzz: $(VENV)/.build
 
 do-core-test: do-core-release do-core-asan do-core-tsan
 
-do-core-release do-core-asan do-core-tsan: do-core-%: $(VENV)/.build
+do-core-release do-core-asan do-core-tsan do-core-aarch64: do-core-%: $(VENV)/.build
 	cd core && cmake --preset $*
 	cd core && cmake --build --preset $*
 	cd core && ctest --preset $* -j $$(nproc)
 
 # ---- virtual environments --------------------------------------------------------------------
 
-.PRECIOUS: $(foreach stamp,made package peers build binding-test test numpy-test lint engines browser,.venv/%/.$(stamp))
+.PRECIOUS: $(foreach stamp,made package peers build binding-test test numpy-test lint engines browser release,.venv/%/.$(stamp))
 
 .venv/%/.made:
 	rm -rf .venv/$* build/$*
@@ -152,7 +164,7 @@ define rule_for_group
 .venv/%/.$(1): .venv/%/.made pyproject.toml
 	.venv/$$*/bin/python -m pip install --quiet --group $(1) && touch $$@
 endef
-$(foreach group,build binding-test test numpy-test lint engines browser,$(eval $(call rule_for_group,$(group))))
+$(foreach group,build binding-test test numpy-test lint engines browser release,$(eval $(call rule_for_group,$(group))))
 
 build/axe/.made: tests/web/browser/package.json
 	mkdir -p build/axe && cp $< build/axe && npm install --prefix build/axe --no-audit --no-fund --silent && touch $@

@@ -26,4 +26,5 @@ refused() {
 }
 refused "a 64-bit machine" -m32 -ffreestanding
 refused Linux -U__linux__
-echo "compiles with musl; 32 bits and other systems are refused with a reason"
+refused "a little-endian machine" -U__BYTE_ORDER__ -D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__
+echo "compiles with musl; 32 bits, big-endian machines and other systems are refused with a reason"

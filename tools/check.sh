@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Formats, linters, types, prose, docstrings, layers and C warnings: all of them, or those that are named.
 #
-#   tools/check.sh [python|types|cython|c|prose|docstrings|layers|warnings]...
+#   tools/check.sh [python|types|cython|c|prose|docstrings|layers|workflows|warnings]...
 #
 # Uses the tools on PATH; where they are not (a git hook), those of the first virtual environment that has them.
 set -euo pipefail
@@ -18,7 +18,7 @@ fi
 
 c_files() { find core src -path core/build -prune -o -name '*.[ch]' -print; }
 cython_files() { find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi'; }
-prose_files() { find README.md CONTRIBUTING.md CHANGELOG.md docs examples benchmarks tools src core tests \
+prose_files() { find README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md CITATION.cff .github docs examples benchmarks tools src core tests \
     -path core/build -prune -o -name __pycache__ -prune -o -name plain-\*.txt -prune -o -type f -print; }
 
 check_python() { ruff format --check && ruff check; }
@@ -49,9 +49,15 @@ check_prose() {
 }
 check_docstrings() { python tools/check_docstrings.py; }
 check_layers() { python tools/layers.py; }
+# Their form, and the citation's; then what in a workflow would let others in. No network is needed.
+check_workflows() {
+    check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml &&
+        check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff &&
+        zizmor --offline --no-progress .github
+}
 check_warnings() { (cd core && cmake --preset release && cmake --build --preset release --target all bench); }
 
-[ $# -gt 0 ] || set -- python types cython c prose docstrings layers warnings
+[ $# -gt 0 ] || set -- python types cython c prose docstrings layers workflows warnings
 failed=()
 for check in "$@"; do
     echo "== $check"

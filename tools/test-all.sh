@@ -21,6 +21,7 @@ if command -v musl-gcc >/dev/null; then
 else
     echo "==== not checked: musl-gcc is missing (Debian: musl-tools)"
 fi
+step "$make" wheel
 step "$make" core-test
 C_TESTS_RAN=1 step tools/run-tests.sh "${@:-all}" # core-test ran them
 step "$make" engines-test

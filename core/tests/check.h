@@ -2,11 +2,13 @@
  *
  * CHECK(a, ==, b) compares two integers and, if it fails, prints the place and both values; the test goes on. A test is
  * a static function named after the behavior it shows; main runs each with RUN and ends with `return check_end();`. The
- * last line printed is "N passed, M failed", counted in checks; the exit code is 1 if any failed.
+ * last line printed is "N passed, M failed", counted in checks; the exit code is 1 if any failed. RUN leaves out those
+ * that the environment variable CHECK_WITHOUT names, with spaces between them.
  */
 #ifndef BLOCKPOOL_CHECK_H
 #define BLOCKPOOL_CHECK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +26,24 @@ static _Atomic uint64_t check_passed, check_failed; /* threads check too */
 #define RUN(test)                                                                                                      \
     do {                                                                                                               \
         uint64_t check_before = check_failed;                                                                          \
-        test();                                                                                                        \
-        printf("%s %s\n", check_failed == check_before ? "ok  " : "FAIL", #test);                                      \
+        bool check_runs = !check_is_left_out(#test);                                                                   \
+        if (check_runs) {                                                                                              \
+            test();                                                                                                    \
+        }                                                                                                              \
+        printf("%s %s\n", !check_runs ? "LEFT OUT" : check_failed == check_before ? "ok  " : "FAIL", #test);           \
         fflush(stdout);                                                                                                \
     } while (0)
+
+static inline bool check_is_left_out(const char *test) {
+    const char *names = getenv("CHECK_WITHOUT");
+    size_t length = strlen(test);
+    for (const char *at = names; at && (at = strstr(at, test)); at += length) {
+        if ((at == names || at[-1] == ' ') && (at[length] == ' ' || at[length] == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static inline void check_count(int holds, const char *file, int line, const char *what, long long a, long long b) {
     if (holds) {

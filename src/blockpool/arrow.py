@@ -1,8 +1,8 @@
 """Arrow tables and pandas frames in a pool: `to_pool` copies them into one run, `from_pool` out of it.
 
 A table or frame that lies in a pool is sent without another copy: through the pool's queues, with `blockpool.put`, and
-after `blockpool.multiprocessing.install` through everything of `multiprocessing`. It needs ``pip install
-"blockpool[arrow]"``.
+after `blockpool.multiprocessing.install` through everything of `multiprocessing`. It needs the extra
+`arrow`.
 
 >>> import blockpool as bp, pyarrow as pa
 >>> from blockpool import arrow
@@ -24,6 +24,7 @@ import sys
 from typing import Any, TypeVar
 
 from blockpool._core import Pool, with_buffers_in
+from blockpool._extras import install_command
 
 _OLDEST = 17
 
@@ -31,12 +32,13 @@ try:
     import pyarrow as pa  # type: ignore[import-untyped]
 except ImportError as error:
     raise ImportError(
-        f'blockpool.arrow needs pyarrow {_OLDEST} or later ({error}); install it with: pip install "blockpool[arrow]"'
+        f"blockpool.arrow needs pyarrow {_OLDEST} or later ({error}); "
+        f"install what it needs with: {install_command('arrow')}"
     ) from None
 if int(pa.__version__.partition(".")[0]) < _OLDEST:
     raise ImportError(
-        f"blockpool.arrow needs pyarrow {_OLDEST} or later, and this is pyarrow "
-        f'{pa.__version__}; update it with: pip install "blockpool[arrow]"'
+        f"blockpool.arrow needs pyarrow {_OLDEST} or later, and this is pyarrow {pa.__version__}; "
+        f"install what it needs with: {install_command('arrow')}"
     )
 
 __all__ = ["from_pool", "to_pool"]

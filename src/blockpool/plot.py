@@ -13,10 +13,9 @@ The colours are those of exported pages and of notebooks.
 
 from __future__ import annotations
 
-import shlex
-import sys
 from typing import TYPE_CHECKING, Any, Literal
 
+from blockpool._extras import install_command
 from blockpool.report.colours import AGES, HUES, of_age, of_holder
 from blockpool.report.notebook import map_of_runs
 from blockpool.report.parts import label_of, shown
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["history", "map"]
 
 _CELLS = 4096
-_NEEDS = "matplotlib>=3.8"
 _FREE = "#8A8F98"
 _LEAST_OPAQUE = 0.35
 _MOST_LABELS = 12
@@ -174,8 +172,8 @@ def _figure() -> Figure:
     try:
         from matplotlib import pyplot as plt
     except ModuleNotFoundError as error:
-        command = shlex.join([sys.executable, "-m", "pip", "install", _NEEDS])
-        raise ImportError(f"blockpool.plot needs {error.name}; install it with: {command}") from error
+        command = install_command("plot")
+        raise ImportError(f"blockpool.plot needs {error.name}; install what it needs with: {command}") from error
     return plt.figure(layout="constrained")
 
 

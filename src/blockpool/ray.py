@@ -35,6 +35,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from blockpool._extras import install_command
+
 NEEDS = (2, 60)
 _WATCH_SECONDS = 0.05
 _REFERENCES = 2  # that a Block has if only _watched has it: from there, and to ask
@@ -48,7 +50,8 @@ def _require(found: str | None) -> None:
     if numbers < NEEDS:
         raise ImportError(
             f"blockpool.ray needs Ray {NEEDS[0]}.{NEEDS[1]} or later, and "
-            f'{"it is not installed" if found is None else f"finds {found}"}; pip install "blockpool[ray]"'
+            f"{'it is not installed' if found is None else f'finds {found}'}; "
+            f"install what it needs with: {install_command('ray')}"
         )
 
 

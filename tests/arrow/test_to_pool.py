@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import importlib
+import re
 import sys
 import threading
 import types
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 import blockpool as bp
 from blockpool import arrow
+from blockpool._extras import install_command
 from memory import is_in, spans_of
 
 MANY = 3000
@@ -277,7 +279,7 @@ def test_a_library_that_is_missing_or_old(monkeypatch, found):
     monkeypatch.setitem(sys.modules, "pyarrow", stand_in)
     monkeypatch.delitem(sys.modules, "blockpool.arrow")
     monkeypatch.delattr(bp, "arrow")
-    with pytest.raises(ImportError, match=rf'{found or "pyarrow"}.*pip install "blockpool\[arrow\]"'):
+    with pytest.raises(ImportError, match=rf"{found or 'pyarrow'}.*{re.escape(install_command('arrow'))}"):
         importlib.import_module("blockpool.arrow")
 
 

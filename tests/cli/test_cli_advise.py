@@ -19,6 +19,7 @@ import jsonschema
 import advising
 import blockpool.advice
 import blockpool.traces
+from blockpool._extras import install_command
 from blockpool.errors import TraceInvalid
 from markup import read_safely
 from programs import environment
@@ -160,7 +161,7 @@ def test_wrong_command_lines(cli: Command, asked: Asked, words: str) -> None:
         (ValueError("no stack has 'decode'"), 2, "no stack has 'decode'"),
         (MemoryError(), 1, "not enough memory"),
         (PermissionError(13, "Permission denied", "trace"), 5, "Permission denied"),
-        (ImportError('pip install "blockpool[advise]" brings memray'), 2, 'pip install "blockpool[advise]"'),
+        (ImportError(f"no memray; {install_command('advise')}"), 2, "no memray; "),
         (ModuleNotFoundError("No module named 'numpy.core'", name="numpy.core"), 2, "advise needs numpy; install"),
     ],
 )
@@ -196,7 +197,7 @@ def test_missing_matplotlib_is_said_before_any_work(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert "advise needs matplotlib; install what it needs with: " in done.stderr
-    assert done.stderr.rstrip().endswith("-m pip install 'blockpool[advise]'")
+    assert done.stderr.rstrip().endswith(install_command("advise"))
 
 
 def test_help_names_the_command(cli: Command) -> None:

@@ -7,14 +7,12 @@ import multiprocessing
 import os
 import pty
 import re
-import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
 from contextlib import suppress
-from importlib import metadata
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +24,8 @@ from waits import await_true
 pytest.importorskip("click")
 pytest.importorskip("rich")
 
-from blockpool import cli, redeem
+from blockpool import redeem
+from blockpool._extras import install_command
 from blockpool.cli import comparison, main
 from blockpool.cli.ways import ThroughPool, ThroughSharedMemory
 
@@ -433,19 +432,8 @@ def test_missing_dependency_is_a_sentence(missing: str) -> None:
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr == (
-        f"blockpool: the command line needs {missing}; install what it needs with: "
-        f"{shlex.quote(sys.executable)} -m pip install 'click>=8.1' 'rich>=13' 'textual>=8'\n"
+        f"blockpool: the command line needs {missing}; install what it needs with: {install_command('cli')}\n"
     )
-
-
-def test_what_is_to_be_installed_is_what_the_package_asks_for() -> None:
-    """What the command asks to install is exactly the extra `cli` of the package."""
-    extra = {
-        requirement.partition(";")[0].strip()
-        for requirement in metadata.requires("blockpool") or []
-        if "cli" in requirement.partition(";")[2]
-    }
-    assert set(cli._NEEDS) == extra
 
 
 def test_module_runs_as_a_command(tree: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BINDING = "src/blockpool/_binding"
 
+pytestmark = pytest.mark.skipif(not (ROOT / BINDING).is_dir(), reason="the sources are not beside the tests")
+
 FAULTS = {
     "a part names a later one": (
         f"{BINDING}/runs.pxi",

@@ -231,6 +231,7 @@ def test_waiting_for_a_view(pool, bookkeeping, other):
     "call",
     ["allocate(timeout=None)", "allocate(blocks=2, timeout=60)", "allocate_many(2, timeout=None)"],
 )
+@pytest.mark.usefixtures("bookkeeping")  # the program looks there
 def test_ctrl_c_ends_the_wait(run_program, call):
     """Ctrl-C interrupts a waiting call of the main thread, and the pool stays as it was."""
     assert run_program("private/interrupted_wait.py", call, timeout=120) == "interrupted\n"

@@ -1,5 +1,7 @@
 """Forks of private pools: a child has a copy of the pool and its blocks; nothing it does reaches the parent."""
 
+import pytest
+
 
 def test_a_child_has_a_copy(run_program):
     """A child can read, free, allocate and write in its copy of the pool; the parent sees none of it."""
@@ -21,6 +23,7 @@ def test_a_fork_while_another_thread_waits(run_program):
     run_program("shared/forks_of_a_private_pool.py", "fork_beside_a_waiter")
 
 
+@pytest.mark.usefixtures("bookkeeping")  # the program looks there
 def test_nobody_is_thought_to_wait_in_the_child(run_program):
     """A child's copy of the pool counts no waiting threads, so freeing there makes no needless system call."""
     run_program("shared/forks_of_a_private_pool.py", "count_waiters")

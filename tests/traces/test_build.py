@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 
 from blockpool import TraceInvalid
+from blockpool._extras import install_command
 from blockpool.traces import ALLOCATE, FREE, Frame, build, check
 from traces_made import EVENTS, STACKS, built, small
 
@@ -186,7 +187,7 @@ def test_a_missing_package_is_named():
     program = "import sys; sys.modules['pyarrow'] = None; import blockpool.traces"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "ImportError: blockpool.traces needs pyarrow" in run.stderr
-    assert "pip install 'blockpool[advise]'" in run.stderr
+    assert install_command("advise") in run.stderr
 
 
 def test_importing_blockpool_imports_no_traces():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from blockpool import TraceInvalid
+from blockpool._extras import install_command
 from blockpool.traces import ALLOCATE, check, peak, read, select
 
 memray = pytest.importorskip("memray", reason="memray is not installed")
@@ -295,7 +296,7 @@ def test_a_missing_memray_is_named(plain):
     )
     done = subprocess.run([sys.executable, "-c", program, plain[0]], capture_output=True, text=True, check=True)
     assert "memray, which cannot be imported" in done.stdout
-    assert "pip install 'blockpool[advise]'" in done.stdout
+    assert install_command("advise") in done.stdout
 
 
 def test_an_interrupt_leaves_no_process(plain, monkeypatch):

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import blockpool as bp
+from blockpool._extras import install_command
 from blockpool.cli.app import app
 from blockpool.web.openapi import description
 from programs import interpreter, run_command
@@ -189,7 +189,7 @@ def test_without_the_extra():
 
     _, done = run_command(interpreter(code))
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"serve needs starlette; install what it needs with: {sys.executable} -m pip install" in done.stderr
+    assert f"serve needs starlette; install what it needs with: {install_command('web')}" in done.stderr
 
 
 def test_help_needs_no_server(run_python):

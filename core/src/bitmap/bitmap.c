@@ -258,11 +258,12 @@ static uint64_t look(struct bitmap *bitmap, uint64_t from, uint64_t n) {
     return at > bitmap->bits - n ? scan(bitmap, 0, bitmap->chunk_count * BITMAP_CHUNK_WORDS, n) : at;
 }
 
-/* Whether n bits are free, adjacent or not; stops as soon as it knows. */
+/* Whether n bits are free, adjacent or not; stops as soon as it knows. Who waits for room marks itself first and looks
+ * then, and who releases looks for marks afterwards: one of them must see the other, so these loads are seq, too. */
 static bool has_free(const struct bitmap *bitmap, uint64_t from, uint64_t n) {
     uint64_t words = bitmap->chunk_count * BITMAP_CHUNK_WORDS, w = from * BITMAP_CHUNK_WORDS, found = 0;
     for (uint64_t left = words; left > 0; left--) {
-        uint64_t taken = load_relaxed(&bitmap->words[w]);
+        uint64_t taken = load_seq(&bitmap->words[w]);
         found += taken == 0 ? 64 : (unsigned)__builtin_popcountll(~taken);
         if (found >= n) {
             return true;

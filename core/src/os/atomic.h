@@ -16,6 +16,9 @@
 #if !defined(__SIZEOF_POINTER__) || __SIZEOF_POINTER__ < 8
 #error "blockpool needs a 64-bit machine: sizes and offsets of pools have 64 bits, and one access changes as many"
 #endif
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "blockpool needs a little-endian machine: what reads recordings and pools from outside expects it"
+#endif
 
 #include <stdatomic.h>
 #include <stdbool.h>

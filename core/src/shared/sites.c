@@ -62,20 +62,24 @@ static uint64_t bytes_of(const struct attachment *attachment, uint64_t index, ui
 
 /* --- stories --- */
 
+/* A reader may copy a story while the next one is being written, and looks at its generation before and after. So each
+ * part is stored with release, after the generation that says "being written", and loaded with acquire, before the
+ * second look. */
+
 static void write_text(atomic_word text[SITE_TEXT_WORDS], const struct site_caller *caller) {
     uint64_t words[SITE_TEXT_WORDS] = {0};
     unsigned length = caller && caller->text ? caller->length : 0;
     memcpy(words, length ? caller->text : "", length);
     for (unsigned w = 0; w * 8 < length; w++) {
-        store_relaxed(&text[w], words[w]);
+        store_release(&text[w], words[w]);
     }
 }
 
 static void write_call(struct site_call *call, const struct site_caller *caller) {
-    store_relaxed(&call->process, (uint64_t)os_process());
-    store_relaxed(&call->thread, caller ? caller->thread : 0);
-    store_relaxed(&call->when, os_seconds());
-    store_relaxed(&call->length, caller && caller->text ? caller->length : 0);
+    store_release(&call->process, (uint64_t)os_process());
+    store_release(&call->thread, caller ? caller->thread : 0);
+    store_release(&call->when, os_seconds());
+    store_release(&call->length, caller && caller->text ? caller->length : 0);
 }
 
 static void copy_call(struct site_call *to, const struct site_call *from) {
@@ -103,14 +107,14 @@ static void copy_story(struct site *to, const struct site *from) {
 }
 
 static void read_call(const struct site_call *call, const atomic_word text[SITE_TEXT_WORDS], struct site_told *told) {
-    uint64_t length = load_relaxed(&call->length), when = load_relaxed(&call->when), now = os_seconds();
+    uint64_t length = load_seq(&call->length), when = load_seq(&call->when), now = os_seconds();
     uint64_t words[SITE_TEXT_WORDS];
-    told->process = load_relaxed(&call->process);
-    told->thread = load_relaxed(&call->thread);
+    told->process = load_seq(&call->process);
+    told->thread = load_seq(&call->thread);
     told->age = when < now ? (double)(now - when) : 0;
     told->length = length <= SITE_TEXT_MOST ? (unsigned)length : 0;
     for (unsigned w = 0; w < SITE_TEXT_WORDS; w++) {
-        words[w] = load_relaxed(&text[w]);
+        words[w] = load_seq(&text[w]);
     }
     memcpy(told->text, words, sizeof words);
 }
@@ -118,9 +122,8 @@ static void read_call(const struct site_call *call, const atomic_word text[SITE_
 /* Copies a story; false if the run that it tells of does not fit in the pool. */
 static bool read_story(const struct attachment *attachment, const struct site *site, struct site_story *story) {
     uint64_t blocks = attachment->geometry.blocks;
-    *story = (struct site_story){.index = load_relaxed(&site->index),
-                                 .blocks = load_relaxed(&site->blocks),
-                                 .nbytes = load_relaxed(&site->nbytes)};
+    *story = (struct site_story){
+        .index = load_seq(&site->index), .blocks = load_seq(&site->blocks), .nbytes = load_seq(&site->nbytes)};
     read_call(&site->allocated, site->allocated_text, &story->allocated);
     read_call(&site->freed, site->freed_text, &story->freed);
     return story->index < blocks && story->blocks > 0 && story->blocks <= blocks - story->index &&
@@ -180,14 +183,14 @@ bool sites_issue(struct attachment *attachment, const struct pool_run *run, uint
     memset(memory, SITE_CLEAN, nbytes);
     memset(memory + nbytes, SITE_CANARY, run->blocks * size - nbytes);
     struct site *site = site_of(attachment, first);
-    store_relaxed(&site->generation, 0); /* for a reader: the story is being written */
-    store_seq(&site->index, first);
-    store_relaxed(&site->blocks, run->blocks);
-    store_relaxed(&site->nbytes, nbytes);
+    store_release(&site->generation, 0); /* for a reader: the story is being written */
+    store_release(&site->index, first);
+    store_release(&site->blocks, run->blocks);
+    store_release(&site->nbytes, nbytes);
     write_call(&site->allocated, caller);
     write_text(site->allocated_text, caller);
-    store_relaxed(&site->freed.process, 0);
-    store_relaxed(&site->freed.length, 0);
+    store_release(&site->freed.process, 0);
+    store_release(&site->freed.length, 0);
     store_release(&site->generation, run->generation);
     store_release(&site->state, state_of(run->generation, SITE_ISSUED));
     return true;

@@ -12,9 +12,7 @@ True
 
 from __future__ import annotations
 
-import shlex
-import sys
-
+from blockpool._extras import install_command
 from blockpool.advice.results import Advice, Candidate, Outline, Site
 
 try:
@@ -22,8 +20,8 @@ try:
 except ModuleNotFoundError as _error:
     if (_error.name or "").partition(".")[0] != "numpy":
         raise
-    _command = shlex.join([sys.executable, "-m", "pip", "install", "blockpool[advise]"])
-    raise ImportError(f"blockpool.advice needs {_error.name}; install it with: {_command}") from _error
+    _command = install_command("advise")
+    raise ImportError(f"blockpool.advice needs {_error.name}; install what it needs with: {_command}") from _error
 
 __all__ = ["Advice", "Candidate", "Outline", "Site", "advise"]
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from blockpool._extras import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
 
-# What commands need that `pip install blockpool` does not bring: the extra `cli`.
-_NEEDS = ("click>=8.1", "rich>=13", "textual>=8")
-_MISSING = dict.fromkeys(("click", "rich"), _NEEDS)
+# What commands need besides the package itself; the extra `cli` brings them.
+_MODULES = {"click", "rich"}
 
 _WRONG = 1
 _USAGE = 2
@@ -74,9 +74,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _lack(error: ModuleNotFoundError) -> int:
     """Say what to install."""
     missing = (error.name or "").partition(".")[0]
-    if missing not in _MISSING:
+    if missing not in _MODULES:
         raise error
-    needed = shlex.join([sys.executable, "-m", "pip", "install", *_MISSING[missing]])
+    needed = install_command("cli")
     return _complain(f"the command line needs {missing}; install what it needs with: {needed}", _USAGE)
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 import socket
-import sys
 from math import isnan
 from typing import TYPE_CHECKING
 
 import click
+
+from blockpool._extras import install_command
 
 if TYPE_CHECKING:
     from blockpool.web.server import Settings
 
 __all__ = ["serve"]
 
-# What the command needs: the extra `web`.
-_NEEDS = ("starlette>=0.40", "uvicorn>=0.30", "prometheus-client>=0.20")
+# What the command needs: the extra `web`, and what that brings.
 _MODULES = {"starlette", "uvicorn", "prometheus_client", "anyio", "h11"}
 
 # How much the kernel keeps of what a slow page has not read. With more, it would show what is long past.
@@ -73,10 +72,7 @@ def serve(host: str, port: int, allowed: tuple[str, ...], rate: float) -> None:
         missing = (error.name or "").partition(".")[0]
         if missing not in _MODULES:
             raise
-        raise _Fault(
-            f"serve needs {missing}; install what it needs with: "
-            + shlex.join([sys.executable, "-m", "pip", "install", *_NEEDS])
-        ) from None
+        raise _Fault(f"serve needs {missing}; install what it needs with: {install_command('web')}") from None
     with _listen(host, port) as listening:
         address, number = listening.getsockname()[:2]
         wildcard = address in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound to

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import sys
 
 import click
 
+from blockpool._extras import install_command
 from blockpool.cli.pools import complete_pool, look
 from blockpool.report.text import printable
 
 __all__ = ["TopFailed", "top"]
-
-_NEEDS = "textual>=8"
 
 
 class TopFailed(click.ClickException):
@@ -41,8 +39,8 @@ def top(pool: str | None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "textual":
             raise
-        install = shlex.join([sys.executable, "-m", "pip", "install", _NEEDS])
-        raise click.UsageError(f"blockpool top needs textual; install it with: {install}") from error
+        install = install_command("cli")
+        raise click.UsageError(f"blockpool top needs textual; install what it needs with: {install}") from error
     reason = why_not()
     if reason is not None:
         also = f" {shlex.quote(pool)}" if pool else " POOL"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from blockpool._extras import install_command
 from blockpool.errors import BlockPoolError
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["explaining"]
 
 # What the extra `advise` brings.
-_EXTRA = "blockpool[advise]"
 _MODULES = {"numpy", "pyarrow", "memray", "matplotlib"}
 
 
@@ -39,10 +37,10 @@ def explaining(command: str) -> Iterator[None]:
     except MemoryError:
         raise click.ClickException("there is not enough memory for this trace; choose a part of it") from None
     except ImportError as error:
-        if _EXTRA in str(error):
+        if install_command("advise") in str(error):
             raise _Lacking(str(error)) from None
         missing = (error.name or "").partition(".")[0]
         if missing not in _MODULES:
             raise
-        install = shlex.join([sys.executable, "-m", "pip", "install", _EXTRA])
+        install = install_command("advise")
         raise _Lacking(f"{command} needs {missing}; install what it needs with: {install}") from None

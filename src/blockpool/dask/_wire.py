@@ -204,7 +204,7 @@ def _patch() -> None:
         if not callable(getattr(owner, name, None)):
             raise ImportError(  # noqa: TRY004 - the library is another one than is needed
                 f"blockpool.dask needs {owner.__module__}.{owner.__name__}.{name}, which the installed distributed "
-                "does not have; install a version that blockpool[dask] names"
+                "does not have; install a version that the extra `dask` of blockpool names"
             )
     for name in ("dask", "pickle"):
         before, loads, _ = families[name]

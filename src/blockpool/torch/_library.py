@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 
+from blockpool._extras import install_command
+
 _OLDEST = (2, 6)
-_REMEDY = 'install it with: pip install "blockpool[torch]"'
+
+
+def _remedy() -> str:
+    return f"install what it needs with: {install_command('torch')}"
+
 
 try:
     import torch
     import torch.multiprocessing  # which registers how tensors are pickled
 except ImportError as error:
-    raise ImportError(f"blockpool.torch needs PyTorch, which cannot be imported ({error}); {_REMEDY}") from error
+    raise ImportError(f"blockpool.torch needs PyTorch, which cannot be imported ({error}); {_remedy()}") from error
 
 
 def is_old(version: str) -> bool:
@@ -21,6 +27,6 @@ def is_old(version: str) -> bool:
 
 
 if is_old(str(torch.__version__)):
-    raise ImportError(f"blockpool.torch needs PyTorch 2.6 or later, not {torch.__version__}; {_REMEDY}")
+    raise ImportError(f"blockpool.torch needs PyTorch 2.6 or later, not {torch.__version__}; {_remedy()}")
 
 __all__ = ["is_old", "torch"]

@@ -10,17 +10,14 @@ array([0, 1, 0], dtype=int32)
 
 from __future__ import annotations
 
-import shlex
-import sys
-
+from blockpool._extras import install_command
 from blockpool.errors import TraceInvalid
 from blockpool.traces.form import ALLOCATE, FREE, Frame, Trace
 
 
 def _lack(error: ModuleNotFoundError) -> ImportError:
     """Return an error that says what to install."""
-    command = shlex.join([sys.executable, "-m", "pip", "install", "blockpool[advise]"])
-    return ImportError(f"blockpool.traces needs {error.name}; install it with: {command}")
+    return ImportError(f"blockpool.traces needs {error.name}; install what it needs with: {install_command('advise')}")
 
 
 try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from blockpool._extras import install_command
 from blockpool.errors import TraceInvalid
 from blockpool.traces._build import build
 from blockpool.traces._memray_child import LAYOUT
@@ -72,8 +72,8 @@ def read_memray(path: Path) -> Trace:
         If memray is missing.
     """
     if find_spec("memray") is None:
-        command = shlex.join([sys.executable, "-m", "pip", "install", "blockpool[advise]"])
-        raise ImportError(f"captures need memray, which cannot be imported; install it with: {command}")
+        command = install_command("advise")
+        raise ImportError(f"captures need memray, which cannot be imported; install what they need with: {command}")
     named = f"{str(path)!r}"
     with path.open("rb") as capture:
         text = _text(capture, named)

@@ -6,6 +6,7 @@ import pytest
 
 import blockpool as bp
 import blockpool.ray as carrier
+from blockpool._extras import install_command
 
 
 def test_pools_that_cannot_be_installed():
@@ -26,7 +27,7 @@ def test_a_ray_that_is_missing_or_too_old(found, said):
     """Importing the module without Ray, or with one that is too old, says what was found and what to install."""
     with pytest.raises(ImportError, match=said) as raised:
         carrier._require(found)
-    assert 'pip install "blockpool[ray]"' in str(raised.value)
+    assert install_command("ray") in str(raised.value)
 
 
 def test_importing_without_ray(run_python):
@@ -41,7 +42,8 @@ def test_importing_without_ray(run_python):
         print(error, "ray" in sys.modules)
     """
     assert run_python(code) == (
-        'blockpool.ray needs Ray 2.60 or later, and finds 2.40.0; pip install "blockpool[ray]" False\n'
+        "blockpool.ray needs Ray 2.60 or later, and finds 2.40.0; install what it needs with: "
+        f"{install_command('ray')} False\n"
     )
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from blockpool._extras import install_command
 from blockpool.torch._library import is_old
 
 FAKE = "torch = sys.modules['torch'] = types.ModuleType('torch'); sys.modules['torch.multiprocessing'] = torch"
@@ -32,7 +33,7 @@ except ImportError as error:
     print(error)
 """
         printed = run(program)
-        assert 'pip install "blockpool[torch]"' in printed, name
+        assert install_command("torch") in printed, name
         assert ("2.5.1" in printed) is (name == "too old")
 
 
