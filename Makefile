@@ -12,6 +12,7 @@ CROWD_ARGS ?=
 QUEUE_ARGS ?=
 NUMPY_ARGS ?=
 WHEEL_TEST_ARGS ?=
+BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 
 MAKEFLAGS += --no-print-directory
@@ -27,7 +28,7 @@ SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
 # Each is made with the first Python found, after what it needs is installed.
-WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak recording-soak numpy-test bench check format core-test \
+WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak recording-soak numpy-test bench bench-report check format core-test \
 	core-aarch64 fuzz wheel wheel-test
 
 .PHONY: help test test-all engines-test browser-test clean fresh $(WITH_PYTHON)
@@ -54,6 +55,8 @@ help:
 	@echo "make check       formats, linters, types, prose, docstrings, layers, C warnings"
 	@echo "make format      put Python and C files into the house's format"
 	@echo "make bench       measure"
+	@echo "make bench-report  measure beside all peers, and write docs/benchmarks-report.md: 20 minutes on an idle machine"
+	@echo "                 (BENCH_ARGS=--quick)"
 	@echo "make fuzz        damage segments and use them, guided by coverage (needs clang with libFuzzer;"
 	@echo "                 FUZZ_SECONDS=60)"
 	@echo "make clean       remove everything that these made"
@@ -130,6 +133,11 @@ do-numpy-test: $(VENV)/.package $(VENV)/.numpy-test
 
 do-bench: $(VENV)/.package $(VENV)/.peers
 	@tools/bench.sh
+
+# The peers have an environment of their own, which the command makes.
+do-bench-report: $(VENV)/.package $(VENV)/.test
+	@blockpool bench --peers build/peers-$(VERSION) --report docs/benchmarks-report.md \
+		--json docs/benchmarks-report.json --plots docs/images/benchmarks --force $(BENCH_ARGS)
 
 do-check: $(VENV)/.package $(VENV)/.lint
 	@tools/check.sh

@@ -47,6 +47,7 @@ COMMANDS = {
     "recover": Entry("blockpool.cli.remedies:recover", "Bring back what dead processes hold."),
     "sweep": Entry("blockpool.cli.remedies:sweep", "Remove pools that killed programs left behind."),
     "unlink": Entry("blockpool.cli.remedies:unlink", "Remove the name of a pool."),
+    "bench": Entry("blockpool.cli.bench:bench", "Measure pools beside what a program would use instead."),
     "demo": Entry("blockpool.cli.demo:demo", "Hand megabytes to other processes, and compare three ways to do it."),
     "completion": Entry(
         "blockpool.cli.completion:completion", "Print what makes a shell complete commands, options and pools."

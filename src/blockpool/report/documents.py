@@ -357,9 +357,10 @@ _KIND_OF = {shape: kind for kind, shape in KINDS.items()}
 def all_kinds() -> dict[str, type]:
     """Return every kind of document, with its fields: those about pools, and those about traces, which need NumPy."""
     from blockpool.advice.results import Advice
+    from blockpool.bench.results import Benchmark
     from blockpool.replay.results import Comparison
 
-    return KINDS | {"advice": Advice, "replay": Comparison}
+    return KINDS | {"advice": Advice, "replay": Comparison, "benchmark": Benchmark}
 
 
 def fields_of(value: Any) -> tuple[str, Mapping[str, object]]:
