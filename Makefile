@@ -28,7 +28,7 @@ SOURCES = pyproject.toml CMakeLists.txt README.md LICENSE core/CMakeLists.txt \
 	$(shell find core/src core/include src -name __pycache__ -prune -o -print 2>/dev/null)
 
 # Each is made with the first Python found, after what it needs is installed.
-WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak recording-soak numpy-test bench bench-report check format core-test \
+WITH_PYTHON = demo soak transfer-soak crowd-soak queue-soak recording-soak numpy-test bench bench-report check format docs core-test \
 	core-aarch64 fuzz wheel wheel-test
 
 .PHONY: help test test-all engines-test browser-test clean fresh $(WITH_PYTHON)
@@ -54,6 +54,7 @@ help:
 	@echo "make core-test   C tests as shipped, with AddressSanitizer and UBSan, with ThreadSanitizer"
 	@echo "make check       formats, linters, types, prose, docstrings, layers, C warnings"
 	@echo "make format      put Python and C files into the house's format"
+	@echo "make docs        the documentation as a site in build/docs/html; warnings are errors"
 	@echo "make bench       measure"
 	@echo "make bench-report  measure beside all peers, and write docs/benchmarks-report.md: 20 minutes on an idle machine"
 	@echo "                 (BENCH_ARGS=--quick)"
@@ -142,6 +143,11 @@ do-bench-report: $(VENV)/.package $(VENV)/.test
 do-check: $(VENV)/.package $(VENV)/.lint
 	@tools/check.sh
 
+# All of it each time: Sphinx does not know what the pages take from docstrings and headers.
+do-docs: $(VENV)/.package $(VENV)/.docs
+	@python -m sphinx -W --keep-going -E -q -j auto -d build/docs/doctrees -b html docs build/docs/html
+	@python tools/check_site.py build/docs/html
+
 do-format: $(VENV)/.lint
 	ruff format
 	ruff check --fix
@@ -159,7 +165,7 @@ do-core-release do-core-asan do-core-tsan do-core-aarch64: do-core-%: $(VENV)/.b
 
 # ---- virtual environments --------------------------------------------------------------------
 
-.PRECIOUS: $(foreach stamp,made package peers build binding-test test numpy-test lint engines browser release,.venv/%/.$(stamp))
+.PRECIOUS: $(foreach stamp,made package peers build binding-test test numpy-test lint engines browser docs release,.venv/%/.$(stamp))
 
 .venv/%/.made:
 	rm -rf .venv/$* build/$*
@@ -172,7 +178,7 @@ define rule_for_group
 .venv/%/.$(1): .venv/%/.made pyproject.toml
 	.venv/$$*/bin/python -m pip install --quiet --group $(1) && touch $$@
 endef
-$(foreach group,build binding-test test numpy-test lint engines browser release,$(eval $(call rule_for_group,$(group))))
+$(foreach group,build binding-test test numpy-test lint engines browser docs release,$(eval $(call rule_for_group,$(group))))
 
 build/axe/.made: tests/web/browser/package.json
 	mkdir -p build/axe && cp $< build/axe && npm install --prefix build/axe --no-audit --no-fund --silent && touch $@

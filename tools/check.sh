@@ -19,7 +19,7 @@ fi
 c_files() { find core src -path core/build -prune -o -name '*.[ch]' -print; }
 cython_files() { find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi'; }
 prose_files() { find README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md CITATION.cff .github docs examples benchmarks tools src core tests \
-    -path core/build -prune -o -name __pycache__ -prune -o -name plain-\*.txt -prune -o -type f -print; }
+    -path core/build -prune -o -path docs/_made -prune -o -name __pycache__ -prune -o -name plain-\*.txt -prune -o -type f -print; }
 
 check_python() { ruff format --check && ruff check; }
 check_types() { mypy src tests/typing/*.py; }

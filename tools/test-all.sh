@@ -26,3 +26,4 @@ step "$make" core-test
 C_TESTS_RAN=1 step tools/run-tests.sh "${@:-all}" # core-test ran them
 step "$make" engines-test
 step "$make" browser-test
+step "$make" docs # after browser-test, which brings axe-core

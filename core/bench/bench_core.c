@@ -2,7 +2,7 @@
  *
  * A ratio is the median of interleaved pairs (A B A B …) of one run, with the least and the greatest beside it, so that
  * anything that slows the machine down slows both. A time is given as measured, and scaled: what it would be where two
- * uncontended locked instructions take 10 ns, which is how docs/design.md states its targets.
+ * uncontended locked instructions take 10 ns, which is how docs/explanation/design.md states its targets.
  *
  *     bench_core [--json FILE] [--pairs N]
  */

@@ -4,7 +4,7 @@
 
 Each line becomes a dictionary of strings and numbers, and most are dropped once they are counted. Python keeps
 such small objects in pages of its own, for each size, at a few nanoseconds an object. `blockpool advise` says so: see
-docs/which-pool.md. Hence this program has no `--pool`.
+docs/how-to/which-pool.md. Hence this program has no `--pool`.
 """
 
 import argparse

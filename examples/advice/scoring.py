@@ -4,7 +4,7 @@
 
 It is written as one writes it with pandas and scikit-learn, which allocate all arrays themselves. `blockpool advise`
 looked at a capture of this program; `--pool` is the change that follows from its advice: a pool, and a line around the
-loop. docs/which-pool.md tells the story.
+loop. docs/how-to/which-pool.md tells the story.
 
 The payments are made first, by another process, from a seed. The program prints a digest of the result, which is the
 same either way, how many payments it scored a second, and the most memory that it had.
@@ -30,7 +30,7 @@ import blockpool
 CHUNK = 50_000  # payments in memory at a time
 SHOPS = 200
 DAYS_NEW = 30
-POOL = 100_032, 527  # what `blockpool advise` recommends; see docs/which-pool.md
+POOL = 100_032, 527  # what `blockpool advise` recommends; see docs/how-to/which-pool.md
 
 
 def payments(count: int, chance: np.random.Generator) -> pd.DataFrame:

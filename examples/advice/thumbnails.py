@@ -4,8 +4,8 @@
 
 It is written as one writes it in NumPy. The memory of a picture's arrays is many times that of its file, and all of it
 is given back before the next picture comes. `blockpool advise` looked at a capture of this program; `--pool` is the
-change that follows from its advice: a pool, and a line in the function that makes a thumbnail. docs/which-pool.md tells
-the story.
+change that follows from its advice: a pool, and a line in the function that makes a thumbnail.
+docs/how-to/which-pool.md tells the story.
 
 The pictures are made first, by another process, from a seed. The program prints a digest of all thumbnails, which is
 the same either way, how many it made a second, and the most memory that it had.
@@ -31,7 +31,7 @@ import blockpool
 WORKERS = 2  # as many pictures are in flight
 SIDE = 640  # a thumbnail's longer side, pixels
 SHAPES = (1200, 1600), (1080, 1920), (1600, 1200), (960, 1280)  # what cameras and screens make
-POOL = 3_713_344, 13  # what `blockpool advise` recommends; see docs/which-pool.md
+POOL = 3_713_344, 13  # what `blockpool advise` recommends; see docs/how-to/which-pool.md
 
 LINEAR = (((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4).astype(np.float32)  # light of a pixel's value (sRGB)
 LUMINANCE = np.array((0.2126, 0.7152, 0.0722), np.float32)

@@ -21,8 +21,8 @@ The rules of all records:
 - A fork hook is a special place, see `tell_of_fork`.
 
 Each record has the attributes ``blockpool_event``, ``blockpool_pool`` and ``blockpool_pool_id``, and those of its
-event, for formatters and structured logs; docs/looking.md lists them. The message is complete without them. Its text is
-not a template: nothing in it is interpreted.
+event, for formatters and structured logs; docs/how-to/logging.md lists them. The message is complete without them. Its
+text is not a template: nothing in it is interpreted.
 
 Text that other processes wrote, such as command lines, is escaped in messages; in attributes it is as it was written.
 
@@ -59,7 +59,7 @@ def tell(
     level : int
         One of the levels above.
     event : str
-        What happened, in a word: see docs/looking.md.
+        What happened, in a word: see docs/how-to/logging.md.
     message : str
         The same for people.
     pool, pool_id : str, optional

@@ -18,15 +18,24 @@ else:
 
 
 class QueueFull(BlockPoolError, queue.Full):
-    """The queue has no room for another item. Nothing was put."""
+    """The queue has no room for another item. Nothing was put.
+
+    Wait with `timeout=`, receive more, or let the queue drop messages with `overflow=`.
+    """
 
 
 class QueueEmpty(BlockPoolError, queue.Empty):
-    """The queue has no item, or the topic no new one."""
+    """The queue has no item, or the topic no new one.
+
+    Wait with `timeout=`, or ask again later.
+    """
 
 
 class QueueShutDown(BlockPoolError, ShutDown):
-    """The queue was shut down."""
+    """The queue was shut down.
+
+    Nothing more can be put; once it is empty, nothing can be received. A loop over the queue ends there.
+    """
 
 
 for _error in (QueueEmpty, QueueFull, QueueShutDown):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import blockpool as bp
+from pages import blocks, page
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "core" / "examples"
@@ -364,12 +365,10 @@ def test_the_classes_for_cpp(reader, dialect):
     assert len((ROOT / "core" / "include" / "blockpool.hpp").read_text().splitlines()) < 200
 
 
-def test_programs_in_the_guide(reader):
-    """The programs in C and C++ in the guide compile without a warning, and the one in C++ ends well."""
+def test_programs_of_the_page(reader):
+    """The programs of docs/how-to/c.md compile without a warning, and the one in C++ ends well."""
     need("cc", "c++")
-    programs = re.findall(
-        r"^```(c|cpp)\n(.*?)^```$", (ROOT / "docs" / "guide.md").read_text(), re.DOTALL | re.MULTILINE
-    )
+    programs = blocks(page("how-to/c.md"), "c", "cpp")
     assert [language for language, _ in programs] == ["c", "cpp"]
     flags = "-Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags --libs blockpool)"
     for language, program in programs:

@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests/support python tests/stress/servers_soak.py --server gunicorn --kills 1000 --seed 1
 
-The server is one of those of docs/deploying.md. Clients store and load all the time, while this process kills a random
+The server is one of those of docs/how-to. Clients store and load all the time, while this process kills a random
 worker at random moments. A request may fail with its worker. But
 
 - what a client loads is whole, and never older than what it has stored there itself before;

@@ -1,4 +1,4 @@
-"""Start the servers of docs/deploying.md as a user would, talk to them, and see what they leave behind."""
+"""Start the servers of docs/how-to as a user would, talk to them, and see what they leave behind."""
 
 import contextlib
 import http.client
@@ -10,18 +10,21 @@ import socket
 import subprocess
 from pathlib import Path
 
+from pages import page
 from programs import environment
 from waits import await_true
 
 _numbers = itertools.count()
-PAGE = Path(__file__).parents[2] / "docs" / "deploying.md"
+# Each has programs of its own.
+PAGES = ("celery.md", "containers.md", "gevent.md", "gunicorn.md", "jupyter.md", "uvicorn.md")
 PROGRAM = re.compile(r"^```\w+\n# (?P<file>[\w.]+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def write_programs(folder):
-    """Write the page's programs into a folder."""
-    for program in PROGRAM.finditer(PAGE.read_text(encoding="utf-8")):
-        (folder / program["file"]).write_text(program["text"], encoding="utf-8")
+    """Write the pages' programs into a folder."""
+    for name in PAGES:
+        for program in PROGRAM.finditer(page(f"how-to/{name}").read_text(encoding="utf-8")):
+            (folder / program["file"]).write_text(program["text"], encoding="utf-8")
 
 
 def processes_of(session):

@@ -1,4 +1,4 @@
-"""The web servers of docs/deploying.md: how each is started with the programs of the page, and the pool it has."""
+"""The web servers of docs/how-to: how each is started with the programs of the page, and the pool it has."""
 
 import os
 import sys

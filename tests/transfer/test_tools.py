@@ -1,15 +1,10 @@
-"""What goes through the pool by each tool that runs tasks in processes: every row of docs/processes.md is a test here.
+"""What goes through the pool by each tool that runs tasks in processes: each row of docs/how-to/processes.md.
 
 Those of multiprocess and pathos are in tests/engines/processes.
 """
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "processes.md"
 ROWS = {
     "multiprocessing.Pool, fork": ("pool", "fork", "frames"),
     "multiprocessing.Pool, spawn": ("pool", "spawn"),
@@ -30,14 +25,6 @@ def test_arguments_and_results(run_program, row):
     said = run_program("transfer/tools.py", *ROWS[row], timeout=600)
     frames = "8 of 8 frames, " if "frames" in ROWS[row] else ""
     assert said.splitlines() == [f"8 of 8 results, 8 of 8 arguments, 8 of 8 answers, {frames}0 refused", "0 0"]
-
-
-def test_the_examples_of_the_page():
-    """Every example of docs/processes.md prints what is below it."""
-    assert ">>> " in PAGE.read_text(encoding="utf-8")
-    command = [sys.executable, "-W", "error", "-m", "doctest", str(PAGE)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_threads_of_joblib(run_program):

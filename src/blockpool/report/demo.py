@@ -35,7 +35,7 @@ _NEXT = """\
 Next:
   {}
   README.md                  what there is, on one page
-  docs/guide.md              how to use it: queues, arrays, asyncio, PyTorch
+  docs/index.md              how to use it: queues, arrays, asyncio, PyTorch
   examples/camera_frames.py  frames through three processes, a complete program"""
 _OTHER = {
     False: "blockpool demo --kill      workers are killed while they work; nothing is lost",

@@ -98,7 +98,7 @@ def _little(values: array[int]) -> bytes:
 
 
 def map_data(drawn: PoolMap) -> dict[str, Any]:
-    """Return a picture as the page has it: see docs/looking.md."""
+    """Return a picture as the page has it: see docs/reference/web-api.md."""
     return {
         "first": drawn.first,
         "blocks": drawn.blocks,

@@ -1,7 +1,7 @@
 """The server: which request gets which answer.
 
 `create_app` makes the application, `serve` runs it on a socket until it is interrupted. What the answers are made of is
-in `blockpool.observe`; here it only becomes JSON. docs/looking.md and `openapi` describe them.
+in `blockpool.observe`; here it only becomes JSON. docs/reference/web-api.md and `openapi` describe them.
 """
 
 from __future__ import annotations

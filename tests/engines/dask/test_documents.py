@@ -1,4 +1,4 @@
-"""The snippets in docs/dask.md."""
+"""The snippets in docs/how-to/dask.md."""
 
 import re
 import textwrap
@@ -11,7 +11,7 @@ import blockpool.dask
 import dask_clusters as on
 from waits import await_true
 
-PAGE = Path(__file__).parents[3] / "docs" / "dask.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "dask.md"
 
 
 @pytest.fixture

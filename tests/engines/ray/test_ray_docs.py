@@ -1,4 +1,4 @@
-"""The program in docs/ray.md."""
+"""The program in docs/how-to/ray.md."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import blockpool.ray as carrier
 from waits import await_true
 
-PAGE = Path(__file__).parents[3] / "docs" / "ray.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "ray.md"
 
 
 @pytest.mark.usefixtures("engine")

@@ -1,4 +1,4 @@
-"""The tasks of docs/deploying.md in Celery's prefork workers: blocks by handle and ticket; a worker is killed."""
+"""The tasks of docs/how-to/celery.md in Celery's prefork workers: blocks by handle and ticket; a worker is killed."""
 
 import os
 import signal

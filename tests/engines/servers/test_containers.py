@@ -1,4 +1,4 @@
-"""The producer and the consumers of docs/deploying.md in containers: namespaces of processes and mounts.
+"""The producer and the consumers of docs/how-to/containers.md in containers: namespaces of processes and mounts.
 
 No container engine runs where this is tested, so these namespaces stand for containers. A group of them has one small
 /dev/shm, as with `ipc: shareable`.

@@ -1,4 +1,4 @@
-"""Greenlets that wait for a message or for room do not hold up others, as docs/deploying.md shows."""
+"""Greenlets that wait for a message or for room do not hold up others, as docs/how-to/gevent.md shows."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A notebook's kernel that is killed: the next one finds what the first one kept, as docs/deploying.md shows."""
+"""A notebook's kernel that is killed: the next one finds what the first one kept, as docs/how-to/jupyter.md shows."""
 
 import sys
 

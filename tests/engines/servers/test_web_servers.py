@@ -1,4 +1,4 @@
-"""The cache of docs/deploying.md in web servers: workers share memory; they are killed, and all is given back.
+"""The cache of docs/how-to/gunicorn.md in web servers: workers share memory; they are killed, and all is given back.
 
 `make engines-test` runs this.
 """

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pages import page, run_page
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -15,9 +17,9 @@ def run(*command):
     return done.stdout
 
 
-def test_the_page():
-    """Every ``>>>`` of docs/pytorch.md prints what is below it."""
-    run("-W", "error", "-W", "ignore:This DataLoader will create", "-m", "doctest", ROOT / "docs" / "pytorch.md")
+def test_the_page(tmp_path):
+    """Every example of docs/how-to/pytorch.md prints what is below it."""
+    run_page(page("how-to/pytorch.md"), tmp_path, "-W", "ignore:This DataLoader will create")
 
 
 def test_the_example():
