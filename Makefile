@@ -18,6 +18,8 @@ FUZZ_SECONDS ?= 60
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
+# A free-threaded build may have wheels of an older release alone: compiling NumPy takes long.
+export PIP_PREFER_BINARY = 1
 
 VENV = .venv/$(VERSION)
 ifdef VERSION

@@ -46,6 +46,7 @@ class Comparison:
     lowest: float
     highest: float
     limit: float | None
+    pairs: int
     faster: bool = False
 
     @property
@@ -136,6 +137,7 @@ def of_pairs(
         lowest=min(ratios),
         highest=max(ratios),
         limit=limit,
+        pairs=len(pairs),
         faster=faster,
     )
 
@@ -200,7 +202,8 @@ def report(title: str, rows: list[Comparison], facts: Mapping[str, Any] | None =
     facts = dict(facts or {})
     if missing:
         facts["not installed, so not compared"] = ", ".join(sorted(set(missing)))
-    print(f"\n{title}  (CPython {platform.python_version()}, {PAIRS} pairs, median [lowest, highest])")
+    pairs = " or ".join(str(count) for count in sorted({row.pairs for row in rows}))
+    print(f"\n{title}  (CPython {platform.python_version()}, {pairs} pairs, median [lowest, highest])")
     for row in rows:
         bound = "at least" if row.faster else "at most"
         limit = "" if row.limit is None else f"  {bound} {row.limit:g}  {row.verdict}"
@@ -217,7 +220,6 @@ def report(title: str, rows: list[Comparison], facts: Mapping[str, Any] | None =
         "title": title,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "pairs": PAIRS,
         "rows": [asdict(row) | {"verdict": row.verdict} for row in rows],
         "facts": facts,
     }

@@ -2,8 +2,8 @@
 # The C tests as shipped, then pytest, with the first Python found: what one runs after a change.
 #
 #   run-tests.sh            with the first Python found
-#   run-tests.sh all        with each: the oldest and 3.14 run every test, those beside them what depends on the
-#                           interpreter, without stress, and free-threaded builds the stress of threads as well
+#   run-tests.sh all        with each: the oldest runs every test, 3.14 those of the binding, free-threaded builds these and
+#                           the stress of threads, and what lies between them those of private pools and arrays
 #   run-tests.sh 3.12 3.13  with those, every test
 #
 # With C_TESTS_RAN=1 in the environment, pytest alone. Goes on after a failure, ends with one line per version, and fails
@@ -11,10 +11,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-newest=3.14 # of those that run every test
+newest=3.14
+between=(tests/{private,arrays,index,package,typing,stdlib} -m "not stress")
 # The tests of the binding. What is not here is about Python code, which runs on each version as on the next.
 binding=(tests/{private,shared,arrays,transfer,queues,asyncio,stdlib,index,property,package,typing})
-threads=(tests/stress/test_{threads,index_threads}.py tests/stress/test_hostile.py::test_random_calls)
+# More than half of their time, and about NumPy.
+without=(--deselect tests/arrays/test_numpy_allocator.py::test_numpys_own_tests_pass)
+binding+=("${without[@]}")
+threads=(tests/stress/test_{threads,index_threads,objects_of_threads,races}.py tests/stress/test_hostile.py::test_random_calls)
 
 case "${1:-}" in
 "") lines=$(tools/preflight.sh versions | head -n 1) ;;
@@ -37,9 +41,10 @@ while read -r version patch _ <&3; do
     echo "== $name"
     which=() needs=test
     case ${1:-}/$version in
-    all/"$first" | all/"$newest") ;;
+    all/"$first") ;;
+    all/"$newest") which=("${binding[@]}" -m "not stress") ;;
     all/*t) which=("${binding[@]}" "${threads[@]}") needs=binding-test ;;
-    all/*) which=("${binding[@]}" -m "not stress") needs=binding-test ;;
+    all/*) which=("${between[@]}" "${without[@]}") ;;
     esac
     if ! "$make" ".venv/$version/.package" ".venv/$version/.$needs"; then
         note "$name" "did not build"

@@ -20,6 +20,22 @@
 static uint32_t forks;
 /* The private pools of this process in which a thread has waited. */
 static struct pool *first_waited;
+static atomic_word waited_lock;
+
+/* Held for a few instructions that wait for nothing. A child may be forked while another thread has the lock to read;
+ * so a lock tells by the number of forks whether its thread is here. Who changes what it protects has Python's GIL, or
+ * is stopped by Python before a fork. */
+static void lock(atomic_word *word) {
+    uint64_t taken = (uint64_t)forks + 1, found = 0;
+    while (!compare_exchange_seq(word, &found, taken)) {
+        if (found == taken) {
+            os_yield();
+            found = 0;
+        }
+    }
+}
+
+static void unlock(atomic_word *word) { store_release(word, 0); }
 
 /* --- making and ending --- */
 
@@ -96,7 +112,8 @@ enum pool_status pool_open(struct pool *pool, const struct pool_request *request
     pool->block_size = request->block_size;
     pool->blocks = request->blocks;
     size_t bookkeeping = head + private_pool_metadata_bytes(pool->blocks);
-    pool->metadata_bytes = bookkeeping + (request->debug ? quarantine_bytes(pool->blocks) : 0);
+    size_t shares = request->serial ? 0 : POOL_SHARES * sizeof(struct pool_share);
+    pool->metadata_bytes = bookkeeping + shares + (request->debug ? quarantine_bytes(pool->blocks) : 0);
     failure->error = os_map_private(pool->metadata_bytes, false, &memory);
     if (failure->error) {
         failure->asked = pool->metadata_bytes;
@@ -109,7 +126,10 @@ enum pool_status pool_open(struct pool *pool, const struct pool_request *request
         private_pool_make_serial(pool->private_pool);
     }
     if (request->debug) {
-        quarantine_init(&pool->resting, (char *)memory + bookkeeping, pool->blocks);
+        quarantine_init(&pool->resting, (char *)memory + bookkeeping + shares, pool->blocks);
+    }
+    if (shares) {
+        pool->shares = (struct pool_share *)(void *)((char *)memory + bookkeeping);
     }
     return POOL_OK;
 }
@@ -196,12 +216,14 @@ void pool_begin_close(struct pool *pool) {
         pool->attachment->on_fork = ON_FORK_NOTHING;
     }
     if (pool->waited) {
+        lock(&waited_lock);
         struct pool **at = &first_waited;
         while (*at != pool) {
             at = &(*at)->next_waited;
         }
         *at = pool->next_waited;
         pool->waited = false;
+        unlock(&waited_lock);
     }
 }
 
@@ -260,11 +282,50 @@ enum pool_status pool_allocate_many(struct pool *pool, uint64_t n, struct pool_r
     return POOL_OK;
 }
 
+/* --- counting in shares --- */
+
+static struct pool_share *share_of_thread(struct pool *pool) {
+    return &pool->shares[(os_thread_number() - 1) % POOL_SHARES];
+}
+
+/* Takes room for so many blocks from the other shares, and raises the peak by what is lacking. */
+static void take_room(struct pool *pool, struct pool_share *share, uint64_t blocks) {
+    uint64_t found = fetch_and_seq(&share->room, 0);
+    for (unsigned s = 0; s < POOL_SHARES && found < blocks; s++) {
+        found += load_relaxed(&pool->shares[s].room) ? fetch_and_seq(&pool->shares[s].room, 0) : 0;
+    }
+    if (found < blocks) {
+        fetch_add_seq(&pool->counts.shared_peak, blocks - found);
+    } else if (found > blocks) {
+        fetch_add_seq(&share->room, found - blocks);
+    }
+}
+
+/* Not inlined, as the calls of a serial pool would be slower for it. */
+__attribute__((noinline)) void pool_count_in_share(struct pool *pool, uint64_t blocks, uint64_t nbytes) {
+    struct pool_share *share = share_of_thread(pool);
+    fetch_add_seq(&share->allocations, 1);
+    fetch_add_seq(&share->requested, nbytes);
+    uint64_t room = load_relaxed(&share->room);
+    while (room >= blocks) { /* a failed exchange updates `room` */
+        if (compare_exchange_seq(&share->room, &room, room - blocks)) {
+            return;
+        }
+    }
+    take_room(pool, share, blocks);
+}
+
+__attribute__((noinline)) void pool_count_back_in_share(struct pool *pool, uint64_t blocks, uint64_t nbytes) {
+    struct pool_share *share = share_of_thread(pool);
+    fetch_add_seq(&share->requested, -nbytes);
+    fetch_add_seq(&share->room, blocks);
+}
+
 void pool_count_wait(struct pool *pool, double seconds) {
     uint64_t nanoseconds = (uint64_t)(seconds * 1e9);
     if (!pool->attachment) {
-        pool->counts.waits++;
-        pool->counts.waited += nanoseconds;
+        fetch_add_seq(&pool->counts.waits, 1);
+        fetch_add_seq(&pool->counts.waited, nanoseconds);
     } else if (!pool_is_lost(pool)) {
         pool->attachment->slot_record->waits++;
         pool->attachment->slot_record->waited += nanoseconds;
@@ -322,9 +383,10 @@ enum pool_status pool_free_watched(struct pool *pool, const struct pool_run *run
 }
 
 void pool_rest(struct pool *pool, const struct pool_run *run, uint64_t nbytes) {
-    pool->counts.requested -= nbytes;
-    pool->counts.in_use -= run->blocks;
+    pool_count_back(pool, run->blocks, nbytes);
+    lock(&pool->resting_lock);
     quarantine_add(&pool->resting, pool->private_pool, run->index, run->blocks);
+    unlock(&pool->resting_lock);
 }
 
 bool pool_reclaim(struct pool *pool, bool waiting) {
@@ -332,7 +394,10 @@ bool pool_reclaim(struct pool *pool, bool waiting) {
     uint64_t tickets;
     struct pool_failure failure;
     if (!pool->attachment) {
-        return quarantine_release_all(&pool->resting, pool->private_pool);
+        lock(&pool->resting_lock);
+        bool any = quarantine_release_all(&pool->resting, pool->private_pool);
+        unlock(&pool->resting_lock);
+        return any;
     }
     bool left_to_others =
         waiting && attachment_is_looked_after(pool->attachment) && !attachment_has_ended_tickets(pool->attachment);
@@ -406,11 +471,13 @@ void pool_wait_begin(struct pool *pool, uint32_t *wait) {
         PATIENTLY(pool, status, attachment_wait_enter(pool->attachment, wait));
         return;
     }
+    lock(&waited_lock);
     if (!pool->waited) {
         pool->waited = true;
         pool->next_waited = first_waited;
         first_waited = pool;
     }
+    unlock(&waited_lock);
     private_pool_wait_enter(pool->private_pool);
     *wait = forks;
 }
@@ -448,8 +515,8 @@ static const struct bitmap *bitmap_of(const struct pool *pool) {
 }
 
 static void note_peak(struct pool *pool, uint64_t allocated) {
-    if (allocated > pool->attachment->slot_record->peak) {
-        pool->attachment->slot_record->peak = allocated;
+    uint64_t peak = load_relaxed(&pool->attachment->slot_record->peak);
+    while (allocated > peak && !compare_exchange_seq(&pool->attachment->slot_record->peak, &peak, allocated)) {
     }
 }
 
@@ -467,21 +534,46 @@ static double seconds_until(uint32_t end) {
     return end == ENDINGS_NEVER ? -1.0 : end > now ? (double)(end - now) : 0;
 }
 
+/* The counts of all shares together. */
+static void sum_shares(struct pool *pool, struct pool_stats *stats) {
+    for (unsigned s = 0; s < POOL_SHARES; s++) {
+        stats->allocations += load_relaxed(&pool->shares[s].allocations);
+        stats->requested += load_relaxed(&pool->shares[s].requested);
+    }
+    /* A run is claimed before it is counted, and may go back in a share that was read before it was counted there. */
+    uint64_t most = pool->blocks * pool->block_size, peak = load_relaxed(&pool->counts.shared_peak);
+    stats->requested = stats->requested <= most ? stats->requested : 0;
+    peak = peak > stats->allocated ? peak : stats->allocated;
+    stats->peak = peak < pool->blocks ? peak : pool->blocks;
+}
+
+/* Takes what rests off the blocks and runs that are allocated. */
+static void resting_of(struct pool *pool, uint64_t *blocks, uint64_t *runs) {
+    lock(&pool->resting_lock);
+    *blocks = pool->resting.blocks < *blocks ? *blocks - pool->resting.blocks : 0;
+    *runs = pool->resting.count < *runs ? *runs - pool->resting.count : 0;
+    unlock(&pool->resting_lock);
+}
+
 static void stats_private(struct pool *pool, struct pool_stats *stats) {
     uint64_t allocated = bitmap_count(bitmap_of(pool)), runs = private_pool_runs(pool->private_pool);
+    resting_of(pool, &allocated, &runs);
     *stats = (struct pool_stats){
-        .allocated = allocated - pool->resting.blocks,
+        .allocated = allocated,
         .peak = pool->counts.peak,
-        .runs = runs - pool->resting.count,
+        .runs = runs,
         .requested = pool->counts.requested,
         .allocations = pool->counts.allocations,
-        .failures = pool->counts.failures,
-        .waits = pool->counts.waits,
-        .waited = pool->counts.waited,
+        .failures = load_relaxed(&pool->counts.failures),
+        .waits = load_relaxed(&pool->counts.waits),
+        .waited = load_relaxed(&pool->counts.waited),
         .next_end = -1,
         .oldest_ticket = -1,
         .processes = 1,
     };
+    if (pool->shares) {
+        sum_shares(pool, stats);
+    }
 }
 
 static void stats_shared(struct pool *pool, struct pool_stats *stats) {
@@ -619,13 +711,14 @@ static void report_shared(const struct pool *pool, const struct shared_pool_faul
     audit->allocated = totals.allocated;
 }
 
-static void count_runs(const struct pool *pool, struct pool_audit *audit) {
+static void count_runs(struct pool *pool, struct pool_audit *audit) {
     struct pool_look look;
     for (uint64_t at = 0; pool_next_run(pool, at, &look); at = look.run.index + look.run.blocks) {
         audit->runs++;
     }
-    audit->allocated -= pool->resting.blocks;
-    audit->runs -= pool->resting.count;
+    if (!pool->attachment) {
+        resting_of(pool, &audit->allocated, &audit->runs);
+    }
 }
 
 enum pool_status pool_check(struct pool *pool, double gate_seconds, struct pool_fault *faults, uint64_t most,

@@ -14,9 +14,16 @@
  * takes a few instructions, or is forking, which takes longer. The call then runs `yield` and tries again. The only
  * loop of that kind is in pool.c.
  *
- * Threads: the counts, the quarantine and the waits of a private pool are for one thread at a time. So are opening and
- * closing, and all of a serial pool except to look, to sleep, and what pool_go_outside lets out. Everything else may be
- * called from any thread at any time.
+ * Threads: opening and closing are for one thread at a time, and so is all of a serial pool except to look, to sleep,
+ * and what pool_go_outside lets out. Everything else may be called from any thread at any time.
+ *
+ * COUNTING WITHOUT A LOCK. A private pool that is not serial is counted in shares, one cache line each. A thread writes
+ * to its own one, so threads that allocate do not meet. Numbers that only add up are summed when asked for. The peak is
+ * not a sum, and yet needs no counter that all write to: a share also has *room*, the blocks that may be allocated
+ * before the peak rises. The rooms of all shares together are the peak less what is allocated. A thread that gives back
+ * puts room into its share, and one that allocates takes it from there; without any, from the others; and only if
+ * nobody has enough does the peak rise. So it is exact, unless calls overlap: then it may be more by what was being
+ * given back at that moment.
  */
 #ifndef BLOCKPOOL_POOL_H
 #define BLOCKPOOL_POOL_H
@@ -25,6 +32,16 @@
 #include "shared/look.h"
 #include "shared/notes.h"
 #include "shared/sites.h"
+
+/* What the threads of one share have counted of a private pool. */
+struct pool_share {
+    atomic_word allocations;
+    atomic_word requested; /* bytes, modulo 2^64: a run may be given back in another share */
+    atomic_word room;      /* blocks */
+    char padding[40];
+};
+_Static_assert(sizeof(struct pool_share) == 64, "a share fills one cache line");
+#define POOL_SHARES 16u
 
 struct pool {
     struct attachment *attachment;     /* of a shared pool; NULL: the pool is private */
@@ -37,12 +54,17 @@ struct pool {
     uint64_t sampling;
     /* Of a private pool. */
     struct quarantine resting; /* in debug mode */
+    atomic_word resting_lock;
     struct pool_counts {
-        uint64_t allocations, failures;
-        uint64_t waits, waited; /* times, nanoseconds */
-        uint64_t in_use, peak;  /* blocks */
-        uint64_t requested;     /* bytes */
+        atomic_word failures;
+        atomic_word waits, waited; /* times, nanoseconds */
+        atomic_word shared_peak;   /* blocks; if there are shares */
+        /* If there are none. */
+        uint64_t allocations;
+        uint64_t in_use, peak; /* blocks */
+        uint64_t requested;    /* bytes */
     } counts;
+    struct pool_share *shares; /* NULL: the pool is serial, or shared */
     /* Whether a thread has waited here. If so, the pool is in the list that pool_forked goes through. */
     bool waited;
     struct pool *next_waited;
@@ -160,7 +182,7 @@ static inline void pool_count(struct pool *pool, uint64_t blocks, uint64_t nbyte
 /* Counts a request that found no room. */
 static inline void pool_count_failure(struct pool *pool) {
     if (!pool->attachment) {
-        pool->counts.failures++;
+        fetch_add_seq(&pool->counts.failures, 1);
     } else if (!pool_is_lost(pool)) {
         pool->attachment->slot_record->failures++;
     }
@@ -369,6 +391,18 @@ void pool_audit_only(struct pool *pool, struct pool_fault *faults, uint64_t most
 
 enum pool_status pool_drop_reference(struct pool *pool, const struct pool_run *run);
 void pool_note_peak(struct pool *pool);
+void pool_count_in_share(struct pool *pool, uint64_t blocks, uint64_t nbytes);
+void pool_count_back_in_share(struct pool *pool, uint64_t blocks, uint64_t nbytes);
+
+/* Counts that a run went back. */
+static inline void pool_count_back(struct pool *pool, uint64_t blocks, uint64_t nbytes) {
+    if (__builtin_expect(pool->shares != NULL, 0)) {
+        pool_count_back_in_share(pool, blocks, nbytes);
+        return;
+    }
+    pool->counts.requested -= nbytes;
+    pool->counts.in_use -= blocks;
+}
 
 static inline void pool_count(struct pool *pool, uint64_t blocks, uint64_t nbytes) {
     if (pool->attachment) {
@@ -376,6 +410,10 @@ static inline void pool_count(struct pool *pool, uint64_t blocks, uint64_t nbyte
         if (__builtin_expect((count & pool->sampling) == 0, 0)) {
             pool_note_peak(pool);
         }
+        return;
+    }
+    if (__builtin_expect(pool->shares != NULL, 0)) {
+        pool_count_in_share(pool, blocks, nbytes);
         return;
     }
     pool->counts.allocations++;
@@ -391,8 +429,7 @@ static inline enum pool_status pool_release(struct pool *pool, const struct pool
         return pool_drop_reference(pool, run);
     }
     private_pool_release(pool->private_pool, run->index, run->blocks);
-    pool->counts.requested -= nbytes;
-    pool->counts.in_use -= run->blocks;
+    pool_count_back(pool, run->blocks, nbytes);
     return POOL_OK;
 }
 

@@ -1,4 +1,5 @@
 /* Tests of pool.c: one set of calls for pools of both kinds. What a kind does by itself is tested with it. */
+#define _GNU_SOURCE /* pthread_barrier_t */
 #include "pool.h"
 
 #include <errno.h>
@@ -445,6 +446,133 @@ ON_EACH(runs_are_listed_in_order)
 ON_EACH(a_waiter_is_woken_by_a_release)
 ON_EACH(a_forked_child_does_not_wait_for_its_parent)
 
+/* --- threads in one private pool --- */
+
+#define THREADS 4
+#define STEPS 20000
+
+/* What a thread gave to the next one, to be given back there. */
+static struct pool_run handed[THREADS];
+static pthread_barrier_t barrier;
+
+static void *work_in_a_thread(void *argument) {
+    unsigned number = *(unsigned *)argument;
+    pthread_barrier_wait(&barrier);
+    for (unsigned step = 0; step < STEPS; step++) {
+        struct pool_run run = {0, 0, 0};
+        uint64_t n = step % 100 ? 1 : 3;
+        if (pool_allocate(&pool, n, 0, &run) == POOL_OK) {
+            pool_count(&pool, n, n * BLOCK - 1);
+            (void)pool_release(&pool, &run, n * BLOCK - 1);
+        } else {
+            pool_count_failure(&pool);
+        }
+    }
+    handed[number] = (struct pool_run){0, 0, 0};
+    while (pool_allocate(&pool, 1, 0, &handed[number]) != POOL_OK) {
+        os_yield();
+    }
+    pool_count(&pool, 1, BLOCK);
+    pthread_barrier_wait(&barrier);
+    (void)pool_release(&pool, &handed[(number + 1) % THREADS], BLOCK);
+    return NULL;
+}
+
+static void in_threads(void *work(void *argument)) {
+    pthread_t threads[THREADS];
+    unsigned numbers[THREADS];
+    pthread_barrier_init(&barrier, NULL, THREADS);
+    for (unsigned t = 0; t < THREADS; t++) {
+        numbers[t] = t;
+        CHECK(pthread_create(&threads[t], NULL, work, &numbers[t]), ==, 0);
+    }
+    for (unsigned t = 0; t < THREADS; t++) {
+        pthread_join(threads[t], NULL);
+    }
+    pthread_barrier_destroy(&barrier);
+}
+
+static void the_counts_of_threads_add_up(void) {
+    struct pool_stats stats;
+    CHECK(open_private(BLOCK, BLOCKS, false), ==, POOL_OK);
+    in_threads(work_in_a_thread);
+    pool_stats(&pool, &stats);
+    CHECK(stats.allocations + stats.failures, ==, THREADS * (STEPS + UINT64_C(1)));
+    CHECK(stats.allocated, ==, 0);
+    CHECK(stats.requested, ==, 0);
+    CHECK(stats.peak, >=, THREADS);
+    CHECK(stats.peak, <=, BLOCKS);
+    close_pool();
+}
+
+static void *hold_two(void *argument) {
+    struct pool_run *runs = handed + *(unsigned *)argument;
+    for (unsigned turn = 0; turn < THREADS; turn++) {
+        pthread_barrier_wait(&barrier);
+        if (turn == *(unsigned *)argument) {
+            *runs = allocate(2);
+            (void)pool_release(&pool, runs, 2 * (uint64_t)BLOCK);
+            *runs = allocate(1);
+        }
+    }
+    return NULL;
+}
+
+static void the_peak_is_exact_if_calls_do_not_overlap(void) {
+    struct pool_stats stats;
+    CHECK(open_private(BLOCK, BLOCKS, false), ==, POOL_OK);
+    in_threads(hold_two); /* one after the other: 2, 1; 3, 2; 4, 3; 5, 4 */
+    pool_stats(&pool, &stats);
+    CHECK(stats.allocated, ==, THREADS);
+    CHECK(stats.peak, ==, THREADS + 1);
+    for (unsigned t = 0; t < THREADS; t++) { /* in one share, what others have counted */
+        (void)pool_release(&pool, &handed[t], BLOCK);
+    }
+    struct pool_run five = allocate(5);
+    pool_stats(&pool, &stats);
+    CHECK(stats.peak, ==, 5);
+    CHECK(stats.requested, ==, 5 * (uint64_t)BLOCK);
+    struct pool_run one = allocate(1);
+    pool_stats(&pool, &stats);
+    CHECK(stats.peak, ==, 6);
+    (void)pool_release(&pool, &five, 5 * (uint64_t)BLOCK);
+    (void)pool_release(&pool, &one, BLOCK);
+    close_pool();
+}
+
+static void *let_runs_rest(void *argument) {
+    for (unsigned step = 0; step < STEPS / 10; step++) {
+        struct pool_run run = {0, 0, 0};
+        uint32_t wait = 0;
+        if (pool_allocate(&pool, 1, 0, &run) == POOL_OK) {
+            pool_count(&pool, 1, BLOCK);
+            pool_rest(&pool, &run, BLOCK);
+        } else {
+            (void)pool_reclaim(&pool, false);
+        }
+        pool_wait_begin(&pool, &wait);
+        pool_wait_end(&pool, wait);
+        if (step % 64 == 0) {
+            struct pool_stats stats;
+            pool_stats(&pool, &stats);
+            CHECK(stats.allocated, <=, THREADS);
+        }
+    }
+    return argument;
+}
+
+static void runs_of_several_threads_rest(void) {
+    struct pool_stats stats;
+    CHECK(open_private(BLOCK, BLOCKS, true), ==, POOL_OK);
+    in_threads(let_runs_rest);
+    pool_stats(&pool, &stats);
+    CHECK(stats.allocated, ==, 0);
+    CHECK(stats.runs, ==, 0);
+    CHECK(pool_reclaim(&pool, false), ==, true);
+    CHECK(pool_allocated(&pool), ==, 0);
+    close_pool();
+}
+
 int main(void) {
     RUN(runs_are_given_back_once_in_both_kinds);
     RUN(many_are_all_or_nothing_in_both_kinds);
@@ -465,5 +593,8 @@ int main(void) {
     RUN(a_name_keeps_a_shared_run);
     RUN(a_call_goes_on_when_the_lock_is_free);
     RUN(a_pool_that_is_all_zero_is_closed);
+    RUN(the_counts_of_threads_add_up);
+    RUN(the_peak_is_exact_if_calls_do_not_overlap);
+    RUN(runs_of_several_threads_rest);
     return check_end();
 }

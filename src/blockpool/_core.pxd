@@ -13,6 +13,7 @@ from blockpool._binding.c.recording cimport *
 from blockpool._binding.c.replay cimport *
 from blockpool._binding.c.sites cimport *
 from blockpool._binding.c.survey cimport *
+from blockpool._binding.threads cimport block_keeper, pool_place
 
 include "_binding/reports.pxd"
 include "_binding/arguments.pxd"

@@ -4,6 +4,7 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 # Errors in destructors go to sys.unraisablehook alone: printed as well, a KeyboardInterrupt would end Python 3.14.
 # cython: unraisable_tracebacks=False
+# cython: freethreading_compatible=True
 """Pool and Block: the binding of the C library.
 
 What keeps what alive; an arrow is a reference::
@@ -25,6 +26,37 @@ lease. NumPy gives the memory back by its address, and the array keeps the mappi
 
 Debug mode. A Block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug,
 blockpool._debug_shared) when the run comes back. So the hot calls know nothing of debug mode.
+
+Without the GIL. The module declares that it needs none. What the GIL protects in other builds has this instead; with
+the GIL, all of it is plain or nothing (_threads.h).
+
+- Who uses a Block: its state, one atomic word in every build (block_state.h).
+- The lease of a Block: written and read in a critical section of the Block, once where it is made and once where the
+  Block ends. Within enter() and leave() it stays what it is.
+- Whether a lease is in use. A reference count may not be read while other threads change it: it is in two parts, and a
+  copy made by the owning thread and one dropped by another can hide a third. So each view has a lease of its own, for
+  which it alone counts, and the lease of the Block counts Blocks, read-only leases and views, atomically. All of these
+  are made within enter() and leave(), so a free that finds none will find none.
+- That a run goes back once: the mapping of its lease, which is exchanged for None (take_mapping).
+- Notes: a critical section of the lease. Counts of transfers and of an IndexPool: atomic additions.
+- Counts of a private pool: shares (pool.h). Its quarantine, and the list of pools that have waited: locks (pool.c).
+- The mapping of a Pool or Inspector, which close() takes away: a critical section of the object. allocate() would meet
+  other threads there, and at the reference count of the mapping. So each thread has a place in the Pool (pool_place),
+  with a lock of its own and an object that keeps the mapping; a Block refers to that instead of the mapping. close()
+  empties all places.
+- The tables (shared pools by id; what was told): one lock, for a few steps that run no Python code (lock_tables). The
+  Pools of a mapping, and when exhaustion was told: a critical section of the mapping.
+- A Message, and the last one of an iterator or a `get`: a critical section takes it away, so one thread finishes it.
+- The position of a Subscription, and the descriptor of a channel: a critical section, as in every build.
+- The spare pickler: an atomic exchange. Modules imported late: a flag that is set last, with release (publish).
+- Recorders, replays and surveys, one thread at a time: an atomic flag; a second thread gets its RuntimeError.
+- How long a channel spins, when it looked for the dead, when garbage was collected: hints. Each is one word; an update
+  that is lost costs a spin or a look.
+- What Python code keeps (blockpool._forks has the tables) was made for threads that switch between any two steps.
+
+What remains is Python's own: an object that ends in another thread than the one that made it is left to that one, which
+ends it between two steps of Python code, or to the collector. So a dropped Block or view may come back a little later
+than with the GIL. free(), release() and the end of a `with` give a Block back at once.
 """
 
 cimport cython
@@ -54,13 +86,14 @@ from libc.stdlib cimport free as c_free, malloc
 from libc.string cimport memcmp, memcpy, memset, strerror
 
 from blockpool._binding.guards cimport seal
+from blockpool._binding.threads cimport *
 
 # Names that calls need are C variables, and calls do not import: while the interpreter shuts down, the names in a
 # module become None and nothing can be imported, but blocks are still freed and errors still raised. For the same
 # reason these are functions and classes, not modules.
 cdef object collect_garbage, environ, flags, implementation, modules, number_array
 cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found
-cdef object parse_size, readable, shortage, tell, tell_of_fork
+cdef object parse_size, readable, shortage, take_a_turn, tell, tell_of_fork
 cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken
 cdef object PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
 cdef object PoolExists, PoolForbidden, PoolNotFound, PoolVersion, QueueClosed, StaleHandle, TooManyProcesses
@@ -77,7 +110,7 @@ from blockpool._handles import (
     NO_DESCRIPTOR, NO_PROC, Handle, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found,
 )
 from blockpool._log import tell, tell_of_fork
-from blockpool._room import shortage
+from blockpool._room import shortage, take_a_turn
 from blockpool._sizes import parse_size, readable
 from blockpool.errors import (
     BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken, PoolBusy, PoolClosed, PoolCorrupt,
@@ -156,6 +189,7 @@ include "_binding/package.pxi"
 seal(_Access)
 seal(_Mapping)
 seal(_Lease)
+seal(_Keeper)
 seal(_Packed)
 seal(_NumpyAllocator)
 seal(_Channel)

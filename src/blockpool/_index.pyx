@@ -3,6 +3,7 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 # Errors in destructors go to sys.unraisablehook alone: printed as well, a KeyboardInterrupt would end Python 3.14.
 # cython: unraisable_tracebacks=False
+# cython: freethreading_compatible=True
 """IndexPool: the bitmap without memory, for programs that hand out integers."""
 
 cimport cython
@@ -24,6 +25,7 @@ from blockpool._binding.c.bitmap cimport (
 )
 from blockpool._binding.c.os cimport OS_MEMORY_SURE, os_limits, os_limits_t, os_map_private, os_unmap
 from blockpool._binding.guards cimport seal
+from blockpool._binding.threads cimport count_signed, raise_to, tally
 
 # As in _core.pyx.
 cdef object NO_DESCRIPTOR, implementation, readable, shortage, DoubleFree, InvalidBlock, PoolCorrupt, PoolExhausted
@@ -123,7 +125,7 @@ cdef class IndexPool:
     cdef object __weakref__
     cdef _Words words
     cdef bitmap *bits
-    # Statistics, written with the GIL held; no invariant rests on them.
+    # Statistics; no invariant rests on them. Several threads may write them at once.
     cdef uint64_t allocations, frees, failures, peak
     cdef int64_t in_use         # below 0 for a moment, when two threads wrongly free the same indices
 
@@ -397,7 +399,7 @@ cdef class IndexPool:
             capacity=self.bits.bits,
             allocated=allocated,
             free=free,
-            peak=self.peak,
+            peak=min(self.peak, self.bits.bits),  # which calls of several threads may seem to exceed
             largest_free_run=longest,
             fragmentation=fragmentation_of(free, longest),
             allocations=self.allocations,
@@ -491,7 +493,7 @@ cdef class IndexPool:
 
     cdef exhausted(self, n, bint adjacent):
         """Count a failure, and return its error."""
-        self.failures += 1
+        tally(&self.failures, 1)
         asked = "1 index" if n == 1 else f"{readable(n)} adjacent indices" if adjacent else f"{readable(n)} indices"
         if n > self.bits.bits:
             return PoolExhausted(f"asked for {asked}; the pool has only {self.bits.bits}; make it larger")
@@ -501,14 +503,15 @@ cdef class IndexPool:
         )
 
     cdef inline void count_allocation(self, uint64_t n) noexcept:
-        self.allocations += n
-        self.in_use += n
-        if self.in_use > <int64_t>self.peak:
-            self.peak = self.in_use
+        cdef int64_t in_use
+        tally(&self.allocations, n)
+        in_use = count_signed(&self.in_use, n)
+        if in_use > <int64_t>self.peak:
+            raise_to(&self.peak, in_use)
 
     cdef inline void count_free(self, uint64_t n) noexcept:
-        self.frees += n
-        self.in_use -= n
+        tally(&self.frees, n)
+        count_signed(&self.in_use, -<int64_t>n)
 
     @cython.wraparound(True)
     cdef int free_range(self, indices) except -1:
@@ -541,11 +544,11 @@ cdef class IndexPool:
         if missing != BITMAP_NONE:
             raise not_allocated(missing)
         # Before the release, so that what another thread allocates of these meanwhile is not counted on top of them.
-        self.in_use -= n
+        count_signed(&self.in_use, -<int64_t>n)
         with nogil:
             freed = batch_release_range(self.bits, first, n, &left)
-        self.in_use += n - freed
-        self.frees += freed
+        count_signed(&self.in_use, <int64_t>(n - freed))
+        tally(&self.frees, freed)
         return freed_by_another(left)
 
     cdef int free_items(self, list items) except -1:

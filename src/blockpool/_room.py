@@ -1,4 +1,4 @@
-"""How messages describe a lack of memory: which limit was met, how much it leaves, and what to do about it."""
+"""What a lack of memory needs of Python: how messages describe it, and what a thread does while it waits for room."""
 
 from __future__ import annotations
 
@@ -29,3 +29,10 @@ def shortage(limit: str, room: int, *, ever: bool = False) -> tuple[str, str]:
     if ever:
         return f"this machine has {room} bytes of memory and swap", "use a larger machine"
     return f"this machine has {room} bytes of memory available now", "free some memory"
+
+
+def take_a_turn() -> None:
+    """Do nothing, as Python code.
+
+    A build without the GIL ends here the objects that were made in this thread and dropped in others.
+    """

@@ -1,4 +1,4 @@
-# cython: language_level=3, binding=False
+# cython: language_level=3, binding=False, freethreading_compatible=True
 """What tests look at and damage: the bookkeeping of a private pool.
 
 Built only with the CMake option BLOCKPOOL_TESTING, as `make` does for the tests; wheels do not carry it.

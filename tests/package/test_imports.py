@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import sys
+import sysconfig
 
 import pytest
 
@@ -27,6 +28,12 @@ def test_only_the_standard_library(run_program):
 def test_importing_is_quick_about_it(run_program):
     """Statistics, and so dataclasses, are imported when they are first used."""
     assert run_program(IMPORTING, "statistics") == "PoolStats True\n"
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this build of Python needs its GIL")
+def test_the_gil_stays_off(run_program):
+    """In a build of Python that can do without its GIL, no module of the package turns it on."""
+    run_program(IMPORTING, "without_the_gil")
 
 
 def test_waiting_in_an_event_loop_imports_nothing_of_ours(run_program):

@@ -77,6 +77,17 @@ def test_no_way_to_make_one(name, way):
         WAYS[way](found, type(found))
 
 
+# No Python code reaches an object of this one, which keeps a mapping for a thread.
+KEEPER = next(kind for kind in object.__subclasses__() if kind.__name__ == "_Keeper")
+
+
+@pytest.mark.parametrize("way", ["call", "its __new__", "object's __new__", "as pickle does", "derive"])
+def test_no_way_to_make_a_keeper(way):
+    """The class, which can be found, does not help either."""
+    with pytest.raises(TypeError):
+        WAYS[way](None, KEEPER)
+
+
 ACCESS = bp.Pool.__base__
 
 
@@ -106,7 +117,7 @@ def test_the_bases_of_public_classes_have_no_objects_of_their_own(make, base):
 def test_all_internal_classes_are_known_here():
     """Every class of the two extension modules is public or tested in this file."""
     public = {bp.Block, bp.IndexPool, bp.Inspector, bp.Message, bp.Sample, bp.Surveyor}
-    known = {type(found) for found in internals().values()} | {ACCESS} | public
+    known = {type(found) for found in internals().values()} | {ACCESS, KEEPER} | public
     modules = {"blockpool._core", "blockpool._index"}
     # Some classes of other libraries have no module (3.14).
     assert {kind for kind in object.__subclasses__() if getattr(kind, "__module__", None) in modules} == known

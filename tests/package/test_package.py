@@ -16,18 +16,15 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def test_the_versions_of_python_agree():
-    """The classifiers, `requires-python` and the type checker all name Python 3.11 to 3.13."""
+    """The classifiers, `requires-python` and the type checker all name Python 3.11 to 3.15."""
     named = re.findall(r"Python :: (3\.\d+)'", str(PROJECT["project"]["classifiers"]))
-    assert named == ["3.11", "3.12", "3.13"]
-    assert PROJECT["project"]["requires-python"] == ">=3.11,<3.14"
+    assert named == ["3.11", "3.12", "3.13", "3.14", "3.15"]
+    assert PROJECT["project"]["requires-python"] == ">=3.11,<3.16"
     assert PROJECT["tool"]["mypy"]["python_version"] == "3.11"
 
 
-@pytest.mark.parametrize(
-    ("version", "word"),
-    [("3.14", "3.11 to 3.13"), ("3.10", "is needed"), ("4.0", "is needed"), ("x", "is needed")],
-)
-def test_another_version_is_refused(version, word):
+@pytest.mark.parametrize("version", ["3.10", "3.16", "3.11t", "4.0", "x"])
+def test_another_version_is_refused(version):
     """An unsupported Python is refused in one sentence, before anything is built."""
     done = subprocess.run(
         [ROOT / "tools" / "preflight.sh", "first", version],
@@ -37,8 +34,8 @@ def test_another_version_is_refused(version, word):
         check=False,
     )
     assert done.returncode == 1
-    assert word in done.stderr
-    assert f"{version}" in done.stderr
+    assert f"'{version}' was asked for" in done.stderr
+    assert "3.11 3.12 3.13 3.14 3.15 3.13t 3.14t" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

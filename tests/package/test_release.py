@@ -104,7 +104,7 @@ def test_what_to_install_is_said_in_one_place():
     if not (ROOT / "src").is_dir():
         pytest.skip("the sources are not beside the tests")
     said = {
-        path.name: re.findall(r"pip install|blockpool\[\w", path.read_text())
+        path.name: re.findall(r"pip install\b|blockpool\[\w", path.read_text())
         for kind in ("*.py", "*.pyx", "*.pxi")
         for path in (ROOT / "src").rglob(kind)
     }

@@ -130,4 +130,4 @@ except ImportError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "needs matplotlib; install it with" in done.stdout
+    assert "needs matplotlib; install what it needs with" in done.stdout

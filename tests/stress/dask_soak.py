@@ -34,6 +34,7 @@ from dask_clusters import pools_named
 WORKERS = 3
 NBYTES = 128 << 20
 HANG = 300  # seconds without a result
+SPARE = 60  # seconds without a result after which nobody is killed, as workers may die faster than they can start
 
 
 class Killer(threading.Thread):
@@ -43,12 +44,15 @@ class Killer(threading.Thread):
         super().__init__(daemon=True)
         self.cluster, self.kills, self.rng = cluster, kills, rng
         self.killed = 0
+        self.round_began = time.monotonic()
 
     def run(self):
         """Kill until there were as many as wanted."""
         before = {}  # whom each nanny lost last: it may not know yet; an old number may come again for another process
         while self.killed < self.kills:
             time.sleep(self.rng.uniform(0.05, 0.5))
+            if time.monotonic() - self.round_began > SPARE:
+                continue
             members = self.cluster.scheduler.workers  # those that have come so far as to take part
             alive = [
                 (nanny, nanny.process.pid)
@@ -115,6 +119,7 @@ def main():
             watch = threading.Timer(HANG, _hung)
             watch.daemon = True
             watch.start()
+            killer.round_began = time.monotonic()
             exchange(client, rng)
             rounds += 1
             if time.monotonic() - last > 10:
@@ -129,13 +134,13 @@ def main():
             time.sleep(1)
             client.run(gc.collect)
             left = max(client.run(on.in_use).values())
-        copied = sum(c[1] for c in client.run(on.counts).values())
+        sent = sum(c[0] for c in client.run(on.counts).values())
     for _ in range(100):
         outlived = pools_named(name)
         if not outlived:
             break
         time.sleep(0.1)
-    good = left == (0, 0) and not outlived and copied > 0
+    good = left == (0, 0) and not outlived and sent > 0
     print(
         f"{'GOOD' if good else 'BAD'}: {killer.killed} killed, {rounds} rounds, blocks and tickets left {left}, "
         f"pools left {outlived}, {time.monotonic() - began:.0f} s, seed {given.seed}"

@@ -3,13 +3,14 @@
 # The largest size in bytes of a pool, and so of an array in one.
 cdef size_t MOST_BYTES = <size_t>1 << 62
 
-# The module and what is called of it; None until NumPy is first needed.
+# The module and what is called of it; None until NumPy is first needed, which is when numpy_is_there is published.
 cdef object numpy = None, numpy_array, numpy_asarray, numpy_copyto, numpy_dtype, numpy_empty
+cdef int numpy_is_there = 0
 
 
 cdef int need_numpy() except -1:
     global numpy, numpy_array, numpy_asarray, numpy_copyto, numpy_dtype, numpy_empty
-    if numpy is None:
+    if not is_published(&numpy_is_there):
         require_imports("arrays")
         try:
             # not an import statement: Cython's takes a None in sys.modules for the module
@@ -25,11 +26,12 @@ cdef int need_numpy() except -1:
         numpy_dtype = found.dtype
         numpy_empty = found.empty
         numpy = found
+        publish(&numpy_is_there)
     return 0
 
 
 cdef int notice_numpy() except -1:
-    if numpy is None and "numpy" in modules:
+    if not is_published(&numpy_is_there) and "numpy" in modules:
         need_numpy()
     return 0
 
@@ -40,7 +42,7 @@ cdef bint is_ndarray(value) except -1:
 
 
 cdef inline bint is_known_ndarray(value) noexcept:
-    return numpy is not None and type(value) is numpy_array
+    return is_published(&numpy_is_there) and type(value) is numpy_array
 
 
 cdef object dtype_from(description):
@@ -128,7 +130,7 @@ cdef int flags_of(order) except -1:
 
 
 cdef object array_on(_Lease lease, form *array, int64_t offset, const npy_intp *strides, int flags):
-    if lease.parent is not None:
+    if lease.readonly:
         flags &= ~NPY_ARRAY_WRITEABLE
     made = array_over(
         array.descr, array.dimensions, array.shape, strides,
@@ -215,7 +217,7 @@ cdef _Lease lease_behind(view):
     while at != NULL:
         if type(<object>at) is _Lease:
             return <_Lease>at
-        if numpy is not None and array_is(at):
+        if is_published(&numpy_is_there) and array_is(at):
             at = array_base(at)
         elif PyMemoryView_Check(<object>at):
             at = <PyObject *>(<object>at).obj  # raises ValueError if it was released

@@ -12,7 +12,8 @@ cdef extern from "_borrowed.h":
 @cython.no_gc
 @cython.freelist(256)
 cdef class Block:
-    cdef _Mapping mapping       # None if it was made without a run, by Block.__new__
+    cdef _Mapping mapping       # None if it was made without a run, by Block.__new__; set by hold_mapping() only
+    cdef block_keeper keeper
     cdef _Lease lease           # None while this object alone owns the run
     cdef pool_run run
     cdef readonly uint64_t nbytes
@@ -28,6 +29,10 @@ cdef class Block:
     cdef bint is_in(self, _Mapping m) noexcept
     # The lease that owns the run, made now if there is none. Only between enter() and leave().
     cdef _Lease own_lease(self)
+    # The lease for a view or array that is made now. Only between enter() and leave().
+    cdef _Lease view_lease(self)
+    # Whether its views are read-only. Only between enter() and leave().
+    cdef bint is_readonly(self)
     # What pickle makes of the block: a function and its arguments. Puts a reference in flight, and appends the
     # arguments to `noted` unless that is None. Raises TypeError for a private pool, otherwise as enter() or
     # share_run().
@@ -37,7 +42,6 @@ cdef class Block:
     # Of a Block that was just redeemed: has debug mode watch it.
     cdef int watch(self) except -1
     # The parts of free(), and free() in a shared pool in debug mode.
-    cdef Py_ssize_t other_users(self) noexcept
     cdef int require_freed(self, Py_ssize_t references, pool_status status, const pool_users *users) except -1
     cdef int free_watched(self) except -1
     # Always raises: DoubleFree if the block was freed, InvalidBlock if it was released or never allocated.
@@ -48,9 +52,14 @@ cdef class Block:
     cdef int end_use_later(self) except -1
     # Gives up this object's part in the run. Only for the thread whose state change ended the use.
     cdef int drop(self) except -1
+    cdef int drop_lease(self) except -1
 
 # Makes a new Block the owner of one reference to a run that this process holds.
 cdef void open_block(Block block, _Mapping mapping, const pool_run *run, uint64_t nbytes) noexcept
+# The same, with a keeper of the mapping, to which this takes over a reference.
+cdef void open_block_kept(
+    Block block, _Mapping mapping, PyObject *kept_by, const pool_run *run, uint64_t nbytes
+) noexcept
 # A Block of a run that was just allocated, and counts the allocation. If this raises, the run has gone back.
 cdef Block block_of_run(_Mapping m, const pool_run *run, uint64_t nbytes)
 
@@ -58,3 +67,9 @@ cdef Block block_of_run(_Mapping m, const pool_run *run, uint64_t nbytes)
 cdef object owner_of(_Mapping m)
 # Returns one. Set by the part above.
 cdef object (*pool_object)(_Mapping m)
+
+cdef extern from "_threads.h":
+    void hold_mapping(Block block, _Mapping m) noexcept
+    void hold_mapping_by(Block block, _Mapping m, PyObject *kept_by) noexcept
+    void hold_mapping_of(Block block, Block other) noexcept
+    void let_mapping_go(Block block) noexcept

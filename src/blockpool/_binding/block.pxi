@@ -34,10 +34,12 @@ cdef class Block:
 
     @cython.nonecheck(False)
     def __dealloc__(self):
+        cdef PyObject *m = <PyObject *>self.mapping
         if self.lease is not None:
-            self.lease.blocks -= 1
+            count_by(&self.lease.blocks, -1)
         elif state_is_open(&self.state):
-            release_run(self.mapping, &self.run, self.nbytes)
+            release_run(<_Mapping>m, &self.run, self.nbytes)
+        let_mapping_go(self)
 
     @property
     def index(self):
@@ -93,7 +95,7 @@ cdef class Block:
         """
         self.enter()
         try:
-            return PyMemoryView_FromObject(self.own_lease())
+            return PyMemoryView_FromObject(self.view_lease())
         finally:
             self.leave()
 
@@ -128,11 +130,12 @@ cdef class Block:
         try:
             if pool_is_shared(&self.mapping.engine):
                 return note_of(self.mapping, &self.run)
-            owner = self.lease
-            if owner is not None and owner.parent is not None:
-                owner = owner.parent
+            with cython.critical_section(self):
+                owner = self.lease
             if owner is None:
                 return b""
+            if owner.parent is not None:
+                owner = owner.parent
             with cython.critical_section(owner):
                 return b"" if owner.note is None else owner.note
         finally:
@@ -144,7 +147,7 @@ cdef class Block:
         cdef _Lease owner
         self.enter()
         try:
-            if self.lease is not None and self.lease.parent is not None:
+            if self.is_readonly():
                 raise TypeError(f"this Block of {self.describe()} is read-only, and so is its note")
             if pool_is_shared(&self.mapping.engine):
                 set_note(self.mapping, &self.run, note)
@@ -203,7 +206,7 @@ cdef class Block:
             Py_DECREF(<object>wanted.descr)
             raise
         try:
-            return array_on(self.own_lease(), &wanted, 0, NULL, flags)
+            return array_on(self.view_lease(), &wanted, 0, NULL, flags)
         finally:
             self.leave()
 
@@ -215,7 +218,7 @@ cdef class Block:
         """
         self.enter()
         try:
-            return {"version": 3, "typestr": "|u1", "shape": (self.nbytes,), "data": self.own_lease()}
+            return {"version": 3, "typestr": "|u1", "shape": (self.nbytes,), "data": self.view_lease()}
         finally:
             self.leave()
 
@@ -257,7 +260,7 @@ cdef class Block:
         cdef bint versioned = takes_versions(stream, max_version, dl_device, copy)
         self.enter()
         try:
-            return dlpack_of(self.own_lease(), self.describe(), versioned, copy)
+            return dlpack_of(self.view_lease(), self.describe(), versioned, copy)
         finally:
             self.leave()
 
@@ -285,9 +288,9 @@ cdef class Block:
             if lease.parent is None:
                 lease = new_lease(self.mapping, lease, &self.run, self.nbytes)
             twin = Block.__new__(Block)
-            twin.mapping = self.mapping
+            hold_mapping_of(twin, self)
             twin.lease = lease
-            lease.blocks += 1
+            count_by(&lease.blocks, 1)
             twin.run = self.run
             twin.nbytes = self.nbytes
             state_open(&twin.state)
@@ -323,6 +326,7 @@ cdef class Block:
         cdef state_outcome outcome = state_begin_free(&self.state)
         cdef pool_status status = POOL_OK
         cdef Py_ssize_t references = 0
+        cdef PyObject *lease
         cdef pool_users users
         cdef bint shared
         if outcome == STATE_BUSY:
@@ -335,7 +339,8 @@ cdef class Block:
                 state_end_free(&self.state, False)
                 self.free_watched()
                 return
-            references = self.other_users()
+            lease = <PyObject *>self.lease
+            references = users_besides(<_Lease>lease)
         if references == 0 and (shared or self.lease is None):
             status = pool_free(&self.mapping.engine, &self.run, self.nbytes, &users)
         state_end_free(&self.state, references == 0 and status == POOL_OK)
@@ -460,7 +465,7 @@ cdef class Block:
         cdef str state = ""
         if not state_is_open(&self.state):
             state = " (no longer valid)"
-        elif self.lease is not None and self.lease.parent is not None:
+        elif self.is_readonly():
             state = " (read-only)"
         return f"<blockpool.Block {self.run.index}, blocks={self.run.blocks}, nbytes={self.nbytes}{state}>"
 
@@ -495,7 +500,7 @@ cdef class Block:
                 f"{error}. If it was put in a queue: that pickles later, so don't release or free a block after put()"
             ) from None
         try:
-            readonly = self.lease is not None and self.lease.parent is not None
+            readonly = self.is_readonly()
             parts = (*reference_of(m, &self.run), self.nbytes, readonly)
             reduced = receive_block, parts
             send_run(m, &self.run, parts, noted)  # last, so that nothing fails after it
@@ -507,13 +512,6 @@ cdef class Block:
         if self.run.blocks == 1:
             return f"block {self.run.index}"
         return f"the run of {self.run.blocks} blocks at {self.run.index}"
-
-    cdef Py_ssize_t other_users(self) noexcept:
-        """How many references there are to the lease besides this object's."""
-        cdef Py_ssize_t references = Py_REFCNT(<PyObject *>self.lease) - 1
-        if self.lease.parent is not None:
-            references += Py_REFCNT(<PyObject *>self.lease.parent) - 1
-        return references
 
     cdef int require_freed(self, Py_ssize_t references, pool_status status, const pool_users *users) except -1:
         """Raise why a free was refused, if it was."""
@@ -536,6 +534,8 @@ cdef class Block:
         cdef pool_users users
         cdef pool_status status = POOL_OK
         cdef Py_ssize_t references
+        cdef _Lease lease
+        cdef PyObject *counted
         cdef bint sound = True
         error = found = None
         caller.thread = caller.length = 0
@@ -551,15 +551,18 @@ cdef class Block:
             raise BlockInUse(f"{self.describe()} is in use by another thread right now; try again")
         if outcome != STATE_OK:
             self.raise_why(outcome)
-        references = self.other_users()
+        counted = <PyObject *>self.lease
+        references = users_besides(<_Lease>counted)
         if references == 0:
             status = pool_free_watched(&self.mapping.engine, &self.run, &caller, &users, &finding)
             sound = finding.found == SITE_SOUND
         state_end_free(&self.state, references == 0 and status == POOL_OK)
         if references == 0 and status == POOL_OK:  # drop() would no longer be inlined in free()
-            forget_run(self.lease)
-            self.lease.blocks -= 1
-            self.lease = None
+            lease = self.lease
+            forget_run(lease)
+            with cython.critical_section(self):
+                self.lease = None
+            count_by(&lease.blocks, -1)
         if error is not None:
             raise error
         self.require_freed(references, status, &users)
@@ -619,8 +622,18 @@ cdef class Block:
         with cython.critical_section(self):
             if self.lease is None:
                 self.lease = new_lease(self.mapping, None, &self.run, self.nbytes)
-                self.lease.blocks += 1
+                count_by(&self.lease.blocks, 1)
         return self.lease
+
+    @cython.nonecheck(False)
+    cdef inline _Lease view_lease(self):
+        return lease_for_view(self.own_lease())
+
+    cdef bint is_readonly(self):
+        cdef _Lease lease
+        with cython.critical_section(self):
+            lease = self.lease
+        return lease is not None and lease.readonly
 
     @cython.nonecheck(False)
     cdef inline int end_use(self) except -1:
@@ -638,25 +651,42 @@ cdef class Block:
     @cython.nonecheck(False)
     cdef inline int drop(self) except -1:
         """Give up this object's part in the run."""
-        cdef _Lease lease = self.lease
-        if lease is None:
-            release_run(self.mapping, &self.run, self.nbytes)
-            return 0
-        self.lease = None
-        lease.blocks -= 1
+        cdef PyObject *m = <PyObject *>self.mapping  # Cython would count a reference for the call
+        if self.lease is not None:
+            return self.drop_lease()
+        release_run(<_Mapping>m, &self.run, self.nbytes)
+        return 0
+
+    cdef int drop_lease(self) except -1:
+        """The same for a Block with a lease."""
+        cdef _Lease lease
+        with cython.critical_section(self):
+            lease = self.lease
+            self.lease = None
+        count_by(&lease.blocks, -1)
         if self.mapping.guard is None:
             return 0
         # In debug mode the run comes back here, where errors can be raised, and not when `lease` is destroyed.
-        if lease.parent is not None and Py_REFCNT(<PyObject *>lease) == 1:
-            lease.mapping = None  # the lease of a read-only twin owns no run; go on with the one that does
+        if lease.parent is not None and is_unused(lease):
+            mapping_taken(lease)  # the lease of a read-only twin owns no run; go on with the one that does
             lease = lease.parent
-        return release_guarded(lease) if lease.parent is None and Py_REFCNT(<PyObject *>lease) == 1 else 0
+        return release_guarded(lease) if lease.parent is None and is_unused(lease) else 0
 
 
 @cython.nonecheck(False)
 cdef inline void open_block(Block block, _Mapping mapping, const pool_run *run, uint64_t nbytes) noexcept:
     """Make the block the owner of one reference to a run."""
-    block.mapping = mapping
+    hold_mapping(block, mapping)
+    block.run = run[0]
+    block.nbytes = nbytes
+    state_open(&block.state)
+
+
+@cython.nonecheck(False)
+cdef inline void open_block_kept(
+    Block block, _Mapping mapping, PyObject *kept_by, const pool_run *run, uint64_t nbytes
+) noexcept:
+    hold_mapping_by(block, mapping, kept_by)
     block.run = run[0]
     block.nbytes = nbytes
     state_open(&block.state)
@@ -676,7 +706,7 @@ cdef Block block_of_run(_Mapping m, const pool_run *run, uint64_t nbytes):
         raise
     lease = lease_run(m, run, nbytes)  # gives the run back if it fails
     block.lease = lease
-    lease.blocks += 1
+    count_by(&lease.blocks, 1)
     open_block(block, m, run, nbytes)
     return block
 

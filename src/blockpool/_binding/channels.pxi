@@ -11,6 +11,7 @@ cdef double LOOK_SLICE = 0.25
 
 # From blockpool._queue_errors; None until the first channel is opened.
 cdef object QueueEmpty = None, QueueFull, QueueShutDown
+cdef int errors_are_there = 0
 
 
 class _MessageEnded(StaleHandle):
@@ -24,13 +25,14 @@ del _MessageEnded
 cdef int need_errors() except -1:
     """Import the errors; here rather than when one is raised, as a call that waits imports nothing."""
     global QueueEmpty, QueueFull, QueueShutDown
-    if QueueEmpty is None:
+    if not is_published(&errors_are_there):
         require_imports("queues")
         from blockpool import _queue_errors
 
         QueueFull = _queue_errors.QueueFull
         QueueShutDown = _queue_errors.QueueShutDown
         QueueEmpty = _queue_errors.QueueEmpty
+        publish(&errors_are_there)
     return 0
 
 
@@ -298,18 +300,21 @@ cdef class _Channel(_Access):
 
     cdef void learn(self, bint found) noexcept:
         """Note whether it was worth spinning. If it often was not, as with too few processors, rest a while."""
+        cdef unsigned misses
         if found:
             self.misses = 0
         else:
             self.spun /= 2  # sleep() finds out when it would be worth it again
-            self.misses = min(self.misses + 1, MISSES_MOST)
-            self.resting = 1 << self.misses if self.misses > 2 else 0
+            misses = min(self.misses + 1, MISSES_MOST)
+            self.misses = misses
+            self.resting = 1 << misses if misses > 2 else 0
 
     cdef double worth(self, double deadline) noexcept:
         """How many seconds to spin; 0 for not at all."""
         cdef double spin = self.spin if self.spin >= 0 else self.spun
-        if self.resting and self.spin < 0:
-            self.resting -= 1
+        cdef unsigned resting = self.resting  # read once, as another thread may count it down too
+        if resting and self.spin < 0:
+            self.resting = resting - 1
             return 0
         return 0 if spin < SPIN_LEAST else max(min(spin, deadline - os_now()), 0)
 
@@ -324,16 +329,17 @@ cdef class _Channel(_Access):
 
     cdef int watch(self, _Mapping m) except -1:
         cdef int found
-        if self.descriptor < 0 or self.described != self.forks(m):
-            found = attachment_watch(m.engine.attachment)
-            if found < 0:
-                raise watch_error(self, found)
-            if self.descriptor >= 0:
-                close_descriptor(self.descriptor)  # the parent's, which it goes on reading
-            self.descriptor = found
-            self.described = self.forks(m)
-            self.rearm(m)  # only now: later it would drain what the caller is to be told
-        return self.descriptor
+        with cython.critical_section(self):
+            if self.descriptor < 0 or self.described != self.forks(m):
+                found = attachment_watch(m.engine.attachment)
+                if found < 0:
+                    raise watch_error(self, found)
+                if self.descriptor >= 0:
+                    close_descriptor(self.descriptor)  # the parent's, which it goes on reading
+                self.descriptor = found
+                self.described = self.forks(m)
+                self.rearm(m)  # only now: later it would drain what the caller is to be told
+            return self.descriptor
 
     cdef int rearm(self, _Mapping m) except -1:
         cdef char[4096] events

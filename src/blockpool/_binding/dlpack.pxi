@@ -26,7 +26,7 @@ cdef dlpack_of(_Lease lease, what, bint versioned, copy):
     if copy:
         copied = bytearray(lease)
         return dlpack_capsule(<char *>copied, lease.nbytes, copied, versioned, DLPACK_IS_COPIED)
-    if lease.parent is not None:
+    if lease.readonly:
         if not versioned:
             raise BufferError(
                 f"{what} is read-only here, which DLPack before version 1 cannot express; pass "

@@ -110,16 +110,21 @@ cdef int tell_of_swept() except -1:
 
 cdef int tell_of_exhaustion(_Mapping m, error) except -1:
     cdef double now = os_now()
-    cdef uint64_t left_out
-    if m.told_in != forked_times:
-        m.told_in = forked_times
-        m.quiet_until = -INFINITY
-        m.left_out = 0
-    if now < m.quiet_until or m.fills_up:
-        m.left_out += 1
+    cdef uint64_t left_out = 0
+    cdef bint quiet
+    with cython.critical_section(m):
+        if m.told_in != forked_times:
+            m.told_in = forked_times
+            m.quiet_until = -INFINITY
+            m.left_out = 0
+        quiet = now < m.quiet_until or m.fills_up
+        if quiet:
+            m.left_out += 1
+        else:
+            left_out, m.left_out = m.left_out, 0
+            m.quiet_until = now + exhaustion_rest
+    if quiet:
         return 0
-    left_out, m.left_out = m.left_out, 0
-    m.quiet_until = now + exhaustion_rest
     since = f" ({left_out} more since the last record of this)" if left_out else ""
     tell(
         LOG_WARNING, "exhausted", f"{titled(m.name)}: {error}{since}",
@@ -138,9 +143,15 @@ def rest_after_exhaustion(double seconds, /):
 # --- sending ---
 
 cdef int tell_of_refusal(name, bytes pool_id, why, bint counted) except -1:
+    cdef bint first
     told = pool_id, counted
-    if told not in refusing_pools:
+    lock_tables()
+    try:
+        first = told not in refusing_pools
         refusing_pools.add(told)
+    finally:
+        unlock_tables()
+    if first:
         later = "only counted (blockpool.multiprocessing.stats())" if counted else "not told of"
         tell(
             LOG_WARNING, "sent_without_pool",

@@ -86,7 +86,7 @@ cdef int pack_block(_Channel channel, _Mapping m, Block block, double deadline, 
     try:
         if block.mapping is not m:
             raise foreign_block(m)
-        readonly = block.lease is not None and block.lease.parent is not None
+        readonly = block.is_readonly()
         channel.begin(m, MESSAGE_IS_BLOCK, 1, readonly, deadline, message)
         if readonly:
             message.bytes[0] = 1
@@ -391,7 +391,7 @@ cdef object unpack_array(_Channel channel, _Mapping m, const queue_message *mess
     if message.count == 0:
         return unpack_small_array(channel, message, &array, strides, offset, says.readonly)
     Py_INCREF(dtype)
-    return array_on(lease, &array, offset, strides, 0 if lease.parent is not None else NPY_ARRAY_CARRAY)
+    return array_on(lease, &array, offset, strides, 0 if lease.readonly else NPY_ARRAY_CARRAY)
 
 
 cdef object unpack_small_array(
@@ -465,6 +465,5 @@ cdef object view_of_part(
         lease = held[run] = held_lease(channel, m, message, run, False)
     if offset > lease.nbytes or length > lease.nbytes - offset:
         raise garbled_message(channel, "part of a run", (offset, length))
-    if readonly:
-        lease = new_lease(m, lease, &lease.run, lease.nbytes)
+    lease = new_lease(m, lease, &lease.run, lease.nbytes) if readonly else lease_for_view(lease)
     return PyMemoryView_FromObject(lease)[offset:offset + length]

@@ -21,11 +21,11 @@ cdef class _Lease:
         if is_lost(self.mapping):
             raise lost_error(&self.mapping.engine, self.mapping.name)
         PyBuffer_FillInfo(view, self, address_of(self.mapping, self.run.index), self.nbytes,
-                          self.parent is not None, flags)
-        self.exports += 1
+                          self.readonly, flags)
+        count_by(&self.parent.exports if self.for_view else &self.exports, 1)
 
     def __releasebuffer__(self, Py_buffer *view):
-        self.exports -= 1
+        count_by(&self.parent.exports if self.for_view else &self.exports, -1)
 
     def __repr__(self):
         return f"<memory of blockpool block {self.run.index}>"
@@ -33,7 +33,7 @@ cdef class _Lease:
     @cython.nonecheck(False)
     def __dealloc__(self):
         if self.parent is not None:
-            self.parent.children -= 1
+            count_by(&self.parent.views if self.for_view else &self.parent.children, -1)
             return
         if self.mapping is None:
             return
@@ -46,13 +46,53 @@ cdef class _Lease:
 @cython.nonecheck(False)
 cdef inline _Lease new_lease(_Mapping mapping, _Lease parent, const pool_run *run, uint64_t nbytes):
     cdef _Lease lease = _Lease.__new__(_Lease)
+    if WITHOUT_GIL and parent is not None and parent.for_view:
+        parent = parent.parent
     lease.parent = parent
     if parent is not None:
-        parent.children += 1
+        lease.readonly = True
+        count_by(&parent.children, 1)
     lease.run = run[0]
     lease.nbytes = nbytes
     lease.mapping = mapping
     return lease
+
+
+cdef inline _Lease lease_for_view(_Lease lease):
+    cdef _Lease made
+    if not WITHOUT_GIL:
+        return lease
+    if lease.for_view:
+        lease = lease.parent
+    made = _Lease.__new__(_Lease)
+    made.parent = lease
+    made.readonly = lease.readonly
+    made.for_view = True
+    made.run = lease.run
+    made.nbytes = lease.nbytes
+    made.mapping = lease.mapping
+    count_by(&lease.views, 1)
+    return made
+
+
+cdef Py_ssize_t users_besides(_Lease lease) noexcept:
+    cdef Py_ssize_t users
+    if WITHOUT_GIL:
+        users = <Py_ssize_t>count_now(&lease.blocks) + count_now(&lease.children) + count_now(&lease.views) - 1
+        if lease.parent is not None:
+            users += <Py_ssize_t>count_now(&lease.parent.blocks) + count_now(&lease.parent.children)
+            users += <Py_ssize_t>count_now(&lease.parent.views) - 1
+        return users
+    users = Py_REFCNT(<PyObject *>lease) - 1
+    if lease.parent is not None:
+        users += Py_REFCNT(<PyObject *>lease.parent) - 1
+    return users
+
+
+cdef bint is_unused(_Lease lease) noexcept:
+    if WITHOUT_GIL:
+        return count_now(&lease.blocks) + count_now(&lease.children) + count_now(&lease.views) == 0
+    return Py_REFCNT(<PyObject *>lease) == 1
 
 
 cdef _Lease lease_run(_Mapping m, const pool_run *run, uint64_t nbytes):
@@ -98,10 +138,9 @@ cdef _Lease allocate_lease(_Access access, uint64_t nbytes, timeout):
 
 
 cdef int release_guarded(_Lease lease) except -1:
-    cdef _Mapping m = lease.mapping
+    cdef _Mapping m = mapping_taken(lease)
     if m is None:  # the run went back before; see forget_run
         return 0
-    lease.mapping = None
     if pool_is_shared(&m.engine):
         return release_watched(m, &lease.run, lease.nbytes)
     PyTraceMalloc_Untrack(TRACEMALLOC, <uintptr_t>address_of(m, lease.run.index))
@@ -113,11 +152,18 @@ cdef int release_guarded(_Lease lease) except -1:
         error = m.guard.take_back(PyMemoryView_FromObject(m), lease.run.index)
     except BaseException as stopped:  # Ctrl-C, no memory, too deep a recursion: the run comes back all the same
         error = stopped
+    forget_live(m, lease.run.index)  # first, as another thread may be given the run at once
     pool_rest(&m.engine, &lease.run, lease.nbytes)
-    forget_live(m, lease.run.index)
     if error is not None:
         raise error
     return 0
+
+
+cdef _Mapping mapping_taken(_Lease lease):
+    cdef PyObject *taken = take_mapping(lease)
+    cdef object m = <object>taken
+    Py_DECREF(m)
+    return m
 
 
 cdef int forget_live(_Mapping m, uint64_t index) except -1:
@@ -133,12 +179,13 @@ cdef inline void forget_run(_Lease lease) noexcept:
 
 
 cdef users_of(_Lease lease, Py_ssize_t users):
-    cdef Py_ssize_t views = lease.exports, blocks = lease.blocks - 1, readers = lease.children
+    cdef Py_ssize_t views = count_now(&lease.exports), readers = count_now(&lease.children)
+    cdef Py_ssize_t blocks = <Py_ssize_t>count_now(&lease.blocks) - 1
     cdef _Lease parent = lease.parent
     if parent is not None:
-        views += parent.exports
-        blocks += parent.blocks
-        readers += parent.children - 1
+        views += count_now(&parent.exports)
+        blocks += count_now(&parent.blocks)
+        readers += <Py_ssize_t>count_now(&parent.children) - 1
     cdef Py_ssize_t others = users - views - blocks - readers
     return in_words((
         (views, "memoryview or object made from it", "memoryviews or objects made from them"),

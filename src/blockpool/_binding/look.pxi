@@ -55,7 +55,9 @@ cdef class Inspector:
 
     cdef _Mapping look(self):
         """The mapping. Raises PoolClosed, or PoolCorrupt if the file was cut short."""
-        cdef _Mapping m = self.mapping
+        cdef _Mapping m
+        with cython.critical_section(self):  # close() may be taking it away
+            m = self.mapping
         if m is None:
             raise PoolClosed("the inspector is closed; call inspect() again")
         require_look(m)
@@ -321,7 +323,10 @@ cdef class Inspector:
 
     def close(self):
         """End the look; the memory is unmapped. Closing it again does nothing."""
-        self.mapping = None
+        cdef _Mapping m
+        with cython.critical_section(self):
+            m = self.mapping
+            self.mapping = None
 
     def __enter__(self):
         self.look()

@@ -32,7 +32,9 @@ cdef class _Access:
     """Access to the memory of a pool."""
 
     cdef _Mapping opened(self):
-        cdef _Mapping m = self.mapping
+        cdef _Mapping m
+        with cython.critical_section(self):  # close() may be taking it away
+            m = self.mapping
         if m is None:
             raise closed_error()
         if is_lost(m):
@@ -83,18 +85,6 @@ cdef size_t alignment_of(uintptr_t address, size_t block_size) noexcept:
 
 # --- private pools ---
 
-# Whether calls come one at a time: all of them hold the GIL, or have gone outside (pool_go_outside).
-cdef extern from *:
-    """
-    #ifdef Py_GIL_DISABLED
-    #define CALLS_ARE_SERIAL 0
-    #else
-    #define CALLS_ARE_SERIAL 1
-    #endif
-    """
-    const bint CALLS_ARE_SERIAL
-
-
 cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge_pages, bint debug) except -1:
     cdef pool_request request
     request.memory = NULL
@@ -107,7 +97,7 @@ cdef int open_private(_Mapping m, size, blocks, buffer, bint prefault, bint huge
     request.prefault = prefault
     request.huge = huge_pages
     request.debug = debug
-    request.serial = CALLS_ARE_SERIAL
+    request.serial = not WITHOUT_GIL
     return open_engine(m, &request, size, blocks)
 
 
@@ -190,6 +180,7 @@ cdef bint is_plain(const char *code) noexcept:
 
 cdef _Mapping open_shared(_Mapping m, on_fork):
     cdef attachment *attached = m.engine.attachment
+    cdef _Mapping existing
     cdef bint detach = attached.geometry.flags & LAYOUT_DETACH if on_fork is None else on_fork == "detach"
     m.engine.let_others_run = let_others_run
     m.alignment = alignment_of(<uintptr_t>m.engine.data, m.engine.block_size)
@@ -201,12 +192,18 @@ cdef _Mapping open_shared(_Mapping m, on_fork):
         from blockpool._debug_shared import SharedGuard
 
         m.guard = SharedGuard(m.reference)
-    # No Python code runs between this lookup and the new entry. So of two threads that attach the same pool, the second
-    # one finds the first one's mapping, and its own attachment ends with `m`.
-    existing = known(m.id)
-    if existing is not None:
+    # No other thread comes between this lookup and the new entry. So of two threads that attach the same pool, the
+    # second one finds the first one's mapping, and its own attachment ends with `m`.
+    lock_tables()
+    try:
+        reference = mappings.get(m.id)
+        existing = None if reference is None else reference()
+        if existing is None or is_lost(existing):
+            mappings[m.id] = m.reference
+    finally:
+        unlock_tables()
+    if existing is not None and not is_lost(existing):
         return existing
-    mappings[m.id] = m.reference
     pool_set_on_fork(&m.engine, detach)
     begin_to_tell()
     return m
@@ -233,8 +230,11 @@ cdef _Mapping mapping_at(uintptr_t address):
 
 cdef void strike_off(_Mapping m) noexcept:
     """Remove the mapping from the table. Runs no Python code."""
-    if m.reference is not None and mappings is not None and mappings.get(m.id) is m.reference:
-        del mappings[m.id]
+    if m.reference is not None and mappings is not None:
+        lock_tables()
+        if mappings.get(m.id) is m.reference:
+            del mappings[m.id]
+        unlock_tables()
 
 
 cdef void tell_of_strays() noexcept:

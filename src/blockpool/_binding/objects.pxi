@@ -138,7 +138,7 @@ cdef int write_object(
             at += 1
         next += 1
     copy_memory(next, PyBytes_AS_STRING(pickled), len(pickled))
-    head.checksum = checksum_of(PyMemoryView_FromObject(lease)[CHECKED_FROM:end])
+    head.checksum = checksum_of(PyMemoryView_FromObject(lease_for_view(lease))[CHECKED_FROM:end])
     return 0
 
 
@@ -225,7 +225,7 @@ cdef tuple load(_Lease lease):
     if tables > room or head.length > room - tables:
         raise not_an_object(lease, "its pickle is longer than the run, so it was damaged")
     tables += sizeof(object_head)
-    whole = PyMemoryView_FromObject(lease)
+    whole = PyMemoryView_FromObject(lease_for_view(lease))
     if checksum_of(whole[CHECKED_FROM:tables + head.length]) != head.checksum:
         raise not_an_object(lease, "its checksum is wrong, so it was damaged")
     within = []
@@ -261,8 +261,7 @@ cdef view_within(_Lease lease, list within, const object_buffer *buffer):
         there = within[buffer.run - 1]
     if buffer.offset > there.nbytes or buffer.length > there.nbytes - buffer.offset:
         raise not_an_object(lease, f"a buffer of it is {buffer.length} bytes from {buffer.offset}, so it was damaged")
-    if buffer.readonly:
-        there = new_lease(there.mapping, there, &there.run, there.nbytes)
+    there = new_lease(there.mapping, there, &there.run, there.nbytes) if buffer.readonly else lease_for_view(there)
     return PyMemoryView_FromObject(there)[buffer.offset:buffer.offset + buffer.length]
 
 

@@ -91,10 +91,10 @@ cdef _Mapping mapping_to_copy_into(Pool pool):
     """The mapping; None, counting a refusal, if the pool is closed or this process has no part in it."""
     try:
         require_shared(pool)
+        return pool.opened()
     except (PoolClosed, PoolBusy, TooManyProcesses) as error:
         refuse_copy(pool.kept_name, pool.kept_id, f"{error}")
         return None
-    return pool.mapping
 
 
 def copy_array(Pool pool not None, array, bint must=False, timeout=0):

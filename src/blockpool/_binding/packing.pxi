@@ -1,11 +1,12 @@
 # See packing.pxd.
 
 cdef object pickle_dumps = None, pickle_loads, PickleBuffer, ObjectPickler, forking_reducers = None
+cdef int pickle_is_there = 0
 
 
 cdef int need_pickle() except -1:
     global pickle_dumps, pickle_loads, PickleBuffer, ObjectPickler
-    if pickle_dumps is None:
+    if not is_published(&pickle_is_there):
         require_imports("queues and put()")
         import pickle
 
@@ -14,6 +15,7 @@ cdef int need_pickle() except -1:
         # a subclass, as objects of pickle.Pickler itself take no reducer_override
         ObjectPickler = type("ObjectPickler", (pickle.Pickler,), {})
         pickle_dumps = pickle.dumps
+        publish(&pickle_is_there)
     return 0
 
 
@@ -76,7 +78,7 @@ cdef class _Packing:
         try:
             if block.mapping is not self.mapping:
                 raise foreign_block(self.mapping)
-            return block.own_lease()
+            return block.view_lease()
         finally:
             block.leave()
 
@@ -134,17 +136,20 @@ def name_packer(kind, function, /):
     packers[kind] = function
 
 
-# One that is not in use, as making one takes longer than most pickles. Only with the GIL held.
-cdef _Packing spare = None
+# One that is not in use, as making one takes longer than most pickles; or NULL. Only by swap_object().
+cdef PyObject *spare = NULL
 
 
 cdef _Packing new_packing(_Mapping m, uint64_t least):
     """The spare one if there is one; there is none while the pickle of one object puts another one into a queue."""
-    global spare
-    cdef _Packing packing = spare
-    spare = None
+    cdef _Packing packing
+    cdef PyObject *found
     need_pickle()
-    if packing is None:
+    found = swap_object(&spare, NULL)
+    if found != NULL:
+        packing = <_Packing>found
+        Py_DECREF(packing)
+    else:
         packing = _Packing.__new__(_Packing)
         packing.written = []
         packing.leases = []
@@ -160,7 +165,7 @@ cdef _Packing new_packing(_Mapping m, uint64_t least):
 
 cdef int keep_packing(_Packing packing) except -1:
     """Make it the spare one. It must refer to nothing of what it has pickled."""
-    global spare
+    cdef PyObject *before
     packing.pickler.clear_memo()
     packing.mapping = None
     packing.written.clear()
@@ -168,7 +173,10 @@ cdef int keep_packing(_Packing packing) except -1:
     packing.numbers.clear()
     packing.buffers.clear()
     packing.sent.clear()
-    spare = packing
+    Py_INCREF(packing)
+    before = swap_object(&spare, <PyObject *>packing)
+    if before != NULL:
+        Py_DECREF(<object>before)
     return 0
 
 
@@ -211,13 +219,18 @@ cdef int copy_into_places(char *memory, list buffers, list places) except -1:
 
 def _block_on(view, /):
     """Unpickle a Block that came within another object; `view` shows the memory of the whole run."""
-    cdef _Lease lease = lease_behind(view)
+    cdef _Lease lease = lease_behind(view), owner
     cdef Block block
+    if WITHOUT_GIL and lease is not None:  # views made from now on are counted apart from this one
+        if lease.parent is None:
+            raise garbled("block", view)
+        owner = lease.parent if lease.parent.parent is None else lease.parent.parent
+        lease = new_lease(lease.mapping, owner, &lease.run, lease.nbytes) if lease.readonly else owner
     if lease is None or lease.mapping is None:
         raise garbled("block", view)
     block = Block.__new__(Block)
     block.lease = lease
-    lease.blocks += 1
+    count_by(&lease.blocks, 1)
     open_block(block, lease.mapping, &lease.run, lease.nbytes)
     return block
 

@@ -3,6 +3,7 @@
 cdef class Pool(_Access):
     cdef object __weakref__
     cdef _Mapping quick         # the same, but None in debug mode: what the quick calls use
+    cdef pool_place *places     # without the GIL: what each thread has of the pool, see _threads.h; NULL at first
     # What is left after close().
     cdef object guard           # None unless in debug mode
     cdef object kept_name
@@ -11,6 +12,22 @@ cdef class Pool(_Access):
 
     # allocate() with any arguments; raises as it does.
     cdef allocate_slowly(self, blocks, nbytes, timeout)
+    # The same without the GIL, where close() may come at any time; quick if it can be.
+    cdef allocate_beside(self, blocks, nbytes, timeout)
+    # A new reference to the object of this thread that keeps the mapping; NULL if the pool has to be asked slowly.
+    cdef PyObject *keeper(self) noexcept
+    cdef PyObject *new_keeper(self, pool_place *place) noexcept
+    # The mapping, or None if the pool is closed.
+    cdef _Mapping now(self)
+
+
+# Keeps a mapping, for the blocks that one thread allocates: if all of them referred to the mapping itself, threads
+# would meet at its reference count.
+@cython.final
+@cython.internal
+@cython.no_gc
+cdef class _Keeper:
+    cdef _Mapping mapping
 
 # A Pool object of the mapping: an open one if there is one, else a closed one.
 cdef object object_of(_Mapping m)

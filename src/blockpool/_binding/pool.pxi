@@ -764,12 +764,15 @@ cdef class Pool(_Access):
         May be called from any thread; a wait lets other threads run. Processes and threads that wait take what they
         find, in no particular order.
         """
-        cdef _Mapping m = self.quick
+        cdef _Mapping m
         cdef Block block
         cdef pool_run run
         cdef uint64_t n
         if given is not ABSENT:
             refuse_positional("allocate", given)
+        if WITHOUT_GIL:
+            return self.allocate_beside(blocks, nbytes, timeout)
+        m = self.quick
         if nbytes is None and timeout is ZERO and m is not None:
             if blocks is None:
                 block = Block.__new__(Block)  # first, so that nothing fails after the allocation
@@ -1145,10 +1148,14 @@ cdef class Pool(_Access):
         WriteAfterFree
             In debug mode, if something wrote to a freed block. The pool is closed all the same.
         """
-        cdef _Mapping m = self.mapping
+        cdef _Mapping m
+        with cython.critical_section(self):
+            m = self.mapping
+            self.mapping = self.quick = None
+        if WITHOUT_GIL:
+            empty_places(self.places)
         if m is not None:
             m.closed = True
-            self.mapping = self.quick = None
             if m.guard is None or Py_IsFinalizing():  # then too little of Python is left for a report
                 return
             if not pool_is_shared(&m.engine):
@@ -1197,7 +1204,7 @@ cdef class Pool(_Access):
         self.close()
 
     def __repr__(self):
-        cdef _Mapping m = self.mapping
+        cdef _Mapping m = self.now()
         if m is None:
             return f"<blockpool.{type(self).__name__} closed>"
         kind = "private" if not pool_is_shared(&m.engine) else "shared" if m.name is None else repr(m.name)
@@ -1219,6 +1226,58 @@ cdef class Pool(_Access):
             )
         fork_shares = m.engine.attachment.on_fork == ON_FORK_SHARE
         return _attach_pickled, (str(handle_of(m, NULL, Handle)), fork_shares, type(self)), self.__getstate__()
+
+    def __dealloc__(self):
+        if WITHOUT_GIL:
+            empty_places(self.places)
+            c_free(self.places)
+
+    @cython.nonecheck(False)
+    cdef allocate_beside(self, blocks, nbytes, timeout):
+        """`allocate` without the GIL."""
+        cdef Block block
+        cdef pool_run run
+        cdef PyObject *kept_by
+        cdef PyObject *m
+        cdef uint64_t n = 1
+        if nbytes is None and timeout is ZERO:
+            block = Block.__new__(Block)  # first, so that nothing fails after the allocation
+            kept_by = self.keeper()
+            if kept_by != NULL:
+                m = <PyObject *>(<_Keeper>kept_by).mapping  # not counted: see _Keeper
+                if blocks is not None:
+                    n = quick_length(<_Mapping>m, blocks)
+                if n and allocate_quickly(<_Mapping>m, n, 0, &run):
+                    pool_count(&(<_Mapping>m).engine, n, n * (<_Mapping>m).engine.block_size)
+                    open_block_kept(block, <_Mapping>m, kept_by, &run, n * (<_Mapping>m).engine.block_size)
+                    return block
+                Py_DECREF(<object>kept_by)
+        return self.allocate_slowly(blocks, nbytes, timeout)
+
+    @cython.nonecheck(False)
+    cdef inline PyObject *keeper(self) noexcept:
+        cdef pool_place *place = place_of_thread(&self.places, os_thread_number())
+        cdef PyObject *found = keeper_at(place) if place != NULL else NULL
+        return found if found != NULL or place == NULL else self.new_keeper(place)
+
+    cdef PyObject *new_keeper(self, pool_place *place) noexcept:
+        cdef _Keeper made = None
+        try:
+            made = _Keeper.__new__(_Keeper)
+            # close() comes before it, and there is none, or after it, and takes it away
+            with cython.critical_section(self):
+                if self.quick is None:
+                    return NULL
+                made.mapping = self.quick
+                set_keeper(place, <PyObject *>made)
+        except MemoryError:
+            return NULL
+        Py_INCREF(made)
+        return <PyObject *>made
+
+    cdef _Mapping now(self):
+        with cython.critical_section(self):
+            return self.mapping
 
     cdef allocate_slowly(self, blocks, nbytes, timeout):
         """`allocate` with any arguments."""
@@ -1276,13 +1335,17 @@ cdef bint names_live_run(_Mapping m, handle) except -1:
 
 cdef object object_of(_Mapping m):
     """A Pool object of the mapping: an open one if there is one."""
-    owner = None if m.pool_ref is None else m.pool_ref()
+    cdef _Mapping has
+    with cython.critical_section(m):
+        reference = m.pool_ref
+    owner = None if reference is None else reference()
     if owner is None or (<Pool>owner).mapping is not m:
         for other in owners_of(m):
             if (<Pool>other).mapping is m:
                 return other
     # A closed one will do, unless it was opened again since, as another pool.
-    if owner is None or (<Pool>owner).mapping not in (None, m):
+    has = None if owner is None else (<Pool>owner).now()
+    if owner is None or (has is not None and has is not m):
         owner = Pool.__new__(Pool)
         if not m.closed:
             adopt(<Pool>owner, m)
@@ -1303,8 +1366,10 @@ cdef pool *engine_of(Pool owner) except NULL:
 
 cdef list owners_of(_Mapping m):
     """The Pool objects of the mapping, closed ones too. Calls no method of theirs, which a subclass may override."""
-    cdef list found = []
-    for reference in m.owners or ():
+    cdef list found = [], references
+    with cython.critical_section(m):
+        references = list(m.owners or ())
+    for reference in references:
         owner = reference()
         if owner is not None:
             found.append(owner)
@@ -1313,27 +1378,28 @@ cdef list owners_of(_Mapping m):
 
 cdef int adopt(Pool owner, _Mapping mapping) except -1:
     """Attach the Pool object to the mapping."""
-    cdef Py_ssize_t i = 0
-    if owner.mapping is not None:  # checked here, where no other code can run in between
-        raise ValueError("this Pool is open already; create a new one")
-    owner.mapping = mapping
-    owner.guard = mapping.guard
-    owner.kept_name = mapping.name
-    owner.kept_id = mapping.id
-    owner.may_have_ended = (
-        pool_is_shared(&mapping.engine) and not mapping.engine.attachment.geometry.flags & LAYOUT_PERMANENT
-    )
-    owner.quick = mapping if mapping.guard is None else None
-    mapping.pool_ref = PyWeakref_NewRef(owner, None)
-    if mapping.owners is None:
-        mapping.owners = []
-    mapping.owners.append(mapping.pool_ref)
-    # In place and step by step: a destructor may run in between, and change this list too.
-    while i < len(mapping.owners):
-        if mapping.owners[i]() is None:
-            del mapping.owners[i]
-        else:
-            i += 1
+    cdef set dead = set()
+    reference = PyWeakref_NewRef(owner, None)
+    with cython.critical_section(owner):
+        if owner.mapping is not None:  # checked here, where no other code can run in between
+            raise ValueError("this Pool is open already; create a new one")
+        owner.guard = mapping.guard
+        owner.kept_name = mapping.name
+        owner.kept_id = mapping.id
+        owner.may_have_ended = (
+            pool_is_shared(&mapping.engine) and not mapping.engine.attachment.geometry.flags & LAYOUT_PERMANENT
+        )
+        owner.mapping = mapping
+        owner.quick = mapping if mapping.guard is None else None
+    with cython.critical_section(mapping):
+        others = list(mapping.owners or ())
+    for other in others:  # without the section: a destructor may run here, and adopt another one
+        if other() is None:
+            dead.add(id(other))
+    with cython.critical_section(mapping):
+        mapping.pool_ref = reference
+        mapping.owners = [other for other in mapping.owners or () if id(other) not in dead]
+        mapping.owners.append(reference)
     return 0
 
 

@@ -261,11 +261,8 @@ cdef class Queue(_Channel):
         """Take a message; it is unfinished if the queue redelivers."""
         cdef Message message = Message.__new__(Message)
         cdef bint redelivers = self.view.flags & QUEUE_REDELIVERS
-        if redelivers:
-            self.taken += 1
-            if self.taken >= TAKEN_MOST:
-                self.taken = 0
-                reclaim(m, True)
+        if redelivers and count_by(&self.taken, 1) % TAKEN_MOST == 0:
+            reclaim(m, True)
         self.take(m, deadline, &message.message)
         try:
             message.item = unpack_item(self, m, &message.message)
@@ -571,14 +568,16 @@ cdef class Queue(_Channel):
         raise `QueueClosed`.
         """
         cdef Message message
-        if self.mapping is None or is_lost(self.mapping):
+        cdef list unfinished
+        cdef bint lost = self.mapping is None or is_lost(self.mapping)
+        if not self.close_channel() and not lost:
+            return
+        with cython.critical_section(self):
+            unfinished = self.unfinished_items
             self.unfinished_items = []
-            self.close_channel()
+        if lost or unfinished is None:
             return
-        if not self.close_channel():
-            return
-        while self.unfinished_items:
-            message = self.unfinished_items.pop()
+        for message in reversed(unfinished):
             message.finish(True)
 
     def unlink(self):
@@ -679,16 +678,19 @@ cdef class _Items:
 
     def __next__(self):
         cdef _Mapping m
-        cdef Message message = self.message
-        if message is not None:
+        cdef Message message
+        with cython.critical_section(self):
+            message = self.message
             self.message = None
+        if message is not None:
             message.finish(False)
         m = self.queue.enter()
         try:
             if not self.queue.view.flags & QUEUE_REDELIVERS:
                 return self.queue.receive_item(INFINITY)
             message = self.queue.receive_message(m, INFINITY)
-            self.message = message
+            with cython.critical_section(self):
+                self.message = message
             return message.item
         except QueueShutDown:
             raise StopIteration from None

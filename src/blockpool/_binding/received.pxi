@@ -29,11 +29,13 @@ cdef class Message:
 
     cdef int finish(self, bint again) except -1:
         """End the message, or give it back to the queue to be received again."""
-        cdef _Channel channel = self.channel
+        cdef _Channel channel
         cdef _Mapping m
+        with cython.critical_section(self):  # of several threads, one finishes it
+            channel = self.channel
+            self.channel = None
         if channel is None:
             return 0
-        self.channel = None
         m = channel.mapping
         if self.forks == channel.forks(m) and not is_lost(m):
             if again:

@@ -13,7 +13,7 @@ cdef class _Recorder:
     cdef lane_cell *cells
     cdef atomic_half stopped
     cdef bint on    # it is the recorder of the pool
-    cdef bint busy  # a thread is at it
+    cdef int busy   # a thread is at it
 
     def __dealloc__(self):
         if self.on and not is_lost(self.mapping):
@@ -30,14 +30,13 @@ cdef class _Recorder:
             raise PoolClosed("the recording has ended")
         if is_lost(m):
             raise lost_error(&m.engine, m.name)
-        if self.busy:
+        if not take_flag(&self.busy):
             raise RuntimeError("another thread is collecting")
-        self.busy = True
         try:
             with nogil:
                 used = recording_collect(m.engine.attachment, self.cells, COLLECTED, most, &self.stopped)
         finally:
-            self.busy = False
+            drop_flag(&self.busy)
         return PyBytes_FromStringAndSize(<char *>self.cells, used * sizeof(lane_cell))
 
     def stop(self):
@@ -48,12 +47,13 @@ cdef class _Recorder:
 
     def end(self):
         """Let others record."""
-        if self.busy:
+        if not take_flag(&self.busy):
             raise RuntimeError("another thread is collecting")
         if self.on and not is_lost(self.mapping):
             recording_stop(self.mapping.engine.attachment)
             recording_end(self.mapping.engine.attachment)
         self.on = False
+        drop_flag(&self.busy)
 
 
 def begin_recording(_Access pool not None, /):

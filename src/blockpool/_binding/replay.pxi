@@ -27,7 +27,7 @@ cdef class _Replaying:
     cdef Py_buffer[COLUMNS] columns
     cdef int column_count
     cdef list pools      # their mappings
-    cdef bint busy      # a thread is at it
+    cdef int busy       # a thread is at it
     cdef bint ended
 
     def __dealloc__(self):
@@ -42,23 +42,29 @@ cdef class _Replaying:
     def go_on(self, uint64_t events):
         """Let so many events go by; return whether that was the end. Raises TraceInvalid at one that cannot be."""
         cdef replay_status status
-        if self.busy or self.ended:
-            raise RuntimeError("the replay has ended, or another thread is at it")
-        self.busy = True
+        self.begin_turn()
         with nogil:
             status = replay_go_on(&self.state, max(events, 1))
-        self.busy = False
+        drop_flag(&self.busy)
         if status > REPLAY_DONE:
             raise TraceInvalid(f"event {self.state.bad:,} {what_is_wrong(self, status)}")
         return status == REPLAY_DONE
 
     def end(self):
         """Free what is live. After that, only `counts` may be called."""
-        if self.busy or self.ended:
-            raise RuntimeError("the replay has ended, or another thread is at it")
+        self.begin_turn()
         self.ended = True
         with nogil:
             replay_end(&self.state)
+        drop_flag(&self.busy)
+
+    cdef int begin_turn(self) except -1:
+        cdef bint mine = take_flag(&self.busy)
+        if mine and not self.ended:
+            return 0
+        if mine:
+            drop_flag(&self.busy)
+        raise RuntimeError("the replay has ended, or another thread is at it")
 
     def own_bytes(self):
         """Return how much memory the replay itself has, in whole pages; with `touch` all of it is resident."""

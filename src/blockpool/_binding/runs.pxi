@@ -30,6 +30,11 @@ cdef inline uint64_t quick_length(_Mapping m, blocks) noexcept:
 
 # --- the thorough way, with waiting and signals ---
 
+# Without the GIL, an object that ends in another thread than the one that made it is left to the latter, which ends it
+# between two steps of Python code. So a thread that waits for room lets Python run that often, in seconds.
+cdef double TURN_SLICE = 0.005
+
+
 cdef bint try_allocate(_Mapping m, uint64_t n, uint64_t slack, bint many, pool_run *out) except -1:
     cdef pool_status status
     if is_quick(m, n) and not many:
@@ -55,6 +60,7 @@ cdef int allocate_run(
     cdef uint32_t sequence, wait = 0
     cdef double left, began = os_now()
     cdef bint looked_last = False, undisturbed
+    cdef double looked = began
     if try_allocate(m, n, slack, many, out):
         return 0
     if reclaim(m, False) and try_allocate(m, n, slack, many, out):
@@ -79,14 +85,18 @@ cdef int allocate_run(
                     collect(m, not looked_last)
                 continue
             with nogil:
-                pool_wait_sleep(&m.engine, sequence, min(left, SLICE))
+                pool_wait_sleep(&m.engine, sequence, min(left, TURN_SLICE if WITHOUT_GIL else SLICE))
             undisturbed = pool_free_sequence(&m.engine) == sequence
             PyErr_CheckSignals()
+            if WITHOUT_GIL:
+                take_a_turn()
+                undisturbed = undisturbed and os_now() - looked >= SLICE
             if access.opened() is not m:  # closed, and opened again as another pool
                 raise closed_error()
             if pool_wait_is_over(&m.engine, wait):  # a signal handler forked, and this is the child
                 pool_wait_begin(&m.engine, &wait)
             if undisturbed or pool_has_ended_tickets(&m.engine):
+                looked = os_now()
                 reclaim(m, True)
     finally:
         pool_wait_end(&m.engine, wait)
@@ -137,7 +147,7 @@ cdef bint reclaim(_Mapping m, bint waiting) except -1:
     """Take back runs that have no user but were not returned; return whether there may be any."""
     cdef bint any
     if not pool_is_shared(&m.engine):
-        return pool_reclaim(&m.engine, waiting)  # the GIL guards the quarantine
+        return pool_reclaim(&m.engine, waiting)
     with nogil:
         any = pool_reclaim(&m.engine, waiting)
     tell_of_recovered(m)

@@ -91,7 +91,7 @@ cdef class Surveyor:
 
     cdef _Mapping mapping
     cdef survey_t *state
-    cdef bint busy  # a thread is at it
+    cdef int busy   # a thread is at it
 
     def __init__(self):
         raise TypeError("a Surveyor comes from Inspector.surveyor()")
@@ -138,9 +138,8 @@ cdef class Surveyor:
             raise PoolClosed(NEVER_BEGUN)
         n = min(as_count(blocks, "blocks"), m.engine.blocks)
         require_look(m)
-        if self.busy:
+        if not take_flag(&self.busy):
             raise RuntimeError("another thread goes on with this survey; begin one for each thread")
-        self.busy = True
         try:
             with nogil:
                 ended = survey_go_on(state, &m.engine.attachment.shared, n)
@@ -150,7 +149,7 @@ cdef class Surveyor:
             survey_begin(state, state.order, state.found, state.most)
             return found
         finally:
-            self.busy = False
+            drop_flag(&self.busy)
 
 
 cdef surveyor_of(_Mapping m, most, order):

@@ -1,6 +1,6 @@
 # See transfer.pxd.
 
-# What this process has sent since it was started or forked; changed with the GIL held.
+# What this process has sent since it was started or forked; changed by tally().
 cdef uint64_t sent_count = 0, copied_count = 0, copied_bytes = 0, refused_count = 0
 
 
@@ -20,8 +20,7 @@ def transfers():
 # --- copying into the pool ---
 
 cdef int refuse_copy(name, bytes pool_id, why) except -1:
-    global refused_count
-    refused_count += 1
+    tally(&refused_count, 1)
     return tell_of_refusal(name, pool_id, why, True)
 
 
@@ -31,13 +30,12 @@ cdef _Lease lease_for_copy(_Access access, _Mapping m, uint64_t nbytes, bint mus
     It waits and raises like other allocations if the copy `must` be made. Otherwise it neither waits nor collects
     garbage, and returns None if there is no room.
     """
-    global copied_count, copied_bytes
     cdef uint64_t n = (nbytes - 1) // m.engine.block_size + 1, slack = n * m.engine.block_size - nbytes
     cdef _Lease lease
     if must:
         lease = allocate_lease(access, nbytes, timeout)
-        copied_count += 1
-        copied_bytes += nbytes
+        tally(&copied_count, 1)
+        tally(&copied_bytes, nbytes)
         return lease
     lease = _Lease.__new__(_Lease)
     if n <= m.engine.blocks and (
@@ -48,8 +46,8 @@ cdef _Lease lease_for_copy(_Access access, _Mapping m, uint64_t nbytes, bint mus
         lease.nbytes = nbytes
         lease.mapping = m
         pool_count(&m.engine, n, nbytes)
-        copied_count += 1
-        copied_bytes += nbytes
+        tally(&copied_count, 1)
+        tally(&copied_bytes, nbytes)
         return lease
     pool_count_failure(&m.engine)
     refuse_copy(
@@ -151,7 +149,6 @@ def send_array(array, bint readonly, threshold, list sent not None):
 
     They are also appended to `sent`, for `take_back`. Returns None if the array is not in a shared pool.
     """
-    global sent_count
     cdef PyObject *a = as_array(array)
     cdef _Lease lease = shared_lease(array)
     cdef _Mapping m
@@ -169,13 +166,12 @@ def send_array(array, bint readonly, threshold, list sent not None):
         readonly or not array_is_writeable(a),
     )
     send_run(m, &lease.run, parts, sent)
-    sent_count += 1
+    tally(&sent_count, 1)
     return parts
 
 
 def send_buffer(memoryview view not None, bint readonly, threshold, list sent not None):
     """The same for a contiguous memoryview, with the arguments of `_receive_buffer`."""
-    global sent_count
     cdef Py_buffer *found = as_bytes(view)
     cdef _Lease lease = shared_lease(view)
     if lease is None:
@@ -186,20 +182,19 @@ def send_buffer(memoryview view not None, bint readonly, threshold, list sent no
     reference = reference_of(lease.mapping, &lease.run)
     parts = threshold, readonly, *reference, offset, found.len, readonly or found.readonly != 0
     send_run(lease.mapping, &lease.run, parts, sent)
-    sent_count += 1
+    tally(&sent_count, 1)
     return parts
 
 
 def send_memory(uintptr_t address, uint64_t nbytes, bint readonly, list sent not None):
     """The same for memory in use, whatever object has it, with the arguments of `_receive_memory`."""
-    global sent_count
     cdef _Lease lease = lease_at(address, nbytes)
     if lease is None:
         return None
     reference = reference_of(lease.mapping, &lease.run)
     parts = *reference, address - <uintptr_t>address_of(lease.mapping, lease.run.index), nbytes, readonly
     send_run(lease.mapping, &lease.run, parts, sent)
-    sent_count += 1
+    tally(&sent_count, 1)
     return parts
 
 
@@ -220,7 +215,7 @@ cdef class _Packed:
     cdef bytes data
     cdef list sent
     cdef int process
-    cdef uint64_t readers       # how many times the bytes were read
+    cdef uint64_t readers       # how many times the bytes were read; by tally()
     cdef bint failed
 
     cdef int require_whole(self) except -1:
@@ -233,7 +228,7 @@ cdef class _Packed:
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         self.require_whole()
         PyBuffer_FillInfo(buffer, self, PyBytes_AS_STRING(self.data), len(self.data), 1, flags)
-        self.readers += 1
+        tally(&self.readers, 1)
 
     def __len__(self):
         return len(self.data)
@@ -245,7 +240,7 @@ cdef class _Packed:
         # a forked child has a copy of the message; the references are the parent's business
         if self.readers == 0 and self.process == getpid():
             while self.sent:
-                take_reference_back(self.sent.pop())
+                take_reference_back(<tuple>self.sent.pop())
 
 
 def pack(bytes data not None, list sent not None, /):
@@ -270,7 +265,7 @@ def bytes_to_send(_Packed packed not None, buffer, /):
     if buffer is not packed:
         return buffer  # making the memoryview was counted as a read
     packed.require_whole()
-    packed.readers += 1
+    tally(&packed.readers, 1)
     return packed.data
 
 
@@ -279,9 +274,12 @@ def undelivered(_Packed packed not None, /):
 
     Does nothing if the bytes were read more than once, as another connection may have sent them.
     """
-    if packed.readers == 1 and packed.process == getpid():
-        packed.failed = True
-        take_references_back(packed.sent)
+    cdef list sent = []
+    with cython.critical_section(packed):
+        if packed.readers == 1 and packed.process == getpid():
+            packed.failed = True
+            sent, packed.sent = packed.sent, sent
+    take_references_back(sent)
 
 
 # --- receiving ---
@@ -351,7 +349,7 @@ def _receive_array(
     except BaseException:
         Py_DECREF(<object>array.descr)
         raise
-    return array_on(lease, &array, begin, steps, 0 if lease.parent is not None else NPY_ARRAY_CARRAY)
+    return array_on(lease, &array, begin, steps, 0 if lease.readonly else NPY_ARRAY_CARRAY)
 
 
 def _receive_buffer(

@@ -102,6 +102,8 @@ class Contender:
             If the contender has no part in this.
         Failed
             If it raised an exception, if it died, or if it did not answer in time. It is gone after the last two.
+        KeyboardInterrupt
+            As it comes; the contender is gone then, too.
         """
         try:
             self._connection.send_bytes(json.dumps(request).encode())
@@ -111,6 +113,9 @@ class Contender:
             answer = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
             raise Failed(self._death()) from None
+        except KeyboardInterrupt:
+            self.kill()  # half of an answer may have been read, or of the request been sent
+            raise
         if "declined" in answer:
             raise Declined(answer["declined"])
         if "error" in answer:

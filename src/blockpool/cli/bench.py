@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from blockpool._extras import install_command
 from blockpool.bench.questions import QUESTIONS, about
 from blockpool.cli.exits import Failed, Quiet
 from blockpool.cli.output import new_file, write, write_file
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
-_EXTRA = "blockpool[bench]"
 _MODULES = {"numpy", "matplotlib"}
 
 
@@ -171,7 +169,7 @@ def _listing() -> str:
 
     lines = ["Questions:"]
     lines += [f"  {name:<12}{about(name).asks}" for name in QUESTIONS]
-    lines += ["", "Peers, and what pip installs for them:"]
+    lines += ["", "Peers, and what is installed for them:"]
     for module in PEERS:
         peer = peer_of(module)
         lines.append(f"  {peer.name:<23}{peer.needs or '-'}")
@@ -187,5 +185,4 @@ def _explaining() -> Iterator[None]:
         missing = (error.name or "").partition(".")[0]
         if missing not in _MODULES:
             raise
-        install = shlex.join([sys.executable, "-m", "pip", "install", _EXTRA])
-        raise _Lacking(f"bench needs {missing}; install what it needs with: {install}") from None
+        raise _Lacking(f"bench needs {missing}; install what it needs with: {install_command('bench')}") from None

@@ -23,6 +23,23 @@ def statistics():
     print(blockpool.PoolStats.__name__, "blockpool.stats" in sys.modules)
 
 
+def without_the_gil():
+    """Each module that can be imported here leaves the GIL off, in a build of Python that can do without."""
+    import importlib
+    import pkgutil
+
+    import blockpool
+
+    assert not sys._is_gil_enabled()
+    for module in pkgutil.walk_packages(blockpool.__path__, "blockpool.", onerror=str):
+        if not module.name.endswith("__main__"):
+            try:
+                importlib.import_module(module.name)
+            except ImportError:  # it needs a library that is not installed
+                continue
+            assert not sys._is_gil_enabled(), module.name
+
+
 def event_loop():
     """blockpool._async is imported with blockpool, asyncio is not; waiting imports nothing more."""
     import blockpool as bp

@@ -23,7 +23,7 @@ class Peer(NamedTuple):
     against : str
         The pool of blockpool that it is compared with: "private_pool", "shared_pool" or "engine_pool".
     needs : str
-        What pip installs for it into the environment of the peers; "" if Python, NumPy or the machine have it.
+        What is installed for it into the environment of the peers; "" if Python, NumPy or the machine have it.
     preload : str
         The malloc that its process has instead of the C library's; "" for that.
     """
