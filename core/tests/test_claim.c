@@ -1,10 +1,8 @@
 /* Tests of claim.c: processes and threads that make the pool of one name at the same time, in a directory of shared
  * memory of their own that has room for one such pool only. */
-#include "process.h"
+#include "own_directory.h"
 
 #include <pthread.h>
-#include <sched.h>
-#include <sys/mount.h>
 
 #include "os/lock.h"
 #include "shared/attachment.h"
@@ -257,41 +255,14 @@ static void a_child_that_is_forked_meanwhile_waits_for_its_parent(void) {
     end(&attachment);
 }
 
-/* --- */
-
-static void (*body)(void);
-
-static void with_a_directory(void) {
-    if (!((unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
-          mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-          mount("tmpfs", "/dev/shm", "tmpfs", 0, DIRECTORY) == 0)) {
-        printf("skip: no right to mount a /dev/shm of its own\n");
-        return;
-    }
-    body();
-    CHECK(process_end(), ==, 0);
-}
-
-static void run_alone(void (*test)(void)) {
-    body = test;
-    CHECK(ended(start(with_a_directory)), ==, 0);
-}
-
-#define RUN_ALONE(test)                                                                                                \
-    do {                                                                                                               \
-        uint64_t check_before = check_failed;                                                                          \
-        run_alone(test);                                                                                               \
-        printf("%s %s\n", check_failed == check_before ? "ok  " : "FAIL", #test);                                      \
-    } while (0)
-
 int main(void) {
     process_begin();
-    RUN_ALONE(of_processes_that_race_one_reserves);
-    RUN_ALONE(of_threads_that_race_one_reserves);
-    RUN_ALONE(a_taken_name_needs_no_room);
-    RUN_ALONE(a_claim_ends_with_the_making);
-    RUN_ALONE(a_creator_that_is_killed_holds_up_nobody);
-    RUN_ALONE(a_creator_that_is_stopped_holds_up_nobody_for_ever);
-    RUN_ALONE(a_child_that_is_forked_meanwhile_waits_for_its_parent);
+    RUN_ALONE(of_processes_that_race_one_reserves, DIRECTORY);
+    RUN_ALONE(of_threads_that_race_one_reserves, DIRECTORY);
+    RUN_ALONE(a_taken_name_needs_no_room, DIRECTORY);
+    RUN_ALONE(a_claim_ends_with_the_making, DIRECTORY);
+    RUN_ALONE(a_creator_that_is_killed_holds_up_nobody, DIRECTORY);
+    RUN_ALONE(a_creator_that_is_stopped_holds_up_nobody_for_ever, DIRECTORY);
+    RUN_ALONE(a_child_that_is_forked_meanwhile_waits_for_its_parent, DIRECTORY);
     return check_end();
 }

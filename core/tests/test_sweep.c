@@ -1,10 +1,8 @@
 /* Tests of sweep.c: pools seen from outside, by processes that have a directory of shared memory of their own where
  * that is allowed. */
-#include "process.h"
+#include "own_directory.h"
 
-#include <sched.h>
 #include <stdarg.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
 
 #include "os/lock.h"
@@ -456,42 +454,17 @@ static void a_name_that_is_taken_says_by_what(void) {
     end(&attachment);
 }
 
-/* --- a directory of one's own --- */
-
-static void (*body)(void);
-
-static void with_a_directory(void) {
-    if (!((unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
-          mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-          mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=1m") == 0)) {
-        printf("skip: no right to mount a /dev/shm of its own\n");
-        return;
-    }
-    body();
-}
-
-static void run_alone(void (*test)(void)) {
-    body = test;
-    CHECK(ended(start(with_a_directory)), ==, 0);
-}
-
-#define RUN_ALONE(test)                                                                                                \
-    do {                                                                                                               \
-        uint64_t check_before = check_failed;                                                                          \
-        run_alone(test);                                                                                               \
-        printf("%s %s\n", check_failed == check_before ? "ok  " : "FAIL", #test);                                      \
-    } while (0)
-
 int main(void) {
     process_begin();
-    RUN_ALONE(the_first_create_of_a_process_sweeps); /* while this process has made none: its children inherit that */
-    RUN_ALONE(sweep_removes_leftovers_and_nothing_else);
-    RUN_ALONE(what_was_swept_can_be_told_once);
-    RUN_ALONE(no_room_sweeps_before_it_is_told);
-    RUN_ALONE(a_survey_tells_what_takes_room);
-    RUN_ALONE(a_process_that_may_live_is_not_dead);
-    RUN_ALONE(who_came_since_the_first_look_is_seen);
-    RUN_ALONE(names_are_removed_under_the_gate);
+    /* First, while this process has made none: its children inherit that. */
+    RUN_ALONE(the_first_create_of_a_process_sweeps, "size=1m");
+    RUN_ALONE(sweep_removes_leftovers_and_nothing_else, "size=1m");
+    RUN_ALONE(what_was_swept_can_be_told_once, "size=1m");
+    RUN_ALONE(no_room_sweeps_before_it_is_told, "size=1m");
+    RUN_ALONE(a_survey_tells_what_takes_room, "size=1m");
+    RUN_ALONE(a_process_that_may_live_is_not_dead, "size=1m");
+    RUN_ALONE(who_came_since_the_first_look_is_seen, "size=1m");
+    RUN_ALONE(names_are_removed_under_the_gate, "size=1m");
     RUN(a_look_changes_nothing);
     RUN(the_last_to_leave_removes_the_name_beside_sweepers);
     RUN(a_gate_that_stays_shut_is_told);

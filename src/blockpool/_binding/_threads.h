@@ -78,14 +78,17 @@ static inline PyObject *swap_object(PyObject **place, PyObject *object) {
 /* --- the tables of the binding --- */
 
 /* Held for a few operations on a table that run no Python code. A critical section would not do: it lets go while it
- * waits for another lock, such as a dictionary's own. */
+ * waits for another lock, such as a dictionary's own. A thread that waits for that one may be stopped by a fork while
+ * it has this one; the table is whole then, and the child renews the lock. */
 #if WITHOUT_GIL
 static PyMutex tables_mutex;
 #define lock_tables() PyMutex_Lock(&tables_mutex)
 #define unlock_tables() PyMutex_Unlock(&tables_mutex)
+#define renew_tables_lock() (tables_mutex = (PyMutex){0})
 #else
 #define lock_tables() ((void)0)
 #define unlock_tables() ((void)0)
+#define renew_tables_lock() ((void)0)
 #endif
 
 /* --- what a thread has of a Pool object, so that threads that allocate do not meet --- */

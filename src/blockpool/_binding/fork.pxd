@@ -3,7 +3,7 @@
 # Shared pools need nothing here: core/src/shared/fork.c handles them right before and after the kernel forks. The hooks
 # here run later, only in the child, in this order:
 #
-#   1. the engine: no thread waits for a private pool any more
+#   1. the engine: no thread waits for a private pool any more; and the lock of the binding's own tables
 #   2. an import that another thread had started: it will never finish, so the child does without it
 #   3. what the parts of the binding have registered here, lower parts first
 #   4. the package's locks, which are now free unless the forking thread holds them; then its tables, which become empty

@@ -30,6 +30,7 @@ def _after_fork_in_child():
     """Reset the child, in the order that fork.pxd gives."""
     cdef int i
     pool_forked()
+    renew_tables_lock()
     give_up_import()
     for i in range(hook_count):
         hooks[i]()

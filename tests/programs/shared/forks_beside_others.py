@@ -35,7 +35,10 @@ def find_nothing_inherited(name):
         while not stop:
             bp.Pool.create(64, 8, name=f"{name}-other")
 
-    sys.setswitchinterval(1000)  # so the threads are within a call when another one runs, and have no Pool
+    # So the threads are within a call when another one runs, and have no Pool in a variable, which a child inherits.
+    # Without the GIL they may be stopped anywhere: then the child may have a few.
+    sys.setswitchinterval(1000)
+    most = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else 3
     threads = [threading.Thread(target=each, daemon=True) for each in (come_and_go, attach)]
     for thread in threads:
         thread.start()
@@ -50,8 +53,8 @@ def find_nothing_inherited(name):
                 continue  # the one that listed them
             assert "lock:" not in told, (target, told)
             pools += "blockpool" in target or target.startswith(f"{SHM}/")
-        assert pools == 1, pools  # that of the pool which the child is meant to have
-        assert "/memfd:blockpool" not in Path("/proc/self/maps").read_text()
+        assert 1 <= pools <= most, pools  # that of the pool which the child is meant to have
+        assert most > 1 or "/memfd:blockpool" not in Path("/proc/self/maps").read_text()
         bp.Pool.create(64, 8)
         assert os.getpid() in kept.runs()[0].holders
 
