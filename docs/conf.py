@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS / "_ext"))
+sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent / "tools")]
 
 project = "blockpool"
 author = "blockpool contributors"
@@ -69,8 +69,8 @@ def adapt(_: Sphinx, name: str, content: list[str]) -> None:
         target = (here / match[1]).resolve()
         return f"]({SOURCE}{target.relative_to(DOCS.parent).as_posix()}{match[2] or ''})"
 
-    if not (DOCS / "benchmarks.md").exists():  # the report is there once it was made
-        content[0] = content[0].replace("\n../benchmarks\n", "\n")
+    if not (DOCS / "benchmarks-report.md").exists():  # it is there once `make bench-report` made it
+        content[0] = content[0].replace("\n../benchmarks-report\n", "\n")
     root = "../" * (len(Path(name).parts))
     content[0] = re.sub(r"\n\n( *```)$", r"\n\1", content[0], flags=re.MULTILINE)
     content[0] = re.sub(rf"\]\(({re.escape(root)}[^)#\s]+)(#[^)]*)?\)", replace, content[0])

@@ -8,32 +8,16 @@ Prints a line for each fault, and fails if there is one.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import pkgutil
 import sys
 
 from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
+from public_api import MODULES, public
 
-import blockpool
-
-MODULES = (
-    "blockpool.advice",
-    "blockpool.arrow",
-    "blockpool.classic",
-    "blockpool.doctor",
-    "blockpool.errors",
-    "blockpool.metrics",
-    "blockpool.multiprocessing",
-    "blockpool.observe",
-    "blockpool.plot",
-    "blockpool.plot_advice",
-    "blockpool.replay",
-    "blockpool.shared_memory",
-    "blockpool.stats",
-    "blockpool.traces",
-)
+# `blockpool` has most of their names, and the site needs no page for the rest; all have docstrings.
+MORE = ("blockpool.errors", "blockpool.stats")
 
 # What numpydoc asks for and we do without.
 IGNORED = {
@@ -47,15 +31,9 @@ IGNORED = {
 
 def public_names() -> list[str]:
     """Return the dotted names of all that is documented: modules, functions, classes and their members."""
-    names = ["blockpool", *MODULES]
-    things = {id(getattr(blockpool, name)): f"blockpool.{name}" for name in blockpool.__all__}
-    for module_name in MODULES:
-        module = importlib.import_module(module_name)
-        for name in module.__all__:
-            things.setdefault(id(getattr(module, name)), f"{module_name}.{name}")
-    for name in things.values():
-        module_name, _, own = name.rpartition(".")
-        thing = getattr(importlib.import_module(module_name), own)
+    modules = (*MODULES, *MORE)
+    names = list(modules)
+    for name, thing in public(modules).items():
         if not callable(thing):
             continue  # a constant has no docstring
         names.append(name)

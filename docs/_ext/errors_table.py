@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from numpydoc.docscrape import NumpyDocString
-from public_names import public
+from public_api import public
 from rst import Generated, indent
 
 import blockpool

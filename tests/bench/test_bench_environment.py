@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -38,9 +39,32 @@ def test_each_peer_is_installed_once(pip, tmp_path):
     assert [command[-1] for command in pip[3:]] == ["new"]
 
 
+def test_what_could_not_be_made_is_not_in_the_way(monkeypatch, tmp_path):
+    """Half an environment is removed, and the message is the same the next time: what is missing."""
+
+    def run(command, **_):
+        Path(command[-1], "bin").mkdir(parents=True)
+        return subprocess.CompletedProcess(command, 1, "Error: no ensurepip", "")
+
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    for _ in range(2):
+        with pytest.raises(BlockPoolError, match=r"apt install python3-venv\): Error: no ensurepip"):
+            Environment(tmp_path / "peers")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_with_something_else_is_refused(pip, tmp_path):
     """Nothing is installed into what this command did not make."""
     (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(BlockPoolError, match="is no environment that blockpool bench made"):
+        Environment(tmp_path)
+    assert pip == []
+
+
+@pytest.mark.parametrize("notes", ["", "[]", '{"python": "3"}'])
+def test_notes_that_are_not_its_own_are_refused(notes, pip, tmp_path):
+    """A file of that name with something else in it makes no environment."""
+    (tmp_path / "blockpool-peers.json").write_text(notes)
     with pytest.raises(BlockPoolError, match="is no environment that blockpool bench made"):
         Environment(tmp_path)
     assert pip == []

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,9 +16,11 @@ pytest.importorskip("numpy")
 from blockpool import PoolExhausted
 from blockpool.bench import machine
 from blockpool.bench.peers import PEERS
-from blockpool.bench.questions import QUESTIONS
+from blockpool.bench.questions import QUESTIONS, scaling
 from blockpool.bench.runner import ask
+from blockpool.bench.tasks import Statement
 from programs import environment
+from waits import await_true
 
 SHARED = Path("/dev/shm")  # noqa: S108 - where shared memory is
 BY_NAME = {name.rpartition(".")[2]: name for name in PEERS}
@@ -85,6 +89,7 @@ def test_a_slow_peer_is_beaten_and_a_quick_one_is_not(small, planted):
     ("turn", "why"),
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+        ("os.closerange(3, 64); time.sleep(3600)", "closed its connection"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
         ("os.write(2, b'last words'); os._exit(3)", "ended with status 3: last words"),
         ("raise ValueError('not today')", "ValueError: not today"),
@@ -151,6 +156,97 @@ def test_what_a_killed_peer_leaves_is_removed(small, planted, tmp_path):
     assert not (SHARED / note.read_text()).exists()
 
 
+def test_what_bears_its_name_is_removed(small, planted, tmp_path):
+    """A file with the name that a peer is given goes with its process, though it was never mapped."""
+    note = tmp_path / "name"
+    turn = (
+        "from pathlib import Path; from blockpool.bench.peers._peer import own_name; "
+        f"left = Path('/dev/shm', own_name() + 'left'); left.touch(); Path({str(note)!r}).write_text(str(left)); "
+        "return 1.0"
+    )
+    small("engines")
+    before = entries()
+    ask(["engines"], quick=True, peers=[planted("named", turn)])
+    assert Path(note.read_text()).parent == SHARED
+    assert entries() == before
+
+
+RECEIVES = """
+import os, time
+from pathlib import Path
+from blockpool.bench.peers import Peer
+
+PEER = Peer("endless", "it is made up", against="shared_pool")
+
+def version():
+    return "1.0"
+
+class Sender:
+    token = None
+
+    def send(self):
+        pass
+
+    def wait(self):
+        time.sleep(3600)
+
+    def close(self):
+        pass
+
+class Receiver:
+    def answer(self):
+        pass
+
+    def receive(self):
+        Path(os.environ["NOTE"]).write_text(f"{os.getpid()} ")
+        time.sleep(3600)
+
+def sender(size, waiting):
+    return Sender()
+
+def receiver(token, size, waiting):
+    return Receiver()
+"""
+
+
+def test_nothing_outlives_it_when_it_is_killed(tmp_path):
+    """Contenders end with it, and so does what they started, in the middle of a turn too."""
+    (tmp_path / "endless.py").write_text(RECEIVES)
+    note = tmp_path / "note"
+    program = f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        from blockpool.bench.runner import ask
+        ask(["hand_off"], quick=True, peers=["endless"])
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=environment() | {"NOTE": str(note), "TMPDIR": str(tmp_path)},
+    ) as process:
+        await_true(lambda: process.poll() is not None or (note.exists() and note.read_text().endswith(" ")))
+        process.kill()
+    receiver = Path("/proc", note.read_text().strip(), "cmdline")
+    try:
+        await_true(lambda: not receiver.exists() or not receiver.read_bytes(), seconds=10)
+    finally:
+        if receiver.exists() and receiver.read_bytes():
+            os.kill(int(note.read_text()), signal.SIGKILL)
+
+
+def test_a_statement_that_fails_in_a_thread_is_no_number():
+    """A contender that does nothing while the clock goes is not taken for a slow one."""
+
+    def fail():
+        if threading.current_thread() is not threading.main_thread():
+            raise ValueError("not here")
+
+    peer = SimpleNamespace(create=lambda _size: Statement("fail()", {"fail": fail}))
+    task = scaling.prepare(peer, "threads", 2, 0.01)
+    with pytest.raises(ValueError, match="not here"):
+        task.turn()
+    task.close()
+
+
 def test_too_little_memory_is_said_before_it_begins(small, monkeypatch):
     """Nothing is scaled down: it is refused, with what it needs, what there is, and what to do."""
     small("create")
@@ -159,27 +255,41 @@ def test_too_little_memory_is_said_before_it_begins(small, monkeypatch):
         ask(["create"], quick=True, peers=peers(LOCAL))
 
 
+INTERRUPTED = """
+    import signal, sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in this process
+    sys.path.insert(0, {folder!r})
+    from blockpool.bench.questions import engines
+    from blockpool.bench.runner import ask
+    whole = engines.cases(quick=True)
+    engines.cases = lambda *, quick: [whole[0]._replace(rounds=3), whole[1]._replace(rounds={rounds})]
+    found = ask(["engines"], quick=True, peers=[{peer!r}])
+    print(found.complete, len(found.lines), found.lines[0].case, len(found.lines[0].pairs), found.questions[0].done)
+"""
+
+
+def test_an_interrupt_between_two_cases_is_not_lost(planted, tmp_path):
+    """Ctrl-C while contenders let go of a case ends all, like any other."""
+    name = planted("late", "return 1.0")
+    peer = tmp_path / "late.py"
+    peer.write_text(peer.read_text().replace("pass", "os.kill(os.getppid(), signal.SIGINT); time.sleep(1)"))
+    program = textwrap.dedent(INTERRUPTED).format(folder=str(tmp_path), peer=name, rounds=3)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split() == ["False", "1", "64", "B", "3", "False"]
+
+
 def test_an_interrupt_keeps_what_was_measured(small, planted, tmp_path):
     """After Ctrl-C in the second case there are the lines of the first, and of the second as far as it came."""
     small("engines")
     note = tmp_path / "turns"
     turn = f"open({str(note)!r}, 'a').write('x'); return 1.0"
-    program = f"""
-        import signal, sys
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in this process
-        sys.path.insert(0, {str(tmp_path)!r})
-        from blockpool.bench.questions import engines
-        from blockpool.bench.runner import ask
-        whole = engines.cases(quick=True)
-        engines.cases = lambda *, quick: [whole[0]._replace(rounds=3), whole[1]._replace(rounds=10**9)]
-        found = ask(["engines"], quick=True, peers=[{planted("counted", turn)!r}])
-        print(found.complete, len(found.lines), found.lines[0].case, len(found.lines[0].pairs), found.questions[0].done)
-    """
+    program = INTERRUPTED.format(folder=str(tmp_path), peer=planted("counted", turn), rounds=10**9)
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)], env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
-        while (note.read_text() if note.exists() else "").count("x") < 6:
-            assert process.poll() is None
+        await_true(lambda: process.poll() is not None or (note.exists() and note.read_text().count("x") >= 6))
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
     assert out.split() == ["False", "2", "64", "B", "3", "False"]

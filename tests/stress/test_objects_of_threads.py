@@ -10,7 +10,6 @@ import itertools
 import os
 import queue
 import random
-import sys
 import threading
 import weakref
 from functools import partial
@@ -20,18 +19,10 @@ import pytest
 import blockpool as bp
 from threads import outcomes, together
 
-pytestmark = pytest.mark.stress
+pytestmark = [pytest.mark.stress, pytest.mark.usefixtures("switch_often")]
 
 ROUNDS = 100
 TYPED = (bp.BlockPoolError, ValueError, TypeError, BufferError)
-
-
-@pytest.fixture(autouse=True)
-def _switch_often():
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.fixture

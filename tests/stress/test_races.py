@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import sys
 import threading
 
 import pytest
@@ -12,15 +11,7 @@ from threads import together
 
 THREADS = 4  # as many as `together` starts
 
-pytestmark = pytest.mark.stress
-
-
-@pytest.fixture(autouse=True)
-def _switch_often():
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
+pytestmark = [pytest.mark.stress, pytest.mark.usefixtures("switch_often")]
 
 
 @pytest.mark.parametrize("blocks", [400, 70_000], ids=["with the GIL", "without the GIL"])

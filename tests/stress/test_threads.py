@@ -6,7 +6,6 @@ BLOCKPOOL_STRESS_SECONDS says how long each case runs (1 without it), BLOCKPOOL_
 import contextlib
 import os
 import random
-import sys
 import threading
 import time
 
@@ -100,29 +99,25 @@ class Worker(threading.Thread):
 
 
 @pytest.mark.stress
+@pytest.mark.usefixtures("switch_often")
 @pytest.mark.parametrize("blocks", [64, 700, 70_000])
 def test_threads_share_a_pool(blocks):
     """Blocks of busy threads keep their stamps, audits find nothing meanwhile, and in the end the pool is empty."""
     seed = int(os.environ.get("BLOCKPOOL_STRESS_SEED", random.randrange(1 << 30)))
     print(f"BLOCKPOOL_STRESS_SEED={seed}")  # noqa: T201 - pytest shows it when the test fails
     pool = bp.Pool(64, blocks)
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        until = time.monotonic() + SECONDS
-        workers = [Worker(pool, number, seed, until) for number in range(6)]
-        for worker in workers:
-            worker.start()
-        while any(worker.is_alive() for worker in workers):
-            pool.check()
-            stats = pool.stats()
-            assert stats.allocated + stats.free == blocks
-            assert stats.largest_free_run <= blocks
-            time.sleep(0.02)
-        for worker in workers:
-            worker.join()
-    finally:
-        sys.setswitchinterval(before)
+    until = time.monotonic() + SECONDS
+    workers = [Worker(pool, number, seed, until) for number in range(6)]
+    for worker in workers:
+        worker.start()
+    while any(worker.is_alive() for worker in workers):
+        pool.check()
+        stats = pool.stats()
+        assert stats.allocated + stats.free == blocks
+        assert stats.largest_free_run <= blocks
+        time.sleep(0.02)
+    for worker in workers:
+        worker.join()
     assert [worker.error for worker in workers] == [None] * 6
     stats = pool.stats()
     assert (stats.allocated, stats.requested_bytes, stats.largest_free_run) == (0, 0, blocks)

@@ -27,7 +27,7 @@ from blockpool.bench.tasks import Declined
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Contender", "Failed"]
+__all__ = ["Contender", "Failed", "Hung"]
 
 # The import path first: where this very blockpool is, for an interpreter of another environment too.
 _PROGRAM = """\
@@ -47,6 +47,10 @@ _NUMBERS = itertools.count(1)
 
 class Failed(Exception):
     """A contender crashed, hung or raised an exception; the message says what happened."""
+
+
+class Hung(Failed):
+    """It did not answer in time."""
 
 
 class Contender:
@@ -101,7 +105,8 @@ class Contender:
         Declined
             If the contender has no part in this.
         Failed
-            If it raised an exception, if it died, or if it did not answer in time. It is gone after the last two.
+            If it raised an exception, if it died, or, as `Hung`, if it did not answer in time. It is gone after the
+            last two.
         KeyboardInterrupt
             As it comes; the contender is gone then, too.
         """
@@ -109,7 +114,7 @@ class Contender:
             self._connection.send_bytes(json.dumps(request).encode())
             if not self._connection.poll(seconds):
                 self.kill()
-                raise Failed(f"hung: no answer within {seconds:g} seconds")
+                raise Hung(f"hung: no answer within {seconds:g} seconds")
             answer = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
             raise Failed(self._death()) from None
@@ -120,8 +125,6 @@ class Contender:
             raise Declined(answer["declined"])
         if "error" in answer:
             raise Failed(answer["error"])
-        if request[0] == "prepare":
-            self._note_mapped()
         return answer["value"]
 
     @property
@@ -134,10 +137,12 @@ class Contender:
         if self._connection.closed:
             return
         self._connection.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_SECONDS)
-            self._wait_for_others()
-        self._end()
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_SECONDS)
+                self._wait_for_others()
+        finally:  # after Ctrl-C too
+            self._end()
 
     def kill(self) -> None:
         """End it at once, with all that it started."""
@@ -148,22 +153,24 @@ class Contender:
     def _end(self) -> None:
         """Stop all of its processes, so that what they have mapped stays as it is; note that, and kill them."""
         self._signal(signal.SIGSTOP)
-        self._note_mapped()
+        self.note_mapped()
         self._signal(signal.SIGKILL)
         self._process.wait()
         self._tidy()
 
     def _death(self) -> str:
         """Say how it died."""
-        try:
+        status = None
+        with suppress(subprocess.TimeoutExpired):
             status = self._process.wait(_END_SECONDS)
             self._wait_for_others()
-        except subprocess.TimeoutExpired:
-            status = 0
         self._said.seek(0)
         words = self._said.read().decode(errors="replace").strip()[-_LAST_WORDS:]
         self.kill()
-        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        if status is None:
+            how = "closed its connection"
+        else:
+            how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         return f"{how}: {words}" if words else how
 
     def _wait_for_others(self) -> None:
@@ -176,7 +183,8 @@ class Contender:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
-    def _note_mapped(self) -> None:
+    def note_mapped(self) -> None:
+        """Note what it has mapped by now, and what it started, as it may be gone without having removed that."""
         for pid in _session(self._process.pid):
             self._mapped.update(_mapped(pid))
 

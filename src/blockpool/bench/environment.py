@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from blockpool.errors import BlockPoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Environment", "default_folder"]
 
@@ -55,21 +56,23 @@ class Environment:
         self.python = str(folder / "bin" / "python")
         self._notes: dict[str, str] = {}
         if not folder.exists() or not any(folder.iterdir()):
-            self._make()
-            self._write()
+            try:
+                self._make()
+                self._write()
+            except BaseException:  # Ctrl-C too; the next attempt is to find nothing
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         try:
             found = json.loads((folder / _NOTES).read_text("utf-8"))
-        except (OSError, ValueError):
+            python, self._notes = found["python"], found["peers"]
+        except (OSError, ValueError, LookupError, TypeError):
             raise BlockPoolError(
                 f"{folder} is no environment that blockpool bench made; name a folder that is empty or not there"
             ) from None
-        if found["python"] != _tag():
-            raise BlockPoolError(
-                f"{folder} is for {found['python']}, and this is {_tag()}; delete it, or name another folder"
-            )
-        self._notes = found["peers"]
+        if python != _tag():
+            raise BlockPoolError(f"{folder} is for {python}, and this is {_tag()}; delete it, or name another folder")
 
-    def install(self, needs: Iterable[str], say: Callable[[str], None]) -> dict[str, str]:
+    def install(self, needs: Sequence[str], say: Callable[[str], None]) -> dict[str, str]:
         """Install what is not there yet; return why for what cannot be had."""
         for need in needs:
             if need not in self._notes:

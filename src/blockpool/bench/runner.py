@@ -10,13 +10,14 @@ import random
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import blockpool
 from blockpool.bench import questions as all_questions
-from blockpool.bench.contender import Contender, Failed
+from blockpool.bench.contender import Contender, Failed, Hung
 from blockpool.bench.machine import describe, require_room
 from blockpool.bench.peers import OURS, PEERS, peer_of
 from blockpool.bench.results import Asked, Benchmark, Contestant, Gap, Line
@@ -25,7 +26,7 @@ from blockpool.bench.tasks import Declined
 from blockpool.replay.libraries import PACKAGES, allocators
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
 
     from blockpool.bench.environment import Environment
@@ -71,7 +72,7 @@ def ask(
     names : sequence of str
         The questions.
     quick : bool
-        Whether to be done in a minute, with few and small cases.
+        Whether to ask few and small cases, to see that all works.
     environment : Environment or None
         Where the peers are that need to be installed; None: such peers have no part.
     peers : sequence of str
@@ -139,7 +140,7 @@ class _Asking:
 
     # --- who takes part ---
 
-    def gather(self, modules: Any, peers: Sequence[str], environment: Environment | None) -> None:
+    def gather(self, modules: Iterable[ModuleType], peers: Sequence[str], environment: Environment | None) -> None:
         """Find out who can be had, of those that the questions are about."""
         calls = {call for module in modules for call in module.QUESTION.call.split()}
         wanted = [name for name in (*OURS.values(), *peers) if _has(import_module(name), calls)]
@@ -191,7 +192,7 @@ class _Asking:
             ready = []
             for each in takes_part:
                 if each in hung:
-                    self._miss(name, case, each, f"left out after it {hung[each]}", failed=True)
+                    self._miss(name, case, each, Failed(f"left out after it {hung[each]}"))
                 elif self._prepare(name, module, case, each, hung):
                     ready.append(each)
             found: dict[str, list[Any]] = {each: [] for each in ready}
@@ -205,19 +206,17 @@ class _Asking:
         """Prepare a contender for a case; return whether it is ready."""
         try:
             self._prepared(module, case, name)
-        except Declined as error:
-            self._miss(question, case, name, str(error), failed=False)
-        except Failed as error:
-            self._failed(question, case, name, str(error), hung)
-        else:
-            return True
-        return False
+        except (Declined, Failed) as error:
+            self._leave_out(question, case, name, error, hung)
+            return False
+        return True
 
     def _prepared(self, module: ModuleType, case: Case, name: str) -> Contender:
         contender = self._running.get(name)
         if contender is None or not contender.alive:
             contender = self._running[name] = self._known[name].start()
         contender.ask(["prepare", module.__name__, name, case.settings], _PREPARE_SECONDS)
+        contender.note_mapped()
         return contender
 
     def _take_turns(
@@ -234,11 +233,8 @@ class _Asking:
                 for name in self._random.sample(list(turns), len(turns)):
                     try:
                         turns[name].append(self._turn(module, case, name))
-                    except Declined as error:
-                        self._miss(question, case, name, str(error), failed=False)
-                        del turns[name], found[name]
-                    except Failed as error:
-                        self._failed(question, case, name, str(error), hung)
+                    except (Declined, Failed) as error:
+                        self._leave_out(question, case, name, error, hung)
                         del turns[name], found[name]
             for name, values in turns.items():
                 found[name].append(_counter(values[0]) if counts else min(values))
@@ -267,7 +263,7 @@ class _Asking:
             if contender.alive:
                 try:
                     contender.ask(["close"])
-                except (Failed, KeyboardInterrupt):
+                except Failed:
                     contender.kill()
 
     def _add(self, question: str, case: Case, ours: str, peer: str, pairs: list[tuple[float, float]]) -> None:
@@ -295,24 +291,24 @@ class _Asking:
 
     # --- what goes wrong ---
 
-    def _miss(self, question: str, case: Case, name: str, why: str, *, failed: bool) -> None:
-        contender = self._known[name].peer.name
-        self.gaps.append(Gap(question=question, case=case.label, contender=contender, why=why, failed=failed))
+    def _miss(self, question: str, case: Case, name: str, why: Declined | Failed) -> None:
+        contender, failed = self._known[name].peer.name, isinstance(why, Failed)
+        self.gaps.append(Gap(question=question, case=case.label, contender=contender, why=str(why), failed=failed))
 
-    def _failed(self, question: str, case: Case, name: str, why: str, hung: dict[str, str]) -> None:
-        """Note that a contender failed, and end its process; one that hung has no part in the rest of the question."""
-        self._miss(question, case, name, why, failed=True)
-        if why.startswith("hung"):
-            hung[name] = why
-        contender = self._running.pop(name, None)
+    def _leave_out(self, question: str, case: Case, name: str, why: Declined | Failed, hung: dict[str, str]) -> None:
+        """Note why a contender has no part in a case, if it hung in the question; end one that failed."""
+        self._miss(question, case, name, why)
+        if isinstance(why, Hung):
+            hung[name] = str(why)
+        contender = self._running.pop(name, None) if isinstance(why, Failed) else None
         if contender is not None:
             contender.kill()
 
     def end(self) -> None:
-        """End all processes."""
-        while self._running:
-            _, contender = self._running.popitem()
-            contender.close()
+        """End all processes; each of them, if Ctrl-C comes meanwhile."""
+        with ExitStack() as ends:
+            while self._running:
+                ends.callback(self._running.popitem()[1].close)
 
 
 def _has(module: ModuleType, calls: set[str]) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Median", "median_of", "percentile", "verdict_of"]
+__all__ = ["CONFIDENCE", "Median", "median_of", "percentile", "verdict_of"]
 
 CONFIDENCE = 0.95
 

@@ -5,15 +5,13 @@ A request and its answer are a JSON array and a JSON object. It ends when the ot
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
-import sys
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from blockpool.bench.partners import die_with_parent
 from blockpool.bench.tasks import Declined
 
 if TYPE_CHECKING:
@@ -23,12 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
-
 
 def main(fd: int) -> None:
     """Answer requests until nobody is there to make any."""
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    die_with_parent()
     connection: Connection[bytes, bytes] = Connection(fd)
     worker = _Worker()
     while True:
@@ -44,7 +40,6 @@ def main(fd: int) -> None:
             answer = {"error": f"{type(error).__name__}: {error}"}
         connection.send_bytes(json.dumps(answer).encode())
     worker.close()
-    sys.stdout.flush()
     os._exit(0)  # some peers have threads that never end
 
 

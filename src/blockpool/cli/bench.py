@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,26 +11,19 @@ import click
 
 from blockpool._extras import install_command
 from blockpool.bench.questions import QUESTIONS, about
-from blockpool.cli.exits import Failed, Quiet
+from blockpool.cli.exits import Failed, Lacking, Quiet
 from blockpool.cli.output import new_file, write, write_file
 from blockpool.cli.progress import doing
 from blockpool.report.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from blockpool.bench.environment import Environment
     from blockpool.bench.results import Benchmark
 
 __all__ = ["bench"]
 
 _MODULES = {"numpy", "matplotlib"}
-
-
-class _Lacking(click.ClickException):
-    """A module is not installed."""
-
-    exit_code = click.UsageError.exit_code
 
 
 @click.command()
@@ -66,7 +60,7 @@ def bench(
     of its own, and all take turns. The report shows every line, won or lost.
 
     Peers that need to be installed are installed into an environment of their own, by pip, when they are first needed.
-    After Ctrl-C, what was measured so far is written.
+    After Ctrl-C or SIGTERM, what was measured so far is written.
 
     The exit status is 0 whatever the numbers say.
     """
@@ -89,41 +83,53 @@ def bench(
             import matplotlib as mpl
 
             mpl.use("agg")
-        with doing() as say:
-            found = _ask(names, quick=quick, peers=None if no_peers else peers or "", say=say)
+        with _interruptible(), doing() as say:
+            found = _ask(names, quick=quick, peers=peers, no_peers=no_peers, say=say)
         _write(found, json_file, report_file, folder, force=force)
     if not found.complete:
         raise Quiet(Quiet.INTERRUPTED)
 
 
-def _ask(names: list[str], *, quick: bool, peers: str | None, say: object) -> Benchmark:
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Take what else ends a process for Ctrl-C, so that contenders are ended and their files removed."""
+    ending = (signal.SIGTERM, signal.SIGHUP)
+    taken = [number for number in ending if signal.getsignal(number) == signal.SIG_DFL]  # nohup ignores SIGHUP
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _ask(names: list[str], *, quick: bool, peers: str | None, no_peers: bool, say: Callable[[str], None]) -> Benchmark:
     from blockpool.bench.environment import Environment, default_folder
     from blockpool.bench.runner import ask
 
-    environment: Environment | None = None
-    if peers is not None:
-        environment = Environment(Path(peers) if peers else default_folder())
-    return ask(names, quick=quick, environment=environment, say=say)  # type: ignore[arg-type]
+    environment = None if no_peers else Environment(Path(peers) if peers else default_folder())
+    return ask(names, quick=quick, environment=environment, say=say)
 
 
 def _write(
     found: Benchmark, json_file: str | None, report_file: str | None, plots: Path | None, *, force: bool
 ) -> None:
-    """Write the files that were asked for, and one sentence; the report itself if no file was."""
+    """Write what was asked for, files first, and one sentence; the report goes to stdout unless something else does."""
     from blockpool.report.bench import bench_report, summary
     from blockpool.report.documents import fields_of
     from blockpool.report.json import document
 
     pictures = {} if plots is None else _draw(found, plots, report_file)
-    if json_file is not None:
-        kind, fields = fields_of(found)
-        write_file(json_file, (document(kind, fields, indent=1) + "\n").encode(), force=force)
+    kind, fields = fields_of(found)
+    texts = [] if json_file is None else [(json_file, document(kind, fields, indent=1) + "\n")]
     if report_file is not None or json_file != "-":
-        report = bench_report(found, pictures)
-        if report_file is None:
-            write(report)
+        texts.append((report_file or "-", bench_report(found, pictures)))
+    for path, text in sorted(texts, key=lambda each: each[0] == "-"):  # nobody may be there to read stdout
+        if path == "-":
+            write(text)
         else:
-            write_file(report_file, report.encode(), force=force)
+            write_file(path, text.encode(), force=force)
     click.echo(summary(found), err=True)
 
 
@@ -185,4 +191,4 @@ def _explaining() -> Iterator[None]:
         missing = (error.name or "").partition(".")[0]
         if missing not in _MODULES:
             raise
-        raise _Lacking(f"bench needs {missing}; install what it needs with: {install_command('bench')}") from None
+        raise Lacking(f"bench needs {missing}; install what it needs with: {install_command('bench')}") from None

@@ -6,7 +6,7 @@ import click
 
 from blockpool.errors import PoolBusy, PoolCorrupt, PoolNotFound, PoolVersion
 
-__all__ = ["EXITS", "Failed", "Quiet", "status_of"]
+__all__ = ["EXITS", "Failed", "Lacking", "Quiet", "status_of"]
 
 WRONG = 1
 
@@ -37,6 +37,12 @@ class Failed(click.ClickException):
     """The command was not carried out: the answer was no, or it cannot be done."""
 
     exit_code = WRONG
+
+
+class Lacking(click.ClickException):
+    """A module is not installed."""
+
+    exit_code = click.UsageError.exit_code
 
 
 class Quiet(click.exceptions.Exit):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blockpool._extras import install_command
+from blockpool.cli.exits import Lacking
 from blockpool.errors import BlockPoolError
 
 if TYPE_CHECKING:
@@ -17,12 +18,6 @@ __all__ = ["explaining"]
 
 # What the extra `advise` brings.
 _MODULES = {"numpy", "pyarrow", "memray", "matplotlib"}
-
-
-class _Lacking(click.ClickException):
-    """A module is not installed."""
-
-    exit_code = click.UsageError.exit_code
 
 
 @contextmanager
@@ -38,9 +33,9 @@ def explaining(command: str) -> Iterator[None]:
         raise click.ClickException("there is not enough memory for this trace; choose a part of it") from None
     except ImportError as error:
         if install_command("advise") in str(error):
-            raise _Lacking(str(error)) from None
+            raise Lacking(str(error)) from None
         missing = (error.name or "").partition(".")[0]
         if missing not in _MODULES:
             raise
         install = install_command("advise")
-        raise _Lacking(f"{command} needs {missing}; install what it needs with: {install}") from None
+        raise Lacking(f"{command} needs {missing}; install what it needs with: {install}") from None

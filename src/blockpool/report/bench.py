@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from blockpool.bench.statistics import CONFIDENCE
 from blockpool.report.text import count, in_bytes
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ __all__ = ["bench_report", "summary", "value_of"]
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _HEADINGS = ("case", "of blockpool", "takes", "beside", "takes", "ratio", "interval", "pairs", "")
 _VERDICTS = {"won": "won", "lost": "**lost**", "even": "even"}
-_SURE = 0.95
 _LARGE = 1000
 
 
@@ -168,7 +168,7 @@ def _contestants(found: Benchmark) -> Iterator[str]:
 
 
 def _row(line: Line, unit: str) -> tuple[str, ...]:
-    sure = "" if line.coverage >= _SURE else f" ({line.coverage:.0%})"
+    sure = "" if line.coverage >= CONFIDENCE else f" ({line.coverage:.0%})"
     return (
         line.case,
         line.ours,

@@ -5,7 +5,9 @@ The time is the processor time of the calls, without the loop around them, which
 
 from __future__ import annotations
 
+import os
 from array import array
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockpool._core import begin_replay
@@ -13,7 +15,7 @@ from blockpool._core import begin_replay
 if TYPE_CHECKING:
     from blockpool import Pool
 
-__all__ = ["Pairs"]
+__all__ = ["Pairs", "malloc", "preloaded"]
 
 _PAIRS = 1 << 14
 _REPEATS = 5
@@ -56,3 +58,13 @@ class Pairs:
     def close(self) -> None:
         """Forget the pool."""
         self._pools = []
+
+
+def malloc(size: int) -> Pairs:
+    """Allocate and free memory of that size, with the malloc of this process."""
+    return Pairs(size, None)
+
+
+def preloaded() -> str:
+    """Return which library its malloc is from: the file that the usual name leads to has the version in its own."""
+    return Path(os.environ["LD_PRELOAD"]).resolve().name

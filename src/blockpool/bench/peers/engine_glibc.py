@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import platform
 
-from blockpool.bench.peers._engines import Pairs
+from blockpool.bench.peers._engines import malloc as engine
 from blockpool.bench.peers._peer import Peer
+
+__all__ = ["PEER", "engine", "version"]
 
 PEER = Peer("malloc, glibc", "malloc(size), free(), as its settings are", against="engine_pool")
 
@@ -13,8 +15,3 @@ PEER = Peer("malloc, glibc", "malloc(size), free(), as its settings are", agains
 def version() -> str:
     """Return which library it is."""
     return " ".join(platform.libc_ver())
-
-
-def engine(size: int) -> Pairs:
-    """Allocate and free memory of that size."""
-    return Pairs(size, None)

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-from blockpool.bench.peers._engines import Pairs
+from blockpool.bench.peers._engines import malloc as engine
+from blockpool.bench.peers._engines import preloaded as version
 from blockpool.bench.peers._peer import Peer
+
+__all__ = ["PEER", "engine", "version"]
 
 PEER = Peer(
     "jemalloc", "malloc(size), free(), by LD_PRELOAD, as its settings are", against="engine_pool", preload="jemalloc"
 )
-
-
-def version() -> str:
-    """Return which library it is."""
-    # The file that the usual name leads to has the version in its own.
-    return Path(os.environ["LD_PRELOAD"]).resolve().name
-
-
-def engine(size: int) -> Pairs:
-    """Allocate and free memory of that size."""
-    return Pairs(size, None)

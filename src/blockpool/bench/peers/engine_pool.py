@@ -5,13 +5,11 @@ from __future__ import annotations
 import blockpool
 from blockpool.bench.peers._engines import Pairs
 from blockpool.bench.peers._peer import Peer
+from blockpool.bench.peers._pools import version
+
+__all__ = ["PEER", "engine", "version"]
 
 PEER = Peer("pool, in C", "the C library's calls for a private pool, by one thread", against="engine_pool")
-
-
-def version() -> str:
-    """Return the version of blockpool."""
-    return blockpool.__version__
 
 
 def engine(size: int) -> Pairs:

@@ -66,27 +66,27 @@ class _Service:
         return self._node.service_builder(name).event().open_or_create()
 
 
-def _own_name() -> str:
+def _service_name() -> str:
     return f"blockpool/{os.getpid()}"
 
 
 def create(size: int) -> Statement:
     """Take a sample on loan, and drop it."""
-    service = _Service(_own_name(), size)
+    service = _Service(_service_name(), size)
     names = {"publisher": service.publisher(), "size": size, "service": service}
     return Statement("publisher.loan_slice_uninit(size)", names)
 
 
 def write(size: int) -> Statement:
     """Take a sample on loan, write a byte of each page, and drop it."""
-    service = _Service(_own_name(), size)
+    service = _Service(_service_name(), size)
     names = {"publisher": service.publisher(), "size": size, "marks": marks(size), "service": service}
     return Statement(_WRITE, names)
 
 
 def hold(size: int, count: int) -> object:
     """Keep so many samples, written."""
-    service = _Service(_own_name(), size)
+    service = _Service(_service_name(), size)
     publisher = service.publisher(count)
     found = [publisher.loan_slice_uninit(size) for _ in range(count)]
     for each in found:
@@ -96,7 +96,7 @@ def hold(size: int, count: int) -> object:
 
 def shared(size: int) -> object:
     """Name the service of several processes."""
-    return f"{_own_name()}/{size}"
+    return f"{_service_name()}/{size}"
 
 
 def member(token: Any, size: int) -> Statement:
@@ -156,7 +156,7 @@ class _End:
 
 class _Sender(_End):
     def __init__(self, size: int, *, spins: bool) -> None:
-        name = _own_name()
+        name = _service_name()
         self.token = f"{name}/there", f"{name}/back"
         super().__init__(*self.token, size, spins=spins)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import platform
-import random
 from multiprocessing.heap import BufferWrapper
-from typing import Any
 
+from blockpool.bench.peers._many import SMALL, thinned
 from blockpool.bench.peers._peer import Peer
 from blockpool.bench.tasks import Declined, Statement, marks
 
@@ -16,7 +15,6 @@ PEER = Peer(
     against="shared_pool",
 )
 
-_SMALL = 64
 _MOST = 10**5
 
 
@@ -50,8 +48,5 @@ def grown(blocks: int, filling: float) -> Statement:
     """Create a buffer and drop it, while others are alive, with gaps at random places between them."""
     if blocks > _MOST:
         raise Declined("more than 100,000 buffers of it take minutes to make")
-    held: list[Any] = [BufferWrapper(_SMALL) for _ in range(blocks)] if filling else []
-    if filling:
-        for place in random.Random(1).sample(range(blocks), max(1, round(blocks * (1 - filling)))):  # noqa: S311
-            held[place] = None
-    return Statement("BufferWrapper(64)", {"BufferWrapper": BufferWrapper, "held": held})
+    held = thinned(lambda number: (BufferWrapper(SMALL) for _ in range(number)), blocks, filling)
+    return Statement(f"BufferWrapper({SMALL})", {"BufferWrapper": BufferWrapper, "held": held})

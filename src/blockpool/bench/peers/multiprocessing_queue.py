@@ -6,8 +6,8 @@ import multiprocessing
 import platform
 from typing import Any
 
+from blockpool.bench.peers._ends import QueueEnd, sleeps
 from blockpool.bench.peers._peer import Peer
-from blockpool.bench.peers.shared_memory import sleeps
 
 PEER = Peer(
     "multiprocessing.Queue",
@@ -21,34 +21,13 @@ def version() -> str:
     return platform.python_version()
 
 
-class _End:
-    def __init__(self, token: Any, size: int) -> None:
-        self.token = token
-        self._there, self._back = token
-        self._message = bytearray(size)
-
-    def send(self) -> None:
-        """Send a buffer, written at its ends."""
-        self._message[0] = self._message[-1] = 1
-        self._there.put(self._message)
-
-    def receive(self) -> bool:
-        """Receive a buffer, and look at its ends."""
-        message = self._there.get()
-        return bool(message[0] == message[-1] == 1)
-
-    def answer(self) -> None:
-        """Answer with a few bytes."""
-        self._back.put(b"had it")
-
-    def wait(self) -> None:
-        """Await the answer."""
-        self._back.get()
+class _End(QueueEnd):
+    """Both ends: queues, each with a thread."""
 
     def close(self) -> None:
-        """Close the queues."""
+        """Close the queues, and wait until their threads end."""
+        super().close()
         for queue in self.token:
-            queue.close()
             queue.join_thread()
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
+from blockpool.bench.peers._many import SMALL, thinned
 from blockpool.bench.peers._peer import Peer
 from blockpool.bench.tasks import Statement, marks
 
 PEER = Peer("np.empty", "np.empty(size, 'u1'), dropped: not set to zero")
-
-_SMALL = 64
 
 
 def version() -> str:
@@ -49,8 +47,5 @@ def hold(size: int, count: int) -> object:
 def grown(blocks: int, filling: float) -> Statement:
     """Create an array and drop it, while others are alive, with gaps at random places between them."""
     empty = _empty()
-    held: list[Any] = [empty(_SMALL, "u1") for _ in range(blocks)] if filling else []
-    if filling:
-        for place in random.Random(1).sample(range(blocks), max(1, round(blocks * (1 - filling)))):  # noqa: S311
-            held[place] = None
-    return Statement("empty(64, 'u1')", {"empty": empty, "held": held})
+    held = thinned(lambda number: (empty(SMALL, "u1") for _ in range(number)), blocks, filling)
+    return Statement(f"empty({SMALL}, 'u1')", {"empty": empty, "held": held})

@@ -9,8 +9,8 @@ from __future__ import annotations
 import multiprocessing
 from typing import Any
 
+from blockpool.bench.peers._ends import sleeps
 from blockpool.bench.peers._peer import Peer
-from blockpool.bench.peers.shared_memory import sleeps
 from blockpool.bench.tasks import Statement, marks
 
 PEER = Peer(

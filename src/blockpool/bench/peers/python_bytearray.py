@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import platform
-import random
 
+from blockpool.bench.peers._many import SMALL, thinned
 from blockpool.bench.peers._peer import Peer
 from blockpool.bench.tasks import Statement, marks
 
 PEER = Peer("bytearray", "bytearray(size), dropped; Python sets it to zero, and cannot be told not to")
-
-_SMALL = 64
 
 
 def version() -> str:
@@ -35,8 +33,5 @@ def hold(size: int, count: int) -> object:
 
 def grown(blocks: int, filling: float) -> Statement:
     """Create one and drop it, while others are alive, with gaps at random places between them."""
-    held: list[bytearray | None] = [bytearray(_SMALL) for _ in range(blocks)] if filling else []
-    if filling:
-        for place in random.Random(1).sample(range(blocks), max(1, round(blocks * (1 - filling)))):  # noqa: S311
-            held[place] = None
-    return Statement("bytearray(64)", {"held": held})
+    held = thinned(lambda number: (bytearray(SMALL) for _ in range(number)), blocks, filling)
+    return Statement(f"bytearray({SMALL})", {"held": held})

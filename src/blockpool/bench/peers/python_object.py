@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import platform
 
+from blockpool.bench.peers._many import SMALL
 from blockpool.bench.peers._peer import Peer
 from blockpool.bench.tasks import Declined, Statement
 
 PEER = Peer("object()", "object(), dropped: a floor, for it is no buffer, whatever the size")
-
-_SMALL = 64
 
 
 def version() -> str:
@@ -19,6 +18,6 @@ def version() -> str:
 
 def create(size: int) -> Statement:
     """Create an object and drop it."""
-    if size > _SMALL:
+    if size > SMALL:
         raise Declined("it is no buffer; it is the floor at the smallest size")
     return Statement("object()", {})

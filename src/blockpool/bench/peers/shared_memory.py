@@ -12,6 +12,7 @@ import resource
 from multiprocessing.shared_memory import SharedMemory
 from typing import TYPE_CHECKING, Any
 
+from blockpool.bench.peers._ends import sleeps
 from blockpool.bench.peers._peer import Peer
 from blockpool.bench.peers.mmap_anonymous import MOST_MAPPINGS
 from blockpool.bench.tasks import Declined, Statement, marks
@@ -126,9 +127,3 @@ def receiver(token: Any, size: int, waiting: str) -> _Receiver:
     """Take the other end."""
     del waiting
     return _Receiver(token, size)
-
-
-def sleeps(waiting: str) -> None:
-    """Have no part where receivers spin."""
-    if waiting == "spins":
-        raise Declined("it waits in the kernel; it has no call that spins")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import blockpool
+from blockpool.bench.peers._many import SMALL
 from blockpool.bench.peers._peer import Peer
-from blockpool.bench.peers.private_pool import filled, thinned
-from blockpool.bench.tasks import Statement, marks
+from blockpool.bench.peers._pools import allocated, blocks_of, filled, grown_in, version, written
 
 if TYPE_CHECKING:
     from blockpool import Pool
+    from blockpool.bench.tasks import Statement
+
+__all__ = ["PEER", "create", "grown", "hold", "member", "receiver", "sender", "shared", "version", "write"]
 
 PEER = Peer(
     "shared pool",
@@ -19,41 +22,31 @@ PEER = Peer(
     against="shared_pool",
 )
 
-_SMALL = 64
-_ROOM = 32 << 20
 _IN_MESSAGE = 512
 
 
-def version() -> str:
-    """Return the version of blockpool."""
-    return blockpool.__version__
-
-
 def _pool(size: int) -> Pool:
-    return blockpool.Pool.create(size, max(4, min(1024, _ROOM // size)), prefault=True)
+    return blockpool.Pool.create(size, blocks_of(size), prefault=True)
 
 
 def create(size: int) -> Statement:
     """Allocate a block and drop it."""
-    return Statement("pool.allocate()", {"pool": _pool(size)})
+    return allocated(_pool(size))
 
 
 def write(size: int) -> Statement:
     """Allocate a block, write a byte of each page, and drop it."""
-    return Statement(
-        "with pool.allocate() as block: block.buf[::4096] = marks", {"pool": _pool(size), "marks": marks(size)}
-    )
+    return written(_pool(size), size)
 
 
 def hold(size: int, count: int) -> object:
     """Allocate as many blocks as the pool has; their size is the next multiple of 8."""
-    return filled(blockpool.Pool.create(-(-size // 8) * 8, count, prefault=True), size, count)
+    return filled(blockpool.Pool.create(-(-size // 8) * 8, count, prefault=True), count)
 
 
 def grown(blocks: int, filling: float) -> Statement:
     """Allocate a block and drop it in a pool that is that full, at random places."""
-    pool = blockpool.Pool.create(_SMALL, blocks)
-    return Statement("pool.allocate()", {"pool": pool, "held": thinned(pool, blocks, filling)})
+    return grown_in(blockpool.Pool.create(SMALL, blocks), blocks, filling)
 
 
 def shared(size: int) -> object:
@@ -64,7 +57,7 @@ def shared(size: int) -> object:
 def member(token: Any, size: int) -> Statement:
     """Allocate and drop in the pool of all."""
     del size
-    return Statement("pool.allocate()", {"pool": token})
+    return allocated(token)
 
 
 class _End:

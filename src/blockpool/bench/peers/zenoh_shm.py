@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
+from blockpool.bench.peers._ends import sleeps
 from blockpool.bench.peers._peer import Peer
-from blockpool.bench.peers.shared_memory import sleeps
-from blockpool.bench.tasks import Statement, marks
+from blockpool.bench.tasks import Statement
 
 PEER = Peer(
     "Zenoh SHM",
@@ -58,7 +59,7 @@ def write(size: int) -> Statement:
     names = {"alloc": _provider(size).alloc, "size": size, "policy": zenoh.shm.GarbageCollect()}
     # slices with a step are not understood, so page by page
     code = "buffer = alloc(size, policy)\nfor page in pages: buffer[page] = 1"
-    return Statement(code, names | {"pages": range(0, size, 4096), "marks": marks(size)})
+    return Statement(code, names | {"pages": range(0, size, 4096)})
 
 
 def hold(size: int, count: int) -> object:
@@ -126,8 +127,6 @@ class _Sender(_End):
 
     def ready(self) -> None:
         """Wait until the two sessions know of each other."""
-        import time
-
         end = time.monotonic() + _MOST_SECONDS
         while not self._publisher.matching_status.matching:
             if time.monotonic() > end:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from blockpool.bench.partners import Partner, requests
 from blockpool.bench.questions._question import Case, Question
 from blockpool.bench.tasks import repeated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
     from types import ModuleType
 
@@ -27,7 +28,6 @@ QUESTION = Question(
 _ONE = {"threads": "thread", "processes": "process"}
 _SIZE = 4 << 10
 _LEAD = 0.005
-_READY_SECONDS = 60.0
 
 
 def cases(*, quick: bool) -> list[Case]:
@@ -55,20 +55,10 @@ class _Threads:
 
     def turn(self) -> float:
         """Return the nanoseconds that go by for a buffer of any of them."""
-        found: list[int] = []
         begin = time.monotonic() + _LEAD
-        end = begin + self._seconds
-
-        def call() -> None:
-            time.sleep(max(0.0, begin - time.monotonic()))
-            found.append(self._run(end))
-
-        threads = [threading.Thread(target=call) for _ in range(self._number)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return (time.monotonic() - begin) * 1e9 / max(1, sum(found))
+        with ThreadPoolExecutor(self._number) as threads:
+            turns = [threads.submit(_take_part, self._run, begin, self._seconds) for _ in range(self._number)]
+        return _nanoseconds(begin, [turn.result() for turn in turns])
 
     def close(self) -> None:
         """Forget the statement."""
@@ -80,62 +70,42 @@ class _Processes:
 
     def __init__(self, peer: ModuleType, number: int, seconds: float) -> None:
         peer.create(_SIZE)  # if it declines, it does so here
-        self._seconds = seconds
         self._token = peer.shared(_SIZE) if hasattr(peer, "shared") else None
-        processes = multiprocessing.get_context("spawn")
-        self._pipes: list[Connection[Any, Any]] = []
-        self._processes = []
-        for _ in range(number):
-            ours, theirs = processes.Pipe()
-            process = processes.Process(target=_call, args=(theirs, peer.__name__, self._token, seconds), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
-        for pipe in self._pipes:
-            if not pipe.poll(_READY_SECONDS):
-                raise TimeoutError("a process does not begin")
-            _answer(pipe)
+        self._partners = [Partner(_serve, peer.__name__, self._token, seconds) for _ in range(number)]
+        for partner in self._partners:
+            partner.await_ready()
 
     def turn(self) -> float:
         """Return the nanoseconds that go by for a buffer of any of them."""
         begin = time.monotonic() + _LEAD
-        for pipe in self._pipes:
-            pipe.send(begin)
-        found: list[tuple[int, float]] = [_answer(pipe) for pipe in self._pipes]
-        return (max(end for _, end in found) - begin) * 1e9 / max(1, sum(count for count, _ in found))
+        for partner in self._partners:
+            partner.ask(begin)
+        return _nanoseconds(begin, [partner.answer() for partner in self._partners])
 
     def close(self) -> None:
         """Have all end."""
-        for pipe in self._pipes:
-            pipe.close()
-        for process in self._processes:
-            process.join(2)
-            process.kill()
-            process.join()
+        for partner in self._partners:
+            partner.close()
 
 
-def _answer(pipe: Connection[Any, Any]) -> Any:
-    """Return what a process answers."""
-    try:
-        return pipe.recv()
-    except EOFError:
-        raise RuntimeError("one of the processes ended") from None
+def _take_part(run: Callable[[float], int], begin: float, seconds: float) -> tuple[int, float]:
+    """Do it from one moment on, for some seconds; return how often, and when it was done."""
+    time.sleep(max(0.0, begin - time.monotonic()))
+    return run(begin + seconds), time.monotonic()
 
 
-def _call(pipe: Connection[Any, Any], name: str, token: Any, seconds: float) -> None:
+def _nanoseconds(begin: float, turns: Sequence[tuple[int, float]]) -> float:
+    """Return the time until all were done, for one of all that they did."""
+    return (max(end for _, end in turns) - begin) * 1e9 / sum(count for count, _ in turns)
+
+
+def _serve(pipe: Connection[Any, Any], name: str, token: Any, seconds: float) -> None:
     """Run as one of several processes, until there are no more turns."""
     peer = import_module(name)
     run = repeated(peer.create(_SIZE) if token is None else peer.member(token, _SIZE), seconds)
     pipe.send("ready")
-    while True:
-        try:
-            begin = pipe.recv()
-        except EOFError:
-            break
-        time.sleep(max(0.0, begin - time.monotonic()))
-        count = run(begin + seconds)
-        pipe.send((count, time.monotonic()))
+    for begin in requests(pipe):
+        pipe.send(_take_part(run, begin, seconds))
 
 
 def prepare(peer: ModuleType, kind: str, number: int, seconds: float) -> _Threads | _Processes:

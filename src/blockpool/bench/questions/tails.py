@@ -22,7 +22,7 @@ QUESTION = Question(
     how="Contenders take turns, for ten minutes in all; each buffer is timed on its own, with two looks at the "
     "clock. “write”: a buffer of 64 KiB is created, written to each of its pages, and destroyed. “hand-off”: "
     "one of 64 KiB goes to another process that sleeps, and a short answer comes back. The turns are put "
-    "together into eleven groups, each of which gives a percentile, and so a pair.",
+    "together into eleven groups, fewer for rare delays, each of which gives a percentile, and so a pair.",
     call="write sender",
     axis="percentile",
 )
