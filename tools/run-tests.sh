@@ -2,8 +2,9 @@
 # The C tests as shipped, then pytest, with the first Python found: what one runs after a change.
 #
 #   run-tests.sh            with the first Python found
-#   run-tests.sh all        with each: the oldest runs every test, 3.14 those of the binding, free-threaded builds these and
-#                           the stress of threads, and what lies between them those of private pools and arrays
+#   run-tests.sh all        with 3.11 to 3.14 and a free-threaded build, as far as they are found: the oldest runs every
+#                           test, 3.14 those of the binding, what lies between them those of private pools and arrays,
+#                           a free-threaded build those of private pools and the stress of threads
 #   run-tests.sh 3.12 3.13  with those, every test
 #
 # With C_TESTS_RAN=1 in the environment, pytest alone. Goes on after a failure, ends with one line per version, and fails
@@ -11,18 +12,20 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-newest=3.14
+newest=3.14 free=3.13t
 between=(tests/{private,arrays,index,package,typing,stdlib} -m "not stress")
 # The tests of the binding. What is not here is about Python code, which runs on each version as on the next.
 binding=(tests/{private,shared,arrays,transfer,queues,asyncio,stdlib,index,property,package,typing})
 # More than half of their time, and about NumPy.
 without=(--deselect tests/arrays/test_numpy_allocator.py::test_numpys_own_tests_pass)
 binding+=("${without[@]}")
-threads=(tests/stress/test_{threads,index_threads,objects_of_threads,races}.py tests/stress/test_hostile.py::test_random_calls)
+threads=(tests/{private,index} tests/stress/test_{threads,index_threads,objects_of_threads,races}.py
+    tests/stress/test_hostile.py::test_random_calls)
 
 case "${1:-}" in
 "") lines=$(tools/preflight.sh versions | head -n 1) ;;
-all) lines=$(tools/preflight.sh versions) ;;
+# The oldest first. Those that are found: a machine may have others, which CI does not.
+all) lines=$(tools/preflight.sh versions | grep -E "^3\.(1[1-4]|${free#3.}) ") ;;
 *) lines=$(tools/preflight.sh versions "$@") ;;
 esac
 summary=() failed=0
@@ -43,7 +46,7 @@ while read -r version patch _ <&3; do
     case ${1:-}/$version in
     all/"$first") ;;
     all/"$newest") which=("${binding[@]}" -m "not stress") ;;
-    all/*t) which=("${binding[@]}" "${threads[@]}") needs=binding-test ;;
+    all/"$free") which=("${threads[@]}") needs=binding-test ;;
     all/*) which=("${between[@]}" "${without[@]}") ;;
     esac
     if ! "$make" ".venv/$version/.package" ".venv/$version/.$needs"; then
@@ -62,6 +65,9 @@ while read -r version patch _ <&3; do
     note "$name" "${counts:-pytest did not run}"
 done 3<<<"$lines"
 
+if [ "${1:-}" = all ] && ! grep -q "^$free " <<<"$lines"; then
+    note "Python $free" "not tested: it is not found (tools/interpreters.sh brings it)"
+fi
 echo
 printf '%s\n' "${summary[@]}"
 exit "$failed"

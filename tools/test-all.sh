@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands, cheapest first. Prints how long each step took.
 #
-#   tools/test-all.sh [X.Y..]   with these Pythons (default: every one found)
+#   tools/test-all.sh [X.Y..]   with these Pythons (default: see run-tests.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

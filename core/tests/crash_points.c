@@ -10,7 +10,7 @@
  * An operation is done when it has completed several times before its k-th access. The survivors affect how many
  * accesses it takes, so the number of points varies.
  *
- * With the argument `debug`, the pool is in debug mode (sites.h). Then also: no death leaves what an allocation would
+ * With an argument, only the operations whose names have it in them. With `debug` first, the pool is in debug mode (sites.h). Then also: no death leaves what an allocation would
  * take for misuse; the slack of every run is whole; and every free block that is marked as filled is.
  */
 #include "process.h"
@@ -818,7 +818,14 @@ static void done(const char *what, uint64_t points) {
     total += points;
 }
 
+static const char *only = ""; /* operations with this in their names */
+
+static bool is_wanted(const char *operation) { return strstr(operation, only); }
+
 static void run_operation(const struct operation *operation) {
+    if (!is_wanted(operation->name)) {
+        return;
+    }
     uint64_t points = 0;
     int through = 0;
     subpoint[0] = subpoint[1] = 0;
@@ -845,6 +852,9 @@ static void run_overtaken(bool goes_too) {
                                         false,
                                         {0, 0, 0}};
     uint64_t points = 0, accesses = 0;
+    if (!is_wanted(operation.name)) {
+        return;
+    }
     subpoint[0] = subpoint[1] = 0;
     for (point = 1; !run_point(&operation); point++) {
         accesses = point;
@@ -892,6 +902,9 @@ static const struct operation alone[] = {
 static void run_alone(const struct operation *operation) {
     uint64_t points = 0;
     bool through = false;
+    if (!is_wanted(operation->name)) {
+        return;
+    }
     running = operation;
     operation_name = operation->name;
     subpoint[0] = subpoint[1] = 0;
@@ -917,6 +930,9 @@ static void run_alone(const struct operation *operation) {
 
 int main(int argc, char **argv) {
     bool debug = argc > 1 && strcmp(argv[1], "debug") == 0;
+    if (argc > 1 + debug) {
+        only = argv[1 + debug];
+    }
     double began = os_now();
     process_begin();
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -6,9 +6,11 @@ add_harness(crash_points
           shared/references shared/notes shared/catalog shared/names shared/recovery shared/fork shared/exit shared/sweep
           shared/queue shared/queue_check shared/queues shared/sites shared/lanes shared/recording shared/reserve)
 # ThreadSanitizer sees the threads of a process, and these processes have one each.
-if(NOT BLOCKPOOL_SANITIZE STREQUAL "thread")
+if(NOT BLOCKPOOL_SANITIZE)
   add_test(NAME crash_points COMMAND crash_points)
   set_tests_properties(crash_points PROPERTIES TIMEOUT 600)
+endif()
+if(NOT BLOCKPOOL_SANITIZE STREQUAL "thread") # debug mode runs the code of the other mode, and more
   add_test(NAME crash_points_debug COMMAND crash_points debug)
   set_tests_properties(crash_points_debug PROPERTIES TIMEOUT 600)
 endif()
@@ -53,19 +55,21 @@ if(NOT BLOCKPOOL_SANITIZE)
     "            struct shared_pool_entry *entry = shared_pool_entry(shared, head);"
     "            struct shared_pool_entry *entry = shared_pool_entry(shared, head);
             store_release(&entry->head, ledger_live(slot, 0) | LEDGER_TICKET);")
-  plant(crash_points ticket_taken_with_the_hold shared/shared_pool.c "redeem, overtaken:" CHANGE
+  plant(crash_points ticket_taken_with_the_hold shared/shared_pool.c "redeem, overtaken:"
+    ARGUMENTS "redeem, overtaken" CHANGE
     "    bool there = is_there(shared, run);"
     "    bool there = is_there(shared, run);
     if (!there) {
         uint64_t before, after;
         (void)ledger_change(head_of(shared, run->index), change_take_ticket, 0, &before, &after);
     }")
-  plant(crash_points no_step_back shared/shared_pool.c "redeem, overtaken twice" CHANGE
+  plant(crash_points no_step_back shared/shared_pool.c "redeem, overtaken twice"
+    ARGUMENTS "redeem, overtaken twice" CHANGE
     "    (void)row_clear(shared, index, slot);
     if (try_to_close("
     "    (void)row_clear(shared, index, slot);
     if (false && try_to_close(")
-  plant(crash_points slot_freed_first shared/recovery.c "recover" CHANGE
+  plant(crash_points slot_freed_first shared/recovery.c "recover" ARGUMENTS recover CHANGE
     "    for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {"
     "    slots_free(attachment->memory, slot_set_next(dead, 0));
     for (uint64_t first = 0; first < shared->blocks; first += RECOVERED_TOGETHER) {")
@@ -77,7 +81,7 @@ if(NOT BLOCKPOOL_SANITIZE)
     "    unsigned char *memory = memory_of(attachment, first);
     store_release(&site_of(attachment, first)->state, state_of(run->generation, SITE_ISSUED));
     (void)load_seq(&site_of(attachment, first)->state);")
-  plant(crash_points dead_waiters_kept shared/recovery.c "wait" CHANGE
+  plant(crash_points dead_waiters_kept shared/recovery.c "wait" ARGUMENTS wait CHANGE
     "shared_pool_forget_waiters(shared, dead);"
     "")
   plant(crash_points kept_runs_not_recovered shared/recovery.c "keep" CHANGE
@@ -99,10 +103,10 @@ if(NOT BLOCKPOOL_SANITIZE)
     }
     store_seq(&entry->run, new);
 ")
-  plant(crash_points lock_not_inherited shared/fork.c "fork, " CHANGE
+  plant(crash_points lock_not_inherited shared/fork.c "fork, " ARGUMENTS "fork, " CHANGE
     "int error = os_pin_lock(attachment->child.description, &attachment->lock_page);"
     "int error = 0;")
-  plant(crash_points child_holds_nothing shared/fork.c "fork, " CHANGE
+  plant(crash_points child_holds_nothing shared/fork.c "fork, " ARGUMENTS "fork, " CHANGE
     "    return shared_pool_fork("
     "    return !child && shared_pool_fork(")
   plant(crash_points note_is_there_while_it_is_set shared/note.h "set a note" CHANGE
