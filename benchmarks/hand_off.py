@@ -177,14 +177,13 @@ def through(kind: type[Queues | Pipes], size: int) -> list[_measure.Comparison]:
     """Compare what goes through one kind of link."""
     label = f"{size >> 20} MiB"
     pool = blockpool.Pool.create(size, 4, prefault=True)
-    link, newcomer = kind(pool), kind(None)
+    link = kind(pool)
     block = pool.allocate()
     block.buf[:] = bytes(size)
     block.buf[::PAGE] = MARKS[: size // PAGE]
     data = bytes(block.buf)
     names = {
         "link": link,
-        "newcomer": newcomer,
         "block": block,
         "seen": (block,),
         "data": data,
@@ -220,12 +219,26 @@ def through(kind: type[Queues | Pipes], size: int) -> list[_measure.Comparison]:
             f"{sent} of its own, looked at", own, "shared_memory(link, size)", names,
             peer_name="SharedMemory of its own", faster=True,
         ),
-        _measure.compare(
-            f"{sent}, newcomer", "newcomer.round_trip(block)", ours, names, peer_name="one that has the pool"
-        ),
     ]  # fmt: skip
     link.end()
-    newcomer.end()
+    return rows
+
+
+def newcomers(kind: type[Queues | Pipes], size: int) -> list[_measure.Comparison]:
+    """Compare a receiver that attaches for every block with one that has the pool, and with 32 bytes."""
+    rows = []
+    for name in (None, f"hand-off-{os.getpid()}"):
+        with blockpool.Pool.create(size, 4, name=name, prefault=True) as pool, pool.allocate() as block:
+            link, newcomer = kind(pool), kind(None)
+            names = {"link": link, "newcomer": newcomer, "block": block, "FLOOR": FLOOR}
+            what = f"{size >> 20} MiB block, {link.name}, newcomer{', named pool' if name else ''}"
+            for peer, peer_name in (
+                ("link.round_trip(block)", "one that has the pool"),
+                ("newcomer.round_trip(FLOOR)", f"32 bytes, {link.name}"),
+            ):
+                rows.append(_measure.compare(what, "newcomer.round_trip(block)", peer, names, peer_name=peer_name))
+            link.end()
+            newcomer.end()
     return rows
 
 
@@ -337,6 +350,7 @@ def main() -> None:
     rows = []
     for size in (1 << 20, 8 << 20, 64 << 20):
         rows += through(Queues, size) + through(Pipes, size)
+        rows += newcomers(Queues, size) + newcomers(Pipes, size)
         rows += beside_iceoryx2(size) + beside_faster_fifo(size)
     _measure.report("Hand memory to another process, and get a short answer", rows)
 

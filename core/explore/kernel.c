@@ -286,6 +286,10 @@ int os_map_private(size_t bytes, bool huge, void **memory) {
     return 0;
 }
 
+int os_map_scratch(size_t bytes, void **memory) { return os_map_private(bytes, false, memory); }
+
+void os_unmap_scratch(void *memory, size_t bytes) { os_unmap_file(memory, bytes); }
+
 void os_unmap(void *memory, size_t bytes) { os_unmap_file(memory, bytes); }
 
 /* --- processes, threads, time --- */

@@ -138,7 +138,7 @@ enum pool_status pool_open(struct pool *pool, const struct pool_request *request
 static enum pool_status begin_attachment(struct pool *pool, struct pool_failure *failure) {
     void *memory = NULL;
     *pool = (struct pool){.yield = os_yield};
-    *failure = (struct pool_failure){.error = os_map_private(sizeof *pool->attachment, false, &memory)};
+    *failure = (struct pool_failure){.error = os_map_scratch(sizeof *pool->attachment, &memory)};
     pool->attachment = memory;
     return failure->error ? POOL_NO_MAPPING : POOL_OK;
 }
@@ -231,7 +231,7 @@ void pool_close(struct pool *pool, double gate_seconds) {
     if (pool->attachment) {
         attachment_leave(pool->attachment, gate_seconds);
         attachment_unmap(pool->attachment);
-        os_unmap(pool->attachment, sizeof *pool->attachment);
+        os_unmap_scratch(pool->attachment, sizeof *pool->attachment);
     } else {
         if (pool->private_pool) {
             os_unmap(pool->private_pool, pool->metadata_bytes);

@@ -1,6 +1,8 @@
 /* Tests of attachment.c: creating, attaching and leaving pools, by real processes. */
 #include "one_pool.h"
 
+#include <sys/resource.h>
+
 /* --- names --- */
 
 static void a_pool_lives_as_long_as_its_attachments(void) {
@@ -270,6 +272,32 @@ static void leaving_gives_everything_back_but_tickets(void) {
     unmake();
 }
 
+static uint64_t page_faults(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_minflt : 0;
+}
+
+/* Reading all entries of this annex, 8 MiB of them, is 128 page faults or more. */
+static void leaving_costs_what_the_process_used(void) {
+    snprintf(name, sizeof name, "%s", process_name());
+    struct attachment_request request = {.name = name,
+                                         .block_size = BLOCK,
+                                         .blocks = BLOCKS,
+                                         .processes = PROCESSES,
+                                         .small_blocks = 1u << 17,
+                                         .gate_seconds = PATIENCE};
+    CHECK(attachment_create(&attachment, &request, &failure), ==, POOL_OK);
+    struct pool_run run = allocate(1);
+    CHECK(attach(&other), ==, POOL_OK);
+    CHECK(attachment_add_reference(&other, &run), ==, POOL_OK);
+    uint64_t before = page_faults();
+    end(&other);
+    CHECK(page_faults() - before, <, 40);
+    CHECK(is_mine_alone(&run), ==, true);
+    CHECK(drop(&run), ==, true);
+    unmake();
+}
+
 static void child_has_no_slot(void) {
     struct pool_run run;
     CHECK(attachment.fate, ==, FATE_NO_SLOT);
@@ -338,6 +366,7 @@ int main(void) {
     RUN(a_pool_without_a_name_is_reached_through_its_process);
     RUN(one_process_may_attach_twice);
     RUN(leaving_gives_everything_back_but_tickets);
+    RUN(leaving_costs_what_the_process_used);
     RUN(one_process_more_than_there_are_slots_is_refused);
     RUN(a_stopped_holder_of_the_gate_blocks_nobody_forever);
     CHECK(process_end(), ==, 0);

@@ -138,6 +138,80 @@ static void pages_are_made_present_in_pieces(void) {
     os_unmap(memory, 2 * OS_PIECE + 4096);
 }
 
+/* Whether the bytes are all zero. They are not afterwards. */
+static bool are_zero(unsigned char *bytes, size_t count) {
+    unsigned char sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum |= bytes[i];
+        bytes[i] = 1;
+    }
+    return sum == 0;
+}
+
+static void scratch_memory_is_kept_and_zero_again(void) {
+    size_t page = os_page_size(), sizes[] = {1, page, page + 1, OS_SCRATCH_PAGES * page};
+    for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        void *first = NULL, *second = NULL;
+        CHECK(os_map_scratch(sizes[s], &first), ==, 0);
+        CHECK(are_zero(first, sizes[s]), ==, true);
+        os_unmap_scratch(first, sizes[s]);
+        CHECK(os_map_scratch(sizes[s], &second), ==, 0);
+        CHECK(second == first, ==, true);
+        CHECK(are_zero(second, sizes[s]), ==, true);
+        CHECK(dies_at((char *)second + (sizes[s] + page - 1) / page * page), ==, true);
+        os_unmap_scratch(second, sizes[s]);
+    }
+}
+
+static void no_more_scratch_memory_is_kept_than_a_little(void) {
+    size_t page = os_page_size(), large = OS_SCRATCH_PAGES * page + 1;
+    void *memory = NULL, *many[20];
+    CHECK(os_map_scratch(large, &memory), ==, 0);
+    CHECK(are_zero(memory, large), ==, true);
+    os_unmap_scratch(memory, large);
+    CHECK(dies_at(memory), ==, true);
+    for (unsigned i = 0; i < 20; i++) {
+        CHECK(os_map_scratch(page, &many[i]), ==, 0);
+        CHECK(are_zero(many[i], page), ==, true); /* so nobody has it twice */
+    }
+    unsigned kept = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        os_unmap_scratch(many[i], page);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        kept += !dies_at(many[i]);
+    }
+    CHECK(kept, >, 0);
+    CHECK(kept, <, 10);
+}
+
+/* Whether the page is zero in a child that is forked now. */
+static bool is_zero_in_a_child(unsigned char *page) {
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(!are_zero(page, os_page_size()));
+    }
+    int status = 1;
+    waitpid(child, &status, 0);
+    return status == 0;
+}
+
+static void a_page_that_forks_wipe_is_kept_and_zero_again(void) {
+    void *first = NULL, *second = NULL, *third = NULL;
+    CHECK(os_wiped_on_fork(&first), ==, 0);
+    CHECK(are_zero(first, os_page_size()), ==, true);
+    CHECK(is_zero_in_a_child(first), ==, true);
+    os_release_wiped(first);
+    CHECK(os_wiped_on_fork(&second), ==, 0);
+    CHECK(second == first, ==, true);
+    CHECK(os_wiped_on_fork(&third), ==, 0);
+    CHECK(third != second, ==, true);
+    CHECK(are_zero(second, os_page_size()), ==, true);
+    CHECK(is_zero_in_a_child(second), ==, true);
+    os_release_wiped(third);
+    os_release_wiped(second);
+}
+
 int main(void) {
     RUN(memory_is_zeroed_writable_and_on_a_page);
     RUN(huge_memory_begins_on_a_huge_page);
@@ -145,5 +219,8 @@ int main(void) {
     RUN(no_bytes_and_too_many_are_refused);
     RUN(prefaulting_makes_memory_resident_and_keeps_it);
     RUN(pages_are_made_present_in_pieces);
+    RUN(scratch_memory_is_kept_and_zero_again);
+    RUN(no_more_scratch_memory_is_kept_than_a_little);
+    RUN(a_page_that_forks_wipe_is_kept_and_zero_again);
     return check_end();
 }

@@ -179,30 +179,50 @@ def foreign(name: str | None) -> str:
     return f"{what} has the name; choose another name, or remove it with blockpool.unlink({name!r})"
 
 
+# Where pools were found: which descriptor of which process has the pool of an id. A process that receives block after
+# block and keeps none attaches for each, and the kernel takes long to list processes, and the descriptors of a server.
+_found: dict[tuple[str, int], int] = {}
+_MOST_FOUND = 100
+
+
 def find_descriptor(pool_id: str, process: int) -> Iterator[tuple[int, int]]:
-    """Yield (process, descriptor) wherever the memory of a pool without a name is open, the given process first."""
+    """Yield (process, descriptor) wherever the memory of a pool without a name is open, the given process first.
+
+    If it was found in that process before, it is looked for at that place first, and may come twice.
+    """
     target = f"/memfd:blockpool-{pool_id} (deleted)"
+    before = _found.get((pool_id, process))
+    if before is not None and _read_link(f"/proc/{process}/fd/{before}") == target:
+        yield process, before
     own = os.geteuid()
-    if not os.path.isdir("/proc/self/fd"):
-        raise OSError(errno.ENOSYS, f"the pool: {NO_PROC}")
-    try:
-        others = [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
-    except OSError as error:
-        raise OSError(error.errno, f"the pool: {error.strerror}: {NO_DESCRIPTOR}") from None
-    processes = [process, *(other for other in others if other != process)]
-    for candidate in processes:
+    for candidate in _processes(process):
         folder = f"/proc/{candidate}/fd"
         try:
             if os.stat(folder).st_uid != own:
                 continue
             for entry in os.listdir(folder):
                 if _read_link(f"{folder}/{entry}") == target:
+                    if len(_found) >= _MOST_FOUND:
+                        _found.clear()
+                    _found[pool_id, candidate] = int(entry)
                     yield candidate, int(entry)
                     break
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise OSError(error.errno, f"the pool: {error.strerror}: {NO_DESCRIPTOR}") from None
             # otherwise the process is gone, or we may not look at it
+
+
+def _processes(first: int) -> Iterator[int]:
+    """Yield the first process, which usually has what is looked for, and then all others."""
+    yield first
+    if not os.path.isdir("/proc/self/fd"):
+        raise OSError(errno.ENOSYS, f"the pool: {NO_PROC}")
+    try:
+        others = [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
+    except OSError as error:
+        raise OSError(error.errno, f"the pool: {error.strerror}: {NO_DESCRIPTOR}") from None
+    yield from (other for other in others if other != first)
 
 
 def why_not_found(process: int) -> str:

@@ -7,8 +7,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "os/atomic.h"
 
 /* Linux 5.14 */
 #ifndef MADV_POPULATE_WRITE
@@ -62,6 +65,38 @@ void os_unmap(void *memory, size_t bytes) {
     munmap((char *)memory - os_page_size(), whole_pages(bytes) + 2 * os_page_size());
 }
 
+/* What is kept: addresses, with the number of pages in the bits that a page leaves free; 0: nothing. */
+#define SCRATCHES 4
+static atomic_word scratches[SCRATCHES];
+_Static_assert(OS_SCRATCH_PAGES < 4096, "the number of pages fits below an address");
+
+int os_map_scratch(size_t bytes, void **memory) {
+    uint64_t pages = whole_pages(bytes) / os_page_size();
+    for (unsigned i = 0; i < SCRATCHES; i++) {
+        uint64_t kept = load_seq(&scratches[i]);
+        if (kept && kept % os_page_size() == pages && compare_exchange_seq(&scratches[i], &kept, 0)) {
+            *memory = (void *)(uintptr_t)(kept - pages);
+            return 0;
+        }
+    }
+    return os_map_private(bytes, false, memory);
+}
+
+void os_unmap_scratch(void *memory, size_t bytes) {
+    uint64_t pages = whole_pages(bytes) / os_page_size(), kept = 0;
+    if (pages > OS_SCRATCH_PAGES) {
+        os_unmap(memory, bytes);
+        return;
+    }
+    memset(memory, 0, bytes);
+    for (unsigned i = 0; i < SCRATCHES; i++, kept = 0) {
+        if (compare_exchange_seq(&scratches[i], &kept, (uintptr_t)memory | pages)) {
+            return;
+        }
+    }
+    os_unmap(memory, bytes);
+}
+
 int os_map_file(int file, uint64_t bytes, void **memory) {
     *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     return *memory == MAP_FAILED ? -errno : 0;
@@ -74,7 +109,14 @@ int os_map_file_readonly(int file, uint64_t bytes, void **memory) {
 
 void os_unmap_file(void *memory, uint64_t bytes) { munmap(memory, bytes); }
 
+static atomic_word wiped; /* the address of the page that is kept, or 0 */
+
 int os_wiped_on_fork(void **page) {
+    uint64_t kept = load_seq(&wiped);
+    if (kept && compare_exchange_seq(&wiped, &kept, 0)) {
+        *page = (void *)(uintptr_t)kept;
+        return 0;
+    }
     *page = mmap(NULL, os_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (*page == MAP_FAILED) {
         return -errno;
@@ -87,7 +129,13 @@ int os_wiped_on_fork(void **page) {
     return 0;
 }
 
-void os_release_wiped(void *page) { munmap(page, os_page_size()); }
+void os_release_wiped(void *page) {
+    uint64_t kept = 0;
+    memset(page, 0, os_page_size());
+    if (!compare_exchange_seq(&wiped, &kept, (uintptr_t)page)) {
+        munmap(page, os_page_size());
+    }
+}
 
 int os_prefault(void *memory, size_t bytes, const struct os_pause *pause) {
     size_t whole = whole_pages(bytes);

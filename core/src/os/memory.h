@@ -21,6 +21,13 @@ int os_map_private(size_t bytes, bool huge, void **memory);
 /* Unmaps what os_map_private mapped. */
 void os_unmap(void *memory, size_t bytes);
 
+/* The same without huge pages, for what is needed for a short time, again and again. A few of up to OS_SCRATCH_PAGES
+ * that were given back are kept, zeroed, for the next calls: mapping memory, touching and unmapping it takes the kernel
+ * some ten times as long. */
+#define OS_SCRATCH_PAGES 16u
+int os_map_scratch(size_t bytes, void **memory);
+void os_unmap_scratch(void *memory, size_t bytes);
+
 /* Maps the file from its start, shared. */
 int os_map_file(int file, uint64_t bytes, void **memory);
 
@@ -30,10 +37,10 @@ int os_map_file_readonly(int file, uint64_t bytes, void **memory);
 /* Unmaps what either of these mapped. */
 void os_unmap_file(void *memory, uint64_t bytes);
 
-/* Maps a private page that reads as zero in a forked child, however it was forked. */
+/* Maps a private page that is zero, and reads as zero in a forked child, however it was forked. */
 int os_wiped_on_fork(void **page);
 
-/* Unmaps such a page. */
+/* Gives such a page back; one is kept for the next call. */
 void os_release_wiped(void *page);
 
 /* Makes every page of the range present and writable now, piece by piece. The range starts on a page boundary.

@@ -12,6 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/atomic.h"
+#include "os/memory.h"
+
 pid_t os_process(void) { return getpid(); }
 
 /* Reads the start of a file of /proc and returns its length. No stdio: in a forked child, its locks may be held
@@ -26,7 +29,21 @@ static size_t read_start(const char *path, char *text, size_t size) {
     return got > 0 ? (size_t)got : 0;
 }
 
-uint64_t os_process_start(void) {
+/* A word of this process that a forked child finds 0, however it was forked; NULL if there is no memory for it. */
+static atomic_word *own_word(void) {
+    static atomic_word address;
+    uint64_t known = load_seq(&address);
+    void *page;
+    if (!known && os_wiped_on_fork(&page) == 0) {
+        if (compare_exchange_seq(&address, &known, (uintptr_t)page)) {
+            return page;
+        }
+        os_release_wiped(page);
+    }
+    return (atomic_word *)(uintptr_t)known;
+}
+
+static uint64_t read_process_start(void) {
     char line[1024];
     (void)read_start("/proc/self/stat", line, sizeof line);
     char *at = strrchr(line, ')'); /* the name may contain anything, even parentheses */
@@ -34,6 +51,18 @@ uint64_t os_process_start(void) {
         at = strchr(at + 1, ' ');
     }
     return at ? strtoull(at, NULL, 10) : 0;
+}
+
+uint64_t os_process_start(void) {
+    atomic_word *own = own_word();
+    uint64_t start = own ? load_relaxed(own) : 0;
+    if (start == 0) {
+        start = read_process_start();
+        if (own) {
+            store_relaxed(own, start);
+        }
+    }
+    return start;
 }
 
 static double seconds_by(clockid_t clock) {

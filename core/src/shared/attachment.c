@@ -42,7 +42,7 @@ void attachment_unmap(struct attachment *attachment) {
         os_release_wiped(attachment->alive);
     }
     if (attachment->local_references) {
-        os_unmap(attachment->local_references, private_bytes(&attachment->geometry));
+        os_unmap_scratch(attachment->local_references, private_bytes(&attachment->geometry));
     }
     descriptor_close(attachment);
     claim_forget(attachment);
@@ -102,7 +102,7 @@ static enum pool_status map(struct attachment *attachment, struct pool_failure *
         attachment->memory = NULL;
     } else if ((error = os_wiped_on_fork(&page)) == 0) {
         attachment->alive = page;
-        error = os_map_private(private_bytes(&attachment->geometry), false, &counts);
+        error = os_map_scratch(private_bytes(&attachment->geometry), &counts);
         attachment->local_references = counts;
         attachment->queue_references = attachment->local_references + attachment->geometry.blocks;
         attachment->groups = (atomic_byte *)(attachment->queue_references + attachment->geometry.small_blocks);
@@ -434,8 +434,10 @@ void attachment_drop_all(struct attachment *attachment) {
     struct slot_set own = {{0}};
     slot_set_add(&own, attachment->slot);
     gate_mutex_lock(); /* or a fork might give a child half of it */
-    queues_recover(&attachment->queues, &own, attachment->slot);
-    shared_pool_recover(&attachment->queues.annex, &own, attachment->slot, 0, attachment->queues.annex.blocks);
+    if (load_seq(&attachment->uses_queues)) {
+        queues_recover(&attachment->queues, &own, attachment->slot);
+        shared_pool_recover(&attachment->queues.annex, &own, attachment->slot, 0, attachment->queues.annex.blocks);
+    }
     attachment_visit_groups(attachment, drop_group, 0);
     shared_pool_forget_waiters(&attachment->shared, &own);
     gate_mutex_unlock();

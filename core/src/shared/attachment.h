@@ -114,6 +114,9 @@ struct attachment {
     uint32_t *local_references; /* per block: references of this process beyond the first */
     struct queues queues;       /* the annex */
     uint32_t *queue_references; /* the same per block of the annex, for queues and messages that are read */
+    /* Whether this process may have anything in the annex. Set right before it opens its first queue. The annex of a
+     * large pool has so many blocks that looking at each takes a millisecond. */
+    atomic_word uses_queues;
     /* Per group of 64 blocks: whether this process may hold a run that begins there. Set right after it got one,
      * cleared right before it looks whether it still does. So forking and leaving cost what the process holds. */
     atomic_byte *groups;

@@ -98,7 +98,9 @@ static void prepare(struct attachment *attachment) {
         }
         if (child->slot != SLOTS_NONE) {
             attachment_visit_groups(attachment, give_group, child->slot);
-            queues_fork(&attachment->queues, attachment->slot, child->slot);
+            if (load_seq(&attachment->uses_queues)) {
+                queues_fork(&attachment->queues, attachment->slot, child->slot);
+            }
         } else if (child->error) {
             child->fate = FATE_REFUSED;
         }

@@ -138,6 +138,7 @@ enum pool_status attachment_queue_open(struct attachment *attachment, const char
     if (attachment_is_stray(attachment)) {
         return POOL_STRAY;
     }
+    store_seq(&attachment->uses_queues, 1);
     if (!name) {
         *made = true;
         return make(attachment, NULL, request, queue);
@@ -160,6 +161,7 @@ enum pool_status attachment_queue_open(struct attachment *attachment, const char
 }
 
 enum pool_status attachment_queue_redeem(struct attachment *attachment, struct pool_run *run, struct queue *queue) {
+    store_seq(&attachment->uses_queues, 1);
     enum pool_status status = take(attachment, shared_pool_redeem, run);
     if (status == POOL_OK && queue_view(&attachment->queues, run, queue) != QUEUE_OK) {
         drop_patiently(attachment, run);
@@ -391,7 +393,8 @@ void attachment_queue_count(const struct attachment *attachment, const struct qu
 }
 
 void attachment_queues_forked(struct attachment *attachment) {
-    for (uint64_t i = 0; i < attachment->queues.annex.blocks; i++) {
+    uint64_t blocks = load_seq(&attachment->uses_queues) ? attachment->queues.annex.blocks : 0;
+    for (uint64_t i = 0; i < blocks; i++) {
         uint32_t *count = &attachment->queue_references[i];
         if (*count &&
             message_state(load_seq(&shared_pool_entry(&attachment->queues.annex, i)->message)) != MESSAGE_IS_QUEUE) {
