@@ -321,6 +321,15 @@ __attribute__((noinline)) void pool_count_back_in_share(struct pool *pool, uint6
     fetch_add_seq(&share->room, blocks);
 }
 
+/* Not inlined: who counts with plain stores comes here once at most. */
+__attribute__((noinline)) uint64_t pool_count_beside(struct pool *pool) {
+    uint32_t nobody = 0;
+    if (half_compare_exchange_seq(&pool->counting_thread, &nobody, os_thread_number())) {
+        return pool_count_alone(pool);
+    }
+    return fetch_add_seq(&pool->attachment->slot_record->allocations_beside, 1) + 1;
+}
+
 void pool_count_wait(struct pool *pool, double seconds) {
     uint64_t nanoseconds = (uint64_t)(seconds * 1e9);
     if (!pool->attachment) {

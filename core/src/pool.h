@@ -24,6 +24,12 @@
  * puts room into its share, and one that allocates takes it from there; without any, from the others; and only if
  * nobody has enough does the peak rise. So it is exact, unless calls overlap: then it may be more by what was being
  * given back at that moment.
+ *
+ * A shared pool counts its allocations in the segment, where others read them. A locked instruction for that would be
+ * the fifth of a pair that needs four. So one word is written to with plain stores: under the GIL by every thread, else
+ * by the first one that counts. The other threads of the process then share another word. If the first one ends, nobody
+ * takes its place. A forked child has words of its own, and the first thread's number only if that one forked. (A C
+ * signal handler that allocates may take one off the count of the thread that it interrupts.)
  */
 #ifndef BLOCKPOOL_POOL_H
 #define BLOCKPOOL_POOL_H
@@ -52,6 +58,9 @@ struct pool {
     void (*yield)(void);
     /* Of a shared pool: every how many allocations to sample the peak, less one; a power of two, less one. */
     uint64_t sampling;
+    /* Of a shared pool: whether all its threads count with plain stores; otherwise the one that does, or 0. */
+    bool serial;
+    atomic_half counting_thread;
     /* Of a private pool. */
     struct quarantine resting; /* in debug mode */
     atomic_word resting_lock;
@@ -121,6 +130,9 @@ enum pool_status pool_look_beside(struct pool *pool, const struct pool *attached
 static inline void pool_set_on_fork(struct pool *pool, bool detach) {
     pool->attachment->on_fork = detach ? ON_FORK_DETACH : ON_FORK_SHARE;
 }
+
+/* From now on, who counts in the shared pool holds a lock, as Python's GIL. */
+static inline void pool_make_serial(struct pool *pool) { pool->serial = true; }
 
 /* Closing, step one: children forked from now on get nothing of the pool. */
 void pool_begin_close(struct pool *pool);
@@ -391,6 +403,7 @@ void pool_audit_only(struct pool *pool, struct pool_fault *faults, uint64_t most
 
 enum pool_status pool_drop_reference(struct pool *pool, const struct pool_run *run);
 void pool_note_peak(struct pool *pool);
+uint64_t pool_count_beside(struct pool *pool);
 void pool_count_in_share(struct pool *pool, uint64_t blocks, uint64_t nbytes);
 void pool_count_back_in_share(struct pool *pool, uint64_t blocks, uint64_t nbytes);
 
@@ -404,9 +417,20 @@ static inline void pool_count_back(struct pool *pool, uint64_t blocks, uint64_t 
     pool->counts.in_use -= blocks;
 }
 
+static inline bool pool_counts_alone(const struct pool *pool) {
+    return __builtin_expect(pool->serial || half_load_seq(&pool->counting_thread) == os_thread_number(), 1);
+}
+
+static inline uint64_t pool_count_alone(struct pool *pool) {
+    atomic_word *allocations = &pool->attachment->slot_record->allocations;
+    uint64_t count = load_relaxed(allocations) + 1;
+    store_relaxed(allocations, count);
+    return count;
+}
+
 static inline void pool_count(struct pool *pool, uint64_t blocks, uint64_t nbytes) {
     if (pool->attachment) {
-        uint64_t count = ++pool->attachment->slot_record->allocations;
+        uint64_t count = pool_counts_alone(pool) ? pool_count_alone(pool) : pool_count_beside(pool);
         if (__builtin_expect((count & pool->sampling) == 0, 0)) {
             pool_note_peak(pool);
         }

@@ -229,12 +229,13 @@ static void what_a_process_counted_begins_with_it(void) {
         CHECK(attachment_attach(&other, name, PATIENCE, &failure), ==, POOL_OK);
         CHECK(other.slot, ==, 1);
         other.slot_record->allocations += round;
+        other.slot_record->allocations_beside += 5 * round;
         other.slot_record->failures += 10 * round;
         other.slot_record->waits += 100 * round;
         other.slot_record->waited += 1000 * round;
         begin_look();
         look_slot(&look, 1, &process);
-        CHECK(process.allocations, ==, round);
+        CHECK(process.allocations, ==, 6 * round);
         CHECK(process.failures, ==, 10 * round);
         CHECK(process.waits, ==, 100 * round);
         CHECK(process.waited, ==, 1000 * round);

@@ -446,7 +446,7 @@ ON_EACH(runs_are_listed_in_order)
 ON_EACH(a_waiter_is_woken_by_a_release)
 ON_EACH(a_forked_child_does_not_wait_for_its_parent)
 
-/* --- threads in one private pool --- */
+/* --- threads in one pool --- */
 
 #define THREADS 4
 #define STEPS 20000
@@ -502,6 +502,66 @@ static void the_counts_of_threads_add_up(void) {
     CHECK(stats.requested, ==, 0);
     CHECK(stats.peak, >=, THREADS);
     CHECK(stats.peak, <=, BLOCKS);
+    close_pool();
+}
+
+static void *allocate_and_count(void *many) {
+    for (unsigned left = *(unsigned *)many; left > 0; left--) {
+        struct pool_run run = allocate(1);
+        (void)pool_release(&pool, &run, BLOCK);
+    }
+    return NULL;
+}
+
+static void count_in_a_thread(unsigned many) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, allocate_and_count, &many), ==, 0);
+    pthread_join(thread, NULL);
+}
+
+static void the_counts_of_threads_in_a_shared_pool_add_up(void) {
+    struct pool_stats stats;
+    CHECK(create_shared(), ==, POOL_OK);
+    in_threads(work_in_a_thread);
+    pool_stats(&pool, &stats);
+    CHECK(stats.allocations + stats.failures, ==, THREADS * (STEPS + UINT64_C(1)));
+    CHECK(stats.allocated, ==, 0);
+    CHECK(stats.peak, <=, BLOCKS);
+    close_pool();
+}
+
+static void one_thread_of_a_shared_pool_counts_apart_from_the_others(void) {
+    struct pool_stats stats;
+    CHECK(create_shared(), ==, POOL_OK);
+    const struct slot_record *record = pool.attachment->slot_record;
+    count_in_a_thread(2); /* the first one, which ends: nobody takes its place */
+    allocate_and_count(&(unsigned){3});
+    count_in_a_thread(4);
+    CHECK(load_relaxed(&record->allocations), ==, 2);
+    CHECK(load_relaxed(&record->allocations_beside), ==, 7);
+    pid_t child = fork(); /* whose one thread is the second here */
+    if (child == 0) {
+        allocate_and_count(&(unsigned){5});
+        count_in_a_thread(6);
+        const struct slot_record *own = pool.attachment->slot_record;
+        _exit(own != record && load_relaxed(&own->allocations) == 0 && slot_record_allocations(own) == 11 ? 0 : 1);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0), ==, child);
+    CHECK(status, ==, 0);
+    pool_stats(&pool, &stats);
+    CHECK(stats.allocations, ==, 20);
+    close_pool();
+}
+
+static void threads_of_a_serial_shared_pool_count_in_one_word(void) {
+    CHECK(create_shared(), ==, POOL_OK);
+    pool_make_serial(&pool);
+    for (unsigned i = 0; i < 3; i++) {
+        count_in_a_thread(2);
+    }
+    CHECK(load_relaxed(&pool.attachment->slot_record->allocations), ==, 6);
+    CHECK(load_relaxed(&pool.attachment->slot_record->allocations_beside), ==, 0);
     close_pool();
 }
 
@@ -594,6 +654,9 @@ int main(void) {
     RUN(a_call_goes_on_when_the_lock_is_free);
     RUN(a_pool_that_is_all_zero_is_closed);
     RUN(the_counts_of_threads_add_up);
+    RUN(the_counts_of_threads_in_a_shared_pool_add_up);
+    RUN(one_thread_of_a_shared_pool_counts_apart_from_the_others);
+    RUN(threads_of_a_serial_shared_pool_count_in_one_word);
     RUN(the_peak_is_exact_if_calls_do_not_overlap);
     RUN(runs_of_several_threads_rest);
     return check_end();

@@ -474,7 +474,7 @@ void attachment_count(struct attachment *attachment, struct attachment_counts *c
     for (unsigned slot = 0; slot < attachment->geometry.processes; slot++) {
         const struct slot_record *place = slot_record(attachment->memory, slot);
         uint64_t peak = load_relaxed(&place->peak);
-        counts->allocations += load_relaxed(&place->allocations);
+        counts->allocations += slot_record_allocations(place);
         counts->failures += load_relaxed(&place->failures);
         counts->waits += load_relaxed(&place->waits);
         counts->waited += load_relaxed(&place->waited);

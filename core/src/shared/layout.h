@@ -95,8 +95,10 @@ struct slot_record {
     atomic_word process;
     atomic_word start; /* os_process_start */
     char command[112]; /* for people */
-    /* counted by the slot's own process, with plain stores; in a cache line of their own */
-    atomic_word allocations, unused, failures, peak;
+    /* counted by the slot's own process; in a cache line of their own */
+    atomic_word allocations;        /* with plain stores: by one of its threads, or by each in turn; see pool.h */
+    atomic_word allocations_beside; /* by others */
+    atomic_word failures, peak;
     atomic_word waits, waited; /* for room: how often, and how long in nanoseconds */
     struct slot_past {         /* the counts when this process got the slot */
         atomic_word allocations, failures, waits, waited;
@@ -137,6 +139,11 @@ void layout_init(struct shared_pool *shared, struct shared_pool *annex, void *me
 
 static inline struct slot_record *slot_record(void *memory, unsigned slot) {
     return (struct slot_record *)((char *)memory + LAYOUT_PAGE) + slot;
+}
+
+/* How many allocations the processes that had the slot have counted. */
+static inline uint64_t slot_record_allocations(const struct slot_record *record) {
+    return load_relaxed(&record->allocations) + load_relaxed(&record->allocations_beside);
 }
 
 static inline struct catalog_entry *layout_catalog(void *memory, const struct layout_geometry *geometry) {

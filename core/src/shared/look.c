@@ -153,8 +153,8 @@ uint64_t look_gate(struct attachment *attachment) {
 }
 
 /* How much was counted since the process was attached. */
-static uint64_t since(const atomic_word *now, const atomic_word *before) {
-    uint64_t counted = load_relaxed(now), past = load_relaxed(before);
+static uint64_t since(uint64_t counted, const atomic_word *before) {
+    uint64_t past = load_relaxed(before);
     return counted > past ? counted - past : 0;
 }
 
@@ -163,10 +163,10 @@ void look_slot(const struct attachment *attachment, unsigned slot, struct look_p
     *found = (struct look_process){
         .process = load_relaxed(&place->process),
         .start = load_relaxed(&place->start),
-        .allocations = since(&place->allocations, &place->past.allocations),
-        .failures = since(&place->failures, &place->past.failures),
-        .waits = since(&place->waits, &place->past.waits),
-        .waited = since(&place->waited, &place->past.waited),
+        .allocations = since(slot_record_allocations(place), &place->past.allocations),
+        .failures = since(load_relaxed(&place->failures), &place->past.failures),
+        .waits = since(load_relaxed(&place->waits), &place->past.waits),
+        .waited = since(load_relaxed(&place->waited), &place->past.waited),
     };
     memcpy(found->command, place->command, sizeof found->command);
     found->command[sizeof found->command - 1] = 0;

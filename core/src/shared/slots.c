@@ -113,7 +113,7 @@ void slots_sign(void *memory, unsigned slot) {
     struct slot_record *place = slot_record(memory, slot);
     store_relaxed(&place->start, os_process_start());
     os_process_command(place->command, sizeof place->command);
-    store_relaxed(&place->past.allocations, load_relaxed(&place->allocations));
+    store_relaxed(&place->past.allocations, slot_record_allocations(place));
     store_relaxed(&place->past.failures, load_relaxed(&place->failures));
     store_relaxed(&place->past.waits, load_relaxed(&place->waits));
     store_relaxed(&place->past.waited, load_relaxed(&place->waited));

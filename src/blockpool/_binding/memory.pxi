@@ -204,6 +204,8 @@ cdef _Mapping open_shared(_Mapping m, on_fork):
         unlock_tables()
     if existing is not None and not is_lost(existing):
         return existing
+    if not WITHOUT_GIL:
+        pool_make_serial(&m.engine)
     pool_set_on_fork(&m.engine, detach)
     begin_to_tell()
     return m

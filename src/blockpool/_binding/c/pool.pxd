@@ -45,6 +45,7 @@ cdef extern from "pool.h" nogil:
     )
     pool_status pool_look_beside(pool *self, const pool *attached, pool_failure *failure)
     void pool_set_on_fork(pool *self, bint detach)
+    void pool_make_serial(pool *self)
     void pool_begin_close(pool *self)
     void pool_close(pool *self, double gate_seconds)
     void pool_forked()
