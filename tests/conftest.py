@@ -30,6 +30,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config):
+    """Ignore a warning of Hypothesis that what was frozen below makes a false one, from Python 3.14 on.
+
+    It asks the collector who refers to its random numbers. That is a dictionary made at import, which is out of sight.
+    """
+    config.addinivalue_line(
+        "filterwarnings", "ignore:It looks like `register_random`:hypothesis.errors.HypothesisWarning"
+    )
+
+
 def pytest_sessionstart():
     """Let the main thread be the first to allocate: it then gets the lowest blocks, whatever order the tests run in.
 

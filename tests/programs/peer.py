@@ -12,8 +12,11 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 import blockpool as bp
+
+warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
 
 NAMES = {
     "__name__": "__main__",

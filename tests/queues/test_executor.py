@@ -22,8 +22,6 @@ from blockpool import _executor, _worker
 from programs import environment, interpreter
 from waits import await_true
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
 LONG = 60  # seconds that no wait here takes unless something hangs
 KILLS = int(os.environ.get("EXECUTOR_KILLS", "60"))  # make queue-soak asks for more
 
@@ -579,14 +577,14 @@ def test_a_forked_child_cannot_use_it(executor):
 def test_an_exit_without_shutdown(run_program, method, how):
     """When a program ends without shutting its executor down, all tasks are done first, and nothing is said."""
     expected = "" if how == "unused" else "0\n2\n4\ndone\n"
-    assert run_program("queues/exits.py", method, how, options=("-W", "ignore::DeprecationWarning")) == expected
+    assert run_program("queues/exits.py", method, how) == expected
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_end_with_their_executor(method):
     """When the process of the executor is killed, its workers end by themselves, busy or idle."""
     with subprocess.Popen(
-        interpreter("queues/is_killed.py", method, options=("-W", "ignore::DeprecationWarning")),
+        interpreter("queues/is_killed.py", method),
         env=environment(),
         stdout=subprocess.PIPE,
         text=True,
@@ -602,7 +600,7 @@ def test_workers_end_with_their_executor(method):
 def test_ctrl_c(method, tmp_path):
     """Ctrl-C in a terminal ends running tasks and drops others; the program ends soon, and its workers say nothing."""
     with subprocess.Popen(
-        interpreter("queues/ctrl_c.py", method, tmp_path, options=("-W", "ignore::DeprecationWarning")),
+        interpreter("queues/ctrl_c.py", method, tmp_path),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

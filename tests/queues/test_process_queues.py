@@ -19,8 +19,6 @@ from blockpool import multiprocessing as ours
 from programs import interpreter, run_command
 from waits import await_true
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
 LONG = 60
 MANY = 20000  # more than the pool has room for
 

@@ -20,8 +20,6 @@ import pytest
 from blockpool import shared_memory
 from segments import SHM
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
 # Tests that cannot be run: the version of Python that added the test, and why it is left out.
 EXCLUDED = {
     "test_shared_memory_recreate": (

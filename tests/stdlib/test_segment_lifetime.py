@@ -18,8 +18,6 @@ from segments import IMPORT, LARGE, SHM, await_gone, file_of_segment, is_anywher
 
 GROUP = Path(__file__).parents[1] / "programs" / "stdlib" / "group_with_segments.py"
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
 
 # --- close: the memory stays under views ---
 

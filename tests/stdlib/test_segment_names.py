@@ -10,9 +10,6 @@ from blockpool import _segments
 from blockpool.shared_memory import SharedMemory
 from segments import IMPORT, file_of_segment
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
-
 # --- unlink ---
 
 

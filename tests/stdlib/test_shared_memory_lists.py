@@ -13,9 +13,6 @@ import blockpool as bp
 from blockpool.shared_memory import ShareableList, SharedMemory, SharedMemoryManager
 from segments import IMPORT, ITEMS, LARGE, await_gone, is_anywhere
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
-
 # --- lists ---
 
 

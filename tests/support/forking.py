@@ -2,9 +2,6 @@
 
 import os
 import traceback
-import warnings
-
-warnings.simplefilter("ignore", DeprecationWarning)  # some of these programs fork with threads on purpose
 
 
 def in_child(work):

@@ -4,11 +4,12 @@ import pickle
 import select
 import signal
 import subprocess
+import sys
 import textwrap
 
 import pytest
 
-from programs import environment, interpreter
+from programs import PROGRAMS, environment
 
 
 class Peer:
@@ -19,7 +20,7 @@ class Peer:
 
     def __init__(self):
         self.process = subprocess.Popen(
-            interpreter("peer.py"),
+            [sys.executable, "-W", "error", PROGRAMS / "peer.py"],  # short: a pool keeps the beginning of it
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

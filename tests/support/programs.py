@@ -15,6 +15,10 @@ import pytest
 SUPPORT = Path(__file__).parent
 PROGRAMS = SUPPORT.with_name("programs")
 
+# Programs fork with threads, of their own and of NumPy. That warning is no error: from Python 3.15 on, the parent would
+# lose its child.
+WARNINGS = ("-W", "error", "-W", "ignore:This process (pid=:DeprecationWarning")
+
 
 def environment():
     """Return the environment of a program: tests/support comes first in its PYTHONPATH."""
@@ -25,7 +29,7 @@ def environment():
 def interpreter(program, *arguments, options=()):
     """Return the command that starts a program: a file of tests/programs if it ends in .py, else code."""
     start = [PROGRAMS / program] if program.endswith(".py") else ["-c", textwrap.dedent(program)]
-    return [sys.executable, "-W", "error", *options, *start, *arguments]
+    return [sys.executable, *WARNINGS, *options, *start, *arguments]
 
 
 def run_command(command, timeout=60):

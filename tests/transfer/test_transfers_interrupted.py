@@ -6,7 +6,6 @@ import pickle
 import sys
 import threading
 import time
-import warnings
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -30,9 +29,7 @@ def pool(carrying):
 
 def fork(work=lambda: True):
     """Fork a child that does the work and returns whether it was right; wait for it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # there are threads: that is what is tested
-        child = os.fork()
+    child = os.fork()
     if child == 0:
         try:
             os._exit(0 if work() else 1)

@@ -438,7 +438,7 @@ cdef class Sample:
 
         A later process with the same id is told from it. False says that it has died, or has left the pool.
         """
-        if is_lost(self.mapping):
+        if self.mapping is None or is_lost(self.mapping):
             return None
         return is_attached(self.mapping, self.process, self.sent_at)
 

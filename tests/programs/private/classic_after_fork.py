@@ -3,11 +3,8 @@
 import os
 import threading
 import time
-import warnings
 
 from blockpool.classic import allocate_memory_blocks, deallocate_memory_blocks, initialize_memory_allocator
-
-warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads is what this is about
 
 
 def churn():
