@@ -10,8 +10,9 @@
  * An operation is done when it has completed several times before its k-th access. The survivors affect how many
  * accesses it takes, so the number of points varies.
  *
- * With an argument, only the operations whose names have it in them. With `debug` first, the pool is in debug mode (sites.h). Then also: no death leaves what an allocation would
- * take for misuse; the slack of every run is whole; and every free block that is marked as filled is.
+ * With an argument, only the operations whose names have it in them. With `debug` first, the pool is in debug mode
+ * (sites.h). Then also: no death leaves what an allocation would take for misuse; the slack of every run is whole; and
+ * every free block that is marked as filled is.
  */
 #include "process.h"
 

@@ -27,6 +27,10 @@ lease. NumPy gives the memory back by its address, and the array keeps the mappi
 Debug mode. A Block has its lease from the start, and the lease tells the mapping's guard (blockpool._debug,
 blockpool._debug_shared) when the run comes back. So the hot calls know nothing of debug mode.
 
+The end. When Python shuts down beside other threads that ran Python, these may be in C code that was given no more than
+an address: a daemon thread that receives into a block. From then on no run goes back by itself, and no memory is
+unmapped (ends_beside_threads).
+
 Without the GIL. The module declares that it needs none. What the GIL protects in other builds has this instead; with
 the GIL, all of it is plain or nothing (_threads.h).
 
@@ -56,7 +60,8 @@ the GIL, all of it is plain or nothing (_threads.h).
 
 What remains is Python's own: an object that ends in another thread than the one that made it is left to that one, which
 ends it between two steps of Python code, or to the collector. So a dropped Block or view may come back a little later
-than with the GIL. free(), release() and the end of a `with` give a Block back at once.
+than with the GIL. free(), release() and the end of a `with` give a Block back at once. A thread that waits for room or
+for a message ends such objects meanwhile.
 """
 
 cimport cython
@@ -91,7 +96,7 @@ from blockpool._binding.threads cimport *
 # Names that calls need are C variables, and calls do not import: while the interpreter shuts down, the names in a
 # module become None and nothing can be imported, but blocks are still freed and errors still raised. For the same
 # reason these are functions and classes, not modules.
-cdef object collect_garbage, environ, flags, implementation, modules, number_array
+cdef object _current_frames, collect_garbage, environ, flags, implementation, modules, number_array
 cdef object Handle, NO_DESCRIPTOR, NO_PROC, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found
 cdef object parse_size, readable, shortage, take_a_turn, tell, tell_of_fork
 cdef object BlockInUse, BlockPoolError, DoubleFree, InvalidBlock, NameNotFound, NameTaken
@@ -99,12 +104,13 @@ cdef object PoolBusy, PoolClosed, PoolCorrupt, PoolExhausted
 cdef object PoolExists, PoolForbidden, PoolNotFound, PoolVersion, QueueClosed, StaleHandle, TooManyProcesses
 cdef object TooManyTickets, TraceInvalid, WrongKind
 
+import atexit
 import copyreg
 import os
 from array import array as number_array
 from gc import collect as collect_garbage
 from os import environ
-from sys import flags, implementation, modules
+from sys import _current_frames, flags, implementation, modules
 
 from blockpool._handles import (
     NO_DESCRIPTOR, NO_PROC, Handle, Ticket, file_name, find_descriptor, foreign, name_of, why_not_found,
@@ -126,6 +132,9 @@ cdef extern from "Python.h":
     # Public, but in some versions not declared by the headers that Python.h includes.
     int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size)
     int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t address)
+
+cdef extern from "<pthread.h>" nogil:
+    int pthread_atfork(void (*before)() noexcept, void (*parent)() noexcept, void (*child)() noexcept)
 
 cdef extern from *:
     """

@@ -27,7 +27,7 @@ def test_blocks_in_use_by_a_child_at_the_end(run_program):
 
 
 # What is called while the core is imported, and never after.
-AT_IMPORT = {"copyreg", "os", "RLock"}
+AT_IMPORT = {"atexit", "copyreg", "os", "RLock"}
 
 
 @pytest.mark.parametrize("name", ["_core", "_index"])

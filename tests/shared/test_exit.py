@@ -1,7 +1,9 @@
 """The end of a process that has shared pools: what it held comes back, but not while a thread may still write it."""
 
+import contextlib
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -9,34 +11,66 @@ import blockpool as bp
 from programs import PROGRAMS, interpreter, run_command
 
 
-def test_a_daemon_thread_that_writes_to_the_end(pool_name):
-    """A block into which a daemon thread still receives is given to no other process until its own is gone."""
-    pool = bp.Pool.create(64, 1, name=pool_name)
+@contextlib.contextmanager
+def receiving_to_the_end(name):
+    """Run a process that ends while a thread still receives into a block; give the process, the address and a socket.
+
+    Its interpreter is gone. It goes on when the caller leaves.
+    """
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        with subprocess.Popen(
-            interpreter("shared/receive_to_the_end.py", pool_name, str(theirs.fileno())),
+    with (
+        ours,
+        theirs,
+        subprocess.Popen(
+            interpreter("shared/receive_to_the_end.py", name, str(theirs.fileno())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[theirs.fileno()],
-        ) as process:
-            assert process.stdout.readline() == b"ends\n"
-            with pytest.raises(bp.PoolExhausted):
-                pool.allocate(timeout=1.5)
-            process.stdin.close()
-            assert process.wait(60) == 0
+        ) as process,
+    ):
+        address = int(process.stdout.readline())
+        assert process.stdout.read() == b""
+        yield process, address, ours
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def is_mapped(process, address):
+    """Whether a process has memory at an address."""
+    lines = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+    ranges = [[int(end, 16) for end in line.split()[0].split("-")] for line in lines]
+    return any(start <= address < end for start, end in ranges)
+
+
+def test_a_daemon_thread_that_writes_to_the_end(pool_name):
+    """A block into which a daemon thread still receives is given to no other process until its own is gone."""
+    pool = bp.Pool.create(64, 1, name=pool_name)
+    with receiving_to_the_end(pool_name) as (process, address, ours):
+        assert is_mapped(process, address)
+        with pytest.raises(bp.PoolExhausted):
+            pool.allocate(timeout=0.5)
+        ours_kept = ours.dup()
+    with ours_kept:
         block = pool.allocate(timeout=60)
         block.buf[:] = bytes(64)
-        ours.send(b"x" * 64)
+        with contextlib.suppress(ConnectionError):
+            ours_kept.send(b"x" * 64)
         assert bytes(block.buf) == bytes(64)
     assert pool.stats().processes == 1
     pool.check()
 
 
-def test_a_process_without_other_threads_gives_all_back_at_once(run_program, pool_name):
-    """A process without other threads gives its blocks back as it ends, though it kept them to its last line."""
+def test_a_daemon_thread_that_writes_into_a_private_pool_to_the_end():
+    """The memory of a private pool into which a daemon thread still receives is there until the process is gone."""
+    with receiving_to_the_end("") as (process, address, _):
+        assert is_mapped(process, address)
+
+
+@pytest.mark.parametrize("thread", ["a thread that ended", "a thread of a library"])
+def test_a_process_without_other_threads_of_python_gives_all_back_at_once(run_program, pool_name, thread):
+    """A process gives its blocks back as it ends, though it kept them to its last line, and a library has threads."""
     pool = bp.Pool.create(64, 2, name=pool_name)
-    run_program("shared/keep_to_the_end.py", pool_name, "a thread that ended")
+    run_program("shared/keep_to_the_end.py", pool_name, thread)
     assert pool.runs() == []
     assert pool.recover().processes == 0
     assert pool.stats().processes == 1

@@ -31,6 +31,11 @@ def test_forks_beside_the_locks_of_the_package(run_program, first):
     run_program("shared/fork_hooks.py", "hold_the_locks_of_the_package", first, timeout=300)
 
 
+def test_what_a_child_drops_before_its_hooks(run_program):
+    """A child drops a block that only another thread of its parent had, though a third one held the lock for that."""
+    run_program("shared/fork_hooks.py", "drop_before_the_hooks", timeout=300)
+
+
 def test_ctrl_c_in_the_middle_of_forks(run_program):
     """An exception that a signal handler raises anywhere in a fork leaves nothing locked in parent or child."""
     run_program("shared/forks_and_signals.py", "interrupt", timeout=300)

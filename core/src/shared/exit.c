@@ -8,7 +8,7 @@
 #define LOOKS 10 /* a joined thread may still exist for a moment */
 #define LOOK_SECONDS 0.0002
 
-static bool is_alone(void) {
+bool process_is_alone(void) {
     unsigned looks = 1;
     while (os_threads() != 1 && looks++ < LOOKS) {
         os_sleep(LOOK_SECONDS);
@@ -35,7 +35,7 @@ static void leave_at_exit(struct attachment *attachment, bool alone, double gate
 
 void attachment_exit(double gate_seconds) {
     double deadline = os_now() + gate_seconds;
-    bool alone = is_alone();
+    bool alone = process_is_alone();
     gate_mutex_lock(); /* from here on no attachment comes or goes */
     for (struct attachment *attachment = attachment_first(); attachment; attachment = attachment->next) {
         double left = deadline - os_now();

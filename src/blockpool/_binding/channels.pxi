@@ -273,6 +273,8 @@ cdef class _Channel(_Access):
         if took < SPIN_MOST:
             self.spun = min(max(2 * self.spun, SPIN_LEAST), SPIN_MOST)
         PyErr_CheckSignals()
+        if WITHOUT_GIL:
+            take_a_turn()
         self.opened()
         if took >= left:
             reclaim(m, True)

@@ -149,6 +149,7 @@ cdef int release_guarded(_Lease lease) except -1:
         return 0
     error = None
     try:
+        before_locks_in_child()
         error = m.guard.take_back(PyMemoryView_FromObject(m), lease.run.index)
     except BaseException as stopped:  # Ctrl-C, no memory, too deep a recursion: the run comes back all the same
         error = stopped

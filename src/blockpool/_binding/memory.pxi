@@ -21,6 +21,8 @@ cdef class _Mapping:
     def __dealloc__(self):
         strike_off(self)
         pool_begin_close(&self.engine)  # with the GIL, before another thread can fork
+        if ends_beside_threads():
+            return
         with nogil:
             pool_close(&self.engine, GATE_SECONDS)
         if self.borrowed:

@@ -39,7 +39,8 @@ cdef int measure(_Mapping m, blocks, nbytes, uint64_t *n, uint64_t *length) exce
 cdef count_exhausted(_Mapping m, n, bint adjacent)
 
 # Drops one of this process's references to a run that was counted with `nbytes` bytes. The run goes back with the last
-# reference. Never raises; damage goes to report_damage().
+# reference. Nothing goes back any more at an end beside other threads; see fork.pxd. Never raises; damage goes to
+# report_damage().
 cdef void release_run(_Mapping m, const pool_run *run, uint64_t nbytes) noexcept
 # The same for a run that was not counted.
 cdef void undo_allocation(_Mapping m, const pool_run *run) noexcept

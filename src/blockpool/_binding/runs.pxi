@@ -134,7 +134,17 @@ cdef count_exhausted(_Mapping m, n, bint adjacent):
 
 @cython.nonecheck(False)
 cdef inline void release_run(_Mapping m, const pool_run *run, uint64_t nbytes) noexcept:
+    if unlikely(is_published(&near_the_end)):
+        release_late(m, run, nbytes)
+        return
     if unlikely(pool_release(&m.engine, run, nbytes) != POOL_OK):
+        report_damage(run.index)
+
+
+@cython.nonecheck(False)
+cdef void release_late(_Mapping m, const pool_run *run, uint64_t nbytes) noexcept:
+    """Release a run while the program ends; apart, so that it costs nothing before."""
+    if not ends_beside_threads() and pool_release(&m.engine, run, nbytes) != POOL_OK:
         report_damage(run.index)
 
 

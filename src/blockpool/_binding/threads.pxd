@@ -22,7 +22,7 @@ cdef extern from "_threads.h":
     PyObject *swap_object(PyObject **place, PyObject *object) noexcept
     void lock_tables() noexcept
     void unlock_tables() noexcept
-    void renew_tables_lock() noexcept
+    void renew_tables_lock() noexcept nogil
 
     ctypedef struct block_keeper:
         pass

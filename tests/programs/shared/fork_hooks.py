@@ -233,6 +233,43 @@ def hold_the_locks_of_the_package(first):
         thread.join()
 
 
+def drop_before_the_hooks():
+    """Fork beside a thread that keeps a block for itself, which the child drops, and one that holds a lock for that."""
+    import blockpool as bp
+    from blockpool._forks import debug_lock
+
+    pool = bp.Pool(64, 8, debug=True)
+    kept, ready, stop = threading.local(), threading.Barrier(3), threading.Event()
+
+    def keep():
+        kept.block = pool.allocate()
+        ready.wait()
+        stop.wait()
+
+    def hold():
+        with debug_lock:
+            ready.wait()
+            stop.wait()
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (keep, hold)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+
+    def work():
+        assert pool.stats().allocated == 0
+        pool.allocate().free()
+
+    child = in_child(work)
+    hangs = threading.Timer(60, os.kill, (child, signal.SIGKILL))
+    hangs.start()
+    await_child(child)
+    hangs.cancel()
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
 def drop_under_a_lock():
     """Drop blocks under a lock that a hook, registered before those of blockpool, takes for each fork."""
     lock = threading.Lock()

@@ -3,12 +3,13 @@
 The arguments are a case, one of the functions here, and the arguments of that.
 """
 
+import contextlib
 import gc
 import os
 import signal
 import sys
 import threading
-import time
+from pathlib import Path
 
 import blockpool as bp
 from forking import await_child
@@ -174,20 +175,37 @@ def fork_without_a_part_within_a_wait():
 
 
 def fork_within_create(name, on_fork):
-    """Fork in a signal handler while a pool's memory is reserved; an empty `name` is none."""
+    """Fork in a signal handler while a pool's memory is reserved; an empty `name` is none.
+
+    A signal comes every millisecond, also before and after. Only the file tells the handler that the time has come.
+    """
     name = name or None
-    parent, children, files = os.getpid(), [], []
+    nbytes = 96 << 20  # signals are let in after 64 MiB, or where one interrupted the kernel
+    parent, forks, children, files = os.getpid(), [], [], []
+
+    def is_reserving():
+        for descriptor in list(Path("/proc/self/fd").iterdir()):
+            with contextlib.suppress(FileNotFoundError):  # the one that listed them
+                file = descriptor.stat()
+                if file.st_size >= nbytes > 512 * file.st_blocks:
+                    return True
+        return False
 
     def fork(*_):
+        if not is_reserving() or forks:  # in this order: the next signal may come in the meantime
+            return
+        forks.append(True)
         signal.setitimer(signal.ITIMER_REAL, 0)
         children.append(os.fork())
         if not children[0]:
             files.extend(os.memfd_create("log") for _ in range(8))
 
     signal.signal(signal.SIGALRM, fork)
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     try:
-        pool = bp.Pool.create(4096, 3 << 13, name=name, on_fork=on_fork)  # 96 MiB: signals are let in after 64
+        while not children:  # again, if no signal came in time
+            pool = None
+            pool = bp.Pool.create(4096, nbytes // 4096, name=name, on_fork=on_fork)
         blocks = pool.allocate_many(2)
         for block in blocks:
             block.buf[:] = bytes(4096)
@@ -197,8 +215,6 @@ def fork_within_create(name, on_fork):
     if os.getpid() != parent:
         sizes = [os.fstat(file).st_size for file in files]
         os._exit(0 if sizes == [0] * 8 else 1)
-    while not children:  # create was quicker than the signal
-        time.sleep(0.01)
     await_child(children.pop())
 
 
