@@ -2,9 +2,10 @@
 # The C tests as shipped, then pytest, with the first Python found: what one runs after a change.
 #
 #   run-tests.sh            with the first Python found
-#   run-tests.sh all        with 3.11 to 3.14 and a free-threaded build, as far as they are found: the oldest runs every
-#                           test, 3.14 those of the binding, what lies between them those of private pools and arrays,
-#                           a free-threaded build those of private pools and the stress of threads
+#   run-tests.sh all        with 3.11 to 3.14 and a free-threaded build, as far as they are found: the oldest runs all but
+#                           what `make engines-test` runs, 3.14 the tests of the binding, what lies between them those of
+#                           private pools and arrays, a free-threaded build those of private pools and the stress of
+#                           threads
 #   run-tests.sh 3.12 3.13  with those, every test
 #
 # With C_TESTS_RAN=1 in the environment, pytest alone. Goes on after a failure, ends with one line per version, and fails
@@ -44,7 +45,7 @@ while read -r version patch _ <&3; do
     echo "== $name"
     which=() needs=test
     case ${1:-}/$version in
-    all/"$first") ;;
+    all/"$first") which=(--ignore tests/engines) ;;
     all/"$newest") which=("${binding[@]}" -m "not stress") ;;
     all/"$free") which=("${threads[@]}") needs=binding-test ;;
     all/*) which=("${between[@]}" "${without[@]}") ;;

@@ -41,7 +41,7 @@ def pool():
 
     await_true(is_alone)
     stats = made.stats()
-    assert (stats.allocated, stats.tickets) == (0, 0)
+    assert (stats.allocated, stats.tickets) == (0, 0), made.runs()
     made.check()
 
 
