@@ -84,5 +84,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         file, _, heading = link.partition("#")
         target = page.parent / file if file else page
+        if "/src/" in file and not (ROOT / "src").exists():  # with a wheel; see tools/wheel-test.sh
+            continue
         assert target.exists(), link
         assert not heading or target.suffix != ".md" or heading in anchors(target.read_text(encoding="utf-8")), link
