@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "os/thread.h"
 #include "os/wait.h"
 #include "private/private_pool.h"
@@ -34,11 +35,6 @@ static unsigned missed;
 struct spread {
     double median, min, max;
 };
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static struct spread spread_of(const double *values) {
     double sorted[MOST_PAIRS];

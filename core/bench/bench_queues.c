@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "os/wait.h"
 #include "shared/queues.h"
 
@@ -34,19 +35,7 @@
 static unsigned turns = 21;
 static struct attachment pool;
 
-static void insist(bool good, const char *what) {
-    if (!good) {
-        fprintf(stderr, "bench_queues: %s failed\n", what);
-        _exit(2);
-    }
-}
-
 #define MUST(call) insist((call) == POOL_OK, #call)
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void report(const char *name, double *values, double most) {
     qsort(values, turns, sizeof *values, by_value);

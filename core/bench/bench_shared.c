@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "bench.h"
 #include "os/wait.h"
 #include "pool.h"
 
@@ -24,13 +24,6 @@
 
 static unsigned pairs = 21;
 static struct pool pool;
-
-static void insist(bool good, const char *what) {
-    if (!good) {
-        fprintf(stderr, "bench_shared: %s failed\n", what);
-        _exit(2);
-    }
-}
 
 static double four_locked(void) {
     static struct {
@@ -89,11 +82,6 @@ static double quickest(double function(void)) {
         least = took < least ? took : least;
     }
     return least;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static void report(const char *name, const char *unit, double *values) {

@@ -37,8 +37,8 @@ class QueueEnd:
 
     def close(self) -> None:
         """Close the queues."""
-        for queue in self.token:
-            queue.close()
+        self._there.close()
+        self._back.close()
 
 
 def sleeps(waiting: str) -> None:

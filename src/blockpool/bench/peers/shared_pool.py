@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import blockpool
+from blockpool.bench.peers._ends import QueueEnd
 from blockpool.bench.peers._many import SMALL
 from blockpool.bench.peers._peer import Peer
 from blockpool.bench.peers._pools import allocated, blocks_of, filled, grown_in, version, written
@@ -60,12 +61,13 @@ def member(token: Any, size: int) -> Statement:
     return allocated(token)
 
 
-class _End:
+class _End(QueueEnd):
     """Both ends of a link: a pool and two queues of it."""
 
     def __init__(self, token: Any, size: int) -> None:
+        self._pool, *queues = token
+        super().__init__(queues, size)
         self.token = token
-        self._pool, self._there, self._back = token
         self._size = size
 
     def send(self) -> None:
@@ -87,19 +89,6 @@ class _End:
             return bool(message[0] == message[-1] == 1)
         with message.buf as view:
             return bool(view[0] == view[-1] == 1)
-
-    def answer(self) -> None:
-        """Answer with a few bytes."""
-        self._back.put(b"had it")
-
-    def wait(self) -> None:
-        """Await the answer."""
-        self._back.get()
-
-    def close(self) -> None:
-        """Leave the pool."""
-        self._there.close()
-        self._back.close()
 
 
 def sender(size: int, waiting: str) -> _End:
