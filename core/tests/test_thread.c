@@ -68,11 +68,15 @@ static void beside(void *(*other)(void *), void (*body)(void)) {
 
 static unsigned alone;
 
-static void expect_one_more(void) { CHECK(os_threads(), ==, alone + 1); }
+static void expect_one_more(void) {
+    CHECK(os_threads(), ==, alone + 1);
+    CHECK(os_is_alone(), ==, false);
+}
 
 static void threads_are_counted(void) {
     alone = os_threads(); /* a sanitizer may have one of its own */
     CHECK(alone, >=, 1);
+    CHECK(os_is_alone(), ==, alone == 1);
     beside(sleep_until_told, expect_one_more);
 }
 

@@ -29,6 +29,17 @@ unsigned os_threads(void) {
     return count;
 }
 
+#define LOOKS 10
+#define LOOK_SECONDS 0.0002
+
+bool os_is_alone(void) {
+    unsigned looks = 1;
+    while (os_threads() != 1 && looks++ < LOOKS) {
+        os_sleep(LOOK_SECONDS);
+    }
+    return looks <= LOOKS;
+}
+
 uint32_t os_thread_id(void) { return (uint32_t)syscall(SYS_gettid); }
 
 bool os_thread_is_here(uint32_t id) { return syscall(SYS_tgkill, getpid(), (pid_t)id, 0) == 0 || errno != ESRCH; }

@@ -23,6 +23,9 @@ static inline void os_relax(void) {
 /* How many threads this process has, including those that are just ending; 0 if the kernel does not tell. */
 unsigned os_threads(void);
 
+/* Whether this process has no other thread. Takes a moment if it has, as one that was joined may still be ending. */
+bool os_is_alone(void);
+
 /* What the kernel calls the calling thread, and whether it calls a thread of this process so. */
 uint32_t os_thread_id(void);
 bool os_thread_is_here(uint32_t id);

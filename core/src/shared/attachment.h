@@ -320,9 +320,6 @@ static inline bool attachment_wait_is_over(const struct attachment *attachment, 
  * others recover them after its end. Waits for the gates, that many seconds in all. */
 void attachment_exit(double gate_seconds);
 
-/* Whether the process has no other thread. Takes a moment if it has, as one that was joined may still be ending. */
-bool process_is_alone(void);
-
 /* Removes the pools that killed processes left behind: every pool of this user in the directory of shared memory that
  * is not permanent and has no living process. Looks without attaching, see sweep.c. Returns how many. */
 unsigned pools_sweep(void);

@@ -5,17 +5,6 @@
 #include "os/wait.h"
 #include "shared/look.h"
 
-#define LOOKS 10 /* a joined thread may still exist for a moment */
-#define LOOK_SECONDS 0.0002
-
-bool process_is_alone(void) {
-    unsigned looks = 1;
-    while (os_threads() != 1 && looks++ < LOOKS) {
-        os_sleep(LOOK_SECONDS);
-    }
-    return looks <= LOOKS;
-}
-
 /* Like attachment_leave; but unless `alone`, other threads may still use the memory, and only the end of the lock tells
  * when they no longer do. */
 static void leave_at_exit(struct attachment *attachment, bool alone, double gate_seconds) {
@@ -35,7 +24,7 @@ static void leave_at_exit(struct attachment *attachment, bool alone, double gate
 
 void attachment_exit(double gate_seconds) {
     double deadline = os_now() + gate_seconds;
-    bool alone = process_is_alone();
+    bool alone = os_is_alone();
     gate_mutex_lock(); /* from here on no attachment comes or goes */
     for (struct attachment *attachment = attachment_first(); attachment; attachment = attachment->next) {
         double left = deadline - os_now();

@@ -82,7 +82,7 @@ cdef bint ends_beside_threads() noexcept:
     if not is_published(&near_the_end) or not Py_IsFinalizing():
         return False
     if beside_threads < 0:
-        beside_threads = not process_is_alone()  # they may have ended meanwhile
+        beside_threads = not os_is_alone()  # they may have ended meanwhile
     return beside_threads > 0
 
 

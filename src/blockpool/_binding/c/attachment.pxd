@@ -162,7 +162,6 @@ cdef extern from "shared/attachment.h" nogil:
     void attachment_take_recovered(attachment *self, attachment_recovered *recovered)
     attachment_fate attachment_why_stray(const attachment *self)
     void attachment_exit(double gate_seconds)
-    bint process_is_alone()
 
     enum:
         CATALOG_NAMES

@@ -39,6 +39,7 @@ cdef extern from "os/wait.h" nogil:
 
 
 cdef extern from "os/thread.h" nogil:
+    bint os_is_alone()
     uint32_t os_thread_number()
     void os_yield()
 
