@@ -81,6 +81,38 @@ static void the_last_process_removes_the_name_unless_it_is_permanent(void) {
     }
 }
 
+static void attach_and_exit_when_told(void) {
+    pthread_t thread;
+    uint32_t step = (uint32_t)told(0);
+    CHECK(attach(&other), ==, POOL_OK);
+    CHECK(pthread_create(&thread, NULL, sleep_on, NULL), ==, 0);
+    reach(1);
+    await(step);
+    attachment_exit(PATIENCE);
+    reach(step + 1);
+    stay();
+}
+
+static void of_processes_that_end_at_the_same_time_the_last_removes_the_name(void) {
+    pid_t children[2];
+    make();
+    for (unsigned i = 0; i < 2; i++) {
+        tell(0, 2 + 2 * i);
+        reach(0);
+        children[i] = start(attach_and_exit_when_told);
+        await(1);
+    }
+    end(&attachment);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(exists(name), ==, true);
+        reach(2 + 2 * i);
+        await(3 + 2 * i);
+    }
+    CHECK(exists(name), ==, false); /* while both are still there */
+    kill_and_wait(children[0]);
+    kill_and_wait(children[1]);
+}
+
 static void exit_of_a_detached_child(void) {
     CHECK(attachment_is_stray(&attachment), ==, true);
     attachment_exit(PATIENCE);
@@ -134,6 +166,7 @@ int main(void) {
     RUN(a_process_with_one_thread_gives_everything_back_but_tickets);
     RUN(beside_other_threads_memory_stays_the_processs_until_it_ends);
     RUN(the_last_process_removes_the_name_unless_it_is_permanent);
+    RUN(of_processes_that_end_at_the_same_time_the_last_removes_the_name);
     RUN(a_process_without_a_part_leaves_nothing);
     RUN(busy_gates_share_the_time_that_an_exit_may_take);
     CHECK(process_end(), ==, 0);

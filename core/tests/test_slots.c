@@ -215,6 +215,13 @@ static void only_the_living_count_as_others(void) {
         use(slot, false);
     }
     CHECK(slots_have_others(&lost, memory, &geometry, 0), ==, false); /* there is nothing to know */
+    slots_end(memory, 0);
+    CHECK(others(SLOTS_NONE), ==, false); /* it lives, but is at its end */
+    CHECK(dead(SLOTS_NONE), ==, 0);
+    os_unpin_lock(holds[0]);
+    slots_free(memory, 0);
+    CHECK(take(&holds[0]), ==, 0);
+    CHECK(others(SLOTS_NONE), ==, true); /* the next one in the slot is not */
     os_unpin_lock(holds[0]);
     unmake();
 }

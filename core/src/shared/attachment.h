@@ -315,9 +315,9 @@ static inline bool attachment_wait_is_over(const struct attachment *attachment, 
     return wait != attachment->forks;
 }
 
-/* Leaves every pool when the process ends, at which time other threads may still use the memory. The last living
- * process removes the name. The process gives back its slot and what it holds only if it has no other thread; otherwise
- * others recover them after its end. Waits for the gates, that many seconds in all. */
+/* Leaves every pool when the process ends, at which time other threads may still use the memory. The last process that
+ * is neither dead nor at its end removes the name. The process gives back its slot and what it holds only if it has no
+ * other thread; otherwise others recover them after its end. Waits for the gates, that many seconds in all. */
 void attachment_exit(double gate_seconds);
 
 /* Removes the pools that killed processes left behind: every pool of this user in the directory of shared memory that

@@ -10,6 +10,7 @@
 static void leave_at_exit(struct attachment *attachment, bool alone, double gate_seconds) {
     struct pool_failure failure;
     int gate;
+    slots_end(attachment->memory, attachment->slot);
     if (alone) {
         attachment_drop_all(attachment);
     }

@@ -104,7 +104,8 @@ struct slot_record {
         atomic_word allocations, failures, waits, waited;
     } past;
     atomic_word noting; /* the block whose note the process is setting, one up; 0: none */
-    char padding[40];
+    atomic_word ending; /* 1: the process is at its end and attaches no more; see slots_end */
+    char padding[32];
 };
 _Static_assert(sizeof(struct slot_record) == 256, "whole cache lines");
 _Static_assert(offsetof(struct slot_record, allocations) == 128, "apart from what others read");

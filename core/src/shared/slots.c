@@ -60,6 +60,16 @@ static void clear_lanes(void *memory, const struct layout_geometry *geometry, un
     }
 }
 
+/* Locks the slot's byte; then its last process is gone. A process that takes the slot is not at its end: that
+ * must be so before the slot's bit is set, since others may look at once when it is taken for a fork. */
+static int lock_slot(const struct os_descriptor *opened, void *memory, unsigned slot) {
+    int error = lock_through(opened, SLOTS_BYTE(slot));
+    if (error == 0) {
+        store_seq(&slot_record(memory, slot)->ending, 0);
+    }
+    return error;
+}
+
 unsigned slots_take(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry, void **hold,
                     int *description, int *error) {
     *error = 0;
@@ -74,7 +84,7 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
             *error = locked.number;
             return SLOTS_NONE;
         }
-        int refused = lock_through(&locked, SLOTS_BYTE(slot));
+        int refused = lock_slot(&locked, memory, slot);
         bool taken = refused == 0 && set_bit_seq(used, slot % 64);
         if (taken) {
             clear_lanes(memory, geometry, slot);
@@ -108,6 +118,8 @@ void slots_free(void *memory, unsigned slot) {
     store_relaxed(&slot_record(memory, slot)->process, 0);
     (void)clear_bit_seq(&header->used[slot / 64], slot % 64);
 }
+
+void slots_end(void *memory, unsigned slot) { store_seq(&slot_record(memory, slot)->ending, 1); }
 
 void slots_sign(void *memory, unsigned slot) {
     struct slot_record *place = slot_record(memory, slot);
@@ -143,7 +155,7 @@ bool slots_have_others(const struct os_descriptor *file, void *memory, const str
     struct slot_set used, later;
     used_by_others(memory, geometry, own, &used);
     for (unsigned slot = slot_set_next(&used, 0); slot != SLOTS_NONE; slot = slot_set_next(&used, slot + 1)) {
-        if (os_is_locked(file->number, SLOTS_BYTE(slot)) != 0) {
+        if (load_seq(&slot_record(memory, slot)->ending) == 0 && os_is_locked(file->number, SLOTS_BYTE(slot)) != 0) {
             return true; /* also if that was a lock of another file, see slots.h: then nothing is known */
         }
     }

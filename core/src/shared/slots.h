@@ -55,14 +55,19 @@ unsigned slots_take(const struct os_descriptor *file, void *memory, const struct
 /* Frees the slot; the lock ends with the mapping. The caller holds the gate. */
 void slots_free(void *memory, unsigned slot);
 
+/* Records that the process in the slot is at its end, so it no longer keeps the pool's name. It keeps the slot, and
+ * what it holds: its other threads may use the memory until its lock ends. Of processes that end at the same time, each
+ * still finds the locks of the others, so without this none would be the last. */
+void slots_end(void *memory, unsigned slot);
+
 /* Records which process uses the slot, for people to read. */
 void slots_sign(void *memory, unsigned slot);
 
 /* Which slots are in use. */
 void slots_used(void *memory, const struct layout_geometry *geometry, struct slot_set *used);
 
-/* Whether a slot other than `own` has a process that is not known to be dead. Ends at the first one, so it is quick
- * among many. The caller holds the gate. */
+/* Whether a slot other than `own` has a process that is neither known to be dead nor at its end. Ends at the first one,
+ * so it is quick among many. The caller holds the gate. */
 bool slots_have_others(const struct os_descriptor *file, void *memory, const struct layout_geometry *geometry,
                        unsigned own);
 
