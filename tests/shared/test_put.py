@@ -373,6 +373,24 @@ def test_unpicklable(pool, unchanged):
     queue.close()
 
 
+def test_unpicklable_and_its_pickler_is_kept(pool):
+    """The same if something keeps what pickled it, as a debugger may."""
+    mine, kept = [pool.zeros(5000)], []
+
+    def fail():
+        with pytest.raises(ZeroDivisionError):
+            bp.put([*mine, np.ones(5000), Unsendable(keep)], pool)
+
+    def keep():
+        kept.extend(found for found in gc.get_objects() if type(found).__name__ == "_Packing")
+
+    # within another one, so that one is made that the collector shows
+    bp.get(bp.put(Nested(fail), pool))
+    assert kept
+    mine.clear()
+    assert pool.stats().allocated == 0
+
+
 def test_one_that_puts_another_one(pool):
     """An object whose pickling puts another one is put right, and so is the other one."""
     tickets = []

@@ -33,6 +33,7 @@ cdef class _Packing:
     cdef bytes dump(self, item)
     # Takes back what is in flight, as nobody will get the object.
     cdef int give_up(self) except -1
+    cdef int forget(self) except -1
     cdef _Lease lease_of(self, Block block)
     cdef reduce_outside(self, array)
 

@@ -109,7 +109,19 @@ cdef class _Packing:
     cdef int give_up(self) except -1:
         while self.sent:
             (<_Channel>self.sent.pop()).take_back_sent()
-        self.pickler = None  # which refers to this object: it ends now, and all that it holds
+        self.forget()
+        self.pickler = None  # which refers to this object
+        return 0
+
+    cdef int forget(self) except -1:
+        """Let go of what was pickled: a debugger, for one, may keep this object."""
+        self.pickler.clear_memo()
+        self.mapping = None
+        self.written.clear()
+        self.leases.clear()
+        self.numbers.clear()
+        self.buffers.clear()
+        self.sent.clear()
         return 0
 
 
@@ -164,15 +176,9 @@ cdef _Packing new_packing(_Mapping m, uint64_t least):
 
 
 cdef int keep_packing(_Packing packing) except -1:
-    """Make it the spare one. It must refer to nothing of what it has pickled."""
+    """Make it the spare one."""
     cdef PyObject *before
-    packing.pickler.clear_memo()
-    packing.mapping = None
-    packing.written.clear()
-    packing.leases.clear()
-    packing.numbers.clear()
-    packing.buffers.clear()
-    packing.sent.clear()
+    packing.forget()
     Py_INCREF(packing)
     before = swap_object(&spare, <PyObject *>packing)
     if before != NULL:
