@@ -60,8 +60,9 @@ the GIL, all of it is plain or nothing (_threads.h).
 
 What remains is Python's own: an object that ends in another thread than the one that made it is left to that one, which
 ends it between two steps of Python code, or to the collector. So a dropped Block or view may come back a little later
-than with the GIL. free(), release() and the end of a `with` give a Block back at once. A thread that waits for room or
-for a message ends such objects meanwhile.
+than with the GIL, and a pool be left a little later. free(), release() and the end of a `with` give a Block back at
+once, and Inspector.close() unmaps the memory at once. A thread that waits for room or for a message ends such objects
+meanwhile.
 """
 
 cimport cython

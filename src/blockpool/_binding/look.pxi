@@ -327,6 +327,8 @@ cdef class Inspector:
         with cython.critical_section(self):
             m = self.mapping
             self.mapping = None
+        if WITHOUT_GIL and m is not None:
+            end_unless_used(m)
 
     def __enter__(self):
         self.look()

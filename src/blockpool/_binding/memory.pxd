@@ -38,6 +38,10 @@ cdef class _Access:
     cdef _Mapping opened(self)
 
 
+# Unmaps the memory now if the caller has the only reference, and nobody can get another one. Without the GIL it would
+# else stay until the thread that made the mapping runs again.
+cdef void end_unless_used(_Mapping m) noexcept
+
 # Whether this process has no part in its shared pool, and so must not touch the memory. False for a private pool.
 cdef bint is_lost(_Mapping m) noexcept
 # The address of a block, which is not checked.

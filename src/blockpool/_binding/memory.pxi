@@ -19,14 +19,25 @@ cdef class _Mapping:
         PyBuffer_FillInfo(view, self, self.engine.data, self.engine.blocks * self.engine.block_size, 0, flags)
 
     def __dealloc__(self):
-        strike_off(self)
-        pool_begin_close(&self.engine)  # with the GIL, before another thread can fork
-        if ends_beside_threads():
-            return
-        with nogil:
-            pool_close(&self.engine, GATE_SECONDS)
-        if self.borrowed:
-            PyBuffer_Release(&self.lender)
+        end_mapping(self)
+
+
+cdef void end_mapping(_Mapping m) noexcept:
+    """Unmap the memory; a second time does nothing."""
+    strike_off(m)
+    pool_begin_close(&m.engine)  # with the GIL, before another thread can fork
+    if ends_beside_threads():
+        return
+    with nogil:
+        pool_close(&m.engine, GATE_SECONDS)
+    if m.borrowed:
+        m.borrowed = False
+        PyBuffer_Release(&m.lender)
+
+
+cdef void end_unless_used(_Mapping m) noexcept:
+    if Py_REFCNT(<PyObject *>m) == 1:
+        end_mapping(m)
 
 
 @cython.internal
@@ -108,7 +119,7 @@ cdef int open_bare(_Mapping m, size, blocks) except -1:
     request.memory = NULL
     request.bare = True
     request.prefault = request.huge = request.debug = False
-    request.serial = True  # what has it shares it with nobody
+    request.serial = not WITHOUT_GIL  # nobody shares it, but it is to say how much memory a pool has
     return open_engine(m, &request, size, blocks)
 
 

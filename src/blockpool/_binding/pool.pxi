@@ -540,7 +540,8 @@ cdef class Pool(_Access):
     def recover(self, *, tickets_older_than=None):
         """Bring back what dead processes held, and drop tickets whose lifetime is over.
 
-        Allocation does this by itself when the pool is full.
+        Allocation does this by itself when the pool is full. A process is dead when its memory is gone: a moment after
+        its parent has waited for it, if a monitor reads its ``cmdline`` or ``smaps`` in ``/proc`` just then.
 
         Parameters
         ----------
