@@ -20,6 +20,7 @@ from blockpool.top.app import Top
 from blockpool.top.pool import PoolScreen
 from blockpool.top.screens import Ask, Details
 from blockpool.top.widgets import Lines, Picture
+from deaths import await_death
 
 SIZES = [(80, 24), (60, 15)]
 PROMPT = 60.0  # seconds, however busy the machine is
@@ -58,7 +59,9 @@ def dead(shared):
         "import os, sys, blockpool\n"
         "pool = blockpool.Pool.attach(sys.argv[1]); kept = pool.allocate(blocks=3); os._exit(0)"
     )
-    subprocess.run([sys.executable, "-c", program, shared.name], check=True)
+    with subprocess.Popen([sys.executable, "-c", program, shared.name]) as process:
+        assert process.wait(60) == 0
+    await_death(process.pid)
     return shared
 
 
@@ -294,16 +297,17 @@ def test_without_colour_holders_have_letters(shared, monkeypatch) -> None:
     kept.free()
 
 
-def test_space_holds_the_picture(shared) -> None:
+def test_space_holds_the_picture(shared, monkeypatch) -> None:
     """After Space nothing is looked at, until Space is pressed again."""
+    begun, look = [], PoolScreen._look
+    monkeypatch.setattr(PoolScreen, "_look", lambda screen: begun.append(1) or look(screen))
 
     async def scenario(app, pilot) -> None:
         await pilot.press("space")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: "held" in text_of(app) and app.screen.looks == len(begun))  # no look is under way
         looks = app.screen.looks
         await pilot.pause(0.5)
-        assert app.screen.looks == looks
-        assert "held" in text_of(app)
+        assert (app.screen.looks, len(begun)) == (looks, looks)
         await pilot.press("space")
         await until(pilot, lambda: app.screen.looks > looks)
 

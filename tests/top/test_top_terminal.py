@@ -30,18 +30,30 @@ from blockpool.cli.top import top
 app.add_command(top, "top")
 sys.exit(cli.main(["top", *sys.argv[1:]]))
 """
+# The same, stopped and continued right after it gave the terminal back.
+ENDING = """
+import os, signal
+from blockpool.top.terminal import Terminal
+end = Terminal.stop_application_mode
+def stop_application_mode(terminal):
+    end(terminal)
+    os.kill(os.getpid(), signal.SIGCONT)
+Terminal.stop_application_mode = stop_application_mode
+"""
 PROMPT = 60.0  # seconds, however busy the machine is
 
 
-def command(*arguments: str) -> list[str]:
-    """Return what runs `blockpool top`."""
-    return [sys.executable, "-c", PROGRAM, *arguments]
+def command(*arguments: str, before: str = "") -> list[str]:
+    """Return what runs `blockpool top`, after these lines."""
+    return [sys.executable, "-c", before + PROGRAM, *arguments]
 
 
 class Terminal:
     """A terminal, with `blockpool top` in it."""
 
-    def __init__(self, *arguments: str, size: tuple[int, int] = (80, 24), leader: bool = True) -> None:
+    def __init__(
+        self, *arguments: str, size: tuple[int, int] = (80, 24), leader: bool = True, before: str = ""
+    ) -> None:
         self.ours, self.theirs = pty.openpty()
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         self.before = termios.tcgetattr(self.theirs)
@@ -49,7 +61,9 @@ class Terminal:
         take = (
             "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
         )
-        program = [sys.executable, "-c", take, *command(*arguments)] if leader else command(*arguments)
+        program = command(*arguments, before=before)
+        if leader:
+            program = [sys.executable, "-c", take, *program]
         self.process = subprocess.Popen(
             program,
             stdin=self.theirs,
@@ -147,6 +161,14 @@ def test_it_goes_on_after_it_was_stopped(shared) -> None:
             terminal.shown = b""
             terminal.process.send_signal(signal.SIGCONT)
             terminal.until("used")
+        terminal.write(b"q")
+        assert terminal.ended() == 0
+
+
+def test_it_may_be_stopped_while_it_ends(shared) -> None:
+    """Stopped and continued after it gave the terminal back, it does not take it again."""
+    with Terminal(shared.name, before=ENDING) as terminal:
+        terminal.until("used")
         terminal.write(b"q")
         assert terminal.ended() == 0
 

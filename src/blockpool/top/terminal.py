@@ -85,11 +85,17 @@ class Terminal(LinuxDriver):
         with suppress(termios.error):
             self._taken = termios.tcgetattr(self.fileno)
 
+    def stop_application_mode(self) -> None:
+        """Give the terminal back, for good: what goes on after a stop must not take it again."""
+        self._taken = None
+        super().stop_application_mode()
+
     def _sigcont_application(self, *_: object) -> None:
         if self._must_signal_resume:  # it was stopped by Ctrl-Z, and gave the terminal back
             super()._sigcont_application()
         else:
-            self._loop.call_soon_threadsafe(self._take_again)
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._take_again)
 
     def _take_again(self) -> None:
         """Take the terminal as before, whatever a shell did to it meanwhile."""
