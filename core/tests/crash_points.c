@@ -770,6 +770,7 @@ static bool run_point(const struct operation *operation) {
     }
     bool through = board->completed;
     if (!alive) {
+        await_gone(child);
         MUST(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
         through = WIFEXITED(status);
     }
@@ -795,6 +796,7 @@ static bool run_point(const struct operation *operation) {
     if (participant) {
         board->go = 1;
         MUST(waitpid(alive ? child : -1, &status, 0) > 0);
+        await_gone(child);
         MUST(recover(-1) == 1);
         judge(0);
     }

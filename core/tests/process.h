@@ -21,6 +21,7 @@
 
 #include "check.h"
 #include "os/file.h"
+#include "os/lock.h"
 #include "os/wait.h"
 
 #define PROCESS_PATIENCE 60.0 /* seconds: with sanitizers, on a busy machine */
@@ -34,6 +35,7 @@ struct process_page {
 
 static struct process_page *page;
 static char process_prefix[64];
+static int process_lives = -1; /* a file in which each child has a lock on a byte, as long as it has its memory */
 
 static inline void process_begin(void) {
     page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -41,6 +43,7 @@ static inline void process_begin(void) {
         abort();
     }
     snprintf(process_prefix, sizeof process_prefix, "blockpool.test-%ld-", (long)getpid());
+    process_lives = os_memfd("lives");
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* to wait for grandchildren too */
 }
 
@@ -102,6 +105,20 @@ static inline bool in_some_try(bool (*is_so)(void)) {
     return false;
 }
 
+/* In a child, locks its byte of the file. */
+static inline void process_live(void) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", process_lives);
+    int own = open(path, O_RDWR | O_CLOEXEC);
+    void *pin;
+    if (own >= 0 && os_lock(own, (uint64_t)getpid()) == 0) {
+        (void)os_pin_lock(own, &pin);
+    }
+    if (own >= 0) {
+        close(own);
+    }
+}
+
 /* Starts a child that runs `body` and ends. No handler of fork() runs: it has no part in what this process has. */
 static inline pid_t start(void (*body)(void)) {
     fflush(stdout);
@@ -113,12 +130,17 @@ static inline pid_t start(void (*body)(void)) {
         if (getppid() != parent) {
             _exit(3);
         }
+        process_live();
         body();
         fflush(stdout);
         _exit(check_failed != before);
     }
     return child;
 }
+
+/* Waits until the memory of a child that has ended is gone, with which its locks end. A program that reads its maps in
+ * /proc keeps that for a moment longer. */
+static inline void await_gone(pid_t child) { (void)SOON(os_is_locked(process_lives, (uint64_t)child) <= 0); }
 
 /* Waits for the end of a child: its exit code, or the signal that killed it, negative. */
 static inline int ended(pid_t child) {
@@ -128,6 +150,7 @@ static inline int ended(pid_t child) {
             return 1000;
         }
     }
+    await_gone(child);
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -13,6 +13,7 @@ import pytest
 import blockpool as bp
 from async_waits import assert_at_rest, run, take_and_give, waiters, waiting
 from blockpool import _async, _core
+from collecting import collect_quickly
 
 IMPOSSIBLE = {
     "blocks=0": ValueError,
@@ -191,7 +192,7 @@ def test_what_becomes_garbage_during_the_wait_is_found(pool):
 
     gc.disable()
     try:
-        gc.collect()
+        collect_quickly()
         run(main())
     finally:
         gc.enable()

@@ -226,10 +226,17 @@ def test_nothing_outlives_it_when_it_is_killed(tmp_path):
         await_true(lambda: process.poll() is not None or (note.exists() and note.read_text().endswith(" ")))
         process.kill()
     receiver = Path("/proc", note.read_text().strip(), "cmdline")
+
+    def runs():
+        try:
+            return bool(receiver.read_bytes())
+        except OSError:  # it has ended
+            return False
+
     try:
-        await_true(lambda: not receiver.exists() or not receiver.read_bytes(), seconds=10)
+        await_true(lambda: not runs())
     finally:
-        if receiver.exists() and receiver.read_bytes():
+        if runs():
             os.kill(int(note.read_text()), signal.SIGKILL)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import blockpool as bp
+from deaths import await_death
 from programs import environment
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def busy(pool_name: str) -> Iterator[Busy]:
         assert started.stdout.readline() == "ready\n"
     workers[0].kill()
     workers[0].wait()
+    await_death(workers[0].pid)
     yield Busy(pool_name, own.handle.pool_id, workers[0].pid, workers[1].pid, pool)
     for each in workers:
         each.communicate(timeout=60)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from servers import states_of
 from waits import await_true
 
 pytest.importorskip("click")
@@ -482,24 +483,10 @@ def test_a_terminal_sees_how_far_it_is(tree: Path) -> None:
 # ---- how it ends when it is made to --------------------------------------------------------------
 
 
-def session(leader: int) -> list[int]:
-    """Return the processes of a session that are still running."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == leader and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
-
-
 def segments(leader: int) -> set[Path]:
     """Return the files in /dev/shm that processes of a session have mapped."""
     found = set()
-    for process in session(leader):
+    for process in states_of(leader):
         with suppress(OSError):
             maps = Path(f"/proc/{process}/maps").read_text()
             found |= {Path(name) for name in re.findall(r" (/dev/shm/\S+)$", maps, re.MULTILINE)}
@@ -525,12 +512,12 @@ def busy(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         assert process.stdout is not None
         while "load" not in process.stdout.readline():
             assert process.poll() is None
-        await_true(lambda: len(session(process.pid)) >= 5)  # with the fork server and the tracker
+        await_true(lambda: len(states_of(process.pid)) >= 5)  # with the fork server and the tracker
         return process
 
     yield start
     for process in started:
-        for left in session(process.pid):
+        for left in states_of(process.pid):
             with suppress(OSError):
                 if b"resource_tracker" not in Path(f"/proc/{left}/cmdline").read_bytes():
                     os.kill(left, signal.SIGKILL)  # the tracker deletes segments, and then ends
@@ -577,7 +564,7 @@ def test_interrupt_ends_cleanly(busy: Callable[..., subprocess.Popen[str]], kill
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.strip() == "blockpool: interrupted"  # the tracker would name segments that are left
-    await_true(lambda: not session(process.pid))
+    await_true(lambda: not states_of(process.pid))
     assert not [path for path in seen if path.exists()]
 
 
@@ -616,7 +603,8 @@ def test_workers_end_with_the_process_that_packs(
     """A killed demo leaves no process behind, even if its workers are waiting for a message."""
     process = busy()
     process.send_signal(signal.SIGSTOP)
-    time.sleep(0.5)  # its workers finish what they have
+    # its workers finish what they have, and then sleep
+    await_true(lambda: {state for pid, state in states_of(process.pid).items() if pid != process.pid} == {"S"})
     process.kill()
     process.wait(timeout=60)
-    await_true(lambda: not session(process.pid))
+    await_true(lambda: not states_of(process.pid))

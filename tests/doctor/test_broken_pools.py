@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -15,7 +16,7 @@ from blockpool.doctor import diagnose, diagnose_all, facts, healthy
 from gates import shut_gate
 from ledgers import OPENING, head_at, named
 from programs import environment, interpreter
-from remedies import follow, kill, of_code
+from remedies import follow, of_code
 from segment_parts import Parts, flip
 from waits import await_true
 
@@ -86,7 +87,7 @@ def test_dead_workers(shared, peers):
         worker(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate(blocks={blocks})")
     assert diagnose(shared.name) == []
     for worker in workers:
-        kill(worker, shared.name)
+        worker.kill()
     finding = of_code(diagnose(shared.name), "dead")
     assert (finding.severity, finding.details["blocks"]) == ("warning", 5)
     assert [one["pid"] for one in finding.details["processes"]] == [worker.pid for worker in workers]
@@ -105,7 +106,7 @@ def test_a_dead_receiver_with_messages(shared, peer):
     for number in range(2):
         queue.put(number)
     peer(f"pool = bp.Pool.attach({shared.name!r}); work = pool.queue('work'); taken = [work.receive() for _ in '12']")
-    kill(peer, shared.name)
+    peer.kill()
     finding = of_code(diagnose(shared.name), "dead")
     assert finding.details["messages"] == 2
     assert "2 messages that they had taken" in finding.sentence
@@ -161,15 +162,20 @@ def test_a_process_that_is_stopped_in_the_gate(pool_name, peer, tmp_path):
     inspector = bp.inspect(pool)
     peer(f"pool = bp.Pool.attach({pool_name!r}); kept = pool.allocate(); import pathlib")
     peer.start(f"while not pathlib.Path({str(end)!r}).exists(): pool.check()")
+    ran = partial(time.clock_gettime, ~peer.pid << 3 | 2)  # its processor time, see clock_getcpuclockid(3)
+
+    def is_stopped_in_the_gate():
+        os.kill(peer.pid, signal.SIGSTOP)
+        os.waitpid(peer.pid, os.WUNTRACED)
+        if inspector.gate() == peer.pid:
+            return True
+        before = ran()
+        os.kill(peer.pid, signal.SIGCONT)
+        await_true(lambda: ran() > before)  # else it would be stopped at the same place again
+        return False
+
     try:
-        until = time.monotonic() + 60
-        while True:
-            os.kill(peer.pid, signal.SIGSTOP)
-            os.waitpid(peer.pid, os.WUNTRACED)
-            if inspector.gate() == peer.pid:
-                break
-            os.kill(peer.pid, signal.SIGCONT)
-            assert time.monotonic() < until, "it is never in the gate"
+        await_true(is_stopped_in_the_gate)
         found = diagnose(pool_name)
         finding = of_code(found, "gate")
         assert codes(found) == {"gate"}
@@ -226,7 +232,7 @@ def test_blocks_that_stay_in_transit(shared, peer, file_of):
     with file_of(shared.name).open("r+b", 0) as file:  # as it is between claiming block 5 and having it
         os.pwrite(file.fileno(), (OPENING | named(slot) | 1).to_bytes(8, "little"), head_at(file, 5))
     flip(file_of(shared.name), Parts(16).bitmap, 1 << 5)
-    kill(peer, shared.name)
+    peer.kill()
     found = diagnose(shared.name)
     assert codes(found) == {"dead", "in-transit"}
     finding = of_code(found, "in-transit")
@@ -250,7 +256,7 @@ def test_a_damaged_word(pool_name, peer, file_of):
     assert "block 5" in finding.sentence
     assert str(peer.pid) in finding.remedy
     assert codes(mine(pool_name)) == {"damaged"}
-    kill(peer, pool_name)
+    peer.kill()
     follow(finding)
     assert mine(pool_name) == []
     assert not file_of(pool_name).exists()
@@ -396,7 +402,7 @@ def test_it_changes_not_one_byte(shared, file_of, peer):
     shared.allocate().share()
     shared.queue("q", 4).put(1)
     peer(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate()")
-    kill(peer, shared.name)
+    peer.kill()
     before = file_of(shared.name).read_bytes()
     assert not healthy(diagnose(shared.name, old=0))
     diagnose_all(old=0)

@@ -3,8 +3,8 @@
 import json
 
 import blockpool as bp
+from deaths import await_death
 from programs import interpreter, run_command
-from remedies import kill
 
 DOCTOR = "from blockpool.cli.doctor import doctor; doctor.main(prog_name='doctor')"
 
@@ -37,7 +37,7 @@ def test_what_a_pool_is_called(shared):
 def test_a_leak(shared, peer):
     """Each finding has a line with its severity, and one with its remedy; the status is 1."""
     peer(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate()")
-    kill(peer, shared.name)
+    peer.kill()
     status, out = doctor(shared.name)
     lines = out.splitlines()
     assert status == 1
@@ -59,7 +59,8 @@ def test_an_encoding_of_few_letters(shared, monkeypatch):
         kept = blockpool.Pool.attach({shared.name!r}).allocate()
         os.kill(os.getpid(), 9)
     """
-    run_command(interpreter(killed, "\N{SNOWMAN}"))
+    pid, _ = run_command(interpreter(killed, "\N{SNOWMAN}"))
+    await_death(pid)
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     status, out = doctor(shared.name)
     assert status == 1
@@ -80,7 +81,7 @@ def test_what_is_good_to_know_is_no_failure(pool_name):
 def test_all_pools(shared, peer):
     """Without a pool, all of them are examined, and the machine."""
     peer(f"pool = bp.Pool.attach({shared.name!r}); kept = pool.allocate()")
-    kill(peer, shared.name)
+    peer.kill()
     status, out = doctor("--json")
     found = json.loads(out)
     assert (status, found["pool"]) == (1, None)

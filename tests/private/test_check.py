@@ -125,7 +125,9 @@ def test_check_names_the_first_faults_and_counts_all(pool, bookkeeping):
 
 
 def _is_stopped(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    """Whether all threads of a process have stopped; each does so for itself."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
 
 def test_a_process_that_is_stopped_in_the_midst_is_no_damage(shared, peer):

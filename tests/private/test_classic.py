@@ -451,4 +451,4 @@ def test_a_destructor_may_deallocate(pool):
 
 def test_after_fork(run_program):
     """A forked child can deallocate its copy of a block, even if a thread of the parent held the lock at the fork."""
-    run_program("private/classic_after_fork.py", timeout=120)
+    run_program("private/classic_after_fork.py")

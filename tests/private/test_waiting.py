@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 import blockpool as bp
+from collecting import collect_quickly
 from waits import await_true, seconds_of
 
 REQUESTS = {
@@ -234,7 +235,7 @@ def test_waiting_for_a_view(pool, bookkeeping, other):
 @pytest.mark.usefixtures("bookkeeping")  # the program looks there
 def test_ctrl_c_ends_the_wait(run_program, call):
     """Ctrl-C interrupts a waiting call of the main thread, and the pool stays as it was."""
-    assert run_program("private/interrupted_wait.py", call, timeout=120) == "interrupted\n"
+    assert run_program("private/interrupted_wait.py", call) == "interrupted\n"
 
 
 def test_a_signal_handler_may_give_room(run_program):
@@ -283,7 +284,7 @@ def test_what_becomes_garbage_during_the_wait_is_found(other, kind, disturbed):
 
     gc.disable()
     try:
-        gc.collect()
+        collect_quickly()
         holder = threading.Thread(target=hold)
         holder.start()
         assert held.wait(60)

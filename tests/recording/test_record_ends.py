@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -54,8 +55,10 @@ def test_all_that_is_in_the_lanes_is_taken_in_the_end(pool_name):
     ready = threading.Barrier(THREADS)
 
     def work():
-        while not held.holds.wait(0.001):
+        while len(held.lanes) < THREADS:
             pool.allocate().free()
+            time.sleep(0.001)
+        assert held.holds.wait(60)
         ready.wait(60)
         for _ in range(PAIRS):
             pool.allocate().free()

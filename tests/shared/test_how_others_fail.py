@@ -4,13 +4,14 @@ import gc
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import blockpool as bp
+from descriptors import open_files
 from programs import interpreter
+from sweeps import sweep_away
 
 
 def test_an_attacher_that_exits(shared, run_python, file_of, unchanged):
@@ -39,8 +40,7 @@ def test_a_killed_group(pool_name, peers, file_of):
         for each in several:
             each.kill()
         several = [peers() for _ in range(2)]
-    bp.sweep()
-    assert not file_of(pool_name).exists()
+    sweep_away(file_of(pool_name))
 
 
 def test_close_under_a_live_array(run_program, pool_name, file_of):
@@ -200,16 +200,15 @@ def test_restarts_leave_nothing(pool_name, file_of):
         )
         assert (done.returncode, done.stderr) == (-signal.SIGKILL, b"")
         assert len([path for path in file_of("x").parent.iterdir() if pool_name in path.name]) <= 1
-    bp.sweep()
-    assert not file_of(pool_name).exists()
+    sweep_away(file_of(pool_name))
 
 
 def test_one_descriptor_for_many_blocks(shared):
     """The number of descriptors does not grow with blocks, tickets or views, as it did elsewhere (pytorch#973)."""
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_files()
     kept = [
         pickled for block in shared.allocate_many(16) for pickled in (block.buf, block.share(), bp.redeem(block.handle))
     ]
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_files() == before
     del kept
     shared.recover(tickets_older_than=0)

@@ -19,6 +19,7 @@ import pytest
 
 import blockpool as bp
 from segment_parts import COMMAND, Parts, flip, write
+from sweeps import sweep_away, unswept
 from waits import await_true, seconds_of
 
 DESCRIPTORS = Path("/proc/self/fd")
@@ -433,15 +434,16 @@ def test_a_name_that_gets_another_pool(pool_name, peer):
         peer(f"bp.inspect({str(handle)!r})")
 
 
-def test_a_pool_that_is_swept(pool_name, peer):
+def test_a_pool_that_is_swept(pool_name, peer, file_of):
     """Looking at a pool of the dead does not keep it: sweep removes it, and the inspector says so."""
     peer(f"pool = bp.Pool.create(64, 4, name={pool_name!r}); kept = pool.allocate()")
-    peer.kill()
-    inspector = bp.inspect(pool_name)
-    assert inspector.exists()  # it has its name
-    assert [one.alive for one in inspector.processes()] == [False]
-    assert inspector.stats().allocated == 1
-    bp.sweep()
+    with unswept(file_of(pool_name)):
+        peer.kill()
+        inspector = bp.inspect(pool_name)
+        assert inspector.exists()  # it has its name
+        assert [one.alive for one in inspector.processes()] == [False]
+        assert inspector.stats().allocated == 1
+    sweep_away(file_of(pool_name))
     assert not inspector.exists()
     assert inspector.stats().allocated == 1
 
@@ -558,6 +560,29 @@ def test_close(shared):
     with pytest.raises(bp.PoolClosed), inspector:
         pass
     assert descriptors_of(shared) == open_before
+
+
+def test_close_in_another_thread(shared):
+    """Closing frees both at once, even if the thread that made the inspector waits and runs nothing."""
+    opened, ended, made = threading.Event(), threading.Lock(), []
+    ended.acquire()
+
+    def open_and_wait():
+        made.append(bp.inspect(shared.name))
+        opened.set()
+        ended.acquire()
+
+    mapped = Path("/proc/self/maps").read_text().count(shared.name)
+    thread = threading.Thread(target=open_and_wait)
+    thread.start()
+    try:
+        assert opened.wait(60)
+        assert Path("/proc/self/maps").read_text().count(shared.name) == mapped + 1
+        made.pop().close()
+        assert Path("/proc/self/maps").read_text().count(shared.name) == mapped
+    finally:
+        ended.release()
+        thread.join()
 
 
 def test_inspectors_leak_nothing(shared):

@@ -13,6 +13,7 @@ import blockpool as bp
 import blockpool.multiprocessing as carrier
 import calls
 from blockpool import _core
+from sweeps import unswept
 from waits import await_true
 
 
@@ -171,13 +172,35 @@ def test_dropped_tickets_are_told(shared, heard):
 # --- sweeps ---
 
 
-def test_a_sweep_says_what_it_removed(pool_name, peers, heard):
+@pytest.fixture
+def told_of_leftover(pool_names, peers, file_of, heard):
+    """Return a function that has `remove(name)` remove what a killed program left; it returns the name and the record.
+
+    Another program may be quicker to remove it, and then there is another one.
+    """
+
+    def told_of(remove):
+        found = []
+
+        def is_told():
+            name, peer = pool_names(), peers()
+            peer(f"pool = bp.Pool.create(64, 8, name={name!r})")
+            with unswept(file_of(name)):
+                peer.kill()
+            remove(name)
+            found.extend((name, record) for record in heard("swept") if name in record.blockpool_pools)
+            return found
+
+        await_true(is_told)
+        (told,) = found
+        return told
+
+    return told_of
+
+
+def test_a_sweep_says_what_it_removed(told_of_leftover):
     """A sweep is told with the names and the size of what it removed; one that removed nothing is not told."""
-    peer = peers()
-    peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r})")
-    peer.kill()
-    bp.sweep()
-    (record,) = [each for each in heard("swept") if pool_name in each.blockpool_pools]
+    pool_name, record = told_of_leftover(lambda _: bp.sweep())
     assert record.levelno == logging.INFO
     assert repr(pool_name) in record.getMessage()
     assert record.blockpool_count >= 1
@@ -185,13 +208,9 @@ def test_a_sweep_says_what_it_removed(pool_name, peers, heard):
     assert record.blockpool_pool is None
 
 
-def test_a_create_that_takes_the_name_of_a_dead_pool_is_told(pool_name, peers, heard):
+def test_a_create_that_takes_the_name_of_a_dead_pool_is_told(told_of_leftover):
     """A create that removes a leftover of its name says so."""
-    peer = peers()
-    peer(f"pool = bp.Pool.create(64, 8, name={pool_name!r})")
-    peer.kill()
-    bp.Pool.create(64, 16, name=pool_name)
-    assert any(pool_name in record.blockpool_pools for record in heard("swept"))
+    told_of_leftover(lambda name: bp.Pool.create(64, 16, name=name).close())
 
 
 # --- exhaustion ---
@@ -288,6 +307,8 @@ def test_segments_that_find_another_pool_are_not_told(run_python):
     """The pool of small segments of `blockpool.shared_memory` is full sooner or later; that is nothing to be told."""
     run_python(
         """
+        import blockpool as bp
+        bp.Pool.create(64, 1)  # the first one sweeps what other programs left, and would tell
         import logging
         logging.basicConfig(level=logging.DEBUG)
         from blockpool.shared_memory import SharedMemory

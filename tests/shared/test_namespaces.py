@@ -16,7 +16,7 @@ def run_apart(pool_name):
         pytest.skip(f"no right to make namespaces: {tried.stderr.strip()}")
 
     def run(case, *options):
-        run_quietly([*unshare(*options), *interpreter("shared/namespaces.py", case, pool_name)], timeout=120)
+        run_quietly([*unshare(*options), *interpreter("shared/namespaces.py", case, pool_name)])
 
     return run
 

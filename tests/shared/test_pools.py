@@ -6,6 +6,7 @@ import pytest
 
 import blockpool as bp
 from segment_parts import write
+from sweeps import sweep_away, unswept
 
 
 def listed(name):
@@ -86,7 +87,7 @@ def test_a_pool_that_lost_its_name(shared, peer):
     assert listed_by_id(pool_id) is not None
 
 
-def test_leftovers(pool_names, peer):
+def test_leftovers(pool_names, peer, file_of):
     """What sweep would remove is marked; a permanent pool is no leftover, and sweep makes no difference to it."""
     left, permanent = pool_names(), pool_names()
     peer(f"""
@@ -94,12 +95,13 @@ def test_leftovers(pool_names, peer):
         kept = a.allocate(), b.allocate()
     """)
     assert not listed(left).leftover
-    peer.kill()
-    found = listed(left)
+    with unswept(file_of(left)):
+        peer.kill()
+        found = listed(left)
     assert (found.leftover, found.allocated, [one.alive for one in found.processes]) == (True, 1, [False])
     found = listed(permanent)
     assert (found.leftover, found.permanent, found.state) == (False, True, "ok")
-    bp.sweep()
+    sweep_away(file_of(left))
     assert listed(left) is None
     assert listed(permanent) is not None
 
@@ -120,8 +122,9 @@ def damage(path, state):
 def test_files_that_cannot_be_attached(pool_name, peer, file_of, state):
     """A file that is no pool of this release is there, with its size and why; unlink removes it."""
     peer(f"pool = bp.Pool.create(64, 4, name={pool_name!r})")
-    peer.kill()
-    damage(file_of(pool_name), state)
+    with unswept(file_of(pool_name)):
+        peer.kill()
+        damage(file_of(pool_name), state)
     found = listed(pool_name)
     assert (found.state, found.segment_bytes) == (state, file_of(pool_name).stat().st_blocks * 512)
     assert (found.pool_id, found.block_size, found.blocks, found.nbytes, found.allocated) == (None,) * 5

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import blockpool as bp
+from sweeps import sweep_away
 
 
 def test_what_a_killed_process_held_comes_back(shared, peer, unchanged):
@@ -132,8 +133,7 @@ def test_sweep_after_a_kill_of_all(pool_names, peer, file_of):
     names = [pool_names() for _ in range(3)]
     peer(f"pools = [bp.Pool.create('1MiB', 2, name=name) for name in {names!r}]")
     peer.kill()
-    bp.sweep()
-    assert not any(file_of(name).exists() for name in names)
+    sweep_away(*map(file_of, names))
 
 
 def test_a_permanent_pool_after_a_kill_of_all(pool_name, peer):

@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import threading
+import time
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_redeeming_while_the_run_goes(shared, peer):
         peer(f"redeemer.seen.append(({str(block.handle)!r}, {round_.to_bytes(8, 'little')!r}))")
         block.release()
         del block
-    outcomes = peer("redeemer.stop(); redeemer.outcomes")
+    outcomes = peer("redeemer.await_rounds(2); redeemer.stop(); redeemer.outcomes")  # the second has stale ones alone
     assert outcomes["WRONG"] == 0
     assert outcomes["stale"] > 0
     assert shared.check().allocated == 0
@@ -203,13 +204,14 @@ def test_memory_that_runs_short_while_a_reference_is_taken(run_program, share):
 def test_a_receiver_that_dies_with_the_ticket(shared, peer):
     """Tickets of a dead receiver show in stats and in the error for a full pool; recover gives them back if told to."""
     blocks = shared.allocate_many(16)
+    began = time.monotonic()
     peer(f"tickets = {[str(block.share()) for block in blocks[:5]]!r}")
     del blocks[:5]
     peer.kill()
     assert shared.recover() == bp.Recovered(processes=0, tickets=0)
     stats = shared.stats()
     assert (stats.allocated, stats.tickets) == (16, 5)
-    assert 0 <= stats.oldest_ticket < 30
+    assert 0 <= stats.oldest_ticket <= time.monotonic() - began + 1
     with pytest.raises(
         bp.PoolExhausted,
         match=r"0 of 16 free, longest run 0, 5 held only by tickets \(oldest \d+ s; they never end\); free some, .*"

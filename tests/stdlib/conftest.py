@@ -1,5 +1,6 @@
 """What the tests of blockpool.shared_memory share: names, segments, and another process that attaches them."""
 
+import itertools
 import os
 
 import pytest
@@ -11,10 +12,11 @@ from segments import IMPORT, file_of_segment
 @pytest.fixture
 def names():
     """Give a function that returns names that no segment has; segments that have one of them afterwards are removed."""
-    given = []
+    given, numbers = [], itertools.count()
 
     def new(length=0):
-        given.append(f"test-{os.getpid()}-{len(given)}".ljust(length, "_"))
+        some = (f"test-{os.getpid()}-{number}".ljust(length, "_") for number in numbers)
+        given.append(next(name for name in some if not file_of_segment(name).exists()))  # of a process that had this id
         return given[-1]
 
     yield new

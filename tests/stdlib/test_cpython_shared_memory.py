@@ -8,7 +8,6 @@ standard library's, in the programs that the tests start as well. What else uses
 import ast
 import inspect
 import os
-import re
 import sys
 import textwrap
 import unittest
@@ -18,7 +17,7 @@ from unittest.mock import patch
 import pytest
 
 from blockpool import shared_memory
-from segments import SHM
+from segments import segments_with
 
 # Tests that cannot be run: the version of Python that added the test, and why it is left out.
 EXCLUDED = {
@@ -118,20 +117,15 @@ def run(name):
     return result
 
 
-def segments_of_this_process():
-    """Return the names of the files in /dev/shm that have the id of this process in them."""
-    return {path.name for path in SHM.iterdir() if str(os.getpid()) in re.findall(r"\d+", path.name)}
-
-
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in EXCLUDED])
 def test_of_cpython(name):
     """A test of CPython's passes with our classes, and leaves nothing in /dev/shm."""
-    before = segments_of_this_process()
+    before = segments_with(os.getpid())
     result = run(name)
     said = [text for _, text in [*result.errors, *result.failures]]
     assert not said, "\n".join(said)
     assert result.testsRun == 1
-    assert segments_of_this_process() <= before
+    assert segments_with(os.getpid()) <= before
     if result.skipped:
         pytest.skip(result.skipped[0][1])
 

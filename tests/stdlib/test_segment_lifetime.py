@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 from blockpool.shared_memory import SharedMemory
-from segments import IMPORT, LARGE, SHM, await_gone, file_of_segment, is_anywhere
+from segments import IMPORT, LARGE, SHM, await_gone, file_of_segment, is_anywhere, segments_with
 
 GROUP = Path(__file__).parents[1] / "programs" / "stdlib" / "group_with_segments.py"
 
@@ -144,7 +143,7 @@ def test_an_automatic_name_ends_with_its_last_process(attacher, peers, run_pytho
 
 def test_a_killed_group_leaves_nothing_behind():
     """After parent and child are killed, no process and no file has the segments that they made without names."""
-    before = set(SHM.iterdir())
+    before = {path.name for path in SHM.iterdir()}
     with subprocess.Popen(
         [sys.executable, GROUP, "10", str(LARGE)],
         stdout=subprocess.PIPE,
@@ -159,8 +158,7 @@ def test_a_killed_group_leaves_nothing_behind():
         await_gone(name)
         with pytest.raises(FileNotFoundError):
             SharedMemory(name)
-    left = {path.name for path in set(SHM.iterdir()) - before}
-    assert not [name for name in left if str(group.pid) in re.findall(r"\d+", name)]
+    assert segments_with(group.pid) <= before
 
 
 # --- children, and what processes keep ---
@@ -204,5 +202,5 @@ def test_what_others_unlinked_is_let_go(attacher):
             other.close()
         else:
             SharedMemory(create=True, size=LARGE).unlink()
-        assert not is_anywhere(name)
+        await_gone(name)
         other.unlink()

@@ -120,11 +120,13 @@ def test_a_killed_manager_leaves_nothing_behind():
     dropped.close()
     os.kill(manager._process.pid, signal.SIGKILL)
     manager._process.join()
-    assert [is_anywhere(name) for name in names] == [True, False, True]
+    await_gone(names[1])
+    assert [is_anywhere(name) for name in (names[0], names[2])] == [True, True]
     held.buf[0] = large.buf[0] = 1
     held.close()
     large.close()
-    assert not any(map(is_anywhere, names))
+    for name in names:
+        await_gone(name)
     manager.shutdown()
 
 

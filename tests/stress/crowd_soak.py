@@ -45,7 +45,7 @@ from soak_board import (
     receive,
     send,
 )
-from soak_group import Hang, Member, Warden, become_subreaper
+from soak_group import Hang, Member, Warden, await_dead, become_subreaper
 from soak_worker import Worker, guarded
 
 import blockpool as bp
@@ -170,6 +170,7 @@ class CrowdWarden(Warden):
 
     def audit_wide(self):
         """Compare what the second pool reports with what its users must have."""
+        await_dead(self.wide, 1 + len(self.members))
         self.wide.recover()
         holders = {}
         for run in self.wide.runs():
@@ -183,6 +184,7 @@ class CrowdWarden(Warden):
         """Kill some, one at a time, and measure how long recovering each takes."""
         for _ in range(min(MEASURED, self.spec.workers // 2)):
             self.kill(self.random.choice(list(self.members.values())))
+            await_dead(self.wide, 1 + len(self.members))
             began = time.perf_counter()
             found = self.wide.recover()
             self.took.append(time.perf_counter() - began)

@@ -491,8 +491,8 @@ class Soak:
 
     def audit(self, epoch, *, calm):
         """Check, when all have left, that nothing is left behind."""
-        self.pool.recover()
         self.await_alone()
+        self.pool.recover()  # not before: what a process held stays until a recovery after its end
         if not epoch.queue.empty() or epoch.queue.unfinished:
             raise Trouble(f"left: {epoch.queue!r}, {epoch.queue.unfinished} unfinished")
         with contextlib.suppress(queue.Empty):

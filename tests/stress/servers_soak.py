@@ -125,6 +125,7 @@ def run(options, folder, name):
             require(pool.stats().tickets == 0, "tickets are in flight")
             pool.check()
             pool_id = pool.pool_id
+        server.await_rest()  # as in tests/engines/servers/test_web_servers.py
         server.stop()
     await_true(lambda: pool_id not in {each.pool_id for each in bp.pools()})
     return {"kills": options.kills, **sum((client.figures for client in clients), Counter())}

@@ -301,6 +301,7 @@ class Warden:
         mail = self.mail()
         self.random.shuffle(mail)
         half = self.random.randint(0, len(mail))
+        await_dead(self.pool, 1 + len(answers))
         for packet in mail[:half]:
             self.redeem(packet, expected, dropped=False)
         recovered = self.pool.recover(tickets_older_than=0)
@@ -378,6 +379,16 @@ class Warden:
         if self.spec.permanent:
             self.pool.unlink()
         self.pool.close()
+
+
+def await_dead(pool, living):
+    """Wait until no more processes than the living count in a pool: the others' memory may still be there for a moment.
+
+    See tests/support/deaths.py. After PATIENCE it goes on, and its caller complains of what it finds.
+    """
+    until = time.monotonic() + PATIENCE
+    while pool.stats().processes > living and time.monotonic() < until:
+        time.sleep(0.001)
 
 
 def descendants(process):

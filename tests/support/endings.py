@@ -17,7 +17,7 @@ def pass_time(pool, seconds):
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
         (size, blocks), (data,) = struct.unpack_from("<QQ", memory, 16), struct.unpack_from("<Q", memory, 64)
         ends = -(-(data + size * blocks) // _PAGE) * _PAGE
-        for at in (_NEXT, *range(ends, ends + 8 * blocks, 8)):
+        for at in (*range(ends, ends + 8 * blocks, 8), _NEXT):  # who waits may look at any moment, and finds all then
             (word,) = struct.unpack_from("<Q", memory, at)
             end = word & 0xFFFFFFFF
             if end:

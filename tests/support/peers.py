@@ -9,6 +9,7 @@ import textwrap
 
 import pytest
 
+from deaths import await_death
 from programs import PROGRAMS, environment
 
 
@@ -52,10 +53,11 @@ class Peer:
         return self.answer()
 
     def kill(self, number=signal.SIGKILL):
-        """Kill the process and wait for its end."""
+        """Kill the process, and return when pools know that it is dead."""
         self.doomed = True
         self.process.send_signal(number)
         self.process.wait(60)
+        await_death(self.pid)
 
     def end(self):
         """Let the process exit; unless it was killed, it must end well and say nothing on stderr."""

@@ -88,7 +88,8 @@ def pool_names():
     given = []
 
     def new():
-        given.append(f"test-{os.getpid()}-{next(_numbers)}")
+        names = (f"test-{os.getpid()}-{number}" for number in _numbers)
+        given.append(next(name for name in names if not _file_of(name).exists()))  # of an earlier process of that id
         return given[-1]
 
     yield new

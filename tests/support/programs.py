@@ -14,6 +14,7 @@ import pytest
 
 SUPPORT = Path(__file__).parent
 PROGRAMS = SUPPORT.with_name("programs")
+HANGS = 600  # seconds: what takes longer hangs, as a busy machine may take fifty times as long as an idle one
 
 # Programs fork with threads, of their own and of NumPy. That warning is no error: from Python 3.15 on, the parent would
 # lose its child.
@@ -32,7 +33,7 @@ def interpreter(program, *arguments, options=()):
     return [sys.executable, *WARNINGS, *options, *start, *arguments]
 
 
-def run_command(command, timeout=60):
+def run_command(command, timeout=HANGS):
     """Run a command; return its process id, and what came of it with its output as text."""
     with subprocess.Popen(
         command,
@@ -49,7 +50,7 @@ def run_command(command, timeout=60):
     return process.pid, subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-def run_quietly(command, timeout=60):
+def run_quietly(command, timeout=HANGS):
     """Run a command, which must end well and say nothing on stderr, and return its stdout."""
     _, done = run_command(command, timeout)
     assert (done.returncode, done.stderr) == (0, ""), done
@@ -81,7 +82,7 @@ def run_python():
 def run_program():
     """Run a file of tests/programs in a fresh interpreter, and return what it prints."""
 
-    def run(path, *arguments, options=(), timeout=60):
+    def run(path, *arguments, options=(), timeout=HANGS):
         return run_quietly(interpreter(path, *arguments, options=options), timeout)
 
     return run

@@ -6,22 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import blockpool as bp
-from waits import await_true
-
 
 def of_code(findings, code):
     """Return the only finding of that code."""
     found = [finding for finding in findings if finding.code == code]
     assert len(found) == 1, findings
     return found[0]
-
-
-def kill(peer, pool):
-    """Kill a process, and return when the pool knows that it is dead, which takes the kernel a moment."""
-    peer.kill()
-    with bp.inspect(pool) as inspector:
-        await_true(lambda: all(one.alive is False for one in inspector.processes() if one.pid == peer.pid))
 
 
 def commands(finding):

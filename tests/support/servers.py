@@ -10,6 +10,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+from deaths import await_death
 from pages import page
 from programs import environment
 from waits import await_true
@@ -27,16 +28,16 @@ def write_programs(folder):
             (folder / program["file"]).write_text(program["text"], encoding="utf-8")
 
 
-def processes_of(session):
-    """Return the ids of the living processes of a session."""
-    found = []
+def states_of(session):
+    """Return the state of each living process of a session, by its id, as the letter that /proc has for it."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 state, _, _, of = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
                 if int(of) == session and state != "Z":
-                    found.append(int(entry.name))
-    return sorted(found)
+                    found[int(entry.name)] = state
+    return found
 
 
 class Server:
@@ -65,20 +66,21 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        for pid in processes_of(self.process.pid):
+        for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def processes(self):
         """Return the ids of its processes."""
-        return processes_of(self.process.pid)
+        return sorted(states_of(self.process.pid))
 
     def kill(self, pids):
-        """Kill some of its processes, and wait for their end."""
+        """Kill some of its processes, and return when pools know that they are dead."""
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        await_true(lambda: not set(pids) & set(self.processes()))
+        for pid in pids:
+            await_death(pid)
 
     def said(self):
         """Return what it has written so far, or the end of that."""
@@ -96,6 +98,10 @@ class Server:
             await_true(holds)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.said()}") from None
+
+    def await_rest(self):
+        """Return when all its processes sleep: those that have answered everything are then out of the request too."""
+        self.await_true(lambda: set(states_of(self.process.pid).values()) == {"S"})
 
     def connect(self):
         """Return a connection to its socket, as soon as it listens."""

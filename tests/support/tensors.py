@@ -1,13 +1,17 @@
 """Datasets and functions for tests of PyTorch, in a module that spawned workers can import."""
 
+import multiprocessing
 import os
 import signal
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 import blockpool.torch as bt
+from waits import await_true
 
 COUNT, BATCH = 12, 4
 SHAPE = (3, 64, 64)  # 48 KiB of float32: large
@@ -45,6 +49,23 @@ class Whole(Dataset):
 
     def __getitem__(self, number):
         return {"picture": torch.full(SHAPE, float(number)), "names": ("a", [number, np.full((70, 70), number)])}
+
+
+def open_segments():
+    """Return the files in memory that this process has open, one for each descriptor.
+
+    Other descriptors may come and go: Ray's, if its tests ran in this process before, has connections.
+    """
+    found = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the folder itself
+            found.append(str(each.readlink()))
+    return [each for each in found if each.startswith(("/dev/shm/", "/memfd:"))]  # noqa: S108 - where PyTorch's are
+
+
+def await_workers(pool):
+    """Return when no worker is left in the pool: a loader tells them to end, and does not wait for long."""
+    await_true(lambda: not multiprocessing.active_children() and pool.stats().processes == 1)
 
 
 def is_right(batch, numbers):

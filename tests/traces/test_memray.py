@@ -119,17 +119,23 @@ def test_the_peak_is_memrays(plain):
     assert peak(trace) == sum(record.size for record in records if record.allocator < memray.AllocatorType.MMAP)
 
 
-def test_times_are_those_of_the_program(plain):
-    """The time of an event is right to within the distance of two notes that memray took of the time.
+def accuracy(path):
+    """Return how long a capture took, and to within how many seconds the time of an event is right.
 
-    That is 10 ms, and more on a busy machine. Notes have milliseconds.
+    That is the distance of two notes that memray took of the time: 10 ms, and more on a busy machine. Notes have
+    milliseconds.
     """
-    path, noted = plain
-    trace = read(path)
     with memray.FileReader(path) as reader:
         taken = [each.time / 1e3 for each in reader.get_memory_snapshots()]
         ends = [reader.metadata.start_time.timestamp(), reader.metadata.end_time.timestamp()]
-    distance = float(np.diff([ends[0], *taken, ends[1]]).max()) + 0.001
+    return ends[1] - ends[0], float(np.diff([ends[0], *taken, ends[1]]).max()) + 0.001
+
+
+def test_times_are_those_of_the_program(plain):
+    """The time of an event is right to within the distance of two notes that memray took of the time."""
+    path, noted = plain
+    trace = read(path)
+    whole, distance = accuracy(path)
     assert trace.timed
     when = {size: time for time, kind, size in reversed(decoded(trace)) if kind == ALLOCATE}
     times = [when[stored(100_000)], when[stored(200_000)], when[stored(300_000)]]
@@ -137,7 +143,7 @@ def test_times_are_those_of_the_program(plain):
         noted, noted[1:], times, times[1:], strict=False
     ):
         assert next_before - after - 2 * distance <= next_time - time <= next_after - before + 2 * distance
-    assert trace.time[-1] / 1e9 <= ends[1] - ends[0]
+    assert trace.time[-1] / 1e9 <= whole
 
 
 def test_a_capture_of_memray_run_is_read(tmp_path):
@@ -202,12 +208,11 @@ def test_memory_of_mmap_is_left_out(tmp_path):
     subprocess.run([sys.executable, "-c", program, tmp_path / "capture.bin"], check=True)
     with memray.FileReader(tmp_path / "capture.bin") as reader:
         mapped = [each.size for each in reader.get_allocation_records() if each.allocator == memray.AllocatorType.MMAP]
-        whole = (reader.metadata.end_time - reader.metadata.start_time).total_seconds()
     assert mapped.count(1 << 24) == 500
     trace = read(tmp_path / "capture.bin")
     assert 1 << 24 not in trace.size.tolist()
     (kept,) = np.flatnonzero((trace.size == stored(70_000)) & (trace.kind == ALLOCATE))
-    assert trace.time[kept] / 1e9 > whole / 4
+    assert trace.time[kept] / 1e9 >= 0.3 - accuracy(tmp_path / "capture.bin")[1]
 
 
 def test_a_capture_of_nothing_is_empty(tmp_path):

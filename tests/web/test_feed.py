@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import re
 import shutil
 import threading
 import time
@@ -29,8 +30,8 @@ async def until(condition):
 
 
 def samplers():
-    """Return the threads that look at pools."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("blockpool-")]
+    """Return the threads that look at pools, which have the starts of their ids; tests of others may have left some."""
+    return [thread for thread in threading.enumerate() if re.fullmatch(r"blockpool-[0-9a-f]{8}", thread.name)]
 
 
 def run(main):

@@ -67,7 +67,7 @@ def test_a_worker_that_joins_later_is_a_member(living):
     """A worker that is started after `install` exchanges through the pool; retiring it moves its data there."""
     living.client.cluster.scale(3)
     living.client.wait_for_workers(3)
-    await_true(lambda: all(living.client.run(_membership).values()))
+    await_true(lambda: all(member for _, member in living.client.run(_membership).values()))
     newest = max(living.client.cluster.scheduler.workers.items(), key=lambda item: item[1].name)[0]
     array = living.client.submit(on.ones, workers=[newest], pure=False)
     array.result()
@@ -75,6 +75,7 @@ def test_a_worker_that_joins_later_is_a_member(living):
     living.client.cluster.scale(2)
     await_true(lambda: len(living.workers) == 2)
     assert living.client.submit(on.total, array, pure=False).result() == on.N
+    assert living.client.submit(on.lies_in_pool, array, pure=False).result()
     del array
     living.wait_until_empty()
 

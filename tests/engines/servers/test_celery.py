@@ -38,6 +38,7 @@ CLIENT = """
 
     import blockpool as bp
     import tasks
+    from waits import await_true
 
 
     def result_of(sent):
@@ -62,7 +63,15 @@ CLIENT = """
             raise AssertionError("the task ended")
         others.clear()
         print(result_of(tasks.brighten.delay(handle)), flush=True)
-    tasks.pool.recover()  # what the killed worker held comes back now, not when somebody needs it
+
+
+
+    def is_empty():
+        tasks.pool.recover()  # what the killed worker held comes back now, not when somebody needs it
+        return tasks.pool.stats().allocated == 0
+
+
+    await_true(is_empty)
     print(tasks.pool.stats().allocated, tasks.pool.stats().tickets, tasks.pool.check().healed, flush=True)
 """
 

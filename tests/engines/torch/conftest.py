@@ -2,7 +2,6 @@
 
 import gc
 import importlib.util
-import multiprocessing
 
 import pytest
 
@@ -17,9 +16,11 @@ def room():
     """Make a shared pool of 4 MiB in blocks of 16 KiB; after the test nothing of it is in use, by anybody."""
     made = bp.Pool.create("16KiB", 256)
     yield made
+    from tensors import await_workers  # takes PyTorch
+
     gc.collect()
-    assert not multiprocessing.active_children()
     if not made.closed:
+        await_workers(made)
         made.recover()
         stats = made.stats()
         assert (stats.allocated, stats.tickets) == (0, 0)

@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 from pages import page, run_page
+from programs import HANGS
 
 ROOT = Path(__file__).parents[3]
 
 
 def run(*command):
     """Run a program of this interpreter, which must end well, and return what it prints."""
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=HANGS, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -3,7 +3,6 @@
 import gc
 import pickle
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import torch
 import blockpool as bp
 import blockpool.torch as bt
 from blockpool.multiprocessing import install, uninstall
+from tensors import open_segments
 
 DTYPES = sorted({v for v in vars(torch).values() if isinstance(v, torch.dtype)}, key=str)
 DTYPES = [each for each in DTYPES if not str(each).startswith("torch.q")]
@@ -176,19 +176,14 @@ def test_plain_pickle_copies(room):
     assert room.stats().tickets == 0
 
 
-def _descriptors():
-    """Return how many descriptors are open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def test_no_descriptors(room):
     """Two hundred tensors in flight and received take no descriptor; PyTorch has one for each."""
     sent = [bt.full(room, (10,), i) for i in range(200)]
 
-    before = _descriptors()
+    before = len(open_segments())
     got = [carried(each) for each in sent]
-    assert _descriptors() == before
+    assert len(open_segments()) == before
     assert [int(each[3]) for each in got] == list(range(200))
     own = [carried(torch.full((10,), i)) for i in range(20)]
-    assert _descriptors() >= before + 20  # so counting would have found them
+    assert len(open_segments()) >= before + 20  # so counting would have found them
     del own

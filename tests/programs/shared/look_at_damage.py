@@ -14,7 +14,7 @@ ROUNDS = 400
 def main(name, seed):
     """Ask; a crash, or any error but PoolCorrupt, ends the program."""
     numbers = random.Random(int(seed))
-    pool = bp.Pool.create(64, 300, name=name, processes=70)
+    pool = bp.Pool.create(64, 300, name=name, processes=70, permanent=True)  # or who sweeps may take it for left
     blocks = [pool.allocate(blocks=numbers.randint(1, 4)) for _ in range(40)]
     for number, block in enumerate(blocks[:10]):
         pool.keep(f"name{number}", block)
@@ -41,6 +41,7 @@ def main(name, seed):
     assert damaged > ROUNDS // 10
     assert pool.check().runs == 40
     assert inspector.check().runs == 40
+    pool.unlink()
 
 
 main(*sys.argv[1:3])

@@ -16,6 +16,7 @@ import time
 
 import blockpool as bp
 from forking import await_child, in_child, steps
+from waits import await_true
 
 
 def become_another_program():
@@ -348,10 +349,10 @@ def become_a_daemon(name):
     os.setsid()
     if os.fork():
         os._exit(0)
-    while pool.stats().processes > 1:
-        pool.recover()
-        if pool.stats().processes == 2:
-            os.write(writing, b"x")
+    await_true(lambda: pool.stats().processes == 2)  # the one between has ended
+    assert pool.recover().processes == 1
+    os.write(writing, b"x")
+    await_true(lambda: pool.stats().processes == 1)
     assert bytes(block.buf[:2]) == b"ok"
     print(pool.recover().processes, pool.stats().processes)
 
