@@ -38,7 +38,7 @@ def install(route: _sending.Route, *, over: bool = True) -> None:
     with switch_lock:
         if not over and (_sending.current is not None or declined):
             return
-        uninstall()
+        _undo_all()  # and nothing else: other threads look at `declined` meanwhile
         _sending.ndarray, *others = array_types
         _sending.subclasses = tuple(others)
         to = _Patcher()
@@ -58,11 +58,15 @@ def uninstall() -> None:
     """Send arrays as before again, and do not install because of a received array."""
     global declined  # noqa: PLW0603 - the same
     with switch_lock:
-        while _undo:
-            _undo[-1]()
-            _undo.pop()
-        _sending.current = None
+        _undo_all()
         declined = True
+
+
+def _undo_all() -> None:
+    while _undo:
+        _undo[-1]()
+        _undo.pop()
+    _sending.current = None
 
 
 # The undo of a change is in `_undo` before the change is made and until it is undone, so that a child that another

@@ -16,6 +16,7 @@ import pytest
 import blockpool as bp
 import blockpool.multiprocessing as carrier
 from blockpool import _patches, _receive_arrays, _sending, _undelivered
+from placement import lies_in
 from transfers import Buffered, carry, is_right, packed
 
 LARGE = 10_000  # elements: two to five blocks
@@ -246,6 +247,40 @@ def test_threads_that_receive_first_at_once(run_program, pool):
     assert counts == "7 6"
     assert sorted(int(pickle.loads(bytes.fromhex(answer))[5]) for answer in answers) == list(range(1, 7))
     pool.recover()
+
+
+def test_a_thread_that_receives_while_another_one_installs(pool):
+    """Whenever a thread receives while another one receives the first array, its answer goes through the pool."""
+    messages, threads, answers = [], [], []
+
+    def begin():
+        carrier.install(pool)
+        messages.extend(packed(np.full(LARGE, n)) for n in range(2))
+        carrier.uninstall()
+        _patches.declined = False  # as in a process that has received nothing yet
+
+    def answer():
+        answers.append(packed(pickle.loads(messages[1]) + 1))
+
+    def receive_too():
+        threads.append(threading.Thread(target=answer))
+        threads[-1].start()
+        threads[-1].join(0.02)  # it may wait for this thread
+
+    def receive():
+        pickle.loads(messages[0])
+        sys.settrace(None)  # the rest is not what is looked at
+        if not threads:  # there were fewer lines than in the round before
+            receive_too()
+        for thread in threads:
+            thread.join()
+        for got in map(pickle.loads, answers):
+            assert (got == 2).all()
+            assert lies_in(got, pool)
+        for each in messages, threads, answers:
+            each.clear()
+
+    assert at_each_line(receive, receive_too, begin) > 20
 
 
 def test_a_fork_while_a_queue_sends(pool):
