@@ -151,6 +151,7 @@ cdef extern from *:
 cdef object ZERO = 0
 # Stands for an argument that was not given.
 cdef object ABSENT = object()
+leave_uncounted(<PyObject *>ABSENT)
 
 
 cdef int require_imports(what) except -1:

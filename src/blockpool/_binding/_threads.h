@@ -14,6 +14,18 @@
 #define WITHOUT_GIL 0
 #endif
 
+/* Ends the counting of references to an object that every call refers to, as threads would meet at its count. It was
+ * just made, and no other thread knows it yet. */
+static inline void leave_uncounted(PyObject *object) {
+#if WITHOUT_GIL
+    object->ob_tid = 0;
+    object->ob_ref_local = _Py_IMMORTAL_REFCNT_LOCAL;
+    object->ob_ref_shared = 0;
+#else
+    (void)object;
+#endif
+}
+
 /* --- numbers that several threads add to --- */
 
 static inline void tally(uint64_t *number, uint64_t by) {

@@ -318,7 +318,8 @@ cdef class Block:
         PoolCorrupt
             If something wrote over the bookkeeping of a shared pool.
         """
-        if self.mapping is not None and is_lost(self.mapping):
+        # not is_lost(): the reference that a call takes would be one to what all threads share
+        if self.mapping is not None and pool_is_lost(&self.mapping.engine):
             raise lost_error(&self.mapping.engine, self.mapping.name)
         # A dead process holds nothing. This comes first: between begin and end of the free, no Python code may run.
         if self.mapping is not None and pool_is_held_elsewhere(&self.mapping.engine, &self.run):

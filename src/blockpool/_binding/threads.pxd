@@ -10,6 +10,7 @@ cdef extern from "_threads.h":
     enum:
         WITHOUT_GIL
 
+    void leave_uncounted(PyObject *object) noexcept
     void tally(uint64_t *number, uint64_t by) noexcept nogil
     uint32_t count_by(uint32_t *count, int by) noexcept nogil
     uint32_t count_now(const uint32_t *count) noexcept nogil
